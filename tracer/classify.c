@@ -70,14 +70,29 @@ void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal)
 	e->bucket = bucket_of[rule];
 }
 
-void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l)
+static void change(struct tmk_model *m, struct tmk_live *l, int rule)
 {
-	int rule = by_pointer(l->evidence, l->named);
-	if (rule < 0 || rule == l->rule)
-		return;
 	l->rule = (uint8_t)rule;
 	l->bucket = bucket_of[rule];
 	if (l->row)
 		tmk_store_run(m->store, TMK_SQL_bucket, (int64_t)l->bucket,
 			      (int64_t)l->rule, l->row);
+}
+
+void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l)
+{
+	int rule = by_pointer(l->evidence, l->named);
+	if (rule >= 0 && rule != l->rule)
+		change(m, l, rule);
+}
+
+void tmk_model_review_setup(struct tmk_model *m)
+{
+	if (!m->python_named || m->step > 2)
+		return;
+	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
+		struct tmk_live *l = &m->live.slot[i];
+		if (l->used && l->born_step < m->step && l->rule == TMK_RULE_setup_survivor)
+			change(m, l, TMK_RULE_setup_unnamed);
+	}
 }

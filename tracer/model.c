@@ -9,19 +9,6 @@
 
 #include "fold.h"
 
-bool tmk_grow(void **array, uint32_t *capacity, uint32_t count, size_t element)
-{
-	if (count < *capacity)
-		return true;
-	uint32_t bigger = *capacity ? *capacity * 2 : 1024;
-	void *p = realloc(*array, bigger * element);
-	if (!p)
-		return false;
-	*array = p;
-	*capacity = bigger;
-	return true;
-}
-
 struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id)
 {
 	static const char *const kinds[] = {"cpu", "cuda", "mkldnn", "opengl", "opencl",
@@ -189,6 +176,7 @@ static void named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 	const char *dtype = shape + strlen(shape) + 1;
 	if (r->head.code >= TMK_TENSOR_KINDS)
 		return;
+	m->python_named |= r->head.code == TMK_TENSOR_PARAMETER;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	tmk_store_run(m->store, TMK_SQL_tensor, kinds[r->head.code], name, d->name,
 		      (int64_t)r->ptr, r->bytes, shape, dtype, (int64_t)r->trainable,

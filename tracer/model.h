@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "grow.h"
 #include "live.h"
 #include "names.h"
 #include "record.h"
@@ -112,6 +113,7 @@ struct tmk_model {
 	int64_t step_start_ns, last_ns;
 	uint32_t micro_steps;
 	bool setup_over, forward_open, backward_since_step;
+	bool python_named; /* Python has told its parameters */
 	bool by_marks; /* the program says itself where steps end */
 
 	int64_t first_row;  /* the running step's, of what was written; 0: none */
@@ -157,10 +159,9 @@ void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer);
 void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal);
 /* ... and of a live allocation whose evidence changed after its row was written */
 void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l);
+/* Python has named what it knows: what setup left and nobody named is data. */
+void tmk_model_review_setup(struct tmk_model *m);
 
 struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id);
-
-/* Makes room for one more element; false when there is no memory. */
-bool tmk_grow(void **array, uint32_t *capacity, uint32_t count, size_t element);
 
 #endif

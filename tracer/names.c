@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "elfsym.h"
+#include "grow.h"
 #include "intern.h"
 #include "settings.h"
 
@@ -30,6 +31,9 @@ struct tmk_names {
 	struct column leaf[2], leaf_flags[2]; /* by stack: [0] Python, [1] native */
 	struct column native_op;              /* by native stack */
 	struct map trie, native, sites, ops;
+	struct map module_name;   /* by address: index into name + 1 */
+	char **name;
+	uint32_t names, name_capacity;
 	uint32_t next_stack, next_native, next_site, next_op;
 	bool reloaded;
 };
@@ -275,14 +279,31 @@ void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r)
 		      known ? dtypes[(int)r->dtype] : other);
 }
 
+/* A name may come before the module is met, and the other way round. */
+static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
+{
+	uint32_t *at = map_at(&n->module_name, address);
+	char *copy = strdup(name);
+	if (!at || !copy ||
+	    !tmk_grow((void **)&n->name, &n->name_capacity, n->names, sizeof *n->name)) {
+		free(copy);
+		return;
+	}
+	n->name[n->names++] = copy;
+	*at = n->names;
+	tmk_store_run(n->store, TMK_SQL_module_name, name, (int64_t)address);
+}
+
 void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r)
 {
-	if (r->head.kind == TMK_REC_MODULE)
-		tmk_store_run(n->store, TMK_SQL_module, (int64_t)r->id, r->text, NULL,
-			      (int64_t)r->address);
-	else if (r->head.kind == TMK_REC_MODNAME)
-		tmk_store_run(n->store, TMK_SQL_module_name, r->text, (int64_t)r->address);
-	else if (r->head.kind == TMK_REC_OP)
+	if (r->head.kind == TMK_REC_MODULE) {
+		uint32_t *at = map_at(&n->module_name, r->address);
+		tmk_store_run(n->store, TMK_SQL_module, (int64_t)r->id, r->text,
+			      at && *at ? n->name[*at - 1] : NULL, (int64_t)r->address);
+	} else if (r->head.kind == TMK_REC_MODNAME) {
+		keep_name(n, r->address, r->text);
+	}
+	if (r->head.kind == TMK_REC_OP)
 		tmk_store_run(n->store, TMK_SQL_op, (int64_t)r->id * 2, r->text);
 }
 
@@ -396,11 +417,14 @@ void tmk_names_free(struct tmk_names *n)
 				    &n->leaf_flags[0], &n->leaf_flags[1], &n->native_op};
 	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
 		free(columns[i]->value);
-	struct map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops};
+	struct map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops, &n->module_name};
 	for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
 		free(maps[i]->key);
 		free(maps[i]->value);
 	}
+	for (uint32_t i = 0; i < n->names; i++)
+		free(n->name[i]);
+	free(n->name);
 	tmk_objects_free(n->objects);
 	free(n);
 }

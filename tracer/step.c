@@ -236,6 +236,7 @@ void tmk_model_flush(struct tmk_model *m)
 void tmk_model_end_step(struct tmk_model *m, bool complete)
 {
 	settle(m);
+	tmk_model_review_setup(m);
 	int64_t same_as = -1;
 	uint64_t *signature = NULL;
 	uint32_t events = m->events;

@@ -283,6 +283,11 @@ static bool open_model(struct tmk_writer *w, bool recovered, char *message, size
 		tmk_store_close(w->store);
 		return false;
 	}
+	/* From the ring's header, so that a process killed in its first milliseconds has
+	 * its row too. */
+	tmk_store_run(w->store, TMK_SQL_run, w->rings->header->version,
+		      (int64_t)w->rings->header->started_unix_ns);
+	tmk_store_set_run(w->store, "ring", w->rings->path, false);
 	return true;
 }
 
@@ -327,7 +332,6 @@ void *tmk_writer_run(void *arg)
 		tmk_rings_close(w->rings, true);
 		return w;
 	}
-	tmk_store_set_run(w->store, "ring", w->rings->path, false);
 	while (!atomic_load(&w->stop) && !tmk_store_failed(w->store)) {
 		const struct timespec nap = {.tv_nsec = 5000000};
 		calibrate(w);
