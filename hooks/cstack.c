@@ -1,17 +1,19 @@
 /* cstack.c - native stacks of the calling thread, with reuse of unchanged ones.
  *
- * Called from: hooks, on any thread, under the guard, possibly under PyTorch's allocator
- * lock. Owns: one mapping per thread. Never takes a lock or allocates on a hit.
+ * Called from: hooks, on any thread, under the guard, possibly under PyTorch's
+ * allocator lock. Owns: one mapping per thread. Never takes a lock or allocates on a
+ * hit.
  *
  * A walk is keyed by its own frame address and return address. A cache entry lists
- * words of the stack and their values; while all of them are unchanged, so is the stack:
+ * words of the stack and their values; while all of them are unchanged, so is the
+ * stack:
  * - every return address. Where a frame's size is fixed, its address and the stack
  *   pointer say where the next one lies, so that equal words mean equal frames.
- * - for frames that find their caller by rbp (alloca, realigned stacks, frame pointers),
- *   also the saved rbp, as their size may differ and stale return addresses may still lie
- *   where the old ones were [seen: tests/stacks/test_cstack.c].
- * A miss asks unw_backtrace (0.2 us); only when that yields a stack seen before is the
- * slow walk (10 us) spent that learns the words: stacks that never come back cost little.
+ * - for frames that find their caller by rbp (alloca, realigned stacks, frame
+ * pointers), also the saved rbp, as their size may differ and stale return addresses
+ * may still lie where the old ones were [seen: tests/stacks/test_cstack.c]. A miss asks
+ * unw_backtrace (0.2 us); only when that yields a stack seen before is the slow walk
+ * (10 us) spent that learns the words: stacks that never come back cost little.
  */
 #include "cstack.h"
 #include "cunwind.h"
@@ -40,9 +42,9 @@ enum {
 
 struct entry {
 	struct tmk_c_stack stack; /* pc points into value */
-	int count;                /* return addresses, at the front; 0: an empty entry */
-	int words;                /* words to compare */
-	uint32_t slot[WORDS];     /* where, in words from the walk's frame address */
+	int count;            /* return addresses, at the front; 0: an empty entry */
+	int words;            /* words to compare */
+	uint32_t slot[WORDS]; /* where, in words from the walk's frame address */
 	uint64_t value[WORDS];
 };
 
@@ -112,12 +114,12 @@ static struct cache *map_cache(void)
 	return mine = p;
 }
 
-/* The upper end of the stack that this frame is on, or 0 when it is not the thread's own
- * (a coroutine's, a signal stack). glibc keeps a thread's control block, at which fs
- * points, at the top of its stack; the main thread's top is known from its start. An
+/* The upper end of the stack that this frame is on, or 0 when it is not the thread's
+ * own (a coroutine's, a signal stack). glibc keeps a thread's control block, at which
+ * fs points, at the top of its stack; the main thread's top is known from its start. An
  * entry is only ever compared by the thread that made it, with the same frame address:
- * on the thread's own stack everything above that is mapped as long as the thread lives.
- * Of other stacks this can't be known, so their walks are not kept. */
+ * on the thread's own stack everything above that is mapped as long as the thread
+ * lives. Of other stacks this can't be known, so their walks are not kept. */
 static uintptr_t stack_top(uintptr_t frame)
 {
 	uintptr_t self;
@@ -173,7 +175,8 @@ static int trace(struct entry *e, uint64_t ra)
 }
 
 /* Adds a word to compare; false when it does not lie on the stack outside the walk. */
-static int add_word(struct entry *e, uint64_t frame, uint64_t top, uint64_t at, uint64_t value)
+static int add_word(struct entry *e, uint64_t frame, uint64_t top, uint64_t at,
+                    uint64_t value)
 {
 	if (e->words == WORDS || at < frame || at >= top || at % 8 ||
 	    *(const uint64_t *)at != value)
@@ -185,8 +188,8 @@ static int add_word(struct entry *e, uint64_t frame, uint64_t top, uint64_t at, 
 
 /* Adds what decides where frame f's caller, at cfa, is found, if that may be rbp: rbp
  * points into the frame. Usually cfa = rbp + 16; a realigned frame keeps cfa in memory
- * just below rbp (gcc's dynamic realign argument pointer). An rbp that merely points at a
- * local variable is as good: it is the same whenever the frame is. */
+ * just below rbp (gcc's dynamic realign argument pointer). An rbp that merely points at
+ * a local variable is as good: it is the same whenever the frame is. */
 static int add_base(struct entry *e, uint64_t frame, uint64_t top,
                     const struct tmk_cunwind_frame *f, uint64_t cfa)
 {
@@ -194,38 +197,37 @@ static int add_base(struct entry *e, uint64_t frame, uint64_t top,
 		return 1;
 	if (!add_word(e, frame, top, f->rbp_at, f->rbp))
 		return 0;
-	for (uint64_t at = f->rbp - 8; f->rbp != cfa - 16 && at >= f->sp && f->rbp - at <= 64;
-	     at -= 8)
+	for (uint64_t at = f->rbp - 8;
+	     f->rbp != cfa - 16 && at >= f->sp && f->rbp - at <= 64; at -= 8)
 		if (at % 8 == 0 && *(const uint64_t *)at == cfa &&
 		    !add_word(e, frame, top, at, cfa))
 			return 0;
 	return 1;
 }
 
-/* The slow walk: the words of e, from the walk's own return address outwards. 0, or -1
- * for a stack not fit to be kept: a return address that is out of order, off the stack,
- * or not where the ABI puts it (signal frames). */
-static __attribute__((noinline)) int learn(struct entry *e, uint64_t frame, uint64_t ra)
+/* The slow walk: the words of e, `count` frames from the walk's own return address
+ * outwards. 0, or -1 for a stack not fit to be kept: a return address that is out of
+ * order, off the stack, or not where the ABI puts it (signal frames). */
+static __attribute__((noinline)) int learn(struct entry *e, int count, uint64_t frame,
+                                           uint64_t ra)
 {
-	struct tmk_cunwind_frame f[INNER + FRAMES];
+	struct tmk_cunwind_frame f[FRAMES];
 	uint64_t top = stack_top(frame);
-	int n = tmk_cunwind_steps(f, INNER + FRAMES), first = 0;
 
-	while (first < n && f[first].sp < frame + 16)
-		first++;
 	e->count = e->words = 0;
-	if (!top || first == n || f[first].sp != frame + 16 || f[first].pc != ra)
+	if (!top)
 		return -1;
-	if (n > first + FRAMES)
-		n = first + FRAMES;
-	for (int i = first; i < n; i++)
-		if ((i > first && f[i].sp <= f[i - 1].sp) ||
+	int n = tmk_cunwind_steps(f, count, frame + 16);
+	if (n != count || f[0].sp != frame + 16 || f[0].pc != ra)
+		return -1;
+	for (int i = 0; i < n; i++)
+		if ((i > 0 && f[i].sp <= f[i - 1].sp) ||
 		    !add_word(e, frame, top, f[i].sp - 8, f[i].pc))
 			return -1;
-	e->count = e->words;
-	for (int i = first; i + 1 < n; i++)
+	for (int i = 0; i + 1 < n; i++)
 		if (!add_base(e, frame, top, &f[i], f[i + 1].sp))
 			return -1;
+	e->count = n;
 	return 0;
 }
 
@@ -240,7 +242,7 @@ static inline int still_there(const struct entry *e, const uint64_t *frame)
 static void verify(struct cache *c, const struct entry *e, uint64_t frame, uint64_t ra)
 {
 	struct entry now;
-	if (learn(&now, frame, ra) || now.count != e->count ||
+	if (learn(&now, e->count, frame, ra) || now.count != e->count ||
 	    memcmp(now.value, e->value, sizeof now.value[0] * (size_t)now.count) != 0 ||
 	    memcmp(now.slot, e->slot, sizeof now.slot[0] * (size_t)now.count) != 0)
 		c->counts.wrong++;
@@ -251,8 +253,8 @@ static uint32_t set_of(uint64_t frame)
 	return (uint32_t)(((frame * M1 >> 32) * SETS) >> 32);
 }
 
-static __attribute__((noinline)) struct tmk_c_stack *miss(struct cache *c, uint64_t frame,
-                                                         uint64_t ra)
+static __attribute__((noinline)) struct tmk_c_stack *miss(struct cache *c,
+                                                          uint64_t frame, uint64_t ra)
 {
 	struct entry *e = &c->scratch;
 	struct tmk_c_stack *found = NULL;
@@ -272,7 +274,7 @@ static __attribute__((noinline)) struct tmk_c_stack *miss(struct cache *c, uint6
 	uint32_t set = set_of(frame), way = c->victim++ % WAYS;
 	struct entry *kept = &c->entry[set][way];
 	c->set[set].frame[way] = 0;
-	if (learn(kept, frame, ra) || kept->count != e->count ||
+	if (learn(kept, e->count, frame, ra) ||
 	    memcmp(kept->value, e->value, sizeof e->value[0] * (size_t)e->count) != 0) {
 		c->counts.refused++;
 		return found;
@@ -290,7 +292,8 @@ __attribute__((noinline)) struct tmk_c_stack *tmk_cstack_walk(void)
 	uint64_t ra = (uint64_t)(uintptr_t)__builtin_return_address(0);
 	struct cache *c = mine;
 
-	if (!c && (!atomic_load_explicit(&ready, memory_order_acquire) || !(c = map_cache())))
+	if (!c &&
+	    (!atomic_load_explicit(&ready, memory_order_acquire) || !(c = map_cache())))
 		return NULL;
 	uint32_t n = set_of(frame);
 	const struct set *set = &c->set[n];
@@ -301,7 +304,8 @@ __attribute__((noinline)) struct tmk_c_stack *tmk_cstack_walk(void)
 		if (!still_there(e, (const uint64_t *)frame))
 			continue;
 		c->counts.hits++;
-		if (__builtin_expect(atomic_load_explicit(&verifying, memory_order_relaxed), 0))
+		if (__builtin_expect(
+		            atomic_load_explicit(&verifying, memory_order_relaxed), 0))
 			verify(c, e, frame, ra);
 		return &e->stack;
 	}

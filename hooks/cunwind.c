@@ -3,20 +3,25 @@
  * Called from: cstack.c; load off the hot path, the rest on any thread.
  *
  * dlopen with RTLD_LOCAL keeps the library's _Unwind_* out of the global scope, where
- * they would come before libgcc's. It is never closed: it owns thread-specific data with
- * a destructor. If the host has the same library loaded, we share its instance.
+ * they would come before libgcc's. It is never closed: it owns thread-specific data
+ * with a destructor. If the host has the same library loaded, we share its instance.
  *
  * What it does inside, as of 1.6 to 1.8:
  * - A return address that is new to the thread takes dl_iterate_phdr, hence glibc's
- *   dl_load_write_lock. That lock is recursive and held for list updates and during other
- *   callers' callbacks, never across constructors; a deadlock would take a callback that
- *   waits for PyTorch's allocator. (1.8 has unw_set_iterate_phdr_function, but there is no
- *   answer that is both lock-free and never stale.)
- * - Its first use on a thread maps its tables (mmap) and sets up its TLS block, which is
- *   dynamic, so the loader may call malloc, once per thread.
- * - Code without unwind information (JIT) is stepped over by guessing at rbp; such reads
- *   are checked (mincore, then a write to a pipe of its own). Unwind information that is
- *   wrong is believed, as it is by C++ exceptions.
+ *   dl_load_write_lock. That lock is recursive and held for list updates and during
+ * other callers' callbacks, never across constructors; a deadlock would take a callback
+ * that waits for PyTorch's allocator. (1.8 has unw_set_iterate_phdr_function, but there
+ * is no answer that is both lock-free and never stale.)
+ * - Its first use on a thread maps its tables (mmap) and sets up its TLS block, which
+ * is dynamic, so the loader may call malloc, once per thread.
+ * - A step that is not in its per-thread table takes its cache's lock, signals masked.
+ * - Code without unwind information (JIT, or beyond the thread's start) is stepped over
+ * by guessing at rbp; such reads are checked first: mincore, then a write to a pipe of
+ * its own. A host that closes descriptors that it does not own takes that pipe away,
+ * and the byte goes where the number leads then. So the slow walk never steps beyond
+ * the frame that the fast one found to be the last; the fast one remembers it per
+ * thread.
+ * - Unwind information that is wrong is believed, as it is by C++ exceptions.
  */
 #include "cunwind.h"
 
@@ -47,9 +52,9 @@ static struct {
 	void **local_addr_space;
 } unw;
 
-#define FIND(member, name)                                                               \
-	{                                                                                \
-		(void **)&unw.member, name                                               \
+#define FIND(member, name)                                                             \
+	{                                                                              \
+		(void **)&unw.member, name                                             \
 	}
 
 int tmk_cunwind_load(char *why, size_t n)
@@ -105,7 +110,8 @@ static inline __attribute__((always_inline)) void registers_here(ucontext_t *c)
 	                 : "rax");
 }
 
-__attribute__((noinline)) int tmk_cunwind_steps(struct tmk_cunwind_frame *f, int size)
+__attribute__((noinline)) int tmk_cunwind_steps(struct tmk_cunwind_frame *f, int count,
+                                                uint64_t from)
 {
 	ucontext_t here;
 	struct cursor at;
@@ -116,16 +122,19 @@ __attribute__((noinline)) int tmk_cunwind_steps(struct tmk_cunwind_frame *f, int
 	registers_here(&here);
 	if (unw.init_local(&at, &here) < 0)
 		return 0;
-	for (; n < size && unw.step(&at) > 0; n++) {
+	while (n < count && unw.step(&at) > 0) {
 		if (unw.get_reg(&at, REG_ID_RIP, &f[n].pc) < 0 ||
 		    unw.get_reg(&at, REG_ID_RSP, &f[n].sp) < 0)
 			break;
+		if (f[n].sp < from)
+			continue;
 		if (unw.get_reg(&at, REG_ID_RBP, &f[n].rbp) < 0)
 			f[n].rbp = 0;
 		f[n].rbp_at = 0;
 		if (unw.get_save_loc(&at, REG_ID_RBP, &saved) >= 0 &&
 		    saved.type == SAVED_IN_MEMORY)
 			f[n].rbp_at = saved.address;
+		n++;
 	}
 	return n;
 }

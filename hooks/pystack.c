@@ -15,6 +15,7 @@
 #define M1 0x9E3779B97F4A7C15ull
 #define M2 0xC2B2AE3D27D4EB4Full
 #define M3 0xD6E8FEB86659FD93ull
+#define M4 0xFF51AFD7ED558CCDull
 
 struct tmk_py_layout tmk_py;
 static atomic_int ready;
@@ -54,47 +55,38 @@ static inline const char *untag(const char *p)
 	return (const char *)((uintptr_t)p & ~(uintptr_t)3);
 }
 
-static inline uint64_t mix(uint64_t h, uint64_t v, uint64_t multiplier)
-{
-	h = (h ^ v) * multiplier;
-	return h ^ h >> 32;
-}
-
 /* An address of a code object is reused after it dies (exec, torch.compile), so a code
  * is known by what it says. co_name is interned, so its hash is always computed. The
  * file is a different string object for each module that lives, but its address may be
- * reused too: its length and its last eight bytes go in as well. */
-static inline uint64_t key_of(const char *code)
+ * reused too: its length and its last eight bytes go in as well. Four products that do
+ * not wait for each other: this is the cost of a walk. */
+static inline uint64_t key_of(const struct tmk_py_layout *py, const char *code,
+                              const char *name)
 {
-	const char *name = tmk_py_ptr(code, tmk_py.name);
-	const char *file = tmk_py_ptr(code, tmk_py.file);
+	const char *file = tmk_py_ptr(code, py->file);
 	uint64_t length = (uint64_t)tmk_py_i64(file, TMK_PY_OB_SIZE), tail = 0;
 	if (length >= 8)
-		memcpy(&tail, file + tmk_py.ascii + length - 8, 8);
-	uint64_t line = (uint32_t)tmk_py_i32(code, tmk_py.first_line);
+		memcpy(&tail, file + py->ascii + length - 8, 8);
+	uint64_t line = (uint32_t)tmk_py_i32(code, py->first_line);
 	/* 3.11+: ob_size counts the instructions, which tells the original from a
 	 * rewritten copy (torch.compile) that has the same name and line. */
-	uint64_t size =
-	        tmk_py.minor >= 11 ? (uint32_t)tmk_py_i64(code, TMK_PY_OB_SIZE) : 0;
-	uint64_t a =
-	        mix((uint64_t)tmk_py_i64(name, TMK_PY_STR_HASH), line << 32 | size, M1);
-	uint64_t b = mix((uint64_t)(uintptr_t)file, tail + length, M2);
-	return mix(a, b, M3);
+	uint64_t size = py->ip_kind == TMK_PY_IP_POINTER
+	                        ? (uint32_t)tmk_py_i64(code, TMK_PY_OB_SIZE)
+	                        : 0;
+	return (uint64_t)tmk_py_i64(name, TMK_PY_STR_HASH) * M1 +
+	       (uint64_t)(uintptr_t)file * M2 + (line << 32 | size) * M3 +
+	       (tail + length) * M4;
 }
 
 /* In 3.11 and 3.12 a call site that the interpreter has specialised counts as standing
  * at its last inline cache instead of its first: the same line, another `where`. A
  * stack may so have two hashes, one from before its calls were warm. */
-static inline int32_t where_of(const char *frame, const char *code)
+static inline int32_t where_of(const struct tmk_py_layout *py, const char *frame,
+                               const char *code)
 {
-	switch (tmk_py.ip_kind) {
-	case TMK_PY_IP_POINTER:
-		return (int32_t)(tmk_py_ptr(frame, tmk_py.ip) - (code + tmk_py.bytes));
-	case TMK_PY_IP_UNITS:
-		return tmk_py_i32(frame, tmk_py.ip) * 2;
-	default:
-		return tmk_py_i32(frame, tmk_py.ip);
-	}
+	if (py->ip_kind == TMK_PY_IP_POINTER)
+		return (int32_t)(tmk_py_ptr(frame, py->ip) - (code + py->bytes));
+	return tmk_py_i32(frame, py->ip) * (py->ip_kind == TMK_PY_IP_UNITS ? 2 : 1);
 }
 
 /* Which of impls[] this code is, or -1, by reading its name and file. */
@@ -117,15 +109,13 @@ static __attribute__((noinline)) int identify_impl(const char *code,
 	return -1;
 }
 
-static inline int impl_of(const char *code, uint64_t key)
+static __attribute__((noinline)) int impl_of(const char *code, uint64_t key,
+                                             int64_t length)
 {
-	int64_t n = tmk_py_i64(tmk_py_ptr(code, tmk_py.name), TMK_PY_OB_SIZE);
-	if (n != impls[WRAPPED].length && n != impls[PLAIN].length)
-		return -1;
 	for (int i = 0; i < IMPLS; i++)
 		if (key == atomic_load_explicit(&impl_key[i], memory_order_relaxed))
 			return i;
-	int i = identify_impl(code, n);
+	int i = identify_impl(code, length);
 	if (i >= 0)
 		atomic_store_explicit(&impl_key[i], key, memory_order_relaxed);
 	return i;
@@ -141,58 +131,72 @@ static inline const char *current_frame(void)
 	return p && tmk_py.cframe >= 0 ? tmk_py_ptr(p, tmk_py.cframe) : p;
 }
 
-/* Frames that the interpreter puts at each entry from C: owner 3 (3.12) and 4 (3.14).
- */
-static inline int is_shim(const char *frame)
+/* The module called in the innermost frame of impls[], from the innermost frame on. */
+struct search {
+	const char *found,
+	        *plain; /* plain: local 0 of the _call_impl just inside, if any */
+};
+
+static inline void look_for_module(struct search *s, const char *frame, int impl)
 {
-	return tmk_py.minor >= 12 && (unsigned char)frame[tmk_py.owner] >= 3;
+	const char *local = impl >= 0 ? untag(tmk_py_ptr(frame, tmk_py.locals)) : NULL;
+	if (impl == WRAPPED)
+		s->found = local;
+	else if (s->plain) /* it was called by something else than the wrapper */
+		s->found = s->plain;
+	s->plain = impl == PLAIN ? local : NULL;
 }
 
 int tmk_pystack_walk(struct tmk_py_stack *out)
 {
-	const char *module = NULL, *plain = NULL;
-	int inner = -1, n = 0;
+	struct search module = {NULL, NULL};
 	uint64_t hash = M2, check = M3;
+	int n = 0;
 
 	out->truncated = 0;
 	const char *frame = NULL;
 	if (atomic_load_explicit(&ready, memory_order_acquire))
 		frame = current_frame();
-	for (; frame; frame = tmk_py_ptr(frame, tmk_py.previous)) {
-		if (is_shim(frame))
+	const struct tmk_py_layout py = tmk_py;
+	for (; frame; frame = tmk_py_ptr(frame, py.previous)) {
+		/* Frames that the interpreter puts at each entry from C: owner 3,
+		 * in 3.14 also 4; their code is None or a stub. */
+		if (py.minor >= 12 && (unsigned char)frame[py.owner] >= 3)
 			continue;
-		const char *code = untag(tmk_py_ptr(frame, tmk_py.code));
-		if (!code || tmk_py_ptr(code, TMK_PY_OB_TYPE) != tmk_py.code_type)
-			continue; /* None or a builtin, in frames of no code */
+		const char *code = untag(tmk_py_ptr(frame, py.code));
+		if (!code || tmk_py_ptr(code, TMK_PY_OB_TYPE) != py.code_type)
+			continue;
 		if (n == TMK_PY_DEPTH) {
 			out->truncated = 1;
 			break;
 		}
+		const char *name = tmk_py_ptr(code, py.name);
 		struct tmk_py_frame *f = &out->frame[n++];
 		f->code = code;
-		f->key = key_of(code);
-		f->where = where_of(frame, code);
+		f->key = key_of(&py, code, name);
+		f->where = where_of(&py, frame, code);
 		uint64_t v = f->key + (uint64_t)(uint32_t)f->where * M1;
-		hash = mix(hash, v, M1);
-		check = mix(check, v, M2) + v;
-		if (module)
+		hash = (hash ^ v) * M1;
+		hash ^= hash >> 32;
+		check = (check + v) * M2;
+		check ^= check >> 29;
+		if (module.found)
 			continue;
-		int impl = impl_of(code, f->key);
-		if (impl == WRAPPED)
-			module = untag(tmk_py_ptr(frame, tmk_py.locals));
-		else if (inner == PLAIN) /* the frame just inside was called directly */
-			module = plain;
-		if (impl == PLAIN)
-			plain = untag(tmk_py_ptr(frame, tmk_py.locals));
-		inner = impl;
+		int64_t length = tmk_py_i64(name, TMK_PY_OB_SIZE);
+		int impl = -1;
+		if (length == impls[WRAPPED].length || length == impls[PLAIN].length)
+			impl = impl_of(code, f->key, length);
+		if (impl >= 0 || module.plain)
+			look_for_module(&module, frame, impl);
 	}
-	if (!module && inner == PLAIN)
-		module = plain;
+	if (!module.found)
+		module.found = module.plain;
 	out->depth = n;
 	out->hash = n ? hash : 0;
 	out->check = n ? check : 0;
-	out->module = module;
-	out->module_type = module ? tmk_py_ptr(module, TMK_PY_OB_TYPE) : NULL;
+	out->module = module.found;
+	out->module_type =
+	        module.found ? tmk_py_ptr(module.found, TMK_PY_OB_TYPE) : NULL;
 	return n;
 }
 

@@ -1,5 +1,5 @@
-/* countmalloc.c - counts the calling thread's calls of malloc and its kin. Preloaded, or
- * linked first, by the tests of "nothing allocates". */
+/* countmalloc.c - counts the calling thread's calls of malloc and its kin. Preloaded,
+ * or linked first, by the tests of "nothing allocates". */
 #include <stddef.h>
 
 #define API __attribute__((visibility("default")))

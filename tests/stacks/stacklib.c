@@ -64,7 +64,8 @@ double stk_py_ns(int rounds)
 	for (int i = 0; i < rounds; i++)
 		tmk_pystack_walk(&s);
 	clock_gettime(CLOCK_MONOTONIC, &b);
-	return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / rounds;
+	return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /
+	       rounds;
 }
 
 /* Calls of malloc and its kin during walks and namings, or -1 where nobody counts. */
@@ -82,8 +83,8 @@ long stk_py_mallocs(int rounds)
 	for (int i = 0; i < rounds; i++) {
 		tmk_pystack_walk(&s);
 		for (int k = 0, line; k < s.depth; k++)
-			tmk_pystack_text(&s.frame[k], function, sizeof function, file, sizeof file,
-			                 &line);
+			tmk_pystack_text(&s.frame[k], function, sizeof function, file,
+			                 sizeof file, &line);
 	}
 	return count.call() - before;
 }
@@ -103,7 +104,7 @@ struct tmk_c_stack *stk_c_walk(void)
 int stk_c_steps(uint64_t *pc, int size)
 {
 	struct tmk_cunwind_frame f[256];
-	int n = tmk_cunwind_steps(f, size < 256 ? size : 256);
+	int n = tmk_cunwind_steps(f, size < 256 ? size : 256, 0);
 	for (int i = 0; i < n; i++)
 		pc[i] = f[i].pc;
 	return n;

@@ -1,4 +1,5 @@
-/* stacklib.h - what libstacks.so exports, for the C programs here. (Python: walkers.py.) */
+/* stacklib.h - what libstacks.so exports, for the C programs here. (Python:
+ * walkers.py.) */
 #ifndef TIDEMARK_TESTS_STACKLIB_H
 #define TIDEMARK_TESTS_STACKLIB_H
 

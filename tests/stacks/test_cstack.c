@@ -1,6 +1,7 @@
 /* test_cstack.c - the native walker against libunwind's step by step walk and glibc's
  * backtrace(), over random call trees on several threads; with code that has no unwind
- * information, coroutines, and threads that come and go. Exit status 0, 1, or 77 (skip).
+ * information, coroutines, and threads that come and go. Exit status 0, 1, or 77
+ * (skip).
  */
 #include "stacklib.h"
 
@@ -16,12 +17,13 @@
 
 long countmalloc(void);
 
-#define CHECK(condition)                                                                 \
-	do {                                                                             \
-		if (!(condition)) {                                                      \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);  \
-			exit(1);                                                         \
-		}                                                                        \
+#define CHECK(condition)                                                               \
+	do {                                                                           \
+		if (!(condition)) {                                                    \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__,             \
+			        #condition);                                           \
+			exit(1);                                                       \
+		}                                                                      \
 	} while (0)
 
 enum { IDS = 1 << 14 };
@@ -60,18 +62,23 @@ static uint32_t intern(const struct tmk_c_stack *s)
 	return run->ids;
 }
 
-/* Both lists lead outwards from different calls in one frame: equal from the next on. */
-static void same_callers(const struct tmk_c_stack *s, const uint64_t *pc, int n, int own)
+/* Both lists lead outwards from different calls in one frame: equal from the next on.
+ */
+static void same_callers(const struct tmk_c_stack *s, const uint64_t *pc, int n,
+                         int own)
 {
 	if (s->truncated)
 		n = n < s->depth + own ? n : s->depth + own;
 	if (n - own != s->depth) {
-		fprintf(stderr, "n %d own %d depth %d trunc %d\n", n, own, s->depth, s->truncated);
+		fprintf(stderr, "n %d own %d depth %d trunc %d\n", n, own, s->depth,
+		        s->truncated);
 		for (int i = 0; i < n || i < s->depth; i++)
-			fprintf(stderr, "%2d %lx %lx\n", i, i < s->depth ? s->pc[i] : 0, i + own < n ? pc[i + own] : 0);
+			fprintf(stderr, "%2d %lx %lx\n", i, i < s->depth ? s->pc[i] : 0,
+			        i + own < n ? pc[i + own] : 0);
 	}
 	CHECK(n - own == s->depth);
-	CHECK(memcmp(s->pc + 1, pc + own + 1, sizeof *pc * (size_t)(s->depth - 1)) == 0);
+	CHECK(memcmp(s->pc + 1, pc + own + 1, sizeof *pc * (size_t)(s->depth - 1)) ==
+	      0);
 }
 
 static __attribute__((noinline)) void leaf(void)
@@ -145,8 +152,8 @@ static __attribute__((noinline)) void through_libc(int depth)
 
 static void any(int depth)
 {
-	static void (*const f[])(int) = {small_frame, big_frame, dynamic_frame, aligned_frame,
-	                                 through_libc};
+	static void (*const f[])(int) = {small_frame, big_frame, dynamic_frame,
+	                                 aligned_frame, through_libc};
 	if (depth <= 0) {
 		for (int i = 0, n = 1 + (int)rnd(3); i < n; i++)
 			leaf();
@@ -180,7 +187,8 @@ static void *random_trees(void *seed)
 		r.seed = random + (uint64_t)i;
 	}
 	stk_c_count(n);
-	printf("thread %d: %ld walks, %u stacks, %lu hits, %lu misses, %lu kept, %lu refused, "
+	printf("thread %d: %ld walks, %u stacks, %lu hits, %lu misses, %lu kept, %lu "
+	       "refused, "
 	       "%lu wrong\n",
 	       (int)(uintptr_t)seed, r.walks, r.ids, n[0], n[1], n[2], n[3], n[4]);
 	CHECK(n[4] == 0 && n[0] + n[1] == (uint64_t)r.walks && n[0] > 0);
@@ -217,23 +225,26 @@ static void test_no_allocation(void)
 /* Machine code without unwind information calls back; rbp is rubbish in the second. */
 static void test_jit(void)
 {
-	static const unsigned char plain[] = {
-	        0x48, 0x83, 0xec, 0x18, 0xff, 0xd7, 0x48, 0x83, 0xc4, 0x18, 0xc3};
+	static const unsigned char plain[] = {0x48, 0x83, 0xec, 0x18, 0xff, 0xd7,
+	                                      0x48, 0x83, 0xc4, 0x18, 0xc3};
 	static const unsigned char rubbish[] = {
-	        0x55, 0x48, 0xbd, 0xf0, 0xde, 0xbc, 0x9a, 0x78, 0x56, 0x34, 0x12, /* mov rbp */
+	        0x55, 0x48, 0xbd, 0xf0, 0xde, 0xbc,
+	        0x9a, 0x78, 0x56, 0x34, 0x12, /* mov rbp */
 	        0xff, 0xd7, 0x5d, 0xc3};
-	static const unsigned char low[] = {0x55, 0x48, 0xc7, 0xc5, 0x08, 0x00, 0x00, 0x00,
-	                                    0xff, 0xd7, 0x5d, 0xc3};
+	static const unsigned char low[] = {0x55, 0x48, 0xc7, 0xc5, 0x08, 0x00,
+	                                    0x00, 0x00, 0xff, 0xd7, 0x5d, 0xc3};
 	struct run r;
 	start(&r, 3, 0);
 	for (int i = 0; i < 600; i++) {
-		unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-		                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		unsigned char *page =
+		        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+		             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (page == MAP_FAILED) {
 			printf("skipped: no executable memory here\n");
 			break;
 		}
-		/* The same address with other code each time: nothing may be believed of it. */
+		/* The same address with other code each time: nothing may be believed
+		 * of it. */
 		if (i % 3 == 0)
 			memcpy(page, plain, sizeof plain);
 		else if (i % 3 == 1)
@@ -274,7 +285,8 @@ static void one_coroutine(volatile size_t size)
 	munmap(stack, size);
 }
 
-/* Coroutine stacks are unmapped while the thread lives: their walks must not be kept. */
+/* Coroutine stacks are unmapped while the thread lives: their walks must not be kept.
+ */
 static void test_coroutines(void)
 {
 	struct run r;
@@ -290,12 +302,13 @@ static void test_coroutines(void)
 
 static void test_global_scope(void)
 {
-	const char *names[] = {"_Unwind_RaiseException", "_Unwind_Resume", "_Unwind_Find_FDE",
-	                       "unw_backtrace"};
+	const char *names[] = {"_Unwind_RaiseException", "_Unwind_Resume",
+	                       "_Unwind_Find_FDE", "unw_backtrace"};
 	for (size_t i = 0; i < 4; i++) {
 		Dl_info where;
 		void *p = dlsym(RTLD_DEFAULT, names[i]);
-		CHECK(!p || !dladdr(p, &where) || !strstr(where.dli_fname, "libunwind"));
+		CHECK(!p || !dladdr(p, &where) ||
+		      !strstr(where.dli_fname, "libunwind"));
 	}
 	Dl_info where;
 	void *p = dlsym(RTLD_DEFAULT, "backtrace");
@@ -315,7 +328,8 @@ int main(void)
 	for (int round = 0; round < 3; round++) {
 		pthread_t t[4];
 		for (uintptr_t i = 0; i < 4; i++)
-			CHECK(!pthread_create(&t[i], NULL, random_trees, (void *)(i + 2)));
+			CHECK(!pthread_create(&t[i], NULL, random_trees,
+			                      (void *)(i + 2)));
 		for (int i = 0; i < 4; i++)
 			pthread_join(t[i], NULL);
 	}
