@@ -1,11 +1,6 @@
-<<<<<<< HEAD
-/* stacks.c - ns per native walk: hit, unw_backtrace, step by step. Prints; asserts nothing.
- * Each figure is the least of several runs: the neighbours on this machine are noise. */
-=======
 /* stacks.c - ns per native walk: hit, unw_backtrace, step by step. Prints; asserts
  * nothing. Each figure is the least of several runs: the neighbours on this machine are
  * noise. */
->>>>>>> stacks
 #include "../stacks/stacklib.h"
 
 #include <stdio.h>
@@ -41,13 +36,8 @@ static void measure(void)
 		u = now();
 		steps = (u - t) / SLOW < steps ? (u - t) / SLOW : steps;
 	}
-<<<<<<< HEAD
-	printf("%3d frames: hit %6.1f  unw_backtrace %7.1f  unw_step %8.1f ns\n", depth, hit,
-	       trace, steps);
-=======
 	printf("%3d frames: hit %6.1f  unw_backtrace %7.1f  unw_step %8.1f ns\n", depth,
 	       hit, trace, steps);
->>>>>>> stacks
 }
 
 static __attribute__((noinline)) void deep(int n)
