@@ -31,6 +31,7 @@ struct tmk_names {
 	struct column leaf[2], leaf_flags[2]; /* by stack: [0] Python, [1] native */
 	struct column native_op;              /* by native stack */
 	struct column native_flags, frame_op; /* by native frame */
+	struct column op_is_factory;          /* by operator of ours */
 	struct map trie, native, sites, ops;
 	struct map module_name;   /* by address: index into name + 1 */
 	char **name;
@@ -189,6 +190,10 @@ static uint32_t op_row(struct tmk_names *n, const char *name)
 		return 0;
 	if (!*id) {
 		*id = ++n->next_op;
+		set(&n->op_is_factory, *id,
+		    !strncmp(name, "aten::empty", 11) ||
+			    !strncmp(name, "aten::new_empty", 15) ||
+			    !strncmp(name, "aten::resize", 12));
 		tmk_store_run(n->store, TMK_SQL_op, (int64_t)*id * 2 + 1, name);
 	}
 	return *id * 2 + 1;
@@ -278,8 +283,11 @@ void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r)
 			uint32_t id = native_frame(n, r->frame[i]);
 			frame = id * 2 + ROW_NATIVE;
 			flags |= get(&n->native_flags, id);
-			if (get(&n->frame_op, id)) /* the innermost one wins */
-				op = get(&n->frame_op, id);
+			/* The innermost operator wins, but for those that only make room:
+			 * who asked them is the one to name. */
+			uint32_t here = get(&n->frame_op, id);
+			if (here && (!op || !get(&n->op_is_factory, here / 2)))
+				op = here;
 		} else {
 			frame = (uint32_t)r->frame[i] * 2 + ROW_PYTHON;
 			flags |= get(&n->frame_flags, (uint32_t)r->frame[i]);
@@ -458,7 +466,7 @@ void tmk_names_free(struct tmk_names *n)
 {
 	struct column *columns[] = {&n->frame_flags, &n->leaf[0], &n->leaf[1],
 				    &n->leaf_flags[0], &n->leaf_flags[1], &n->native_op,
-				    &n->native_flags, &n->frame_op};
+				    &n->native_flags, &n->frame_op, &n->op_is_factory};
 	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
 		free(columns[i]->value);
 	struct map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops, &n->module_name};
