@@ -245,6 +245,19 @@ static const char *label(const struct group *group)
 	return group->owner_kind ? group->owner_kind : sign(DASH);
 }
 
+/* PyTorch's long names, as people say them. */
+static const char *short_type(const char *dtype)
+{
+	static const char *const names[][2] = {{"float32", "fp32"},
+	                                       {"bfloat16", "bf16"},
+	                                       {"float16", "fp16"},
+	                                       {"float64", "fp64"}};
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(dtype, names[i][0]))
+			return names[i][1];
+	return dtype;
+}
+
 static void print_group(const struct peak *peak, struct table *table,
                         const struct group *group, unsigned by)
 {
@@ -268,7 +281,8 @@ static void print_group(const struct peak *peak, struct table *table,
 		table_cell(table, PLAIN, "%s", label(group));
 	}
 	if (group->shape)
-		table_cell(table, PLAIN, "%s %s", group->shape, group->dtype);
+		table_cell(table, PLAIN, "%s %s", group->shape,
+		           group->dtype ? short_type(group->dtype) : "");
 	else
 		table_cell(table, PLAIN, "%s", "");
 	table_cell(table, PLAIN, "%s", text_size(group->bytes).s);

@@ -1,0 +1,161 @@
+/* about.c - what is known about the run when it begins: command, host, versions, device.
+ * Called from: session.c on the thread of the first device event, under the guard. Reads
+ * files; starts nothing. */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "about.h"
+#include "emit.h"
+#include "late.h"
+#include "real.h"
+#include "settings.h"
+#include "stacks.h"
+
+static ssize_t read_file(const char *path, char *out, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+	if (fd >= 0)
+		close(fd);
+	out[n > 0 ? n : 0] = 0;
+	return n;
+}
+
+static size_t quote(char *out, size_t size, const char *s)
+{
+	size_t n = 0;
+	for (; *s && n + 8 < size; s++) {
+		if (*s == '"' || *s == '\\') {
+			out[n++] = '\\';
+			out[n++] = *s;
+		} else if ((unsigned char)*s < 0x20) {
+			n += (size_t)snprintf(out + n, 8, "\\u%04x", *s);
+		} else {
+			out[n++] = *s;
+		}
+	}
+	out[n] = 0;
+	return n;
+}
+
+static void command_line(void)
+{
+	char raw[16384], json[32768] = "[", command[16384] = "";
+	ssize_t n = read_file("/proc/self/cmdline", raw, sizeof raw);
+	size_t j = 1, c = 0;
+	for (ssize_t at = 0; at < n; at += (ssize_t)strlen(raw + at) + 1) {
+		if (j + strlen(raw + at) * 6 + 8 > sizeof json)
+			break;
+		j += (size_t)sprintf(json + j, at ? ", \"" : "\"");
+		j += quote(json + j, sizeof json - j, raw + at);
+		json[j++] = '"';
+		c += (size_t)snprintf(command + c, sizeof command - c, at ? " %s" : "%s",
+				      raw + at);
+	}
+	snprintf(json + j, sizeof json - j, "]");
+	tmk_emit_run("argv", json);
+	tmk_emit_run("command", command);
+}
+
+static void place(void)
+{
+	char text[4096];
+	if (!gethostname(text, sizeof text))
+		tmk_emit_run("host", text);
+	if (getcwd(text, sizeof text))
+		tmk_emit_run("cwd", text);
+	command_line();
+}
+
+static void ranks(void)
+{
+	static const char *const table[][2] = {{"rank", "RANK"},
+					       {"local_rank", "LOCAL_RANK"},
+					       {"world_size", "WORLD_SIZE"}};
+	for (int i = 0; i < 3; i++) {
+		const char *v = getenv(table[i][1]);
+		if (v && *v)
+			tmk_emit_run_number(table[i][0], atoll(v));
+	}
+}
+
+/* "__version__ = '2.11.0+cu130'" and "cuda: Optional[str] = '13.0'" of torch/version.py,
+ * two folders above libc10.so. */
+static void quoted_after(const char *text, const char *name, const char *column)
+{
+	const char *p = text;
+	while ((p = strstr(p, name)) && p != text && p[-1] != '\n')
+		p++;
+	const char *end = p ? strchr(p, '\n') : NULL;
+	const char *open = p ? strchr(p, '\'') : NULL;
+	if (!open || (end && open > end))
+		return;
+	char value[64];
+	snprintf(value, sizeof value, "%.*s", (int)strcspn(open + 1, "'"), open + 1);
+	tmk_emit_run(column, value);
+}
+
+static void versions(void)
+{
+	char path[4096], text[4096];
+	if (tmk_library_path(TMK_LIB_C10, path, sizeof path - 32)) {
+		for (int up = 0; up < 2; up++) {
+			char *slash = strrchr(path, '/');
+			if (slash)
+				*slash = 0;
+		}
+		strcat(path, "/version.py");
+		if (read_file(path, text, sizeof text) > 0) {
+			quoted_after(text, "__version__", "torch_version");
+			quoted_after(text, "cuda", "cuda_version");
+		}
+	}
+	const char *(*python)(void) =
+		(const char *(*)(void))dlsym(RTLD_DEFAULT, "Py_GetVersion");
+	if (python) {
+		snprintf(text, 64, "%s", python());
+		text[strcspn(text, " ")] = 0;
+		tmk_emit_run("python_version", text);
+	}
+	int n = 0;
+	if (tmk_real.cudaRuntimeGetVersion && !tmk_real.cudaRuntimeGetVersion(&n))
+		tmk_emit_run_number("cuda_runtime", n);
+	if (tmk_real.cudaDriverGetVersion && !tmk_real.cudaDriverGetVersion(&n))
+		tmk_emit_run_number("cuda_driver", n);
+	if (getenv("TIDEMARK_SIM_PROFILE") || dlsym(RTLD_DEFAULT, "tmksim_version"))
+		tmk_emit_run_number("simulated", 1);
+}
+
+void tmk_about_device(int index)
+{
+	char properties[8192] = ""; /* cudaDeviceProp begins with char name[256]; its size
+				       differs by major, 1032 bytes at most so far */
+	if (!tmk_real.cudaGetDeviceProperties ||
+	    tmk_real.cudaGetDeviceProperties(properties, index))
+		return;
+	properties[255] = 0;
+	tmk_emit_text(TMK_REC_DEVICE, 1, (uint32_t)index, 0, 1,
+		      (const char *[]){properties});
+}
+
+void tmk_about_run(void)
+{
+	tmk_emit_run("stacks", tmk_settings.stacks);
+	tmk_emit_run_number("cpu", tmk_late_cpu());
+	tmk_emit_run_number("pid", getpid());
+	ranks();
+	if (!tmk_settings.redact)
+		place();
+	versions();
+	if (*tmk_settings.run_id)
+		tmk_emit_meta("run_id", tmk_settings.run_id);
+	tmk_stacks_init();
+	tmk_report_capabilities();
+	int device;
+	if (tmk_real.cudaGetDevice && !tmk_late_cpu() && !tmk_real.cudaGetDevice(&device))
+		tmk_about_device(device);
+}

@@ -1,0 +1,196 @@
+/* enrich.c - running the embedded script on Python's main thread.
+ * Called from: late.c (any thread) and, by way of the pending call, the interpreter. The
+ * script's exceptions end in it; the interpreter's error indicator is kept and restored. */
+#include "enrich.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "emit.h"
+#include "record.h"
+#include "session.h"
+#include "settings.h"
+
+__asm__(".section .rodata\n"
+	"tmk_enrich_py: .incbin \"" TMK_ENRICH_FILE "\"\n"
+	".byte 0\n"
+	".previous\n");
+extern const char tmk_enrich_py[];
+
+/* The interpreter's C API, as far as it is used; all of it stable since 3.2. */
+struct method {
+	const char *name;
+	void *(*call)(void *, void *);
+	int flags;
+	const char *doc;
+};
+enum { METH_VARARGS = 1, FILE_INPUT = 257 };
+
+static struct {
+	int (*AddPendingCall)(int (*)(void *), void *);
+	void *(*Dict_New)(void);
+	int (*Dict_SetItemString)(void *, const char *, void *);
+	void *(*GetBuiltins)(void);
+	void *(*GetModuleDict)(void);
+	void *(*Dict_GetItemString)(void *, const char *);
+	void *(*Run_String)(const char *, int, void *, void *);
+	void *(*CFunction)(struct method *, void *, void *);
+	int (*ParseTuple)(void *, const char *, ...);
+	void (*Err_Fetch)(void **, void **, void **);
+	void (*Err_Restore)(void *, void *, void *);
+	void (*Err_Clear)(void);
+	void (*IncRef)(void *);
+	void (*DecRef)(void *);
+	void *None;
+} py;
+
+static const struct {
+	void **to;
+	const char *name;
+} names[] = {
+	{(void **)&py.AddPendingCall, "Py_AddPendingCall"},
+	{(void **)&py.Dict_New, "PyDict_New"},
+	{(void **)&py.Dict_SetItemString, "PyDict_SetItemString"},
+	{(void **)&py.GetBuiltins, "PyEval_GetBuiltins"},
+	{(void **)&py.GetModuleDict, "PyImport_GetModuleDict"},
+	{(void **)&py.Dict_GetItemString, "PyDict_GetItemString"},
+	{(void **)&py.Run_String, "PyRun_String"},
+	{(void **)&py.CFunction, "PyCFunction_NewEx"},
+	{(void **)&py.ParseTuple, "PyArg_ParseTuple"},
+	{(void **)&py.Err_Fetch, "PyErr_Fetch"},
+	{(void **)&py.Err_Restore, "PyErr_Restore"},
+	{(void **)&py.Err_Clear, "PyErr_Clear"},
+	{(void **)&py.IncRef, "Py_IncRef"},
+	{(void **)&py.DecRef, "Py_DecRef"},
+	{(void **)&py.None, "_Py_NoneStruct"},
+};
+
+static atomic_bool usable, waiting;
+static void *known; /* the script's memory: a Python dict as old as the process */
+
+void tmk_enrich_prepare(void)
+{
+	if (!tmk_settings.enrich)
+		return;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!(*names[i].to = dlsym(RTLD_DEFAULT, names[i].name)))
+			return;
+	atomic_store(&usable, true);
+}
+
+static void *none(void)
+{
+	py.IncRef(py.None);
+	return py.None;
+}
+
+static void *emit_tensor(void *self, void *args)
+{
+	(void)self;
+	int kind, type, index, trainable;
+	const char *name, *shape, *dtype;
+	unsigned long long address;
+	long long bytes;
+	if (!py.ParseTuple(args, "isKLiiiss", &kind, &name, &address, &bytes, &type, &index,
+			   &trainable, &shape, &dtype))
+		return NULL;
+	size_t a = strlen(name) + 1, b = strlen(shape) + 1, c = strlen(dtype) + 1;
+	if (!tmk_is_active() || a + b + c > 4096 || !tmk_enter())
+		return none();
+	struct tmk_rec_tensor *r =
+		tmk_begin(TMK_REC_TENSOR, (uint8_t)kind, sizeof *r + (uint32_t)(a + b + c));
+	if (r) {
+		r->ptr = address;
+		r->bytes = bytes;
+		r->device = (struct tmk_device_id){(int8_t)type, (int8_t)index};
+		r->trainable = (uint8_t)trainable;
+		memcpy(r->text, name, a);
+		memcpy(r->text + a, shape, b);
+		memcpy(r->text + a + b, dtype, c);
+		tmk_end(r);
+	}
+	tmk_leave();
+	return none();
+}
+
+static void *emit_module(void *self, void *args)
+{
+	(void)self;
+	unsigned long long address;
+	const char *name;
+	if (!py.ParseTuple(args, "Ks", &address, &name))
+		return NULL;
+	if (tmk_is_active() && tmk_enter()) {
+		tmk_emit_text(TMK_REC_MODNAME, 0, 0, address, 1, &name);
+		tmk_leave();
+	}
+	return none();
+}
+
+static void *emit_run(void *self, void *args)
+{
+	(void)self;
+	const char *column, *value;
+	if (!py.ParseTuple(args, "ss", &column, &value))
+		return NULL;
+	if (!tmk_settings.redact && tmk_is_active() && tmk_enter()) {
+		tmk_emit_run(column, value);
+		tmk_leave();
+	}
+	return none();
+}
+
+static struct method methods[] = {
+	{"emit_tensor", emit_tensor, METH_VARARGS, NULL},
+	{"emit_module", emit_module, METH_VARARGS, NULL},
+	{"emit_run", emit_run, METH_VARARGS, NULL},
+};
+
+static void run_script(void)
+{
+	void *scope = py.Dict_New();
+	if (!known)
+		known = py.Dict_New();
+	if (!scope || !known)
+		return;
+	py.Dict_SetItemString(scope, "__builtins__", py.GetBuiltins());
+	py.Dict_SetItemString(scope, "known", known);
+	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+		void *f = py.CFunction(&methods[i], NULL, NULL);
+		if (!f)
+			continue;
+		py.Dict_SetItemString(scope, methods[i].name, f);
+		py.DecRef(f);
+	}
+	void *result = py.Run_String(tmk_enrich_py, FILE_INPUT, scope, scope);
+	if (result)
+		py.DecRef(result);
+	else
+		py.Err_Clear();
+	py.DecRef(scope);
+}
+
+static int pending(void *arg)
+{
+	(void)arg;
+	void *type, *value, *trace;
+	atomic_store(&waiting, false);
+	if (!tmk_is_active() ||
+	    !py.Dict_GetItemString(py.GetModuleDict(), "torch.nn"))
+		return 0;
+	py.Err_Fetch(&type, &value, &trace);
+	run_script();
+	py.Err_Restore(type, value, trace);
+	return 0;
+}
+
+void tmk_enrich_ask(void)
+{
+	if (atomic_load(&usable) && !atomic_exchange(&waiting, true) &&
+	    py.AddPendingCall(pending, NULL))
+		atomic_store(&waiting, false); /* its queue is full: next time */
+}

@@ -1,0 +1,12 @@
+/* enrich.h - names from Python, if there is one. See enrich.py, which is embedded. */
+#ifndef TMK_ENRICH_H
+#define TMK_ENRICH_H
+
+/* Looks up the interpreter's functions. Off the hot path. */
+void tmk_enrich_prepare(void);
+
+/* Lets the main thread run the script soon, by Py_AddPendingCall: no lock, no GIL, any
+ * thread. At most one request waits. */
+void tmk_enrich_ask(void);
+
+#endif

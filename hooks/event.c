@@ -1,0 +1,126 @@
+/* event.c - assembling events. Called from: wrap_c10.c, wrap_cuda.c, wrap_driver.c. */
+#include "event.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "emit.h"
+#include "phase.h"
+#include "real.h"
+#include "session.h"
+#include "stacks.h"
+
+void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
+	       struct tmk_device_id device, uint8_t flags)
+{
+	if (!tmk_session_ensure())
+		return;
+	bool grad;
+	struct tmk_where w;
+	uint8_t phase = tmk_phase_now(&grad);
+	if (bytes > 0)
+		tmk_where_now(&w, bytes); /* definitions first: they have records too */
+	struct tmk_rec_event *r =
+		bytes > 0 ? tmk_begin(TMK_REC_ALLOC, 0, sizeof *r)
+			  : tmk_begin(TMK_REC_FREE, 0,
+				      offsetof(struct tmk_rec_event, requested));
+	if (!r)
+		return;
+	r->ptr = (uintptr_t)ptr;
+	r->bytes = bytes;
+	r->allocated = allocated;
+	r->reserved = reserved;
+	r->phase = phase;
+	r->flags = flags | (grad ? TMK_EVENT_GRAD_MODE : 0);
+	r->device = device;
+	r->op = 0;
+	if (bytes > 0) {
+		r->op = w.op;
+		r->requested = w.requested;
+		r->python = w.python;
+		r->native = w.native;
+		r->module = w.module;
+		r->shape = w.shape;
+	}
+	tmk_end(r);
+}
+
+/* cudaMemGetInfo, unless an error waits to be read by the program: a failing call of ours
+ * would replace it. */
+static void device_memory(uint64_t *free_bytes, uint64_t *total)
+{
+	size_t f = 0, t = 0;
+	*free_bytes = *total = 0;
+	if (!tmk_real.cudaMemGetInfo || !tmk_real.cudaPeekAtLastError ||
+	    !tmk_real.cudaGetLastError || tmk_real.cudaPeekAtLastError())
+		return;
+	if (tmk_real.cudaMemGetInfo(&f, &t)) {
+		tmk_real.cudaGetLastError();
+		return;
+	}
+	*free_bytes = f;
+	*total = t;
+}
+
+static struct tmk_device_id current_device(void)
+{
+	int index = 0;
+	if (!tmk_real.cudaGetDevice || tmk_real.cudaGetDevice(&index))
+		index = 0;
+	return (struct tmk_device_id){1, (int8_t)index};
+}
+
+void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
+		   struct tmk_device_id device, const char *source)
+{
+	if (!tmk_session_ensure())
+		return;
+	bool grad;
+	struct tmk_where w;
+	uint64_t free_bytes = 0, total = 0;
+	uint8_t phase = tmk_phase_now(&grad);
+	tmk_where_now(&w, bytes);
+	if (device.type == 1)
+		device_memory(&free_bytes, &total);
+	struct tmk_rec_oom *r = tmk_begin(TMK_REC_OOM, 0, sizeof *r + 8);
+	if (!r)
+		return;
+	memset((char *)r + sizeof r->head, 0, sizeof *r + 8 - sizeof r->head);
+	r->requested = bytes;
+	r->allocated = allocated;
+	r->reserved = reserved;
+	r->free_bytes = free_bytes;
+	r->total_bytes = total;
+	r->device = device;
+	r->phase = phase;
+	r->flags = grad ? TMK_EVENT_GRAD_MODE : 0;
+	r->op = w.op;
+	r->python = w.python;
+	r->native = w.native;
+	r->module = w.module;
+	r->shape = w.shape;
+	snprintf(r->source, sizeof r->source, "%s", source);
+	tmk_end(r);
+}
+
+void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
+		       size_t bytes, int host)
+{
+	if (!tmk_session_ensure())
+		return;
+	uint64_t free_bytes = 0, total = 0;
+	struct tmk_device_id device = current_device();
+	if (!host)
+		device_memory(&free_bytes, &total);
+	struct tmk_rec_segment *r = tmk_begin(TMK_REC_SEGMENT, code, sizeof *r);
+	if (!r)
+		return;
+	r->address = address;
+	r->bytes = bytes;
+	r->free_bytes = free_bytes;
+	r->total_bytes = total;
+	r->device = device;
+	r->host = (uint8_t)host;
+	snprintf(r->call, sizeof r->call, "%s", call);
+	tmk_end(r);
+}

@@ -1,0 +1,23 @@
+/* event.h - an allocation, a free, a segment or an out-of-memory, complete with phase and
+ * stacks. On the hooked thread, under the guard. The first one starts the recording. */
+#ifndef TMK_EVENT_H
+#define TMK_EVENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "record.h"
+
+/* bytes > 0 allocated, < 0 freed, 0 freed and the size is the writer's to know */
+void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
+	       struct tmk_device_id device, uint8_t flags);
+
+/* Asked for `bytes` and got nothing, for good. source: who said so. */
+void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
+		   struct tmk_device_id device, const char *source);
+
+/* Device (host = 0) or pinned memory taken from or given back to the driver. */
+void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
+		       size_t bytes, int host);
+
+#endif

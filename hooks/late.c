@@ -1,0 +1,88 @@
+/* late.c - preparation at the first torch call outside any lock.
+ * Called from: memoryProfilingEnabled (the first CPU tensor), empty_generic, the engine;
+ * any thread, Python's GIL held or not. */
+#include "late.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "emit.h"
+#include "enrich.h"
+#include "phase.h"
+#include "real.h"
+#include "settings.h"
+#include "stacks.h"
+
+static atomic_int ready; /* 1 in progress, 2 done */
+
+/* Has this machine a CUDA device that torch could use? Answered without a CUDA call: one
+ * would initialise the driver here, and CUDA in forked children would be broken. */
+static bool cuda_device_exists(void)
+{
+	const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+	if (visible && (!*visible || *visible == '-'))
+		return false;
+	return !access("/dev/nvidiactl", F_OK) || !access("/dev/nvidia0", F_OK) ||
+	       !access("/dev/dxg", F_OK) || /* Windows' Linux */
+	       dlsym(RTLD_DEFAULT, "cuInit") != NULL; /* a driver, or a simulated one */
+}
+
+static _Atomic int cpu_traced = -1;
+
+bool tmk_late_cpu(void)
+{
+	int c = atomic_load_explicit(&cpu_traced, memory_order_relaxed);
+	if (c < 0) {
+		char path[4096];
+		c = tmk_settings.cpu ||
+		    !tmk_library_path(TMK_LIB_C10_CUDA, path, sizeof path) ||
+		    !cuda_device_exists();
+		if (atomic_load(&tmk_state) == TMK_DISABLED)
+			c = 0;
+		atomic_store(&cpu_traced, c);
+	}
+	return c;
+}
+
+void tmk_late_init(void)
+{
+	if (__builtin_expect(atomic_load_explicit(&ready, memory_order_acquire) == 2, 1))
+		return;
+	int no = 0;
+	if (!tmk_real.report || !tmk_real.profiling_enabled)
+		tmk_resolve(TMK_LIB_C10);
+	if (!tmk_resolve(TMK_LIB_CPU)) /* libc10 alone is there while torch is loading */
+		return;
+	if (!atomic_compare_exchange_strong(&ready, &no, 1))
+		return;
+	tmk_resolve(TMK_LIB_CUDART);
+	tmk_resolve(TMK_LIB_C10_CUDA);
+	tmk_resolve(TMK_LIB_CUDA);
+	tmk_resolve(TMK_LIB_NCCL);
+	tmk_resolve(TMK_LIB_LIBC);
+	if (atomic_load(&tmk_state) != TMK_DISABLED) {
+		tmk_phase_install();
+		tmk_enrich_prepare();
+	}
+	atomic_store_explicit(&ready, 2, memory_order_release);
+}
+
+void tmk_late_forward(void)
+{
+	static atomic_bool asked;
+	if (!atomic_load_explicit(&asked, memory_order_relaxed) &&
+	    !atomic_exchange(&asked, true))
+		tmk_enrich_ask();
+}
+
+/* State and gradients exist after the first step; afterwards seldom anything is new, and a
+ * look at the powers of two finds it without a cost that grows with the run. */
+void tmk_late_step(void)
+{
+	static _Atomic uint32_t steps;
+	uint32_t n = atomic_fetch_add(&steps, 1) + 1;
+	if (!(n & (n - 1)))
+		tmk_enrich_ask();
+}

@@ -1,0 +1,19 @@
+/* late.h - what can only be done once torch is there, and where no lock is held. */
+#ifndef TMK_LATE_H
+#define TMK_LATE_H
+
+#include <stdbool.h>
+
+/* Resolves libtorch, registers the scope callback, prepares the stack walkers, asks for
+ * enrichment. Called at the first torch call that comes outside any lock. Idempotent. */
+void tmk_late_init(void);
+
+/* Moments at which the Python side is worth a look (enrich.c): the first forward, an
+ * optimizer step that has just ended. Cheap; any thread. */
+void tmk_late_forward(void);
+void tmk_late_step(void);
+
+/* Are CPU tensors traced? Asked for, or torch has no CUDA device here. */
+bool tmk_late_cpu(void);
+
+#endif

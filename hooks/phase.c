@@ -1,0 +1,174 @@
+/* phase.c - boundaries and the phase of the moment.
+ * Called from: wrap_*.c on the hooked thread; torch calls scope_begins and scope_ends.
+ * DESIGN: recompute and backward outrank zero_grad, which outranks optimizer, which
+ * outranks forward; a closure's forward and backward inside a step are just that. */
+#include "phase.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "emit.h"
+#include "real.h"
+#include "record.h"
+#include "session.h"
+#include "settings.h"
+#include "late.h"
+
+__thread struct tmk_place tmk_place __attribute__((tls_model("initial-exec")));
+
+/* Process-wide: on CUDA the nodes run on a device thread that cannot see what the thread
+ * that called backward(create_graph=True) set for itself. */
+static atomic_int creating_graph;
+static atomic_bool forward_open;
+
+static int graph_task(void)
+{
+	if (tmk_real.graph_task)
+		return tmk_real.graph_task();
+	return tmk_real.graph_nodes && tmk_real.graph_nodes() ? 0 : -1;
+}
+
+uint8_t tmk_phase_now(bool *grad_mode)
+{
+	bool grad = tmk_real.grad_mode ? tmk_real.grad_mode() : true;
+	const struct tmk_place *p = &tmk_place;
+	*grad_mode = grad;
+	if (graph_task() != -1)
+		/* The engine runs nodes with gradients as create_graph says; a checkpoint
+		 * switches them on again to recompute. */
+		return grad && !atomic_load_explicit(&creating_graph,
+						     memory_order_relaxed)
+			       ? TMK_RECOMPUTE
+			       : TMK_BACKWARD;
+	if (p->in_execute)
+		return TMK_BACKWARD;
+	if (p->in_zero_grad)
+		return TMK_ZERO_GRAD;
+	if (p->in_step)
+		return grad ? TMK_FORWARD : TMK_OPTIMIZER;
+	if (p->in_data)
+		return TMK_DATA;
+	return TMK_OPEN;
+}
+
+static void boundary(enum tmk_boundary at, bool create, bool accumulate)
+{
+	if (!tmk_is_active() || !tmk_enter())
+		return;
+	tmk_emit_boundary(at, create, accumulate);
+	tmk_leave();
+}
+
+void tmk_phase_forward(void)
+{
+	if (atomic_load_explicit(&forward_open, memory_order_relaxed))
+		return;
+	const struct tmk_place *p = &tmk_place;
+	if (p->in_execute || p->in_step || graph_task() != -1)
+		return;
+	if (!atomic_exchange(&forward_open, true)) {
+		boundary(TMK_AT_FORWARD, false, false);
+		tmk_late_forward();
+	}
+}
+
+/* ---- scopes that torch opens for its profiler, USER scope ---------------------------- */
+
+static int *scope_of(const char *name)
+{
+	static const struct {
+		const char *prefix;
+		size_t offset;
+	} scopes[] = {
+		{"Optimizer.step#", offsetof(struct tmk_place, in_step)},
+		{"Optimizer.zero_grad#", offsetof(struct tmk_place, in_zero_grad)},
+		{"enumerate(DataLoader)#", offsetof(struct tmk_place, in_data)},
+	};
+	for (size_t i = 0; name && i < sizeof scopes / sizeof *scopes; i++)
+		if (!strncmp(name, scopes[i].prefix, strlen(scopes[i].prefix)))
+			return (int *)((char *)&tmk_place + scopes[i].offset);
+	return NULL;
+}
+
+/* std::unique_ptr<ObserverContext> start(const RecordFunction &): returned through the
+ * hidden first argument; an empty one is a null pointer. */
+static void *scope_begins(void *result, const void *function)
+{
+	*(void **)result = NULL;
+	int *depth = scope_of(tmk_real.scope_name(function));
+	if (depth && !(*depth)++) {
+		if (depth == &tmk_place.in_step)
+			boundary(TMK_AT_STEP, false, false);
+		else if (depth == &tmk_place.in_zero_grad)
+			boundary(TMK_AT_ZERO_GRAD, false, false);
+		else
+			boundary(TMK_AT_DATA, false, false);
+	}
+	return result;
+}
+
+static void scope_ends(const void *function, void *context)
+{
+	(void)context;
+	int *depth = scope_of(tmk_real.scope_name(function));
+	if (!depth || *depth <= 0 || --*depth)
+		return;
+	if (depth == &tmk_place.in_step) {
+		atomic_store(&forward_open, false);
+		boundary(TMK_AT_STEP_END, false, false);
+		tmk_late_step();
+	} else if (depth == &tmk_place.in_zero_grad) {
+		boundary(TMK_AT_ZERO_GRAD_END, false, false);
+	} else {
+		boundary(TMK_AT_DATA_END, false, false);
+	}
+}
+
+void tmk_phase_install(void)
+{
+	enum { USER_SCOPE = 7 }; /* at::RecordScope::USER_SCOPE */
+	static atomic_bool installed;
+	if (!tmk_real.add_global_callback || !tmk_real.scope_name ||
+	    atomic_exchange(&installed, true))
+		return;
+	struct tmk_record_callback c = {.start = (void *)scope_begins,
+					.end = (void *)scope_ends,
+					.probability = 1.0};
+	c.scopes[USER_SCOPE] = true;
+	tmk_real.add_global_callback(c);
+}
+
+/* ---- the autograd engine ------------------------------------------------------------- */
+
+struct executing {
+	bool create, outermost, accumulate;
+};
+
+static void execute_ends(struct executing *e)
+{
+	atomic_fetch_sub(&creating_graph, e->create);
+	tmk_place.in_execute--;
+	if (!e->outermost)
+		return;
+	if (!tmk_place.in_step)
+		atomic_store(&forward_open, false);
+	boundary(TMK_AT_BACKWARD_END, e->create, e->accumulate);
+}
+
+/* A reentrant checkpoint calls execute on a device thread, whose own counter is 0: the
+ * graph task around it tells that it is not the outermost. */
+struct tmk_vector
+_ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at6TensorESaIS9_EEbbbS7_(
+	void *self, const void *roots, const void *inputs, bool keep, bool create,
+	bool accumulate, const void *outputs)
+{
+	if (!tmk_real.execute)
+		tmk_late_init();
+	struct executing e __attribute__((cleanup(execute_ends))) = {
+		create, !tmk_place.in_execute && graph_task() == -1, accumulate};
+	if (e.outermost)
+		boundary(TMK_AT_BACKWARD, create, accumulate);
+	tmk_place.in_execute++;
+	atomic_fetch_add(&creating_graph, create);
+	return tmk_real.execute(self, roots, inputs, keep, create, accumulate, outputs);
+}

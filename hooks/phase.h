@@ -1,0 +1,33 @@
+/* phase.h - what a thread is doing, as far as the thread can know at the moment. */
+#ifndef TMK_PHASE_H
+#define TMK_PHASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tmk_place { /* of one thread; initial-exec TLS */
+	int in_execute, in_step, in_zero_grad, in_data;
+	uint32_t node_module; /* of the autograd node that runs here */
+	uint32_t node_op;
+	/* the tensor about to be allocated, between empty_generic's begin and its first
+	 * allocation */
+	const int64_t *sizes, *strides;
+	uint32_t dims;
+	int8_t dtype;
+	bool has_shape;
+};
+
+extern __thread struct tmk_place tmk_place __attribute__((tls_model("initial-exec")));
+
+/* enum tmk_phase of an event on this thread now; TMK_OPEN where only the next boundary
+ * will tell. *grad_mode: gradients are on. */
+uint8_t tmk_phase_now(bool *grad_mode);
+
+/* Registers the RecordFunction callback once its functions are resolved. Calls into
+ * torch: outside any lock. */
+void tmk_phase_install(void);
+
+/* A differentiable operation outside backward and step: the forward has begun. */
+void tmk_phase_forward(void);
+
+#endif

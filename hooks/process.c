@@ -1,0 +1,62 @@
+/* process.c - loading, forking, leaving.
+ * Called from: the loader (before main, possibly after other libraries' constructors have
+ * called our wrappers: everything works without it), libc. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "about.h"
+#include "clock.h"
+#include "cstack.h"
+#include "emit.h"
+#include "real.h"
+#include "session.h"
+#include "settings.h"
+
+static pid_t owner; /* a vfork child shares our memory but not our pid */
+
+static void in_child(void)
+{
+	tmk_cstack_thread_exit(); /* its numbers are the parent's */
+	owner = getpid();
+	tmk_session_forked();
+}
+
+static void at_exit(int status, void *arg)
+{
+	(void)arg;
+	if (getpid() == owner)
+		tmk_session_finish(status, true);
+}
+
+__attribute__((constructor)) static void loaded(void)
+{
+	tmk_settings_read();
+	if (tmk_settings.off) {
+		atomic_store(&tmk_state, TMK_DISABLED);
+		return;
+	}
+	owner = getpid();
+	tmk_clock_init();
+	tmk_session_about = tmk_about_run;
+	pthread_atfork(NULL, NULL, in_child);
+	/* Registered first, so run last: what torch frees at exit is still seen. */
+	on_exit(at_exit, NULL);
+}
+
+/* Workers forked by a data loader leave like this and run no exit handler. */
+void _exit(int status)
+{
+	if (owner && getpid() == owner)
+		tmk_session_finish(status, true);
+	if (!tmk_real._exit)
+		tmk_resolve(TMK_LIB_LIBC);
+	tmk_real._exit(status);
+	__builtin_unreachable();
+}
+
+void _Exit(int status)
+{
+	_exit(status);
+}

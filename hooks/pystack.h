@@ -1,0 +1,51 @@
+/* pystack.h - the Python frames of the calling thread, read without the GIL.
+ *
+ * A thread that is inside a C call cannot change its own frames, and the frames hold
+ * references to their code objects, so plain reads are safe on the thread itself and
+ * nowhere else. Nothing here takes the GIL, touches a reference count, allocates,
+ * blocks or does I/O. CPython 3.8 to 3.14, not free-threaded.
+ */
+#ifndef TIDEMARK_HOOKS_PYSTACK_H
+#define TIDEMARK_HOOKS_PYSTACK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TMK_PY_DEPTH 128
+
+struct tmk_py_frame {
+	const char *code; /* the code object; borrowed, valid until the hook returns */
+	uint64_t key;     /* what the code says it is: survives reuse of its address */
+	int32_t where; /* byte offset of the instruction; negative before the first */
+};
+
+struct tmk_py_stack {
+	int depth;
+	int truncated; /* frames further out were left off */
+	/* Two independent hashes over (key, where) of all frames; 0, 0 when depth is 0.
+	 * Stable within the process only: str hashes are seeded. */
+	uint64_t hash, check;
+	const void *module; /* innermost nn.Module being called, borrowed; or NULL */
+	const void *module_type;                 /* its type object */
+	struct tmk_py_frame frame[TMK_PY_DEPTH]; /* innermost first */
+};
+
+/* Finds the interpreter and its layout. Off the hot path (it calls dlsym), any thread,
+ * any number of times; the first success counts. Returns 0, or -ENOTSUP with the reason
+ * in why: no Python in the process, an unknown version, a free-threaded build. */
+int tmk_pystack_init(char *why, size_t n);
+
+/* Walks the calling thread's frames; returns out->depth. 0 where the thread runs no
+ * Python or the walker is off. Fills frame[0 .. depth) only. */
+int tmk_pystack_walk(struct tmk_py_stack *out);
+
+/* Names of a frame that this thread has just walked, before it returns to Python:
+ * qualified name (3.11+; the plain name before), file, line. UTF-8, always terminated;
+ * too long a name loses its end, too long a file its beginning, with "…" instead. */
+void tmk_pystack_text(const struct tmk_py_frame *f, char *function, size_t nf,
+                      char *file, size_t nfile, int *line);
+
+/* The class name of a module just walked; "" for NULL. Returns buf. */
+const char *tmk_pystack_class(const void *module, char *buf, size_t n);
+
+#endif

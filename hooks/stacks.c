@@ -1,0 +1,235 @@
+/* stacks.c - walking and numbering. Called from: wrap_*.c. Owns nothing: the numbers are
+ * intern.c's, the walkers' memory their own. */
+#include "stacks.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cstack.h"
+#include "emit.h"
+#include "intern.h"
+#include "phase.h"
+#include "pystack.h"
+#include "settings.h"
+
+static atomic_bool python_on, native_on;
+
+void tmk_stacks_init(void)
+{
+	char why[128];
+	/* The Python walk is wanted without stacks too: it finds the module. */
+	bool python = !tmk_pystack_init(why, sizeof why);
+	const bool wanted = tmk_settings.want_stacks & TMK_STACKS_PYTHON;
+	if (!python)
+		tmk_emit_capability("python_stacks", "missing", why);
+	else
+		tmk_emit_capability("python_stacks", wanted ? "live" : "off",
+				    wanted ? "" : "TIDEMARK_STACKS leaves them out");
+	atomic_store(&python_on, python && wanted);
+	if (!(tmk_settings.want_stacks & TMK_STACKS_NATIVE)) {
+		tmk_emit_capability("native_stacks", "off", "TIDEMARK_STACKS leaves them out");
+		return;
+	}
+	bool native = !tmk_cstack_init(why, sizeof why);
+	tmk_emit_capability("native_stacks", native ? "live" : "missing", native ? "" : why);
+	atomic_store(&native_on, native);
+}
+
+/* ---- definitions --------------------------------------------------------------------- */
+
+static uint32_t frame_number(const struct tmk_py_frame *f)
+{
+	uint64_t hash = tmk_mix(f->key, (uint32_t)f->where);
+	uint64_t check = tmk_mix(hash ^ 0x5bd1e995, f->key);
+	uint32_t id = tmk_intern_find(TMK_TABLE_PYFRAME, hash, check);
+	if (id || !(id = tmk_intern_new(TMK_TABLE_PYFRAME)))
+		return id;
+	char function[256], file[512];
+	int line;
+	tmk_pystack_text(f, function, sizeof function, file, sizeof file, &line);
+	size_t a = strlen(function) + 1, b = strlen(file) + 1;
+	struct tmk_rec_pyframe *r = tmk_begin(TMK_REC_PYFRAME, 0, sizeof *r + a + b);
+	if (!r)
+		return 0;
+	r->id = id;
+	r->line = line;
+	memcpy(r->text, function, a);
+	memcpy(r->text + a, file, b);
+	tmk_end(r);
+	tmk_intern_add(TMK_TABLE_PYFRAME, hash, check, id);
+	return id;
+}
+
+static uint32_t define_python(const struct tmk_py_stack *s)
+{
+	uint32_t frames[TMK_PY_DEPTH];
+	for (int i = 0; i < s->depth; i++)
+		frames[i] = frame_number(&s->frame[i]);
+	uint32_t id = tmk_intern_new(TMK_TABLE_PYSTACK);
+	if (!id)
+		return 0;
+	struct tmk_rec_stack *r =
+		tmk_begin(TMK_REC_PYSTACK, 0, sizeof *r + (uint32_t)s->depth * 8);
+	if (!r)
+		return 0;
+	r->id = id;
+	r->depth = (uint32_t)s->depth;
+	for (int i = 0; i < s->depth; i++)
+		r->frame[i] = frames[i];
+	tmk_end(r);
+	tmk_intern_add(TMK_TABLE_PYSTACK, s->hash, s->check, id);
+	return id;
+}
+
+static uint32_t module_number(const struct tmk_py_stack *s)
+{
+	if (!s->module)
+		return 0;
+	uint64_t hash = tmk_mix((uintptr_t)s->module, (uintptr_t)s->module_type);
+	uint64_t check = tmk_mix((uintptr_t)s->module_type, hash);
+	uint32_t id = tmk_intern_find(TMK_TABLE_MODULE, hash, check);
+	if (id || !(id = tmk_intern_new(TMK_TABLE_MODULE)))
+		return id;
+	char class[128];
+	tmk_pystack_class(s->module, class, sizeof class);
+	tmk_emit_text(TMK_REC_MODULE, id, 0, (uintptr_t)s->module, 1,
+		      (const char *[]){class});
+	tmk_intern_add(TMK_TABLE_MODULE, hash, check, id);
+	return id;
+}
+
+static uint32_t define_native(struct tmk_c_stack *s)
+{
+	uint32_t id = tmk_intern_new(TMK_TABLE_CSTACK);
+	if (!id)
+		return 0;
+	struct tmk_rec_stack *r =
+		tmk_begin(TMK_REC_CSTACK, 0, sizeof *r + (uint32_t)s->depth * 8);
+	if (!r)
+		return 0;
+	r->id = id;
+	r->depth = (uint32_t)s->depth;
+	memcpy(r->frame, s->pc, (size_t)s->depth * 8);
+	tmk_end(r);
+	tmk_intern_add(TMK_TABLE_CSTACK, s->hash, s->check, id);
+	return id;
+}
+
+uint32_t tmk_op_number(const char *type_name)
+{
+	/* The name is a constant of a library that stays loaded: its address is it. */
+	uint64_t hash = tmk_mix((uintptr_t)type_name, 11);
+	uint64_t check = tmk_mix((uintptr_t)type_name, 13);
+	uint32_t id = tmk_intern_find(TMK_TABLE_OP, hash, check);
+	if (id || !(id = tmk_intern_new(TMK_TABLE_OP)))
+		return id;
+	/* "N5torch8autograd9generated14AddmmBackward0E": the last name that ends */
+	char name[128] = "";
+	for (const char *p = type_name; *p;) {
+		int n = 0, used = 0;
+		if (sscanf(p, "%d%n", &n, &used) == 1 && n > 0 &&
+		    strlen(p + used) >= (size_t)n) {
+			snprintf(name, sizeof name, "%.*s", n, p + used);
+			p += used + n;
+		} else {
+			p++;
+		}
+	}
+	tmk_emit_text(TMK_REC_OP, id, 0, 0, 1,
+		      (const char *[]){*name ? name : type_name});
+	tmk_intern_add(TMK_TABLE_OP, hash, check, id);
+	return id;
+}
+
+/* ---- shapes -------------------------------------------------------------------------- */
+
+/* Bytes per element by c10::ScalarType; 0: packed or not known, then no size is claimed */
+static const uint8_t element_size[] = {1, 1, 2, 4, 8, 2, 4, 8, 4, 8, 16, 1, 1, 1, 4,
+				       2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 4, 8};
+
+static int64_t needed(const struct tmk_place *p)
+{
+	if (p->dtype < 0 || (size_t)p->dtype >= sizeof element_size ||
+	    !element_size[(int)p->dtype])
+		return -1;
+	int64_t n = 1, last = 0;
+	for (uint32_t i = 0; i < p->dims; i++) {
+		n *= p->sizes[i];
+		if (p->strides && p->sizes[i] > 0)
+			last += (p->sizes[i] - 1) * p->strides[i];
+	}
+	if (p->strides && n)
+		n = last + 1;
+	return n * element_size[(int)p->dtype];
+}
+
+static uint32_t shape_number(const struct tmk_place *p)
+{
+	uint64_t hash = tmk_mix(p->dims, (uint8_t)p->dtype), check = 77;
+	uint32_t kept = p->dims < TMK_MAX_DIMS ? p->dims : TMK_MAX_DIMS;
+	for (uint32_t i = 0; i < kept; i++) {
+		hash = tmk_mix(hash, (uint64_t)p->sizes[i]);
+		check = tmk_mix(check, hash + (uint64_t)p->sizes[i]);
+	}
+	uint32_t id = tmk_intern_find(TMK_TABLE_SHAPE, hash, check);
+	if (id || !(id = tmk_intern_new(TMK_TABLE_SHAPE)))
+		return id;
+	struct tmk_rec_shape *r = tmk_begin(TMK_REC_SHAPE, 0, sizeof *r);
+	if (!r)
+		return 0;
+	r->id = id;
+	r->dtype = p->dtype;
+	r->dims = p->dims > 255 ? 255 : (uint8_t)p->dims;
+	for (uint32_t i = 0; i < kept; i++)
+		r->size[i] = p->sizes[i];
+	tmk_end(r);
+	tmk_intern_add(TMK_TABLE_SHAPE, hash, check, id);
+	return id;
+}
+
+/* ---- together ------------------------------------------------------------------------ */
+
+void tmk_where_now(struct tmk_where *w, int64_t bytes)
+{
+	struct tmk_py_stack s;
+	struct tmk_place *p = &tmk_place;
+	*w = (struct tmk_where){.requested = -1, .op = p->node_op};
+	if (atomic_load_explicit(&python_on, memory_order_relaxed) &&
+	    tmk_pystack_walk(&s)) {
+		w->python = tmk_intern_find(TMK_TABLE_PYSTACK, s.hash, s.check);
+		if (!w->python)
+			w->python = define_python(&s);
+		w->module = module_number(&s);
+	}
+	/* On a device thread in backward there is no Python: the node knows its module. */
+	if (!w->module)
+		w->module = p->node_module;
+	if (atomic_load_explicit(&native_on, memory_order_relaxed)) {
+		struct tmk_c_stack *c = tmk_cstack_walk();
+		if (c && !c->id) {
+			c->id = tmk_intern_find(TMK_TABLE_CSTACK, c->hash, c->check);
+			if (!c->id)
+				c->id = define_native(c);
+		}
+		w->native = c ? c->id : 0;
+	}
+	if (p->has_shape) {
+		w->requested = needed(p);
+		/* Not the tensor's own allocation, if it does not fit into it. */
+		if (w->requested <= bytes)
+			w->shape = shape_number(p);
+		else
+			w->requested = -1;
+		p->has_shape = false;
+	}
+}
+
+uint32_t tmk_module_now(void)
+{
+	struct tmk_py_stack s;
+	if (!atomic_load_explicit(&python_on, memory_order_relaxed) ||
+	    !tmk_pystack_walk(&s))
+		return 0;
+	return module_number(&s);
+}

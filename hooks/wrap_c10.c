@@ -1,0 +1,122 @@
+/* wrap_c10.c - the caching allocator's reports, and the tensors about to be made.
+ * Called from: torch; the reports under the allocator's lock, on any thread. There: no
+ * GIL, no I/O, no dlopen (late.c has resolved everything before). */
+#include "emit.h"
+#include "event.h"
+#include "late.h"
+#include "phase.h"
+#include "real.h"
+
+/* A shared-memory CPU tensor (a worker's batch) reports outside the CPU reporter's totals:
+ * it is mapped, not allocated, and told by its "reserved" bytes. */
+static bool is_mapping(struct tmk_device_id device, size_t reserved)
+{
+	return device.type == 0 && reserved;
+}
+
+void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *ptr, int64_t bytes,
+							    size_t allocated, size_t reserved,
+							    struct tmk_device_id device)
+{
+	if (!tmk_real.report)
+		tmk_late_init();
+	if (tmk_real.report)
+		tmk_real.report(ptr, bytes, allocated, reserved, device);
+	if (device.type == 0 && (!tmk_late_cpu() || is_mapping(device, reserved)))
+		return;
+	if (!tmk_enter())
+		return;
+	tmk_event(ptr, bytes, allocated, reserved, device, 0);
+	tmk_leave();
+}
+
+void _ZN3c1027reportMemoryUsageToProfilerEPvlllNS_6DeviceE(void *ptr, int64_t bytes,
+							    size_t allocated, size_t reserved,
+							    struct tmk_device_id device)
+{
+	_ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(ptr, bytes, allocated,
+							       reserved, device);
+}
+
+void _ZN3c1027reportOutOfMemoryToProfilerElmmNS_6DeviceE(int64_t bytes, size_t allocated,
+							  size_t reserved,
+							  struct tmk_device_id device)
+{
+	if (!tmk_real.out_of_memory)
+		tmk_late_init();
+	if (tmk_real.out_of_memory)
+		tmk_real.out_of_memory(bytes, allocated, reserved, device);
+	if (device.type == 0 && !tmk_late_cpu())
+		return;
+	if (!tmk_enter())
+		return;
+	tmk_event_oom(bytes, allocated, reserved, device, "allocator");
+	tmk_leave();
+}
+
+void _ZN3c1027reportOutOfMemoryToProfilerElllNS_6DeviceE(int64_t bytes, size_t allocated,
+							  size_t reserved,
+							  struct tmk_device_id device)
+{
+	_ZN3c1027reportOutOfMemoryToProfilerElmmNS_6DeviceE(bytes, allocated, reserved,
+							     device);
+}
+
+/* Asked at every CPU tensor; answering yes makes them report. And the best moment to
+ * prepare: torch is loaded, no lock is held. */
+bool _ZN3c1022memoryProfilingEnabledEv(void)
+{
+	tmk_late_init();
+	bool theirs = tmk_real.profiling_enabled && tmk_real.profiling_enabled();
+	return theirs || tmk_late_cpu();
+}
+
+/* ---- shapes -------------------------------------------------------------------------- */
+
+static void restore(struct tmk_place *outer)
+{
+	tmk_place.sizes = outer->sizes;
+	tmk_place.strides = outer->strides;
+	tmk_place.dims = outer->dims;
+	tmk_place.dtype = outer->dtype;
+	tmk_place.has_shape = outer->has_shape;
+}
+
+static void expect(struct tmk_sizes sizes, const int64_t *strides, int8_t dtype)
+{
+	tmk_place.sizes = sizes.data;
+	tmk_place.strides = strides;
+	tmk_place.dims = (uint32_t)sizes.count;
+	tmk_place.dtype = dtype;
+	tmk_place.has_shape = true;
+}
+
+void *_ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeESt8optionalINS1_12MemoryFormatEE(
+	void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys, int8_t dtype,
+	uint16_t format)
+{
+	if (!tmk_real.empty)
+		tmk_late_init();
+	struct tmk_place outer __attribute__((cleanup(restore))) = tmk_place;
+	expect(sizes, NULL, dtype);
+	return tmk_real.empty(result, sizes, allocator, keys, dtype, format);
+}
+
+void *_ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeENS1_8optionalINS1_12MemoryFormatEEE(
+	void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys, int8_t dtype,
+	uint16_t format)
+{
+	return _ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeESt8optionalINS1_12MemoryFormatEE(
+		result, sizes, allocator, keys, dtype, format);
+}
+
+void *_ZN2at6detail21empty_strided_genericEN3c108ArrayRefIlEES3_PNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeE(
+	void *result, struct tmk_sizes sizes, struct tmk_sizes strides, void *allocator,
+	uint64_t keys, int8_t dtype)
+{
+	if (!tmk_real.empty_strided)
+		tmk_late_init();
+	struct tmk_place outer __attribute__((cleanup(restore))) = tmk_place;
+	expect(sizes, strides.data, dtype);
+	return tmk_real.empty_strided(result, sizes, strides, allocator, keys, dtype);
+}

@@ -1,0 +1,263 @@
+/* wrap_driver.c - the driver's own allocations, and the way to expandable segments.
+ *
+ * Those never touch cudaMalloc: libc10_cuda asks for cuMemCreate and its kin by name and
+ * calls what it got. From 2.8 it asks cudaGetDriverEntryPoint[ByVersion], so we answer with
+ * wrappers of our own; 2.3 to 2.7 fill c10::cuda::DriverAPI by dlsym, so we replace the
+ * slots that hold the driver's addresses (found by value: the struct's layout is nobody's
+ * business). 2.1 and 2.2 do neither; there the reserved total of the reports has to do. */
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "emit.h"
+#include "event.h"
+#include "real.h"
+
+enum { NOT_FOUND = 500 }; /* CUDA_ERROR_NOT_FOUND */
+
+typedef unsigned long long handle;
+/* What PyTorch really calls: the driver's function, or whatever it was handed. */
+static tmk_cuda_error (*create)(handle *, size_t, const void *, unsigned long long);
+static tmk_cuda_error (*release)(handle);
+
+static tmk_cuda_error our_create(handle *h, size_t bytes, const void *properties,
+				 unsigned long long flags)
+{
+	if (!tmk_enter())
+		return create(h, bytes, properties, flags);
+	tmk_cuda_error rc = create(h, bytes, properties, flags);
+	if (!rc)
+		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemCreate", *h, bytes, 0);
+	tmk_leave();
+	return rc;
+}
+
+static tmk_cuda_error our_release(handle h)
+{
+	if (!tmk_enter())
+		return release(h);
+	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemRelease", h, 0, 0);
+	tmk_cuda_error rc = release(h);
+	tmk_leave();
+	return rc;
+}
+
+static const struct {
+	const char *name;
+	void *ours;
+	void **theirs;
+} swaps[] = {
+	{"cuMemCreate", (void *)our_create, (void **)&create},
+	{"cuMemRelease", (void *)our_release, (void **)&release},
+};
+enum { SWAPS = sizeof swaps / sizeof *swaps };
+
+static void swap_entry(const char *name, void **function)
+{
+	for (int i = 0; function && *function && i < SWAPS; i++)
+		if (!strcmp(name, swaps[i].name) && *function != swaps[i].ours &&
+		    *function != (void *)cuMemCreate && *function != (void *)cuMemRelease) {
+			*swaps[i].theirs = *function;
+			*function = swaps[i].ours;
+		}
+}
+
+tmk_cuda_error cudaGetDriverEntryPoint(const char *name, void **function,
+				       unsigned long long flags, void *status)
+{
+	if (!tmk_real.cudaGetDriverEntryPoint)
+		tmk_resolve(TMK_LIB_CUDART);
+	if (!tmk_real.cudaGetDriverEntryPoint)
+		return NOT_FOUND;
+	tmk_cuda_error rc =
+		tmk_real.cudaGetDriverEntryPoint(name, function, flags, status);
+	if (!rc)
+		swap_entry(name, function);
+	return rc;
+}
+
+tmk_cuda_error cudaGetDriverEntryPointByVersion(const char *name, void **function,
+						unsigned version, unsigned long long flags,
+						void *status)
+{
+	if (!tmk_real.cudaGetDriverEntryPointByVersion)
+		tmk_resolve(TMK_LIB_CUDART);
+	if (!tmk_real.cudaGetDriverEntryPointByVersion)
+		return NOT_FOUND;
+	tmk_cuda_error rc = tmk_real.cudaGetDriverEntryPointByVersion(name, function,
+								       version, flags,
+								       status);
+	if (!rc)
+		swap_entry(name, function);
+	return rc;
+}
+
+void **_ZN3c104cuda9DriverAPI3getEv(void)
+{
+	static atomic_bool done;
+	if (!tmk_real.driver_api)
+		tmk_resolve(TMK_LIB_C10_CUDA);
+	void **slots = tmk_real.driver_api();
+	if (!slots || atomic_exchange(&done, true))
+		return slots;
+	void *driver = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_LAZY);
+	/* The struct is a row of function pointers, 17 of them in 2.3: look at no more. */
+	for (int i = 0; driver && i < SWAPS; i++) {
+		void *theirs = dlsym(driver, swaps[i].name);
+		for (int j = 0; theirs && j < 17; j++)
+			if (slots[j] == theirs)
+				swap_entry(swaps[i].name, &slots[j]);
+	}
+	if (driver)
+		dlclose(driver);
+	return slots;
+}
+
+/* ---- programs that link libcuda themselves -------------------------------------------- */
+
+static inline void *resolved(void **real)
+{
+	if (__builtin_expect(!*real, 0))
+		tmk_resolve(TMK_LIB_CUDA);
+	return *real;
+}
+#define FOUND(name) resolved((void **)&tmk_real.name)
+
+tmk_cuda_error cuMemAlloc_v2(handle *ptr, size_t bytes)
+{
+	if (!FOUND(cuMemAlloc))
+		return NOT_FOUND;
+	if (!tmk_enter())
+		return tmk_real.cuMemAlloc(ptr, bytes);
+	tmk_cuda_error rc = tmk_real.cuMemAlloc(ptr, bytes);
+	if (!rc)
+		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemAlloc", *ptr, bytes, 0);
+	tmk_leave();
+	return rc;
+}
+
+tmk_cuda_error cuMemAllocPitch_v2(handle *ptr, size_t *pitch, size_t width, size_t height,
+				  unsigned element)
+{
+	if (!FOUND(cuMemAllocPitch))
+		return NOT_FOUND;
+	if (!tmk_enter())
+		return tmk_real.cuMemAllocPitch(ptr, pitch, width, height, element);
+	tmk_cuda_error rc = tmk_real.cuMemAllocPitch(ptr, pitch, width, height, element);
+	if (!rc)
+		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemAllocPitch", *ptr,
+				  *pitch * height, 0);
+	tmk_leave();
+	return rc;
+}
+
+tmk_cuda_error cuMemAllocManaged(handle *ptr, size_t bytes, unsigned flags)
+{
+	if (!FOUND(cuMemAllocManaged))
+		return NOT_FOUND;
+	if (!tmk_enter())
+		return tmk_real.cuMemAllocManaged(ptr, bytes, flags);
+	tmk_cuda_error rc = tmk_real.cuMemAllocManaged(ptr, bytes, flags);
+	if (!rc)
+		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemAllocManaged", *ptr, bytes, 0);
+	tmk_leave();
+	return rc;
+}
+
+tmk_cuda_error cuMemFree_v2(handle ptr)
+{
+	if (!FOUND(cuMemFree))
+		return NOT_FOUND;
+	if (!ptr || !tmk_enter())
+		return tmk_real.cuMemFree(ptr);
+	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemFree", ptr, 0, 0);
+	tmk_cuda_error rc = tmk_real.cuMemFree(ptr);
+	tmk_leave();
+	return rc;
+}
+
+tmk_cuda_error cuMemHostAlloc(void **ptr, size_t bytes, unsigned flags)
+{
+	if (!FOUND(cuMemHostAlloc))
+		return NOT_FOUND;
+	if (!tmk_enter())
+		return tmk_real.cuMemHostAlloc(ptr, bytes, flags);
+	tmk_cuda_error rc = tmk_real.cuMemHostAlloc(ptr, bytes, flags);
+	if (!rc)
+		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemHostAlloc", (uintptr_t)*ptr,
+				  bytes, 1);
+	tmk_leave();
+	return rc;
+}
+
+tmk_cuda_error cuMemFreeHost(void *ptr)
+{
+	if (!FOUND(cuMemFreeHost))
+		return NOT_FOUND;
+	if (!ptr || !tmk_enter())
+		return tmk_real.cuMemFreeHost(ptr);
+	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemFreeHost", (uintptr_t)ptr, 0, 1);
+	tmk_cuda_error rc = tmk_real.cuMemFreeHost(ptr);
+	tmk_leave();
+	return rc;
+}
+
+tmk_cuda_error cuMemCreate(handle *h, size_t bytes, const void *properties,
+			   unsigned long long flags)
+{
+	if (!FOUND(cuMemCreate))
+		return NOT_FOUND;
+	if (!tmk_enter())
+		return tmk_real.cuMemCreate(h, bytes, properties, flags);
+	tmk_cuda_error rc = tmk_real.cuMemCreate(h, bytes, properties, flags);
+	if (!rc)
+		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemCreate", *h, bytes, 0);
+	tmk_leave();
+	return rc;
+}
+
+tmk_cuda_error cuMemRelease(handle h)
+{
+	if (!FOUND(cuMemRelease))
+		return NOT_FOUND;
+	if (!tmk_enter())
+		return tmk_real.cuMemRelease(h);
+	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemRelease", h, 0, 0);
+	tmk_cuda_error rc = tmk_real.cuMemRelease(h);
+	tmk_leave();
+	return rc;
+}
+
+/* ---- NCCL's own pool ------------------------------------------------------------------ */
+
+tmk_cuda_error ncclMemAlloc(void **ptr, size_t bytes)
+{
+	enum { INTERNAL_ERROR = 3 }; /* ncclInternalError */
+	if (!tmk_real.ncclMemAlloc)
+		tmk_resolve(TMK_LIB_NCCL);
+	if (!tmk_real.ncclMemAlloc)
+		return INTERNAL_ERROR;
+	if (!tmk_enter())
+		return tmk_real.ncclMemAlloc(ptr, bytes);
+	tmk_cuda_error rc = tmk_real.ncclMemAlloc(ptr, bytes);
+	if (!rc)
+		tmk_event_segment(TMK_SEGMENT_TAKEN, "ncclMemAlloc", (uintptr_t)*ptr, bytes,
+				  0);
+	tmk_leave();
+	return rc;
+}
+
+tmk_cuda_error ncclMemFree(void *ptr)
+{
+	enum { INTERNAL_ERROR = 3 };
+	if (!tmk_real.ncclMemFree)
+		tmk_resolve(TMK_LIB_NCCL);
+	if (!tmk_real.ncclMemFree)
+		return INTERNAL_ERROR;
+	if (!ptr || !tmk_enter())
+		return tmk_real.ncclMemFree(ptr);
+	tmk_event_segment(TMK_SEGMENT_GIVEN, "ncclMemFree", (uintptr_t)ptr, 0, 0);
+	tmk_cuda_error rc = tmk_real.ncclMemFree(ptr);
+	tmk_leave();
+	return rc;
+}

@@ -1,0 +1,204 @@
+/* capture.c - CUDA-graph capture: streams join by waiting for an event of a captured
+ * stream and leave when the capture ends. A graph is the number of its nodes; their
+ * order and arguments mean nothing where kernels do nothing. */
+#include "stream_private.h"
+
+#include <stdlib.h>
+
+enum { CAPTURES = 64, GLOBAL = 0, RELAXED = 2 };
+
+struct tmksim_graph {
+	size_t nodes;
+};
+
+static struct {
+	unsigned long long id; /* 0: slot is free */
+	struct tmksim_graph *graph;
+	struct tmksim_stream *origin;
+	pthread_t thread;
+	int mode;
+	bool invalid;
+} captures[CAPTURES];
+static unsigned long long ids;
+static _Atomic int alive; /* captures: keeps the usual path free of the mutex */
+static _Thread_local int thread_mode = GLOBAL;
+
+/* The slot of a capture; caller holds the lock. */
+static int slot_of(unsigned long long id)
+{
+	for (int i = 0; id && i < CAPTURES; i++)
+		if (captures[i].id == id)
+			return i;
+	return -1;
+}
+
+unsigned long long tmksim_capture_id(struct tmksim_stream *stream)
+{
+	return tmksim_default_stream(stream) ? 0 : stream->capture;
+}
+
+bool tmksim_capture_alive(unsigned long long id)
+{
+	if (!id || !alive)
+		return false;
+	pthread_mutex_lock(&tmksim_stream_lock);
+	bool found = slot_of(id) >= 0;
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	return found;
+}
+
+bool tmksim_capture_add(struct tmksim_stream *stream, size_t nodes)
+{
+	unsigned long long id = alive ? tmksim_capture_id(stream) : 0;
+	if (!id)
+		return false;
+	pthread_mutex_lock(&tmksim_stream_lock);
+	int slot = slot_of(id);
+	if (slot >= 0)
+		captures[slot].graph->nodes += nodes;
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	return slot >= 0;
+}
+
+void tmksim_capture_invalidate(struct tmksim_stream *stream)
+{
+	pthread_mutex_lock(&tmksim_stream_lock);
+	int slot = slot_of(tmksim_capture_id(stream));
+	if (slot >= 0)
+		captures[slot].invalid = true;
+	pthread_mutex_unlock(&tmksim_stream_lock);
+}
+
+int tmksim_capture_status(struct tmksim_stream *stream)
+{
+	unsigned long long id = alive ? tmksim_capture_id(stream) : 0;
+	if (!id)
+		return 0;
+	pthread_mutex_lock(&tmksim_stream_lock);
+	int slot = slot_of(id), status = slot < 0 ? 0 : 1 + captures[slot].invalid;
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	return status;
+}
+
+struct tmksim_graph *tmksim_capture_graph(struct tmksim_stream *stream)
+{
+	pthread_mutex_lock(&tmksim_stream_lock);
+	int slot = slot_of(tmksim_capture_id(stream));
+	struct tmksim_graph *graph = slot < 0 ? NULL : captures[slot].graph;
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	return graph;
+}
+
+int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into, int mode)
+{
+	if (tmksim_default_stream(stream))
+		return TMKSIM_CAPTURE_UNSUPPORTED;
+	int error = TMKSIM_ILLEGAL_STATE;
+	pthread_mutex_lock(&tmksim_stream_lock);
+	for (int i = 0; i < CAPTURES && !stream->capture; i++) {
+		if (captures[i].id)
+			continue;
+		captures[i].graph = into ? into : tmksim_graph_create();
+		captures[i].origin = stream;
+		captures[i].thread = pthread_self();
+		captures[i].mode = mode;
+		captures[i].invalid = false;
+		stream->capture = captures[i].id = ++ids;
+		alive++;
+		error = 0;
+	}
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	return error;
+}
+
+int tmksim_capture_end(struct tmksim_stream *stream, struct tmksim_graph **graph)
+{
+	*graph = NULL;
+	pthread_mutex_lock(&tmksim_stream_lock);
+	int slot = slot_of(tmksim_capture_id(stream)), error = TMKSIM_ILLEGAL_STATE;
+	if (slot >= 0 && captures[slot].origin == stream) {
+		error = captures[slot].invalid ? TMKSIM_CAPTURE_INVALIDATED : 0;
+		if (error)
+			tmksim_graph_destroy(captures[slot].graph);
+		else
+			*graph = captures[slot].graph;
+		for (struct tmksim_stream *s = tmksim_streams; s; s = s->next)
+			if (s->capture == captures[slot].id)
+				s->capture = 0;
+		captures[slot].id = 0;
+		alive--;
+	}
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	return error;
+}
+
+int tmksim_capture_forbids(void)
+{
+	if (!alive || thread_mode == RELAXED)
+		return 0;
+	int forbidden = 0;
+	pthread_mutex_lock(&tmksim_stream_lock);
+	for (int i = 0; i < CAPTURES; i++) {
+		if (!captures[i].id || captures[i].mode == RELAXED)
+			continue;
+		bool ours = pthread_equal(captures[i].thread, pthread_self());
+		if (ours || (captures[i].mode == GLOBAL && thread_mode == GLOBAL)) {
+			captures[i].invalid = true;
+			forbidden = 1;
+		}
+	}
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	return forbidden;
+}
+
+void tmksim_capture_exchange_mode(int *mode)
+{
+	int old = thread_mode;
+	thread_mode = *mode;
+	*mode = old;
+}
+
+int tmksim_stream_wait_event(struct tmksim_stream *stream, struct tmksim_event *event)
+{
+	if (!event)
+		return TMKSIM_INVALID_HANDLE;
+	/* an uncaptured stream that waits for captured work joins the capture */
+	if (!tmksim_default_stream(stream) && !stream->capture &&
+	    tmksim_capture_alive(event->capture))
+		stream->capture = event->capture;
+	return 0;
+}
+
+struct tmksim_graph *tmksim_graph_create(void)
+{
+	return calloc(1, sizeof(struct tmksim_graph));
+}
+
+struct tmksim_graph *tmksim_graph_clone(const struct tmksim_graph *graph)
+{
+	struct tmksim_graph *copy = tmksim_graph_create();
+	if (copy)
+		*copy = *graph;
+	return copy;
+}
+
+void tmksim_graph_destroy(struct tmksim_graph *graph)
+{
+	free(graph);
+}
+
+size_t tmksim_graph_nodes(const struct tmksim_graph *graph)
+{
+	return graph->nodes;
+}
+
+size_t tmksim_graph_add(struct tmksim_graph *graph, size_t nodes)
+{
+	return graph->nodes += nodes;
+}
+
+void tmksim_graph_launch(const struct tmksim_graph *graph, struct tmksim_stream *stream)
+{
+	if (!tmksim_capture_add(stream, 1))
+		tmksim_tick(graph->nodes);
+}

@@ -1,0 +1,148 @@
+/* card.c - reads a device profile and answers questions about the card.
+ * A profile holds `key = value` lines, `#` starts a comment. */
+#include "card.h"
+#include "config.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const char tmksim_default_profile[]; /* devices/a100-80gb.conf, built in */
+
+static struct tmksim_card card;
+static int devices;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+enum shape { TEXT, CAPABILITY, INTEGER, BYTES };
+static const struct key {
+	const char *name;
+	size_t offset;
+	enum shape shape;
+	size_t least, most;
+} keys[] = {
+#define AT(field) offsetof(struct tmksim_card, field)
+	{"name", AT(name), TEXT, 1, 63},
+	{"compute_capability", AT(major), CAPABILITY, 50, 129},
+	{"multiprocessors", AT(multiprocessors), INTEGER, 1, 1024},
+	{"memory_bytes", AT(memory_bytes), BYTES, 64u << 20, 1ull << 42},
+	{"context_bytes", AT(context_bytes), BYTES, 0, 1ull << 36},
+	{"l2_bytes", AT(l2_bytes), BYTES, 1 << 16, 1u << 30},
+	{"shared_per_multiprocessor", AT(shared_per_multiprocessor), INTEGER, 16384, 1 << 20},
+	{"shared_per_block", AT(shared_per_block), INTEGER, 16384, 1 << 20},
+	{"threads_per_multiprocessor", AT(threads_per_multiprocessor), INTEGER, 512, 4096},
+	{"blocks_per_multiprocessor", AT(blocks_per_multiprocessor), INTEGER, 8, 64},
+	{"clock_khz", AT(clock_khz), INTEGER, 1, 10000000},
+	{"memory_clock_khz", AT(memory_clock_khz), INTEGER, 1, 100000000},
+	{"bus_bits", AT(bus_bits), INTEGER, 32, 16384},
+#undef AT
+};
+enum { KEYS = sizeof(keys) / sizeof(*keys) };
+
+static char *trim(char *text)
+{
+	text += strspn(text, " \t");
+	for (size_t n = strlen(text); n && strchr(" \t\r\n", text[n - 1]); n--)
+		text[n - 1] = '\0';
+	return text;
+}
+
+static bool store(const struct key *key, const char *value)
+{
+	char *at = (char *)&card + key->offset;
+	size_t number = 0;
+	int major, minor, used = 0;
+	switch (key->shape) {
+	case TEXT:
+		number = strlen(value);
+		if (number <= key->most)
+			memcpy(at, value, number + 1);
+		break;
+	case CAPABILITY:
+		if (sscanf(value, "%d.%d%n", &major, &minor, &used) != 2 || value[used] ||
+		    minor < 0 || minor > 9)
+			return false;
+		number = (size_t)(major * 10 + minor);
+		card.major = major;
+		card.minor = minor;
+		break;
+	case INTEGER:
+	case BYTES:
+		if (tmksim_parse_size(value, &number))
+			return false;
+		if (key->shape == INTEGER)
+			*(int *)at = (int)number;
+		else
+			*(size_t *)at = number;
+	}
+	return number >= key->least && number <= key->most;
+}
+
+static void read_line(char *line, const char *path, int number, bool *seen)
+{
+	line[strcspn(line, "#\n")] = '\0';
+	char *equals = strchr(line, '=');
+	if (!*trim(line))
+		return;
+	if (!equals)
+		tmksim_die("%s:%d: '%s' is not 'key = value'", path, number, trim(line));
+	*equals = '\0';
+	const char *name = trim(line), *value = trim(equals + 1);
+	for (int i = 0; i < KEYS; i++) {
+		if (strcmp(keys[i].name, name))
+			continue;
+		if (!store(&keys[i], value))
+			tmksim_die("%s:%d: '%s' can't be '%s'", path, number, name, value);
+		seen[i] = true;
+		return;
+	}
+	tmksim_die("%s:%d: no such key as '%s'", path, number, name);
+}
+
+static void load(void)
+{
+	const char *path = tmksim_text(TMKSIM_PROFILE);
+	FILE *file = *path ? fopen(path, "re")
+			   : fmemopen((void *)tmksim_default_profile,
+				      strlen(tmksim_default_profile), "r");
+	if (!file)
+		tmksim_die("can't read the device profile '%s': %m", path);
+	bool seen[KEYS] = {false};
+	char line[512];
+	for (int number = 1; fgets(line, sizeof(line), file); number++)
+		read_line(line, *path ? path : "built-in profile", number, seen);
+	fclose(file);
+	for (int i = 0; i < KEYS; i++)
+		if (!seen[i])
+			tmksim_die("%s: '%s' is missing", path, keys[i].name);
+	if (tmksim_number(TMKSIM_MEMORY))
+		card.memory_bytes = tmksim_number(TMKSIM_MEMORY);
+	if (*tmksim_text(TMKSIM_CONTEXT))
+		card.context_bytes = tmksim_number(TMKSIM_CONTEXT);
+	devices = (int)tmksim_number(TMKSIM_COUNT);
+}
+
+const struct tmksim_card *tmksim_card(void)
+{
+	pthread_once(&once, load);
+	return &card;
+}
+
+int tmksim_device_count(void)
+{
+	tmksim_card();
+	return devices;
+}
+
+bool tmksim_device_exists(int device)
+{
+	return device >= 0 && device < tmksim_device_count();
+}
+
+void tmksim_uuid(int device, unsigned char uuid[16])
+{
+	memcpy(uuid, "tidemark-sim", 12);
+	memset(uuid + 12, 0, 4);
+	uuid[15] = (unsigned char)device;
+}

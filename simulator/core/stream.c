@@ -1,0 +1,196 @@
+/* stream.c - streams and events on a clock that ticks once per piece of work.
+ * Owns: every stream and event object. One mutex guards the list of streams and all
+ * captures (capture.c shares it through stream_private.h). */
+#include "stream_private.h"
+#include "config.h"
+#include "memory.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+pthread_mutex_t tmksim_stream_lock = PTHREAD_MUTEX_INITIALIZER;
+struct tmksim_stream *tmksim_streams;
+
+static _Atomic unsigned long long clock_now, everything_waited_for;
+static _Atomic unsigned long long stream_ids = 2; /* 1 and 2 are the default streams */
+
+static void lock_it(void)
+{
+	pthread_mutex_lock(&tmksim_stream_lock);
+}
+
+static void unlock_it(void)
+{
+	pthread_mutex_unlock(&tmksim_stream_lock);
+}
+
+__attribute__((constructor)) static void keep_lock_over_fork(void)
+{
+	pthread_atfork(lock_it, unlock_it, unlock_it);
+}
+
+static unsigned long long lag(void)
+{
+	static size_t launches = SIZE_MAX;
+	if (launches == SIZE_MAX)
+		launches = tmksim_number(TMKSIM_LAG);
+	return launches;
+}
+
+struct tmksim_stream *tmksim_stream_create(int device, unsigned flags, int priority)
+{
+	struct tmksim_stream *stream = calloc(1, sizeof(*stream));
+	if (!stream)
+		return NULL;
+	tmksim_touch_device(device);
+	stream->device = device;
+	stream->flags = flags;
+	stream->priority = priority;
+	stream->id = ++stream_ids;
+	pthread_mutex_lock(&tmksim_stream_lock);
+	stream->next = tmksim_streams;
+	tmksim_streams = stream;
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	return stream;
+}
+
+int tmksim_stream_destroy(struct tmksim_stream *stream)
+{
+	if (tmksim_default_stream(stream))
+		return TMKSIM_INVALID_HANDLE;
+	int error = TMKSIM_INVALID_HANDLE;
+	pthread_mutex_lock(&tmksim_stream_lock);
+	for (struct tmksim_stream **at = &tmksim_streams; *at; at = &(*at)->next) {
+		if (*at != stream)
+			continue;
+		*at = stream->next;
+		error = 0;
+		break;
+	}
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	if (!error)
+		free(stream);
+	return error;
+}
+
+int tmksim_stream_device(struct tmksim_stream *stream, int current)
+{
+	return tmksim_default_stream(stream) ? current : stream->device;
+}
+
+unsigned tmksim_stream_flags(struct tmksim_stream *stream)
+{
+	return tmksim_default_stream(stream) ? 0 : stream->flags;
+}
+
+int tmksim_stream_priority(struct tmksim_stream *stream)
+{
+	return tmksim_default_stream(stream) ? 0 : stream->priority;
+}
+
+unsigned long long tmksim_stream_id(struct tmksim_stream *stream)
+{
+	return tmksim_default_stream(stream) ? 1 + ((uintptr_t)stream == 2) : stream->id;
+}
+
+void tmksim_work(struct tmksim_stream *stream)
+{
+	if (!tmksim_capture_add(stream, 1))
+		clock_now++;
+}
+
+void tmksim_tick(size_t work)
+{
+	clock_now += work;
+}
+
+int tmksim_stream_query(struct tmksim_stream *stream)
+{
+	if (tmksim_capture_status(stream)) {
+		tmksim_capture_invalidate(stream);
+		return TMKSIM_CAPTURE_UNSUPPORTED;
+	}
+	return lag() && !tmksim_default_stream(stream) &&
+			       stream->last_work > everything_waited_for &&
+			       clock_now - stream->last_work < lag()
+		       ? TMKSIM_NOT_READY
+		       : 0;
+}
+
+int tmksim_stream_wait(struct tmksim_stream *stream)
+{
+	if (tmksim_capture_status(stream)) {
+		tmksim_capture_invalidate(stream);
+		return TMKSIM_CAPTURE_UNSUPPORTED;
+	}
+	everything_waited_for = clock_now;
+	return 0;
+}
+
+int tmksim_device_wait(void)
+{
+	if (tmksim_capture_forbids())
+		return TMKSIM_CAPTURE_UNSUPPORTED;
+	everything_waited_for = clock_now;
+	return 0;
+}
+
+struct tmksim_event *tmksim_event_create(unsigned flags)
+{
+	struct tmksim_event *event = calloc(1, sizeof(*event));
+	if (event)
+		event->timed = !(flags & 2);
+	return event;
+}
+
+int tmksim_event_destroy(struct tmksim_event *event)
+{
+	if (!event)
+		return TMKSIM_INVALID_HANDLE;
+	free(event);
+	return 0;
+}
+
+int tmksim_event_record(struct tmksim_event *event, struct tmksim_stream *stream)
+{
+	if (!event)
+		return TMKSIM_INVALID_HANDLE;
+	event->capture = tmksim_capture_id(stream);
+	event->at = clock_now + 1; /* 0 means never recorded */
+	if (!tmksim_default_stream(stream))
+		stream->last_work = clock_now;
+	return 0;
+}
+
+int tmksim_event_query(struct tmksim_event *event)
+{
+	if (!event)
+		return TMKSIM_INVALID_HANDLE;
+	if (tmksim_capture_alive(event->capture))
+		return TMKSIM_CAPTURED_EVENT;
+	if (!event->at || !lag() || event->at <= everything_waited_for + 1 ||
+	    clock_now + 1 - event->at >= lag())
+		return 0;
+	return TMKSIM_NOT_READY;
+}
+
+int tmksim_event_wait(struct tmksim_event *event)
+{
+	if (!event)
+		return TMKSIM_INVALID_HANDLE;
+	if (tmksim_capture_alive(event->capture))
+		return TMKSIM_CAPTURED_EVENT;
+	if (event->at > everything_waited_for + 1)
+		everything_waited_for = event->at - 1;
+	return 0;
+}
+
+int tmksim_event_elapsed(struct tmksim_event *from, struct tmksim_event *to, float *ms)
+{
+	if (!from || !to || !from->at || !to->at || !from->timed || !to->timed)
+		return TMKSIM_INVALID_HANDLE;
+	/* a microsecond a launch, and never zero: callers divide by it */
+	double ticks = (double)to->at - (double)from->at;
+	*ms = (float)(1e-3 * (ticks < 0 ? ticks : ticks + 1));
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* stream_private.h - what stream.c and capture.c share. */
+#ifndef TMKSIM_STREAM_PRIVATE_H
+#define TMKSIM_STREAM_PRIVATE_H
+
+#include "stream.h"
+
+#include <pthread.h>
+#include <stdint.h>
+
+struct tmksim_stream {
+	int device, priority;
+	unsigned flags;
+	unsigned long long id, last_work;
+	unsigned long long capture; /* the capture it takes part in, 0 for none */
+	struct tmksim_stream *next;
+};
+
+struct tmksim_event {
+	unsigned long long at;	    /* clock when recorded, plus one */
+	unsigned long long capture; /* of the stream it was recorded on */
+	bool timed;
+};
+
+extern pthread_mutex_t tmksim_stream_lock;
+extern struct tmksim_stream *tmksim_streams;
+
+static inline bool tmksim_default_stream(const struct tmksim_stream *stream)
+{
+	return (uintptr_t)stream <= 2;
+}
+
+/* Adds work to the capture that a stream takes part in; false if it is in none. */
+bool tmksim_capture_add(struct tmksim_stream *stream, size_t nodes);
+void tmksim_capture_invalidate(struct tmksim_stream *stream);
+bool tmksim_capture_alive(unsigned long long id);
+void tmksim_tick(size_t work);
+
+#endif

@@ -1,0 +1,16 @@
+/* image.h - kernels by the address of their host stub, and whether the card could run
+ * them: each fat binary holds machine code for some architectures. */
+#ifndef TMKSIM_IMAGE_H
+#define TMKSIM_IMAGE_H
+
+/* The image of a fat binary that the card would load. */
+struct image {
+	int ptx, binary; /* architectures as cudaFuncGetAttributes reports; 0: none fits */
+};
+
+/* The image that holds a kernel; NULL for one that nobody registered. */
+const struct image *cudart_image(const void *function);
+/* 0, or "no kernel image is available" as the thread's last error. */
+int cudart_check_image(const void *function);
+
+#endif

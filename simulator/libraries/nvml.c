@@ -1,0 +1,148 @@
+/* nvml.c - libnvidia-ml.so.1: PyTorch counts devices with it and lists processes in its
+ * out-of-memory message. A device's handle is its number plus one. */
+#include "card.h"
+#include "memory.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SUCCESS, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3 };
+
+static int device_of(const void *handle)
+{
+	return (int)(intptr_t)handle - 1;
+}
+
+int nvmlInit_v2(void)
+{
+	return SUCCESS;
+}
+
+int nvmlInit(void)
+{
+	return SUCCESS;
+}
+
+int nvmlInitWithFlags(unsigned flags)
+{
+	(void)flags;
+	return SUCCESS;
+}
+
+int nvmlShutdown(void)
+{
+	return SUCCESS;
+}
+
+const char *nvmlErrorString(int error)
+{
+	return error ? "not modelled by the simulated device" : "success";
+}
+
+int nvmlSystemGetDriverVersion(char *text, unsigned bytes)
+{
+	snprintf(text, bytes, "%s", TMKSIM_MAJOR < 13 ? "570.00" : "580.00");
+	return SUCCESS;
+}
+
+int nvmlSystemGetCudaDriverVersion_v2(int *version)
+{
+	*version = TMKSIM_MAJOR < 13 ? 12080 : 13000;
+	return SUCCESS;
+}
+
+int nvmlDeviceGetCount_v2(unsigned *count)
+{
+	*count = (unsigned)tmksim_device_count();
+	return SUCCESS;
+}
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle)
+{
+	if (!tmksim_device_exists((int)index))
+		return INVALID_ARGUMENT;
+	*handle = (void *)(intptr_t)(index + 1);
+	return SUCCESS;
+}
+
+int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **handle)
+{
+	unsigned bus;
+	if (sscanf(bus_id, "%*x:%x:", &bus) != 1 || !tmksim_device_exists((int)bus - 1))
+		return INVALID_ARGUMENT;
+	*handle = (void *)(intptr_t)bus;
+	return SUCCESS;
+}
+
+static void print_uuid(int device, char *text, unsigned bytes)
+{
+	unsigned char u[16];
+	tmksim_uuid(device, u);
+	snprintf(text, bytes,
+		 "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+		 u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11],
+		 u[12], u[13], u[14], u[15]);
+}
+
+int nvmlDeviceGetUUID(void *handle, char *text, unsigned bytes)
+{
+	print_uuid(device_of(handle), text, bytes);
+	return SUCCESS;
+}
+
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle)
+{
+	for (int device = 0; device < tmksim_device_count(); device++) {
+		char text[80];
+		print_uuid(device, text, sizeof(text));
+		if (strcmp(text, uuid))
+			continue;
+		*handle = (void *)(intptr_t)(device + 1);
+		return SUCCESS;
+	}
+	return INVALID_ARGUMENT;
+}
+
+int nvmlDeviceGetIndex(void *handle, unsigned *index)
+{
+	*index = (unsigned)device_of(handle);
+	return SUCCESS;
+}
+
+int nvmlDeviceGetName(void *handle, char *text, unsigned bytes)
+{
+	(void)handle;
+	snprintf(text, bytes, "%s", tmksim_card()->name);
+	return SUCCESS;
+}
+
+int nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor)
+{
+	(void)handle;
+	*major = tmksim_card()->major;
+	*minor = tmksim_card()->minor;
+	return SUCCESS;
+}
+
+int nvmlDeviceGetMemoryInfo(void *handle, unsigned long long information[3])
+{
+	size_t free_bytes, total_bytes;
+	tmksim_memory_info(device_of(handle), &free_bytes, &total_bytes);
+	information[0] = total_bytes;
+	information[1] = free_bytes;
+	information[2] = total_bytes - free_bytes;
+	return SUCCESS;
+}
+
+int nvmlDeviceGetComputeRunningProcesses(void *handle, unsigned *count, void *processes)
+{
+	(void)handle, (void)processes;
+	*count = 0; /* the caller prints what it finds: nobody else is here */
+	return SUCCESS;
+}
+
+int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count, void *processes)
+{
+	return nvmlDeviceGetComputeRunningProcesses(handle, count, processes);
+}

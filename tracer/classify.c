@@ -1,0 +1,98 @@
+/* classify.c - from evidence to a bucket; the rules are listed in rules.def.
+ * Called from: step.c when a step is written, model.c when evidence comes late. */
+#include "model.h"
+
+static const uint8_t bucket_of[] = {
+#define RULE(name, bucket, evidence, what) bucket,
+#include "rules.def"
+#undef RULE
+};
+
+static int by_pointer(uint8_t evidence, uint8_t named)
+{
+	static const uint8_t python[] = {TMK_RULE_python_parameter, TMK_RULE_python_buffer,
+					 TMK_RULE_python_gradient,
+					 TMK_RULE_python_optimizer};
+	if (named)
+		return python[named - 1];
+	if (evidence & TMK_EV_LEAF)
+		return TMK_RULE_leaf;
+	if (evidence & TMK_EV_GRADIENT)
+		return TMK_RULE_accumulated;
+	return -1;
+}
+
+/* Did a backward begin while it was alive? Ordinals of backwards are sorted. */
+static bool spans_backward(const struct tmk_model *m, uint32_t born, uint32_t died)
+{
+	for (uint32_t i = 0; i < m->backward_count; i++)
+		if (m->backward_at[i] > born && (!died || m->backward_at[i] < died))
+			return true;
+	return false;
+}
+
+static int by_lifetime(const struct tmk_model *m, const struct tmk_ev *e,
+		       uint32_t ordinal, bool alive)
+{
+	switch (e->phase) {
+	case TMK_SETUP:
+		return alive || e->evidence & TMK_EV_SETUP ? TMK_RULE_setup_survivor
+							   : TMK_RULE_short_lived;
+	case TMK_DATA:
+		return TMK_RULE_data_phase;
+	case TMK_FORWARD:
+		if (spans_backward(m, ordinal, alive ? 0 : e->died - 1))
+			return TMK_RULE_into_backward;
+		return alive ? TMK_RULE_forward_survivor : TMK_RULE_short_lived;
+	case TMK_RECOMPUTE:
+		return TMK_RULE_recomputed;
+	case TMK_BACKWARD:
+		return alive ? TMK_RULE_backward_survivor : TMK_RULE_short_lived;
+	case TMK_OPTIMIZER:
+		return alive || e->evidence & TMK_EV_KEPT_BY_STEP ? TMK_RULE_step_survivor
+								  : TMK_RULE_short_lived;
+	default:
+		return alive ? TMK_RULE_remaining : TMK_RULE_short_lived;
+	}
+}
+
+void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal)
+{
+	int flags = tmk_names_flags(m->names, e->python, e->native);
+	int rule = by_pointer(e->evidence, e->named);
+	if (rule < 0 && flags & TMK_IN_WORKSPACE)
+		rule = TMK_RULE_workspace_stack;
+	if (rule < 0 && flags & TMK_IN_COMMUNICATION)
+		rule = TMK_RULE_communication_stack;
+	if (rule < 0)
+		rule = by_lifetime(m, e, ordinal, !e->died);
+	e->rule = (uint8_t)rule;
+	e->bucket = bucket_of[rule];
+}
+
+static void change(struct tmk_model *m, struct tmk_live *l, int rule)
+{
+	l->rule = (uint8_t)rule;
+	l->bucket = bucket_of[rule];
+	if (l->row)
+		tmk_store_run(m->store, TMK_SQL_bucket, (int64_t)l->bucket,
+			      (int64_t)l->rule, l->row);
+}
+
+void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l)
+{
+	int rule = by_pointer(l->evidence, l->named);
+	if (rule >= 0 && rule != l->rule)
+		change(m, l, rule);
+}
+
+void tmk_model_review_setup(struct tmk_model *m)
+{
+	if (!m->python_named || m->step > 2)
+		return;
+	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
+		struct tmk_live *l = &m->live.slot[i];
+		if (l->used && l->born_step < m->step && l->rule == TMK_RULE_setup_survivor)
+			change(m, l, TMK_RULE_setup_unnamed);
+	}
+}

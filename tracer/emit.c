@@ -1,0 +1,170 @@
+/* emit.c - reserving, stamping and committing records.
+ * Called from: hooks/ (any thread, under the guard). Owns: the thread's ring. */
+#include "emit.h"
+
+#include <cpuid.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+__thread struct tmk_self tmk_self __attribute__((tls_model("initial-exec")));
+_Atomic int tmk_state;
+struct tmk_rings tmk_rings;
+_Atomic uint32_t tmk_generation = 1;
+bool tmk_clock_invariant;
+
+static pthread_key_t exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+
+void tmk_clock_init(void)
+{
+	unsigned a = 0, b, c, d = 0;
+	/* CPUID 0x80000007, EDX bit 8: constant rate, does not stop in deep sleep */
+	tmk_clock_invariant = __get_cpuid(0x80000007, &a, &b, &c, &d) && (d >> 8 & 1);
+}
+
+static void thread_ends(void *ring)
+{
+	if (tmk_self.generation == atomic_load(&tmk_generation))
+		tmk_ring_release(ring);
+	tmk_self.ring = NULL;
+}
+
+static void make_key(void)
+{
+	pthread_key_create(&exit_key, thread_ends);
+}
+
+static bool first_event(void)
+{
+	uint32_t tid = syscall(SYS_gettid);
+	tmk_self.ring = tmk_rings_acquire(&tmk_rings, tid);
+	if (!tmk_self.ring)
+		return false;
+	tmk_self.generation = atomic_load(&tmk_generation);
+	tmk_self.thread = 1 + atomic_fetch_add(&tmk_rings.header->threads, 1);
+	pthread_once(&exit_once, make_key);
+	pthread_setspecific(exit_key, tmk_self.ring);
+	struct tmk_rec_thread *r = tmk_begin(TMK_REC_THREAD, 0, sizeof *r);
+	if (r) {
+		r->tid = tid;
+		prctl(PR_GET_NAME, r->name);
+		tmk_end(r);
+	}
+	return true;
+}
+
+/* The ring is full: the writer is behind. A short sleep is cheaper than a lost event, but
+ * the host must not stand still: a fifth of a second in all, then the event is dropped,
+ * and while the ring stays full every further one at once. */
+static char *wait_for_room(struct tmk_ring *ring, uint32_t size)
+{
+	static __thread bool gave_up;
+	const struct timespec nap = {.tv_nsec = 100000};
+	char *p = NULL;
+	for (int i = 0; i < 2000 && !gave_up && !p; i++) {
+		nanosleep(&nap, NULL);
+		p = tmk_ring_reserve(ring, size);
+	}
+	gave_up = !p && tmk_ring_reserve(ring, (uint32_t)(ring->size / 2)) == NULL;
+	return p;
+}
+
+void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
+{
+	size = TMK_ALIGN8(size);
+	if (__builtin_expect(!tmk_self.ring || tmk_self.generation !=
+							atomic_load_explicit(&tmk_generation,
+							memory_order_relaxed), 0) &&
+	    !first_event())
+		return NULL;
+	struct tmk_ring *ring = tmk_self.ring;
+	char *p = tmk_ring_reserve(ring, size);
+	if (__builtin_expect(!p, 0) && !(p = wait_for_room(ring, size))) {
+		atomic_fetch_add(&tmk_rings.header->ring_full, 1);
+		return NULL;
+	}
+	struct tmk_record *r = (struct tmk_record *)p;
+	r->size = size;
+	r->thread = tmk_self.thread;
+	r->kind = kind;
+	r->code = code;
+	r->seq = atomic_fetch_add_explicit(&tmk_rings.header->seq, 1, memory_order_relaxed);
+	r->tick = tmk_tick();
+	return r;
+}
+
+void tmk_end(void *record)
+{
+	tmk_ring_commit(tmk_self.ring, ((struct tmk_record *)record)->size);
+}
+
+void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t address,
+		   int n, const char *const *text)
+{
+	size_t length[8], total = 0;
+	for (int i = 0; i < n; i++) {
+		length[i] = text[i] ? strlen(text[i]) + 1 : 1;
+		/* A model's config may be large; a ring is not. */
+		if (length[i] > 1 << 15)
+			length[i] = 1 << 15;
+		total += length[i];
+	}
+	struct tmk_rec_text *r = tmk_begin(kind, (uint8_t)n, sizeof *r + total);
+	if (!r)
+		return;
+	r->id = id;
+	r->extra = extra;
+	r->address = address;
+	char *p = r->text;
+	for (int i = 0; i < n; i++) {
+		memcpy(p, text[i] ? text[i] : "", length[i] - 1);
+		p += length[i];
+		p[-1] = 0;
+	}
+	tmk_end(r);
+}
+
+void tmk_emit_run(const char *column, const char *value)
+{
+	if (value)
+		tmk_emit_text(TMK_REC_RUN, 0, 0, 0, 2, (const char *[]){column, value});
+}
+
+void tmk_emit_run_number(const char *column, int64_t value)
+{
+	char text[24];
+	snprintf(text, sizeof text, "%lld", (long long)value);
+	tmk_emit_text(TMK_REC_RUN, 1, 0, 0, 2, (const char *[]){column, text});
+}
+
+void tmk_emit_meta(const char *key, const char *value)
+{
+	tmk_emit_text(TMK_REC_META, 0, 0, 0, 2, (const char *[]){key, value});
+}
+
+void tmk_emit_capability(const char *name, const char *state, const char *why)
+{
+	tmk_emit_text(TMK_REC_CAPABILITY, 0, 0, 0, 3, (const char *[]){name, state, why});
+}
+
+void tmk_emit_lost(const char *name, uint64_t count, const char *what)
+{
+	tmk_emit_text(TMK_REC_LOST, 0, 0, count, 2, (const char *[]){name, what});
+}
+
+void tmk_emit_boundary(enum tmk_boundary at, bool create_graph, bool accumulate)
+{
+	struct tmk_rec_boundary *r = tmk_begin(TMK_REC_BOUNDARY, at, sizeof *r);
+	if (!r)
+		return;
+	r->create_graph = create_graph;
+	r->accumulate = accumulate;
+	tmk_end(r);
+}

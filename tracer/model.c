@@ -1,0 +1,417 @@
+/* model.c - applying records: births, deaths, boundaries, evidence.
+ * Called from: writer.c (its own thread) and recover.c. Labels are in label.c, buckets in
+ * classify.c, the end of a step in step.c. */
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fold.h"
+
+struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id)
+{
+	static const char *const kinds[] = {"cpu", "cuda", "mkldnn", "opengl", "opencl",
+					    "ideep", "hip", "fpga", "maia", "xla",
+					    "vulkan", "metal", "xpu", "mps", "meta",
+					    "hpu"};
+	if (id.index < 0)
+		id.index = 0;
+	for (int i = 0; i < m->devices; i++)
+		if (m->device[i].id.type == id.type && m->device[i].id.index == id.index)
+			return &m->device[i];
+	if (m->devices == TMK_MAX_DEVICES)
+		return &m->device[TMK_MAX_DEVICES - 1];
+	struct tmk_device_state *d = &m->device[m->devices];
+	d->id = id;
+	const char *kind = id.type >= 0 && (size_t)id.type < sizeof kinds / sizeof *kinds
+				   ? kinds[(int)id.type]
+				   : "device";
+	if (id.type == 0)
+		snprintf(d->name, sizeof d->name, "cpu");
+	else
+		snprintf(d->name, sizeof d->name, "%s:%d", kind, id.index);
+	tmk_store_run(m->store, TMK_SQL_device, (int64_t)m->devices, d->name, kind,
+		      TMK_NULL, NULL);
+	m->devices++;
+	return d;
+}
+
+/* Reserved memory changed: the allocator's totals at this moment become a row. */
+static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns)
+{
+	d->sampled_reserved = d->reserved;
+	tmk_store_run(m->store, TMK_SQL_sample, (int64_t)(d - m->device), (int64_t)m->step,
+		      (int64_t)m->flushed + m->events, ns, d->allocated, d->reserved,
+		      d->total_bytes ? (int64_t)d->free_bytes : TMK_NULL,
+		      d->total_bytes ? (int64_t)d->total_bytes : TMK_NULL);
+}
+
+/* The trace checks itself: our sum must be what the allocator says, event by event. */
+static void account(struct tmk_model *m, struct tmk_device_state *d,
+		    const struct tmk_rec_event *r, int64_t ns)
+{
+	d->allocated += r->bytes;
+	if (r->flags & TMK_EVENT_NO_TOTAL) {
+		d->seen = true;
+	} else {
+		int64_t told = (int64_t)r->allocated;
+		if (!d->seen) {
+			/* what was allocated before we looked */
+			int64_t before = told - r->bytes;
+			d->start_allocated += before;
+			m->lost[TMK_LOST_BEFORE] += before > 0;
+			d->allocated = told;
+			d->seen = true;
+		}
+		m->lost[TMK_LOST_MISMATCH] += d->allocated != told;
+		d->allocated = told;
+		d->reserved = (int64_t)r->reserved;
+	}
+	if (d->reserved != d->sampled_reserved)
+		sample(m, d, ns);
+}
+
+static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_event *r)
+{
+	bool existed;
+	e->requested = r->requested;
+	e->op = r->op;
+	e->python = r->python;
+	e->native = r->native;
+	e->module = r->module;
+	e->shape = r->shape;
+	struct tmk_live *l = tmk_live_add(&m->live, e->device, e->ptr, &existed);
+	if (!l) {
+		m->lost[TMK_LOST_MEMORY]++;
+		return;
+	}
+	m->lost[TMK_LOST_TWICE] += existed;
+	l->bytes = e->bytes;
+	l->requested = e->requested;
+	l->born_ns = e->ns;
+	l->born_step = m->step;
+	l->born = m->flushed + m->events;
+	l->phase = e->phase;
+}
+
+static void death(struct tmk_model *m, struct tmk_ev *e)
+{
+	struct tmk_live *l = tmk_live_find(&m->live, e->device, e->ptr);
+	e->target = UINT32_MAX;
+	if (!l) {
+		m->lost[TMK_LOST_UNMATCHED]++;
+		return;
+	}
+	if (l->born_step == m->step && l->born >= m->flushed) {
+		struct tmk_ev *b = &m->ev[l->born - m->flushed];
+		b->died = m->flushed + m->events + 1;
+		b->evidence = l->evidence;
+		b->named = l->named;
+		e->target = l->born - m->flushed;
+	} else if (tmk_grow((void **)&m->carried, &m->carried_capacity, m->carried_count,
+			    sizeof *m->carried)) {
+		e->carried = 1;
+		e->target = m->carried_count;
+		m->carried[m->carried_count++] = *l;
+	}
+	tmk_live_remove(&m->live, l);
+}
+
+static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns)
+{
+	struct tmk_device_state *d = tmk_model_device(m, r->device);
+	/* A step that never ends (inference) must not fill the memory: write what is
+	 * there and go on. */
+	if (m->events >= 1u << 20) {
+		tmk_model_label(m, TMK_AT_END);
+		tmk_model_flush(m);
+	}
+	if (!tmk_grow((void **)&m->ev, &m->capacity, m->events, sizeof *m->ev)) {
+		m->lost[TMK_LOST_MEMORY]++;
+		return;
+	}
+	account(m, d, r, ns);
+	struct tmk_ev *e = &m->ev[m->events];
+	memset(e, 0, sizeof *e);
+	e->ns = ns;
+	e->bytes = r->bytes;
+	e->ptr = r->ptr;
+	e->allocated = d->allocated;
+	e->reserved = d->reserved;
+	e->thread = r->head.thread;
+	e->device = (uint8_t)(d - m->device);
+	e->phase = r->phase;
+	e->flags = r->flags;
+	if (r->head.kind == TMK_REC_ALLOC)
+		birth(m, e, r);
+	else
+		death(m, e);
+	m->events++;
+	m->total_events++;
+}
+
+static void pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
+{
+	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
+	if (!l)
+		return;
+	if (r->head.code == TMK_POINTER_GRADIENT) {
+		l->evidence |= TMK_EV_CANDIDATE;
+		return;
+	}
+	/* A reentrant checkpoint makes leaves of detached inputs inside the backward:
+	 * made in this step and not in setup, so not a parameter. */
+	if (l->born_step == m->step && m->setup_over)
+		return;
+	l->evidence |= TMK_EV_LEAF;
+	if (l->row || l->born_step != m->step)
+		tmk_model_reclassify(m, l);
+}
+
+static void named(struct tmk_model *m, const struct tmk_rec_tensor *r)
+{
+	static const char *const kinds[] = {"parameter", "buffer", "gradient", "optimizer"};
+	const char *name = r->text, *shape = name + strlen(name) + 1;
+	const char *dtype = shape + strlen(shape) + 1;
+	if (r->head.code >= TMK_TENSOR_KINDS)
+		return;
+	m->python_named |= r->head.code == TMK_TENSOR_PARAMETER;
+	struct tmk_device_state *d = tmk_model_device(m, r->device);
+	tmk_store_run(m->store, TMK_SQL_tensor, kinds[r->head.code], name, d->name,
+		      (int64_t)r->ptr, r->bytes, shape, dtype, (int64_t)r->trainable,
+		      (int64_t)m->step);
+	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
+	if (!l || &m->device[l->device] != d)
+		return;
+	l->named = 1 + r->head.code;
+	if (l->row || l->born_step != m->step)
+		tmk_model_reclassify(m, l);
+}
+
+/* Everything of this step that is alive now and was made in `phase` gets `evidence`;
+ * for gradients: what was a candidate. */
+static void mark_alive(struct tmk_model *m, int phase, uint8_t from, uint8_t evidence)
+{
+	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
+		struct tmk_live *l = &m->live.slot[i];
+		if (!l->used || l->evidence & evidence)
+			continue;
+		if (from ? !(l->evidence & from)
+			 : l->born_step != m->step || l->born < m->flushed ||
+				   m->ev[l->born - m->flushed].phase != phase)
+			continue;
+		l->evidence = (uint8_t)((l->evidence & ~from) | evidence);
+		if (l->row)
+			tmk_model_reclassify(m, l);
+	}
+}
+
+static void backward_begins(struct tmk_model *m)
+{
+	m->setup_over = true;
+	if (tmk_grow((void **)&m->backward_at, &m->backward_capacity, m->backward_count,
+		     sizeof *m->backward_at))
+		m->backward_at[m->backward_count++] = m->flushed + m->events;
+}
+
+static void setup_ends(struct tmk_model *m)
+{
+	if (m->setup_over)
+		return;
+	mark_alive(m, TMK_SETUP, 0, TMK_EV_SETUP);
+	m->setup_over = true;
+	tmk_model_end_step(m, false); /* step 0 */
+}
+
+static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
+{
+	enum tmk_boundary at = r->head.code;
+	tmk_model_label(m, at);
+	switch (at) {
+	case TMK_AT_FORWARD:
+		setup_ends(m);
+		m->forward_open = true;
+		break;
+	case TMK_AT_BACKWARD:
+		setup_ends(m);
+		backward_begins(m);
+		m->forward_open = false;
+		break;
+	case TMK_AT_BACKWARD_END:
+		mark_alive(m, TMK_BACKWARD, TMK_EV_CANDIDATE, TMK_EV_GRADIENT);
+		m->micro_steps += r->accumulate;
+		m->backward_since_step = true;
+		m->forward_open = false;
+		break;
+	case TMK_AT_STEP:
+		setup_ends(m);
+		break;
+	case TMK_AT_STEP_END:
+		mark_alive(m, TMK_OPTIMIZER, 0, TMK_EV_KEPT_BY_STEP);
+		m->forward_open = false;
+		break;
+	case TMK_AT_DATA:
+		setup_ends(m);
+		break;
+	case TMK_AT_MARK:
+		m->by_marks = true;
+		setup_ends(m);
+		tmk_model_end_step(m, true);
+		break;
+	default:
+		break;
+	}
+}
+
+bool tmk_model_step_may_end(const struct tmk_model *m, const struct tmk_record *r)
+{
+	return r->kind == TMK_REC_BOUNDARY && r->code == TMK_AT_STEP_END && !m->by_marks;
+}
+
+int tmk_model_settles(const struct tmk_record *r)
+{
+	if (r->kind == TMK_REC_END)
+		return 1;
+	if (r->kind != TMK_REC_BOUNDARY || r->code == TMK_AT_ZERO_GRAD ||
+	    r->code == TMK_AT_ZERO_GRAD_END)
+		return 0;
+	/* A second optimizer steps with no forward or backward in between: one step. And
+	 * where the program marks its steps itself, they end there. */
+	return r->code == TMK_AT_STEP || r->code == TMK_AT_MARK ? -1 : 1;
+}
+
+static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_t ns)
+{
+	struct tmk_device_state *d = tmk_model_device(m, r->device);
+	if (r->total_bytes) {
+		if (!d->total_bytes)
+			tmk_store_run(m->store, TMK_SQL_device, (int64_t)(d - m->device),
+				      d->name, "cuda", (int64_t)r->total_bytes, NULL);
+		d->free_bytes = r->free_bytes;
+		d->total_bytes = r->total_bytes;
+	}
+	if (r->head.code == TMK_SEGMENT_TAKEN)
+		tmk_store_run(m->store, TMK_SQL_segment, (int64_t)(d - m->device), r->call,
+			      (int64_t)r->host, (int64_t)r->address, (int64_t)r->bytes,
+			      (int64_t)m->step, (int64_t)m->flushed + m->events, ns);
+	else if (r->head.code == TMK_SEGMENT_GIVEN)
+		tmk_store_run(m->store, TMK_SQL_segment_died, (int64_t)m->step,
+			      (int64_t)m->flushed + m->events, ns, (int64_t)r->address,
+			      (int64_t)r->host);
+	if (!r->host || r->head.code == TMK_SEGMENT_SAMPLE)
+		sample(m, d, ns);
+}
+
+static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
+{
+	struct tmk_device_state *d = tmk_model_device(m, r->device);
+	uint8_t phase = r->phase;
+	if (phase == TMK_OPEN)
+		phase = !m->setup_over ? TMK_SETUP
+			: m->forward_open || r->module ? TMK_FORWARD
+						       : TMK_OTHER;
+	struct tmk_site site = {phase,     r->head.thread, r->python, r->native,
+				r->module, r->op,          r->shape};
+	tmk_store_run(m->store, TMK_SQL_oom, (int64_t)(d - m->device), (int64_t)m->step,
+		      (int64_t)m->flushed + m->events, ns,
+		      (int64_t)tmk_names_site(m->names, &site),
+		      r->source, r->requested, (int64_t)r->allocated,
+		      (int64_t)r->reserved,
+		      r->total_bytes ? (int64_t)r->free_bytes : TMK_NULL,
+		      r->total_bytes ? (int64_t)r->total_bytes : TMK_NULL,
+		      *r->message ? r->message : NULL);
+}
+
+static void text(struct tmk_model *m, const struct tmk_rec_text *r)
+{
+	const char *a = r->text, *b = a + strlen(a) + 1;
+	switch (r->head.kind) {
+	case TMK_REC_RUN:
+		tmk_store_set_run(m->store, a, b, r->id == 1);
+		break;
+	case TMK_REC_META:
+		tmk_store_run(m->store, TMK_SQL_meta, a, b);
+		break;
+	case TMK_REC_CAPABILITY:
+		tmk_store_run(m->store, TMK_SQL_capability, a, b, b + strlen(b) + 1);
+		break;
+	case TMK_REC_LOST:
+		tmk_store_run(m->store, TMK_SQL_lost, a, (int64_t)r->address, b);
+		break;
+	case TMK_REC_DEVICE: {
+		struct tmk_device_id id = {.type = (int8_t)r->id, .index = (int8_t)r->extra};
+		struct tmk_device_state *d = tmk_model_device(m, id);
+		tmk_store_run(m->store, TMK_SQL_device, (int64_t)(d - m->device), d->name,
+			      "cuda", r->address ? (int64_t)r->address : TMK_NULL,
+			      *a ? a : NULL);
+		break;
+	}
+	default:
+		tmk_names_text(m->names, r);
+	}
+}
+
+void tmk_model_apply(struct tmk_model *m, const struct tmk_record *r, int64_t ns)
+{
+	if (ns < m->last_ns)
+		ns = m->last_ns; /* two cores, one calibration: never backwards */
+	m->last_ns = ns;
+	switch (r->kind) {
+	case TMK_REC_ALLOC:
+	case TMK_REC_FREE:
+		event(m, (const struct tmk_rec_event *)r, ns);
+		break;
+	case TMK_REC_BOUNDARY:
+		boundary(m, (const struct tmk_rec_boundary *)r);
+		break;
+	case TMK_REC_SEGMENT:
+		segment(m, (const struct tmk_rec_segment *)r, ns);
+		break;
+	case TMK_REC_OOM:
+		oom(m, (const struct tmk_rec_oom *)r, ns);
+		break;
+	case TMK_REC_POINTER:
+		pointer(m, (const struct tmk_rec_pointer *)r);
+		break;
+	case TMK_REC_TENSOR:
+		named(m, (const struct tmk_rec_tensor *)r);
+		break;
+	case TMK_REC_THREAD: {
+		const struct tmk_rec_thread *t = (const struct tmk_rec_thread *)r;
+		tmk_store_run(m->store, TMK_SQL_thread, (int64_t)r->thread, (int64_t)t->tid,
+			      t->name);
+		break;
+	}
+	case TMK_REC_PYFRAME:
+		tmk_names_pyframe(m->names, (const struct tmk_rec_pyframe *)r);
+		break;
+	case TMK_REC_PYSTACK:
+	case TMK_REC_CSTACK:
+		tmk_names_stack(m->names, (const struct tmk_rec_stack *)r);
+		break;
+	case TMK_REC_SHAPE:
+		tmk_names_shape(m->names, (const struct tmk_rec_shape *)r);
+		break;
+	case TMK_REC_END: {
+		const struct tmk_rec_end *e = (const struct tmk_rec_end *)r;
+		m->ended = true;
+		m->exit_status = e->status;
+		m->exit_known = e->known;
+		break;
+	}
+	default:
+		text(m, (const struct tmk_rec_text *)r);
+	}
+}
+
+void tmk_model_free(struct tmk_model *m)
+{
+	tmk_live_free(&m->live);
+	tmk_patterns_free(m->patterns);
+	tmk_names_free(m->names);
+	free(m->ev);
+	free(m->carried);
+	free(m->backward_at);
+	free(m);
+}

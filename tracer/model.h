@@ -1,0 +1,167 @@
+/* model.h - the recorder's picture of the run: which step and phase it is in, what is
+ * alive, what happened since the step began. Fed with records in their order by the writer
+ * or by a recovery; writes to the store when a step ends. One thread. */
+#ifndef TMK_MODEL_H
+#define TMK_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "grow.h"
+#include "live.h"
+#include "names.h"
+#include "record.h"
+#include "store.h"
+
+enum { TMK_MAX_DEVICES = 32 };
+
+/* Buckets as schema.sql numbers them. */
+enum tmk_bucket {
+	TMK_BUCKET_PARAMETER,
+	TMK_BUCKET_BUFFER,
+	TMK_BUCKET_GRADIENT,
+	TMK_BUCKET_OPTIMIZER,
+	TMK_BUCKET_ACTIVATION,
+	TMK_BUCKET_INPUT,
+	TMK_BUCKET_TEMPORARY,
+	TMK_BUCKET_WORKSPACE,
+	TMK_BUCKET_COMMUNICATION
+};
+
+enum tmk_rule {
+#define RULE(name, bucket, evidence, what) TMK_RULE_##name,
+#include "rules.def"
+#undef RULE
+	TMK_RULES
+};
+
+struct tmk_ev { /* one allocation or free of the running step */
+	int64_t ns;
+	int64_t bytes;     /* > 0 birth, < 0 death */
+	uint64_t ptr;
+	int64_t requested;
+	int64_t allocated; /* of its device, after it */
+	int64_t reserved;
+	uint32_t python, native, module, op, shape;
+	uint32_t site;     /* birth: set when the step ends */
+	uint32_t died;     /* birth: 1 + ordinal of its death in this step, 0: alive */
+	uint32_t target;   /* death: index of the birth in ev, or index into carried */
+	uint16_t thread;
+	uint8_t device;
+	uint8_t phase;     /* TMK_OPEN until the boundary that closes the stretch */
+	uint8_t flags;     /* TMK_EVENT_* */
+	uint8_t evidence;  /* birth that died: what its live entry had gathered */
+	uint8_t named;
+	uint8_t bucket, rule;
+	uint8_t carried;   /* death of something born before ev[0] */
+};
+
+struct tmk_phase_state { /* of one device in the running step */
+	int64_t peak;
+	uint32_t events;
+};
+struct tmk_device_state {
+	struct tmk_device_id id;
+	char name[16];
+	int64_t allocated, reserved; /* running, the allocator's own where it tells */
+	int64_t start_allocated, start_reserved; /* when the step began */
+	uint64_t free_bytes, total_bytes;
+	int64_t sampled_reserved; /* at the last memory_sample row */
+	/* of the running step, for the events that were written */
+	int64_t peak, peak_reserved, peak_ns, peak_ordinal;
+	uint8_t peak_phase;
+	bool seen, active;        /* ever; in this step */
+	struct tmk_phase_state phase[TMK_PHASES];
+	int64_t run_peak;
+	uint32_t run_peak_step;
+};
+
+enum tmk_lost_code {
+	TMK_LOST_RING_FULL,
+	TMK_LOST_GAP,
+	TMK_LOST_UNMATCHED,
+	TMK_LOST_TWICE,
+	TMK_LOST_MISMATCH,
+	TMK_LOST_BEFORE,
+	TMK_LOST_THINNED,
+	TMK_LOST_MEMORY,
+	TMK_LOST_CODES
+};
+
+struct tmk_patterns;
+
+struct tmk_model {
+	struct tmk_store *store;
+	struct tmk_names *names;
+	struct tmk_live_table live;
+	struct tmk_patterns *patterns;
+
+	struct tmk_device_state device[TMK_MAX_DEVICES];
+	int devices;
+
+	struct tmk_ev *ev; /* the running step's, by ordinal minus flushed */
+	uint32_t events, capacity;
+	uint32_t flushed;          /* events of this step that were written already */
+	uint32_t open_from;        /* ev[0 .. open_from) have their phase */
+	struct tmk_live *carried;  /* born before ev[0], died in ev */
+	uint32_t carried_count, carried_capacity;
+	uint32_t *backward_at;     /* ordinals at which an outermost backward began */
+	uint32_t backward_count, backward_capacity;
+
+	uint32_t step;
+	int64_t step_start_ns, last_ns;
+	uint32_t micro_steps;
+	bool setup_over, forward_open, backward_since_step;
+	bool python_named; /* Python has told its parameters */
+	bool by_marks; /* the program says itself where steps end */
+
+	int64_t first_row;  /* the running step's, of what was written; 0: none */
+	uint32_t spans;
+	uint8_t last_phase;
+	uint64_t total_events;
+	uint64_t lost[TMK_LOST_CODES];
+	uint32_t since_size_check;
+	bool thin_only;  /* the file is as large as it may get */
+	bool ended;
+	int exit_status;
+	bool exit_known;
+};
+
+struct tmk_model *tmk_model_new(struct tmk_store *store, bool recovered);
+void tmk_model_free(struct tmk_model *m);
+
+/* One record, `ns` after the run began. */
+void tmk_model_apply(struct tmk_model *m, const struct tmk_record *r, int64_t ns);
+
+/* Is this the boundary at which a step may end? What comes until it is clear is held back
+ * by the writer (hold.h). */
+bool tmk_model_step_may_end(const struct tmk_model *m, const struct tmk_record *r);
+/* ... and if so, does `r` settle it: 1 the step has ended, 0 go on holding, -1 it goes on */
+int tmk_model_settles(const struct tmk_record *r);
+
+/* step.c: writes the running step and starts the next one; complete: Optimizer.step()
+ * ended it. The caller commits. */
+void tmk_model_end_step(struct tmk_model *m, bool complete);
+/* ... writes what there is of it; it cannot be folded any more, and goes on. */
+void tmk_model_flush(struct tmk_model *m);
+/* thin.c: keeps the file below TIDEMARK_MAX_SIZE. */
+void tmk_model_thin(struct tmk_model *m);
+/* What recovery must know that is not in the tables. Before each commit. */
+void tmk_model_save(struct tmk_model *m);
+void tmk_model_reload(struct tmk_model *m);
+/* Everything has been applied: last step, losses, end of run. */
+void tmk_model_finish(struct tmk_model *m, const char *ended);
+
+/* label.c: names the open events up to now by the boundary that closes the stretch */
+void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer);
+/* classify.c: bucket and rule of a birth in ev, by its ordinal */
+void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal);
+/* ... and of a live allocation whose evidence changed after its row was written */
+void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l);
+/* Python has named what it knows: what setup left and nobody named is data. */
+void tmk_model_review_setup(struct tmk_model *m);
+
+struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id);
+
+#endif

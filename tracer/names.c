@@ -1,0 +1,430 @@
+/* names.c - definitions become rows. Called from: model.c, on the writer thread.
+ * Owns: the maps from ring numbers to rows; all memory is the heap's. */
+#include "names.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "elfsym.h"
+#include "grow.h"
+#include "intern.h"
+#include "settings.h"
+
+/* A growing array by ring number. */
+struct column {
+	uint32_t *value;
+	uint32_t size;
+};
+
+/* key to number, open addressing */
+struct map {
+	uint64_t *key;
+	uint32_t *value;
+	uint32_t mask, used;
+};
+
+struct tmk_names {
+	struct tmk_store *store;
+	struct tmk_objects *objects;
+	struct column frame_flags;            /* by Python frame */
+	struct column leaf[2], leaf_flags[2]; /* by stack: [0] Python, [1] native */
+	struct column native_op;              /* by native stack */
+	struct map trie, native, sites, ops;
+	struct map module_name;   /* by address: index into name + 1 */
+	char **name;
+	uint32_t names, name_capacity;
+	uint32_t next_stack, next_native, next_site, next_op;
+	bool reloaded;
+};
+
+/* Rows of frame: Python's even, native odd; rows of op: torch's node names even, our
+ * reading of native stacks odd. So a number from a ring is its row without a map. */
+enum { ROW_PYTHON = 0, ROW_NATIVE = 1 };
+/* carry holds the leaf and flags of stacks for recovery, under these keys */
+enum { CARRY_PYTHON = 1, CARRY_NATIVE = 2 };
+
+static uint32_t get(const struct column *c, uint32_t i)
+{
+	return i < c->size ? c->value[i] : 0;
+}
+
+static void set(struct column *c, uint32_t i, uint32_t value)
+{
+	if (i >= c->size) {
+		uint32_t size = c->size ? c->size : 1024;
+		while (size <= i)
+			size *= 2;
+		uint32_t *p = realloc(c->value, size * sizeof *p);
+		if (!p)
+			return;
+		memset(p + c->size, 0, (size - c->size) * sizeof *p);
+		c->value = p;
+		c->size = size;
+	}
+	c->value[i] = value;
+}
+
+static void map_grow(struct map *m)
+{
+	struct map bigger = {.mask = m->mask ? m->mask * 2 + 1 : 4095, .used = m->used};
+	bigger.key = calloc(bigger.mask + 1, sizeof *bigger.key);
+	bigger.value = calloc(bigger.mask + 1, sizeof *bigger.value);
+	if (!bigger.key || !bigger.value) {
+		free(bigger.key);
+		free(bigger.value);
+		return;
+	}
+	for (uint32_t i = 0; m->key && i <= m->mask; i++) {
+		if (!m->key[i])
+			continue;
+		uint32_t j = m->key[i] & bigger.mask;
+		while (bigger.key[j])
+			j = (j + 1) & bigger.mask;
+		bigger.key[j] = m->key[i];
+		bigger.value[j] = m->value[i];
+	}
+	free(m->key);
+	free(m->value);
+	*m = bigger;
+}
+
+/* Where the number of `key` stands, or belongs: *place is 0 when it is new. */
+static uint32_t *map_at(struct map *m, uint64_t key)
+{
+	key += !key;
+	if (!m->key || m->used > m->mask / 2)
+		map_grow(m);
+	if (!m->key)
+		return NULL;
+	uint32_t i = key & m->mask;
+	while (m->key[i] && m->key[i] != key)
+		i = (i + 1) & m->mask;
+	if (!m->key[i]) {
+		m->key[i] = key;
+		m->used++;
+	}
+	return &m->value[i];
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), k = strlen(end);
+	return n >= k && !strcmp(s + n - k, end);
+}
+
+static uint32_t python_flags(const char *function, const char *file)
+{
+	if (ends_with(file, "torch/utils/checkpoint.py"))
+		return TMK_IN_CHECKPOINT;
+	if (ends_with(file, "torch/autograd/__init__.py") &&
+	    strstr(function, "_make_grads"))
+		return TMK_IN_SEED;
+	if (ends_with(file, "torch/nn/utils/clip_grad.py"))
+		return TMK_IN_CLIP;
+	if (ends_with(function, "zero_grad") && strstr(file, "torch/"))
+		return TMK_IN_ZERO_GRAD;
+	if (strstr(file, "torch/distributed/"))
+		return strstr(file, "fsdp") || strstr(file, "nn/parallel") ? 0
+									   : TMK_IN_COMMUNICATION;
+	return 0;
+}
+
+static uint32_t native_flags(const char *symbol)
+{
+	static const struct {
+		const char *part;
+		uint32_t flag;
+	} table[] = {
+		{"getCurrentCUDABlasHandle", TMK_IN_WORKSPACE},
+		{"getNewWorkspace", TMK_IN_WORKSPACE},
+		{"getCUDABlasLtWorkspace", TMK_IN_WORKSPACE},
+		{"CublasLtWorkspace", TMK_IN_WORKSPACE},
+		{"parseChosenWorkspaceSize", TMK_IN_WORKSPACE},
+		{"c10d::Reducer", TMK_IN_COMMUNICATION},
+		{"c10d::ProcessGroup", TMK_IN_COMMUNICATION},
+	};
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+		if (strstr(symbol, table[i].part))
+			return table[i].flag;
+	return 0;
+}
+
+static const char *shown(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+	return tmk_settings.redact && slash ? slash + 1 : file;
+}
+
+void tmk_names_pyframe(struct tmk_names *n, const struct tmk_rec_pyframe *r)
+{
+	const char *function = r->text, *file = r->text + strlen(r->text) + 1;
+	set(&n->frame_flags, r->id, python_flags(function, file));
+	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)r->id * 2 + ROW_PYTHON, "python",
+		      function, shown(file), (int64_t)r->line, (int64_t)TMK_NULL);
+}
+
+/* The row of a native frame, made at first sight; *flags and *op from its symbol. */
+static uint32_t native_frame(struct tmk_names *n, uint64_t pc, uint32_t *flags,
+			     char *name, size_t size)
+{
+	uint64_t offset = 0;
+	const char *object = NULL;
+	*name = 0;
+	tmk_elfsym_describe(n->objects, pc, &object, &offset, name, size);
+	*flags = native_flags(name);
+	uint32_t *row = map_at(&n->native, pc);
+	if (row && !*row) {
+		*row = ++n->next_native;
+		tmk_store_run(n->store, TMK_SQL_frame, (int64_t)*row * 2 + ROW_NATIVE,
+			      "native", *name ? name : NULL,
+			      object ? shown(object) : NULL, (int64_t)TMK_NULL,
+			      (int64_t)offset);
+	}
+	return row ? *row * 2 + ROW_NATIVE : 0;
+}
+
+static uint32_t trie_node(struct tmk_names *n, uint32_t parent, uint32_t frame)
+{
+	uint32_t *node = map_at(&n->trie, (uint64_t)parent << 32 | frame);
+	if (!node)
+		return 0;
+	if (!*node) {
+		*node = ++n->next_stack;
+		tmk_store_run(n->store, TMK_SQL_stack, (int64_t)*node,
+			      parent ? (int64_t)parent : TMK_NULL, (int64_t)frame);
+	}
+	return *node;
+}
+
+/* "at::_ops::add_Tensor::call(...)" is the operator aten::add_Tensor. */
+static bool operator_name(const char *symbol, char *op, size_t size)
+{
+	const char *p = strstr(symbol, "at::_ops::");
+	if (!p)
+		return false;
+	p += strlen("at::_ops::");
+	const char *end = strstr(p, "::");
+	if (!end || (strncmp(end, "::call", 6) && strncmp(end, "::redispatch", 12)))
+		return false;
+	snprintf(op, size, "aten::%.*s", (int)(end - p), p);
+	return true;
+}
+
+static uint32_t op_row(struct tmk_names *n, const char *name)
+{
+	uint64_t h = 0;
+	for (const char *p = name; *p; p++)
+		h = tmk_mix(h, (unsigned char)*p);
+	uint32_t *id = map_at(&n->ops, h);
+	if (!id)
+		return 0;
+	if (!*id) {
+		*id = ++n->next_op;
+		tmk_store_run(n->store, TMK_SQL_op, (int64_t)*id * 2 + 1, name);
+	}
+	return *id * 2 + 1;
+}
+
+void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r)
+{
+	int kind = r->head.kind == TMK_REC_CSTACK;
+	uint32_t flags = 0, node = 0, op = 0;
+	char name[1024], op_name[256];
+	for (uint32_t i = r->depth; i-- > 0;) { /* outermost first: parents before children */
+		uint32_t frame, own;
+		if (kind) {
+			frame = native_frame(n, r->frame[i], &own, name, sizeof name);
+			/* the innermost one wins */
+			if (operator_name(name, op_name, sizeof op_name))
+				op = op_row(n, op_name);
+		} else {
+			frame = (uint32_t)r->frame[i] * 2 + ROW_PYTHON;
+			own = get(&n->frame_flags, (uint32_t)r->frame[i]);
+		}
+		flags |= own;
+		node = trie_node(n, node, frame);
+	}
+	set(&n->leaf[kind], r->id, node);
+	set(&n->leaf_flags[kind], r->id, flags);
+	if (kind)
+		set(&n->native_op, r->id, op);
+	uint32_t saved[3] = {node, flags, op};
+	tmk_store_run(n->store, TMK_SQL_carry,
+		      (int64_t)(kind ? CARRY_NATIVE : CARRY_PYTHON) << 40 | r->id,
+		      (const void *)saved, sizeof saved);
+}
+
+void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r)
+{
+	/* c10::ScalarType, in order; stable since 1.6, extended at its end */
+	static const char *const dtypes[] = {
+		"uint8",         "int8",        "int16",      "int32",       "int64",
+		"float16",       "float32",     "float64",    "complex32",   "complex64",
+		"complex128",    "bool",        "qint8",      "quint8",      "qint32",
+		"bfloat16",      "quint4x2",    "quint2x4",   "bits1x8",     "bits2x4",
+		"bits4x2",       "bits8",       "bits16",     "float8_e5m2", "float8_e4m3fn",
+		"float8_e5m2fnuz", "float8_e4m3fnuz", "uint16", "uint32",    "uint64"};
+	char dims[TMK_MAX_DIMS * 22 + 8] = "[";
+	size_t used = 1;
+	int count = r->dims < TMK_MAX_DIMS ? r->dims : TMK_MAX_DIMS;
+	for (int i = 0; i < count; i++)
+		used += snprintf(dims + used, sizeof dims - used, "%s%lld", i ? ", " : "",
+				 (long long)r->size[i]);
+	snprintf(dims + used, sizeof dims - used, r->dims > TMK_MAX_DIMS ? ", ...]" : "]");
+	bool known = r->dtype >= 0 && (size_t)r->dtype < sizeof dtypes / sizeof *dtypes;
+	char other[32];
+	snprintf(other, sizeof other, "dtype%d", r->dtype);
+	tmk_store_run(n->store, TMK_SQL_shape, (int64_t)r->id, dims,
+		      known ? dtypes[(int)r->dtype] : other);
+}
+
+/* A name may come before the module is met, and the other way round. */
+static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
+{
+	uint32_t *at = map_at(&n->module_name, address);
+	char *copy = strdup(name);
+	if (!at || !copy ||
+	    !tmk_grow((void **)&n->name, &n->name_capacity, n->names, sizeof *n->name)) {
+		free(copy);
+		return;
+	}
+	n->name[n->names++] = copy;
+	*at = n->names;
+	tmk_store_run(n->store, TMK_SQL_module_name, name, (int64_t)address);
+}
+
+void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r)
+{
+	if (r->head.kind == TMK_REC_MODULE) {
+		uint32_t *at = map_at(&n->module_name, r->address);
+		tmk_store_run(n->store, TMK_SQL_module, (int64_t)r->id, r->text,
+			      at && *at ? n->name[*at - 1] : NULL, (int64_t)r->address);
+	} else if (r->head.kind == TMK_REC_MODNAME) {
+		keep_name(n, r->address, r->text);
+	}
+	if (r->head.kind == TMK_REC_OP)
+		tmk_store_run(n->store, TMK_SQL_op, (int64_t)r->id * 2, r->text);
+}
+
+int tmk_names_flags(const struct tmk_names *n, uint32_t python, uint32_t native)
+{
+	return (int)(get(&n->leaf_flags[0], python) | get(&n->leaf_flags[1], native));
+}
+
+static int64_t or_null(uint32_t id)
+{
+	return id ? (int64_t)id : TMK_NULL;
+}
+
+uint32_t tmk_names_site(struct tmk_names *n, const struct tmk_site *s)
+{
+	uint64_t h = tmk_mix(s->phase, s->thread);
+	h = tmk_mix(tmk_mix(h, s->python), s->native);
+	h = tmk_mix(tmk_mix(tmk_mix(h, s->module), s->op), s->shape);
+	uint32_t *id = map_at(&n->sites, h);
+	if (!id)
+		return 0;
+	if (!*id) {
+		uint32_t op = get(&n->native_op, s->native);
+		*id = ++n->next_site;
+		tmk_store_run(n->store, TMK_SQL_site, (int64_t)*id, (int64_t)s->phase,
+			      or_null(s->thread), or_null(get(&n->leaf[0], s->python)),
+			      or_null(get(&n->leaf[1], s->native)), or_null(s->module),
+			      or_null(op ? op : s->op * 2), or_null(s->shape));
+	}
+	return *id;
+}
+
+static void reload_stack(struct tmk_row *row, void *context)
+{
+	struct tmk_names *n = context;
+	size_t size;
+	int64_t key = tmk_row_int(row, 0);
+	const uint32_t *saved = tmk_row_blob(row, 1, &size);
+	int kind = (int)(key >> 40) - CARRY_PYTHON;
+	if (kind < 0 || kind > 1 || size != 12)
+		return;
+	set(&n->leaf[kind], (uint32_t)key, saved[0]);
+	set(&n->leaf_flags[kind], (uint32_t)key, saved[1]);
+	if (kind)
+		set(&n->native_op, (uint32_t)key, saved[2]);
+}
+
+static void reload_frame(struct tmk_row *row, void *context)
+{
+	struct tmk_names *n = context;
+	const char *function = tmk_row_text(row, 1), *file = tmk_row_text(row, 2);
+	if (function && file)
+		set(&n->frame_flags, (uint32_t)tmk_row_int(row, 0) / 2,
+		    python_flags(function, file));
+}
+
+static void reload_trie(struct tmk_row *row, void *context)
+{
+	struct tmk_names *n = context;
+	int64_t parent = tmk_row_int(row, 1);
+	uint32_t id = (uint32_t)tmk_row_int(row, 0);
+	uint32_t *node = map_at(&n->trie, (uint64_t)(parent == TMK_NULL ? 0 : parent) << 32 |
+						  (uint32_t)tmk_row_int(row, 2));
+	if (node)
+		*node = id;
+	if (id > n->next_stack)
+		n->next_stack = id;
+}
+
+static void reload_next(struct tmk_row *row, void *context)
+{
+	struct tmk_names *n = context;
+	for (int i = 0; i < 3; i++) {
+		int64_t v = tmk_row_int(row, i);
+		uint32_t last = v == TMK_NULL ? 0 : (uint32_t)v;
+		if (i == 0)
+			n->next_site = last;
+		else if (i == 1)
+			n->next_native = last / 2;
+		else
+			n->next_op = last / 2;
+	}
+}
+
+struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
+{
+	struct tmk_names *n = calloc(1, sizeof *n);
+	if (!n)
+		return NULL;
+	n->store = store;
+	n->objects = tmk_objects_new();
+	if (recovered) {
+		tmk_store_read(store, "SELECT id, data FROM carry WHERE id >= 1 << 40",
+			       reload_stack, n);
+		tmk_store_read(store,
+			       "SELECT id, function, file FROM frame WHERE kind = 'python'",
+			       reload_frame, n);
+		tmk_store_read(store, "SELECT id, parent, frame FROM stack", reload_trie, n);
+		tmk_store_read(store,
+			       "SELECT (SELECT max(id) FROM site), (SELECT max(id) FROM frame "
+			       "WHERE kind = 'native'), (SELECT max(id) FROM op WHERE id % 2)",
+			       reload_next, n);
+		tmk_objects_reload(n->objects, store);
+	}
+	return n;
+}
+
+void tmk_names_free(struct tmk_names *n)
+{
+	struct column *columns[] = {&n->frame_flags, &n->leaf[0], &n->leaf[1],
+				    &n->leaf_flags[0], &n->leaf_flags[1], &n->native_op};
+	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+		free(columns[i]->value);
+	struct map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops, &n->module_name};
+	for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
+		free(maps[i]->key);
+		free(maps[i]->value);
+	}
+	for (uint32_t i = 0; i < n->names; i++)
+		free(n->name[i]);
+	free(n->name);
+	tmk_objects_free(n->objects);
+	free(n);
+}

@@ -1,0 +1,41 @@
+/* names.h - what the numbers in the records mean: stacks, frames, modules, shapes,
+ * operators, sites. Turns definitions into rows and stack numbers into trie nodes;
+ * remembers per stack what the phase and bucket rules need to know. Writer thread. */
+#ifndef TMK_NAMES_H
+#define TMK_NAMES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "record.h"
+#include "store.h"
+
+struct tmk_names;
+
+enum { /* what a stack tells, from its frames */
+	TMK_IN_CHECKPOINT = 1, /* torch/utils/checkpoint.py */
+	TMK_IN_SEED = 2,       /* the gradient of the loss is made, before the engine runs */
+	TMK_IN_CLIP = 4,       /* torch/nn/utils/clip_grad.py */
+	TMK_IN_ZERO_GRAD = 8,
+	TMK_IN_WORKSPACE = 16, /* cuBLAS, cuDNN handles and workspaces */
+	TMK_IN_COMMUNICATION = 32,
+};
+
+/* recovered: read back what an earlier writer of this file defined. */
+struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered);
+void tmk_names_free(struct tmk_names *n);
+
+void tmk_names_pyframe(struct tmk_names *n, const struct tmk_rec_pyframe *r);
+void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r);
+void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r);
+void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r);
+
+int tmk_names_flags(const struct tmk_names *n, uint32_t python, uint32_t native);
+
+/* The number of a site; its row is written when it is new. */
+struct tmk_site {
+	uint32_t phase, thread, python, native, module, op, shape;
+};
+uint32_t tmk_names_site(struct tmk_names *n, const struct tmk_site *site);
+
+#endif

@@ -1,0 +1,140 @@
+/* save.c - what recovery needs that the tables do not say: allocations that folding kept
+ * out of them, and where the model stood when the last step ended.
+ * Called from: writer.c before each commit, recover.c by way of tmk_model_new. */
+#include "model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fold.h"
+
+enum { CARRY_LIVE = 1, CARRY_MODEL = 2 };
+
+struct saved {
+	uint32_t layout;
+	uint32_t step;
+	int64_t step_start_ns, last_ns;
+	uint8_t setup_over, forward_open, by_marks, thin_only;
+	uint32_t devices;
+	uint64_t total_events;
+	uint64_t lost[TMK_LOST_CODES];
+	struct tmk_device_state device[TMK_MAX_DEVICES];
+};
+
+enum { LAYOUT = sizeof(struct saved) << 8 | sizeof(struct tmk_live) };
+
+void tmk_model_save(struct tmk_model *m)
+{
+	uint32_t n = 0;
+	struct tmk_live *out = malloc((m->live.count + 1) * sizeof *out);
+	if (!out)
+		return;
+	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++)
+		if (m->live.slot[i].used && !m->live.slot[i].row)
+			out[n++] = m->live.slot[i];
+	if (n)
+		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_LIVE,
+			      (const void *)out, (size_t)n * sizeof *out);
+	else
+		tmk_store_run(m->store, TMK_SQL_carry_clear, (int64_t)CARRY_LIVE);
+	free(out);
+
+	struct saved s = {.layout = LAYOUT,
+			  .step = m->step,
+			  .step_start_ns = m->step_start_ns,
+			  .last_ns = m->last_ns,
+			  .setup_over = m->setup_over,
+			  .forward_open = m->forward_open,
+			  .by_marks = m->by_marks,
+			  .thin_only = m->thin_only,
+			  .devices = (uint32_t)m->devices,
+			  .total_events = m->total_events};
+	memcpy(s.lost, m->lost, sizeof s.lost);
+	memcpy(s.device, m->device, sizeof s.device);
+	size_t size = offsetof(struct saved, device) + m->devices * sizeof *s.device;
+	tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MODEL, (const void *)&s, size);
+}
+
+static void reload_model(struct tmk_row *row, void *context)
+{
+	struct tmk_model *m = context;
+	size_t size;
+	const struct saved *s = tmk_row_blob(row, 0, &size);
+	if (size < offsetof(struct saved, device) || s->layout != LAYOUT ||
+	    s->devices > TMK_MAX_DEVICES)
+		return;
+	m->step = s->step;
+	m->step_start_ns = s->step_start_ns;
+	m->last_ns = s->last_ns;
+	m->setup_over = s->setup_over;
+	m->forward_open = s->forward_open;
+	m->by_marks = s->by_marks;
+	m->thin_only = s->thin_only;
+	m->devices = (int)s->devices;
+	m->total_events = s->total_events;
+	memcpy(m->lost, s->lost, sizeof m->lost);
+	memcpy(m->device, s->device, s->devices * sizeof *s->device);
+}
+
+static void reload_carried(struct tmk_row *row, void *context)
+{
+	struct tmk_model *m = context;
+	size_t size;
+	const struct tmk_live *l = tmk_row_blob(row, 0, &size);
+	for (size_t i = 0; i < size / sizeof *l; i++) {
+		bool existed;
+		struct tmk_live *e = tmk_live_add(&m->live, l[i].device, l[i].ptr, &existed);
+		if (e)
+			*e = l[i];
+	}
+}
+
+static void reload_row(struct tmk_row *row, void *context)
+{
+	struct tmk_model *m = context;
+	bool existed;
+	struct tmk_live *e = tmk_live_add(&m->live, (uint8_t)tmk_row_int(row, 1),
+					  (uint64_t)tmk_row_int(row, 7), &existed);
+	if (!e)
+		return;
+	int64_t requested = tmk_row_int(row, 6);
+	e->row = tmk_row_int(row, 0);
+	e->site = (uint32_t)tmk_row_int(row, 2);
+	e->bucket = (uint8_t)tmk_row_int(row, 3);
+	e->rule = (uint8_t)tmk_row_int(row, 4);
+	e->bytes = tmk_row_int(row, 5);
+	e->requested = requested == TMK_NULL ? -1 : requested;
+	e->born_step = (uint32_t)tmk_row_int(row, 8);
+	e->born = (uint32_t)tmk_row_int(row, 9);
+	e->born_ns = tmk_row_int(row, 10);
+}
+
+void tmk_model_reload(struct tmk_model *m)
+{
+	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 2", reload_model, m);
+	tmk_store_read(m->store,
+		       "SELECT id, device, site, bucket, rule, bytes, requested, address, "
+		       "born_step, born, born_ns FROM allocation WHERE died_step IS NULL",
+		       reload_row, m);
+	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 1", reload_carried, m);
+}
+
+struct tmk_model *tmk_model_new(struct tmk_store *store, bool recovered)
+{
+	static const char *const rules[][3] = {
+#define RULE(name, bucket, evidence, what) {#name, evidence, what},
+#include "rules.def"
+#undef RULE
+	};
+	struct tmk_model *m = calloc(1, sizeof *m);
+	if (!m)
+		return NULL;
+	m->store = store;
+	m->names = tmk_names_new(store, recovered);
+	for (size_t i = 0; i < TMK_RULES; i++)
+		tmk_store_run(store, TMK_SQL_rule, (int64_t)i, rules[i][0], rules[i][1],
+			      rules[i][2]);
+	if (recovered)
+		tmk_model_reload(m);
+	return m;
+}

@@ -1,0 +1,153 @@
+/* session.c - starting, finishing, forking.
+ * Called from: hooks/process.c and, through tmk_session_ensure, every emitting hook. */
+#include "session.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "emit.h"
+#include "intern.h"
+#include "place.h"
+#include "settings.h"
+#include "writer.h"
+
+void (*tmk_session_about)(void);
+
+static struct tmk_writer *writer;
+static pthread_t writer_thread;
+
+/* Creates the trace file, beside an older one of that name if there is one. */
+static int create_trace(char *path, size_t size)
+{
+	char wanted[2048];
+	int err = tmk_place_expand(tmk_settings.out, wanted, sizeof wanted);
+	if (err)
+		return err;
+	const char *dot = strrchr(wanted, '.');
+	if (!dot || strchr(dot, '/'))
+		dot = wanted + strlen(wanted);
+	snprintf(path, size, "%s", wanted);
+	int fd = tmk_place_create(path);
+	for (int i = 2; fd == -EEXIST && i < 1000; i++) {
+		snprintf(path, size, "%.*s-%d%s", (int)(dot - wanted), wanted, i, dot);
+		fd = tmk_place_create(path);
+		if (fd >= 0 && tmk_settings.verbose)
+			tmk_say("'%s' exists; writing '%s'", wanted, path);
+	}
+	if (fd < 0)
+		return fd;
+	close(fd); /* SQLite opens it by name, on the writer thread */
+	return 0;
+}
+
+static int start_writer(void)
+{
+	sigset_t all, old;
+	sigfillset(&all);
+	/* The program's signals are the program's threads' business. */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int err = -pthread_create(&writer_thread, NULL, tmk_writer_run, writer);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
+
+static bool start(void)
+{
+	char path[2048];
+	const char *failed = "create the trace file";
+	int err = create_trace(path, sizeof path);
+	if (err) {
+		tmk_say("cannot %s '%s': %s; not tracing, set TIDEMARK_OUT", failed,
+			tmk_settings.out, strerror(-err));
+		return false;
+	}
+	failed = "reserve space for the ring beside";
+	err = tmk_rings_create(&tmk_rings, path, tmk_settings.ring_size);
+	if (err)
+		goto error_rings;
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	struct tmk_ring_header *h = tmk_rings.header;
+	h->started_unix_ns = (uint64_t)now.tv_sec * 1000000000u + now.tv_nsec;
+	h->started_tick = tmk_tick();
+	atomic_store(&h->anchor_tick, h->started_tick);
+	atomic_store(&h->rate, (uint64_t)1 << 32);
+	failed = "start the writer for";
+	err = tmk_intern_init();
+	if (err)
+		goto error_writer;
+	writer = tmk_writer_new(&tmk_rings, path);
+	err = writer ? start_writer() : -ENOMEM;
+	if (err)
+		goto error_writer;
+	return true;
+
+error_writer:
+	tmk_rings_close(&tmk_rings, true);
+error_rings:
+	unlink(path);
+	tmk_say("cannot %s '%s': %s; not tracing", failed, path, strerror(-err));
+	return false;
+}
+
+bool tmk_session_ensure(void)
+{
+	int s = atomic_load_explicit(&tmk_state, memory_order_acquire);
+	if (s == TMK_ACTIVE)
+		return true;
+	int idle = TMK_IDLE;
+	if (s == TMK_IDLE &&
+	    atomic_compare_exchange_strong(&tmk_state, &idle, TMK_STARTING)) {
+		bool ok = start();
+		atomic_store(&tmk_state, ok ? TMK_ACTIVE : TMK_DISABLED);
+		if (ok && tmk_session_about)
+			tmk_session_about();
+		return ok;
+	}
+	while (atomic_load(&tmk_state) == TMK_STARTING) /* another thread's first event */
+		usleep(50);
+	return atomic_load(&tmk_state) == TMK_ACTIVE;
+}
+
+void tmk_session_finish(int status, bool known)
+{
+	if (atomic_load(&tmk_state) != TMK_ACTIVE || tmk_self.guard)
+		return;
+	tmk_self.guard = 1;
+	struct tmk_rec_end *r = tmk_begin(TMK_REC_END, 0, sizeof *r);
+	if (r) {
+		r->status = status;
+		r->known = known;
+		tmk_end(r);
+	}
+	int active = TMK_ACTIVE;
+	if (atomic_compare_exchange_strong(&tmk_state, &active, TMK_FINISHED)) {
+		struct timespec until;
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += 60;
+		tmk_writer_stop(writer);
+		if (pthread_timedjoin_np(writer_thread, NULL, &until))
+			tmk_say("the writer needs more than a minute; 'tidemark report' "
+				"will finish '%s'", tmk_rings.header->trace);
+	}
+	tmk_self.guard = 0;
+}
+
+void tmk_session_forked(void)
+{
+	/* Nothing is unmapped, closed or unlocked: it is the parent's, and a thread that
+	 * does not exist here may have held any of it. */
+	atomic_fetch_add(&tmk_generation, 1);
+	memset(&tmk_self, 0, sizeof tmk_self);
+	int s = atomic_load(&tmk_state);
+	if (s == TMK_ACTIVE || s == TMK_STARTING)
+		atomic_store(&tmk_state, TMK_IDLE);
+	writer = NULL;
+}

@@ -1,0 +1,143 @@
+/* settings.c - the environment table and the one-line voice of the library.
+ * Called from: hooks/process.c (constructor), the writer thread, recovery. */
+#include "settings.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+struct tmk_settings tmk_settings;
+
+extern char **environ;
+
+void tmk_say(const char *format, ...)
+{
+	char line[1024];
+	int used = snprintf(line, sizeof line, "tidemark: ");
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(line + used, sizeof line - used - 1, format, args);
+	va_end(args);
+	used += n < 0 ? 0 : n;
+	if ((size_t)used > sizeof line - 2)
+		used = sizeof line - 2;
+	line[used++] = '\n';
+	/* One write: a line of ours never tears a line of the program's. */
+	if (write(STDERR_FILENO, line, used) < 0)
+		return;
+}
+
+int tmk_parse_size(const char *text, uint64_t *bytes)
+{
+	char *end;
+	errno = 0;
+	unsigned long long n = strtoull(text, &end, 10);
+	if (end == text || errno || *text == '-')
+		return -EINVAL;
+	static const char units[] = "KMGT";
+	const char *u = *end ? strchr(units, *end & ~0x20) : NULL;
+	int shift = 0;
+	if (u && *end) {
+		shift = 10 * (int)(u - units + 1);
+		end++;
+		if (!strcasecmp(end, "iB") || !strcasecmp(end, "B"))
+			end += strlen(end);
+	}
+	if (*end || (shift && n >> (64 - shift)))
+		return -EINVAL;
+	*bytes = (uint64_t)n << shift;
+	return 0;
+}
+
+static const char *read_text(const char *name, const char *otherwise)
+{
+	const char *v = getenv(name);
+	return v && *v ? strdup(v) : otherwise;
+}
+
+static bool read_flag(const char *name, bool otherwise)
+{
+	const char *v = getenv(name);
+	if (!v || !*v)
+		return otherwise;
+	if (!strcmp(v, "0") || !strcmp(v, "1"))
+		return *v == '1';
+	tmk_say("%s is '%s', which is neither 0 nor 1; taking %d", name, v, otherwise);
+	return otherwise;
+}
+
+static uint64_t read_size(const char *name, uint64_t otherwise)
+{
+	const char *v = getenv(name);
+	uint64_t n;
+	if (!v || !*v)
+		return otherwise;
+	if (!tmk_parse_size(v, &n))
+		return n;
+	tmk_say("%s is '%s', which is not a size such as 512M; taking the default", name,
+		v);
+	return otherwise;
+}
+
+static int stacks_from(const char *text)
+{
+	static const struct {
+		const char *name;
+		int want;
+	} table[] = {{"none", 0},
+		     {"python", TMK_STACKS_PYTHON},
+		     {"native", TMK_STACKS_NATIVE},
+		     {"all", TMK_STACKS_PYTHON | TMK_STACKS_NATIVE}};
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+		if (!strcmp(text, table[i].name))
+			return table[i].want;
+	tmk_say("TIDEMARK_STACKS is '%s', not none, python, native or all; taking all",
+		text);
+	return TMK_STACKS_PYTHON | TMK_STACKS_NATIVE;
+}
+
+/* A misspelt variable would be silently ignored otherwise. */
+static void warn_unknown(void)
+{
+	static const char *const known[] = {
+#define SETTING(field, name, type, value, what) name,
+#include "settings.def"
+#undef SETTING
+		"TIDEMARK_LIBRARY", /* read by the command */
+	};
+	for (char **e = environ; e && *e; e++) {
+		if (strncmp(*e, "TIDEMARK_", 9) || !strncmp(*e, "TIDEMARK_SIM_", 13) ||
+		    !strncmp(*e, "TIDEMARK_TEST_", 14))
+			continue;
+		size_t n = strcspn(*e, "=");
+		bool found = false;
+		for (size_t i = 0; i < sizeof known / sizeof *known && !found; i++)
+			found = strlen(known[i]) == n && !strncmp(known[i], *e, n);
+		if (!found)
+			tmk_say("there is no setting '%.*s'; 'tidemark help environment' "
+				"lists them",
+				(int)n, *e);
+	}
+}
+
+#define READ_TEXT read_text
+#define READ_FLAG read_flag
+#define READ_SIZE read_size
+void tmk_settings_read(void)
+{
+	struct tmk_settings *s = &tmk_settings;
+#define SETTING(field, name, type, value, what) s->field = READ_##type(name, value);
+#include "settings.def"
+#undef SETTING
+	s->want_stacks = stacks_from(s->stacks);
+	if (s->ring_size < 1 << 16)
+		s->ring_size = 1 << 16;
+	while (s->ring_size & (s->ring_size - 1))
+		s->ring_size += s->ring_size & -s->ring_size;
+	if (s->verbose)
+		warn_unknown();
+}

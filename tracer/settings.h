@@ -1,0 +1,34 @@
+/* settings.h - what the environment asks for. Read once, in the constructor, before any
+ * other thread exists; constant afterwards. */
+#ifndef TMK_SETTINGS_H
+#define TMK_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TMK_STACKS_PYTHON = 1, TMK_STACKS_NATIVE = 2 };
+
+#define TMK_TYPE_TEXT const char *
+#define TMK_TYPE_FLAG bool
+#define TMK_TYPE_SIZE uint64_t
+struct tmk_settings {
+#define SETTING(field, name, type, value, what) TMK_TYPE_##type field;
+#include "settings.def"
+#undef SETTING
+	int want_stacks; /* TMK_STACKS_*, from stacks */
+};
+
+extern struct tmk_settings tmk_settings;
+
+/* Reads the environment; a value that cannot be used is reported in one line each and
+ * its default taken. Texts point into the environment as it was then (copied). */
+void tmk_settings_read(void);
+
+/* "64K", "1G", "123" to bytes. Returns 0 or -EINVAL. */
+int tmk_parse_size(const char *text, uint64_t *bytes);
+
+/* One line on stderr, prefixed "tidemark: ". Safe on any thread; allocates nothing. */
+void tmk_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,303 @@
+/* step.c - a step ends: peaks, folding, rows.
+ * Called from: model.c (boundaries), writer.c and recover.c (the end). Owns nothing. */
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fold.h"
+#include "intern.h"
+#include "settings.h"
+
+static void settle_event(struct tmk_model *m, uint32_t i)
+{
+	struct tmk_ev *e = &m->ev[i];
+	if (e->phase == TMK_OPEN)
+		e->phase = TMK_OTHER;
+	if (e->bytes < 0)
+		return;
+	struct tmk_site site = {e->phase,  e->thread, e->python, e->native,
+				e->module, e->op,     e->shape};
+	e->site = tmk_names_site(m->names, &site);
+	tmk_model_classify(m, e, m->flushed + i);
+}
+
+/* What is alive and was born in ev takes its evidence there, and its bucket back. */
+static void settle_live(struct tmk_model *m, bool back)
+{
+	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
+		struct tmk_live *l = &m->live.slot[i];
+		if (!l->used || l->born_step != m->step || l->born < m->flushed)
+			continue;
+		struct tmk_ev *e = &m->ev[l->born - m->flushed];
+		if (!back) {
+			e->evidence = l->evidence;
+			e->named = l->named;
+		} else {
+			l->site = e->site;
+			l->bucket = e->bucket;
+			l->rule = e->rule;
+			l->phase = e->phase;
+		}
+	}
+}
+
+static void measure(struct tmk_model *m, uint32_t i)
+{
+	const struct tmk_ev *e = &m->ev[i];
+	struct tmk_device_state *d = &m->device[e->device];
+	struct tmk_phase_state *p = &d->phase[e->phase];
+	if (!d->active) {
+		d->active = true;
+		d->peak = d->start_allocated;
+		d->peak_ordinal = -1;
+		d->peak_ns = m->step_start_ns;
+		d->peak_phase = e->phase;
+	}
+	if (e->allocated > d->peak) {
+		d->peak = e->allocated;
+		d->peak_ordinal = (int64_t)m->flushed + i;
+		d->peak_ns = e->ns;
+		d->peak_phase = e->phase;
+	}
+	if (e->reserved > d->peak_reserved)
+		d->peak_reserved = e->reserved;
+	/* the phase began with what was there before its event */
+	int64_t most = e->bytes > 0 ? e->allocated : e->allocated - e->bytes;
+	if (most > p->peak || !p->events)
+		p->peak = most;
+	p->events++;
+}
+
+static uint64_t signature_of(const struct tmk_model *m, const struct tmk_ev *e)
+{
+	uint64_t h = tmk_mix((uint64_t)e->bytes, (uint64_t)e->device << 8 | e->phase);
+	if (e->bytes > 0)
+		return tmk_mix(h, (uint64_t)e->site << 16 | (uint64_t)e->bucket << 8 |
+					  e->rule);
+	if (e->target == UINT32_MAX)
+		return tmk_mix(h, e->target);
+	if (!e->carried)
+		return tmk_mix(h, (uint64_t)1 << 40 | e->target);
+	/* Born before: which of several alike does not matter for any byte. */
+	const struct tmk_live *l = &m->carried[e->target];
+	uint32_t age = m->step - l->born_step;
+	return tmk_mix(h, (uint64_t)2 << 40 | (uint64_t)(age > 2 ? 2 : age) << 32 | l->site);
+}
+
+static int64_t insert(struct tmk_model *m, const struct tmk_live *l, int64_t died_step,
+		      const struct tmk_ev *death, int64_t died)
+{
+	tmk_store_run(m->store, TMK_SQL_allocation, (int64_t)l->device, (int64_t)l->site,
+		      (int64_t)l->bucket, (int64_t)l->rule, l->bytes,
+		      l->requested < 0 ? TMK_NULL : l->requested, (int64_t)l->ptr,
+		      (int64_t)l->born_step, (int64_t)l->born, l->born_ns, died_step,
+		      death ? died : TMK_NULL, death ? death->ns - l->born_ns : TMK_NULL,
+		      death ? (int64_t)death->phase : TMK_NULL);
+	return tmk_store_last_id(m->store);
+}
+
+/* Rows of what died here but was born before: new where the birth was folded away. */
+static void write_carried(struct tmk_model *m, bool folded)
+{
+	for (uint32_t i = 0; i < m->events; i++) {
+		const struct tmk_ev *e = &m->ev[i];
+		if (e->bytes > 0 || !e->carried)
+			continue;
+		const struct tmk_live *l = &m->carried[e->target];
+		int64_t ordinal = (int64_t)m->flushed + i;
+		if (l->row)
+			tmk_store_run(m->store, TMK_SQL_died, (int64_t)m->step, ordinal,
+				      e->ns, (int64_t)e->phase, l->row);
+		else if (!folded)
+			insert(m, l, m->step, e, ordinal);
+	}
+}
+
+/* What lives on through this whole step must have a row (schema.sql, case A). */
+static void write_survivors(struct tmk_model *m)
+{
+	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
+		struct tmk_live *l = &m->live.slot[i];
+		if (l->used && !l->row && l->born_step < m->step)
+			l->row = insert(m, l, TMK_NULL, NULL, 0);
+	}
+}
+
+static void write_births(struct tmk_model *m, bool crossing_only)
+{
+	for (uint32_t i = 0; i < m->events; i++) {
+		const struct tmk_ev *e = &m->ev[i];
+		if (e->bytes < 0 || (crossing_only && e->died))
+			continue;
+		struct tmk_live l = {.ptr = e->ptr, .bytes = e->bytes,
+				     .requested = e->requested, .born_ns = e->ns,
+				     .born_step = m->step, .born = m->flushed + i,
+				     .site = e->site, .device = e->device,
+				     .bucket = e->bucket, .rule = e->rule};
+		const struct tmk_ev *death =
+			e->died ? &m->ev[e->died - 1 - m->flushed] : NULL;
+		int64_t row = insert(m, &l, death ? (int64_t)m->step : TMK_NULL, death,
+				     (int64_t)e->died - 1);
+		if (!m->first_row)
+			m->first_row = row;
+		struct tmk_live *alive =
+			death ? NULL : tmk_live_find(&m->live, e->device, e->ptr);
+		if (alive && alive->born_step == m->step &&
+		    alive->born == m->flushed + i)
+			alive->row = row;
+	}
+}
+
+static void write_spans(struct tmk_model *m)
+{
+	for (uint32_t i = 0; i < m->events; i++) {
+		const struct tmk_ev *e = &m->ev[i];
+		/* Frees come late, from whoever let go last: births say what is going on. */
+		if (e->bytes < 0 || (m->spans && e->phase == m->last_phase))
+			continue;
+		m->last_phase = e->phase;
+		tmk_store_run(m->store, TMK_SQL_span, (int64_t)m->step,
+			      (int64_t)m->spans++, (int64_t)e->phase, e->ns,
+			      (int64_t)m->flushed + i);
+	}
+}
+
+static void write_devices(struct tmk_model *m, bool rollups)
+{
+	for (int i = 0; i < m->devices; i++) {
+		struct tmk_device_state *d = &m->device[i];
+		if (!d->active)
+			continue;
+		if (d->peak > d->run_peak) {
+			d->run_peak = d->peak;
+			d->run_peak_step = m->step;
+		}
+		tmk_store_run(m->store, TMK_SQL_step_device, (int64_t)m->step, (int64_t)i,
+			      d->start_allocated, d->allocated, d->peak, d->peak_reserved,
+			      d->peak_ordinal, d->peak_ns, (int64_t)d->peak_phase);
+		for (int p = 0; rollups && p < TMK_PHASES; p++)
+			if (d->phase[p].events)
+				tmk_store_run(m->store, TMK_SQL_step_phase,
+					      (int64_t)m->step, (int64_t)i, (int64_t)p,
+					      d->phase[p].peak,
+					      (int64_t)d->phase[p].events);
+	}
+}
+
+static bool new_peak(const struct tmk_model *m)
+{
+	for (int i = 0; i < m->devices; i++)
+		if (m->device[i].active && m->device[i].peak > m->device[i].run_peak)
+			return true;
+	return false;
+}
+
+static void settle(struct tmk_model *m)
+{
+	tmk_model_label(m, TMK_AT_END); /* nothing is left open but at the run's end */
+	settle_live(m, false);
+	for (uint32_t i = 0; i < m->events; i++) {
+		settle_event(m, i);
+		measure(m, i);
+	}
+	settle_live(m, true);
+}
+
+static void next_step(struct tmk_model *m)
+{
+	for (int i = 0; i < m->devices; i++) {
+		struct tmk_device_state *d = &m->device[i];
+		d->start_allocated = d->allocated;
+		d->peak_reserved = d->reserved;
+		d->active = false;
+		memset(d->phase, 0, sizeof d->phase);
+	}
+	m->step++;
+	m->step_start_ns = m->last_ns;
+	m->events = m->flushed = m->open_from = m->carried_count = 0;
+	m->backward_count = m->micro_steps = m->spans = 0;
+	m->first_row = 0;
+	m->backward_since_step = false;
+}
+
+void tmk_model_flush(struct tmk_model *m)
+{
+	settle(m);
+	write_carried(m, false);
+	write_survivors(m);
+	write_spans(m);
+	write_births(m, m->thin_only && !new_peak(m));
+	m->flushed += m->events;
+	m->events = m->open_from = m->carried_count = 0;
+}
+
+void tmk_model_end_step(struct tmk_model *m, bool complete)
+{
+	settle(m);
+	tmk_model_review_setup(m);
+	int64_t same_as = -1;
+	uint64_t *signature = NULL;
+	uint32_t events = m->events;
+	if (complete && !m->flushed && events)
+		signature = malloc(events * sizeof *signature);
+	if (signature) {
+		for (uint32_t i = 0; i < events; i++)
+			signature[i] = signature_of(m, &m->ev[i]);
+		same_as = tmk_patterns_find(m->patterns, signature, events);
+	}
+	bool folded = same_as >= 0;
+	bool thin = !folded && m->thin_only && !new_peak(m);
+	write_carried(m, folded);
+	write_survivors(m);
+	if (!folded) {
+		if (!thin)
+			write_spans(m);
+		write_births(m, thin);
+	}
+	int64_t last = m->first_row ? tmk_store_last_id(m->store) : 0;
+	if (!folded && m->flushed)
+		last = INT64_MAX; /* other steps' rows may lie between: born_step tells */
+	m->lost[TMK_LOST_THINNED] += thin;
+	tmk_store_run(m->store, TMK_SQL_step, (int64_t)m->step, folded ? same_as : TMK_NULL,
+		      m->step_start_ns, m->last_ns, (int64_t)m->flushed + events,
+		      (int64_t)m->micro_steps, (int64_t)complete,
+		      m->first_row ? m->first_row : TMK_NULL, m->first_row ? last : TMK_NULL,
+		      (int64_t)thin);
+	write_devices(m, !folded);
+	if (signature && !folded && !thin)
+		tmk_patterns_add(&m->patterns, m->step, signature, events);
+	else
+		free(signature);
+	tmk_model_thin(m);
+	next_step(m);
+}
+
+void tmk_model_finish(struct tmk_model *m, const char *ended)
+{
+	/* What follows the last step is one of its own, even if it is empty: what is
+	 * alive at the end gets its rows by it. */
+	tmk_model_end_step(m, false);
+	static const struct {
+		const char *name, *what;
+	} lost[] = {
+		[TMK_LOST_RING_FULL] = {"ring_full", "events dropped because a ring stayed full"},
+		[TMK_LOST_GAP] = {"gap", "events numbered but never seen"},
+		[TMK_LOST_UNMATCHED] = {"unmatched_free", "frees of memory whose allocation was not seen"},
+		[TMK_LOST_TWICE] = {"missed_free", "addresses handed out again without a free"},
+		[TMK_LOST_MISMATCH] = {"mismatch", "events at which our sum differed from the allocator's total"},
+		[TMK_LOST_BEFORE] = {"before_tracing", "devices that held memory before the first event"},
+		[TMK_LOST_THINNED] = {"thinned_steps", "steps kept as rollups only (TIDEMARK_MAX_SIZE)"},
+		[TMK_LOST_MEMORY] = {"out_of_memory", "events the writer had no memory for"},
+	};
+	for (int i = 0; i < TMK_LOST_CODES; i++)
+		tmk_store_run(m->store, TMK_SQL_lost, lost[i].name, (int64_t)m->lost[i],
+			      lost[i].what);
+	tmk_store_run(m->store, TMK_SQL_meta_number, "events", (int64_t)m->total_events);
+	tmk_store_run(m->store, TMK_SQL_ended, m->last_ns, ended,
+		      m->exit_known ? (int64_t)m->exit_status : TMK_NULL);
+	tmk_store_run(m->store, TMK_SQL_all_carry_clear);
+	tmk_store_run(m->store, TMK_SQL_spill_clear);
+	tmk_store_run(m->store, TMK_SQL_recover_clear);
+}

@@ -1,0 +1,269 @@
+/* store.c - the trace file: opening, statements, transactions.
+ * Called from: names.c, model.c, step.c (on the writer thread), recover.c. */
+#include "store.h"
+
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "place.h"
+#include "settings.h"
+
+struct tmk_store {
+	sqlite3 *db;
+	sqlite3_stmt *statement[TMK_STATEMENTS];
+	char failed[256];
+};
+
+__asm__(".section .rodata\n"
+	"tmk_schema_sql: .incbin \"" TMK_SCHEMA_FILE "\"\n"
+	".byte 0\n"
+	".previous\n");
+extern const char tmk_schema_sql[];
+
+static const struct {
+	const char *sql, *binds;
+} statements[] = {
+#define STATEMENT(name, binds, sql) {sql, binds},
+#include "statements.def"
+#undef STATEMENT
+};
+
+static void fail(struct tmk_store *s, const char *doing)
+{
+	if (!*s->failed)
+		snprintf(s->failed, sizeof s->failed, "%s: %s", doing,
+			 sqlite3_errmsg(s->db));
+}
+
+const char *tmk_store_failed(const struct tmk_store *s)
+{
+	return *s->failed ? s->failed : NULL;
+}
+
+static void execute(struct tmk_store *s, const char *sql)
+{
+	if (!*s->failed && sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		fail(s, "write the trace");
+}
+
+static bool is_empty(sqlite3 *db)
+{
+	sqlite3_stmt *st;
+	bool empty = true;
+	if (sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_master", -1, &st, NULL) ==
+	    SQLITE_OK) {
+		if (sqlite3_step(st) == SQLITE_ROW)
+			empty = sqlite3_column_int(st, 0) == 0;
+		sqlite3_finalize(st);
+	}
+	return empty;
+}
+
+static void set_up(struct tmk_store *s, const char *path)
+{
+	/* The write-ahead log needs shared memory between readers and writer, which no
+	 * network file system gives: there a rollback journal, slower, but sound. */
+	bool network = tmk_place_is_network(path);
+	sqlite3_busy_timeout(s->db, 10000);
+	execute(s, "PRAGMA page_size = 4096");
+	execute(s, network ? "PRAGMA journal_mode = TRUNCATE" : "PRAGMA journal_mode = WAL");
+	/* A killed process loses nothing either way; only a crash of the machine does,
+	 * and then the last seconds are not what is missed. */
+	execute(s, "PRAGMA synchronous = OFF");
+	execute(s, "PRAGMA cache_size = -8192");
+	execute(s, "PRAGMA temp_store = MEMORY");
+	execute(s, "PRAGMA wal_autocheckpoint = 2000");
+	execute(s, "PRAGMA secure_delete = OFF");
+	if (is_empty(s->db)) {
+		execute(s, "BEGIN");
+		execute(s, tmk_schema_sql);
+	} else {
+		execute(s, "BEGIN");
+	}
+}
+
+struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
+{
+	struct tmk_store *s = calloc(1, sizeof *s);
+	if (!s) {
+		snprintf(message, size, "out of memory");
+		return NULL;
+	}
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+	if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK)
+		fail(s, "open the trace");
+	else
+		set_up(s, path);
+	for (int i = 0; i < TMK_STATEMENTS && !*s->failed; i++)
+		if (sqlite3_prepare_v3(s->db, statements[i].sql, -1,
+				       SQLITE_PREPARE_PERSISTENT, &s->statement[i],
+				       NULL) != SQLITE_OK)
+			fail(s, statements[i].sql);
+	if (!*s->failed)
+		return s;
+	snprintf(message, size, "%s", s->failed);
+	tmk_store_close(s);
+	return NULL;
+}
+
+void tmk_store_close(struct tmk_store *s)
+{
+	execute(s, "COMMIT");
+	for (int i = 0; i < TMK_STATEMENTS; i++)
+		sqlite3_finalize(s->statement[i]);
+	/* One file to hand on: no -wal, no -shm beside it. */
+	sqlite3_exec(s->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+	sqlite3_close_v2(s->db);
+	free(s);
+}
+
+void tmk_store_commit(struct tmk_store *s)
+{
+	execute(s, "COMMIT");
+	execute(s, "BEGIN");
+}
+
+static int64_t pragma(struct tmk_store *s, const char *sql)
+{
+	sqlite3_stmt *st;
+	int64_t n = 0;
+	if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK)
+		return 0;
+	if (sqlite3_step(st) == SQLITE_ROW)
+		n = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return n;
+}
+
+uint64_t tmk_store_size(struct tmk_store *s)
+{
+	int64_t pages = pragma(s, "PRAGMA page_count") - pragma(s, "PRAGMA freelist_count");
+	return (uint64_t)pages * 4096;
+}
+
+int64_t tmk_store_last_id(struct tmk_store *s)
+{
+	return sqlite3_last_insert_rowid(s->db);
+}
+
+void tmk_store_run(struct tmk_store *s, enum tmk_statement which, ...)
+{
+	if (*s->failed)
+		return;
+	sqlite3_stmt *st = s->statement[which];
+	va_list v;
+	va_start(v, which);
+	int column = 1;
+	for (const char *b = statements[which].binds; *b; b++, column++) {
+		if (*b == 't') {
+			sqlite3_bind_text(st, column, va_arg(v, const char *), -1,
+					  SQLITE_STATIC);
+		} else if (*b == 'b') {
+			const void *data = va_arg(v, const void *);
+			sqlite3_bind_blob64(st, column, data, va_arg(v, size_t),
+					    SQLITE_STATIC);
+		} else {
+			int64_t n = va_arg(v, int64_t);
+			if (*b == 'n' && n == TMK_NULL)
+				sqlite3_bind_null(st, column);
+			else
+				sqlite3_bind_int64(st, column, n);
+		}
+	}
+	va_end(v);
+	if (sqlite3_step(st) != SQLITE_DONE)
+		fail(s, "write the trace");
+	sqlite3_reset(st);
+}
+
+int64_t tmk_row_int(struct tmk_row *r, int column)
+{
+	sqlite3_stmt *st = (sqlite3_stmt *)r;
+	return sqlite3_column_type(st, column) == SQLITE_NULL
+		       ? TMK_NULL
+		       : sqlite3_column_int64(st, column);
+}
+
+const char *tmk_row_text(struct tmk_row *r, int column)
+{
+	return (const char *)sqlite3_column_text((sqlite3_stmt *)r, column);
+}
+
+const void *tmk_row_blob(struct tmk_row *r, int column, size_t *size)
+{
+	const void *p = sqlite3_column_blob((sqlite3_stmt *)r, column);
+	*size = sqlite3_column_bytes((sqlite3_stmt *)r, column);
+	return p;
+}
+
+void tmk_store_read(struct tmk_store *s, const char *sql,
+		    void (*row)(struct tmk_row *, void *), void *context)
+{
+	sqlite3_stmt *st;
+	if (*s->failed)
+		return;
+	if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK) {
+		fail(s, "read the trace");
+		return;
+	}
+	while (sqlite3_step(st) == SQLITE_ROW)
+		row((struct tmk_row *)st, context);
+	sqlite3_finalize(st);
+}
+
+void tmk_store_set_run(struct tmk_store *s, const char *column, const char *value,
+		       bool number)
+{
+	static const char *const columns[] = {
+		"tidemark_version", "command",      "argv",         "script",
+		"cwd",              "host",         "pid",          "rank",
+		"local_rank",       "world_size",   "started_unix_ns", "exit_status",
+		"python_version",   "torch_version", "cuda_version", "cuda_runtime",
+		"cuda_driver",      "simulated",    "stacks",       "cpu",
+		"model_class",      "model_config", "optimizer_class", "ring"};
+	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+		if (strcmp(columns[i], column) || *s->failed)
+			continue;
+		char sql[128];
+		snprintf(sql, sizeof sql, "UPDATE run SET %s = %s", column,
+			 number ? "CAST(? AS INTEGER)" : "?");
+		sqlite3_stmt *st;
+		if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK) {
+			fail(s, sql);
+			return;
+		}
+		sqlite3_bind_text(st, 1, value, -1, SQLITE_STATIC);
+		if (sqlite3_step(st) != SQLITE_DONE)
+			fail(s, sql);
+		sqlite3_finalize(st);
+		return;
+	}
+	tmk_store_run(s, TMK_SQL_meta, column, value);
+}
+
+int tmk_store_copy(const char *from, const char *to, char *message, size_t size)
+{
+	sqlite3 *a = NULL, *b = NULL;
+	int rc = sqlite3_open_v2(from, &a, SQLITE_OPEN_READONLY, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_open_v2(to, &b, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+				     NULL);
+	if (rc == SQLITE_OK) {
+		sqlite3_busy_timeout(a, 10000);
+		sqlite3_backup *copy = sqlite3_backup_init(b, "main", a, "main");
+		rc = copy ? sqlite3_backup_step(copy, -1) : sqlite3_errcode(b);
+		sqlite3_backup_finish(copy);
+		if (rc == SQLITE_DONE)
+			rc = SQLITE_OK;
+	}
+	if (rc != SQLITE_OK)
+		snprintf(message, size, "cannot copy '%s' to '%s': %s", from, to,
+			 sqlite3_errstr(rc));
+	sqlite3_close(a);
+	sqlite3_close(b);
+	return rc == SQLITE_OK ? 0 : -1;
+}

@@ -1,0 +1,52 @@
+/* store.h - the trace file. The one place in tracer/ that knows SQLite.
+ * Used by one thread at a time: the writer, or a recovery. All functions that write
+ * remember the first failure (a full disk, say); tmk_store_failed() tells it. */
+#ifndef TMK_STORE_H
+#define TMK_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tmk_store;
+
+/* Opens the file and, if it is empty, makes the schema. NULL with a sentence in message. */
+struct tmk_store *tmk_store_open(const char *path, char *message, size_t size);
+void tmk_store_close(struct tmk_store *s);
+/* NULL, or what went wrong first. From then on nothing is written any more. */
+const char *tmk_store_failed(const struct tmk_store *s);
+
+void tmk_store_commit(struct tmk_store *s); /* and begin the next transaction */
+uint64_t tmk_store_size(struct tmk_store *s); /* bytes of the file, freed pages not counted */
+int64_t tmk_store_last_id(struct tmk_store *s);
+
+/* The prepared statements: STATEMENT(name, sql, what to bind: i integer, n integer with
+ * INT64_MIN as NULL, t text (NULL pointer: NULL), b blob (pointer, size)) */
+enum tmk_statement {
+#define STATEMENT(name, binds, sql) TMK_SQL_##name,
+#include "statements.def"
+#undef STATEMENT
+	TMK_STATEMENTS
+};
+#define TMK_NULL INT64_MIN
+
+/* Runs one with its values in order (int64_t for i and n, const char * for t,
+ * const void * then size_t for b). */
+void tmk_store_run(struct tmk_store *s, enum tmk_statement which, ...);
+
+/* Reading back, for recovery. Calls `row` with the columns as integers or texts. */
+struct tmk_row;
+int64_t tmk_row_int(struct tmk_row *r, int column); /* TMK_NULL for NULL */
+const char *tmk_row_text(struct tmk_row *r, int column);
+const void *tmk_row_blob(struct tmk_row *r, int column, size_t *size);
+void tmk_store_read(struct tmk_store *s, const char *sql,
+		    void (*row)(struct tmk_row *, void *), void *context);
+
+/* Sets a column of the run row; unknown columns go to meta. */
+void tmk_store_set_run(struct tmk_store *s, const char *column, const char *value,
+		       bool number);
+
+/* Copies the file as it is now to `to` (which must not exist). 0 or a message. */
+int tmk_store_copy(const char *from, const char *to, char *message, size_t size);
+
+#endif

@@ -1,0 +1,22 @@
+/* writer.h - takes records out of the rings in their order and feeds the model. One
+ * thread in a traced process; the same code finishes a killed one's file (recover.c). */
+#ifndef TMK_WRITER_H
+#define TMK_WRITER_H
+
+#include "ring.h"
+
+struct tmk_writer;
+
+/* For the rings of a new run, into the (empty) file at `path`. Opens nothing yet. */
+struct tmk_writer *tmk_writer_new(struct tmk_rings *rings, const char *path);
+/* The thread's body; argument and result: the writer. */
+void *tmk_writer_run(void *writer);
+/* Asks it to take what is left and end. Any thread. */
+void tmk_writer_stop(struct tmk_writer *w);
+
+/* Recovery, on the caller's thread: everything that is in the file's spill and in the
+ * rings goes into the file, which is then finished. 0 or -1 with a sentence. */
+int tmk_writer_recover(struct tmk_rings *rings, const char *path, const char *ended,
+		       char *message, size_t size);
+
+#endif
