@@ -9,6 +9,7 @@
 
 #include "fail.h"
 #include "heap.h"
+#include "term.h"
 
 struct sum {
 	int64_t site, bucket, bytes, blocks;
@@ -105,8 +106,11 @@ static struct group describe(const struct trace *trace, const struct places *pla
 	group.native_stack = site ? site->native_stack : -1;
 	group.largest_stack = group.stack >= 0 ? group.stack : group.native_stack;
 	if (by & BY_PATTERN) {
-		group.module = pattern(groups, group.module);
 		group.owner = pattern(groups, group.owner);
+		/* Where no module was on the stack the operator says most. */
+		group.module = group.module || group.owner
+		                       ? pattern(groups, group.module)
+		                       : group.op;
 	}
 	return group;
 }
@@ -157,7 +161,14 @@ static void keep_common(const char **into, const char *other)
 		*into = NULL;
 }
 
-/* '...weight exp_avg' and '...weight exp_avg_sq' are both '...weight exp_avg*'. */
+static bool ends_with(const char *text, const char *end)
+{
+	size_t length = strlen(text), wanted = strlen(end);
+	return length >= wanted && !strcmp(text + length - wanted, end);
+}
+
+/* '...weight exp_avg' and '...weight exp_avg_sq' are both '...weight exp_avg*'; names
+ * with nothing in common are the first of them and dots. */
 static void keep_beginning(struct groups *groups, const char **into, const char *other)
 {
 	size_t same = 0;
@@ -166,11 +177,14 @@ static void keep_beginning(struct groups *groups, const char **into, const char 
 		keep_common(into, other);
 		return;
 	}
+	if (ends_with(*into, sign(DOTS)))
+		return; /* it stands for unlike names already */
 	while ((*into)[same] && (*into)[same] == other[same])
 		same++;
-	if ((*into)[same] == '*' && !(*into)[same + 1])
+	if (same && (*into)[same] == '*' && !(*into)[same + 1])
 		return; /* it ends where it ended before */
-	*into = same ? keep_text(groups, format_text("%.*s*", (int)same, *into)) : NULL;
+	*into = keep_text(groups, same ? format_text("%.*s*", (int)same, *into)
+	                               : format_text("%s, %s", *into, sign(DOTS)));
 }
 
 static void merge(struct groups *groups, struct group *into, int64_t *largest,

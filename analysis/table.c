@@ -20,7 +20,7 @@ struct table {
 
 enum {
 	GAP = 2,
-	ENOUGH = 12,   /* the first column shrinks to this before any other does */
+	ENOUGH = 12, /* the first column shrinks to this before any other does */
 	NARROWEST = 8,
 };
 

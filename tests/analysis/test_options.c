@@ -66,6 +66,7 @@ TEST("run leaves the program's own options alone")
 	CHECK(!parse(COMMAND_RUN, WORDS("-o", "x.db", "--", "-c"), &options, why));
 	CHECK(options.count == 1);
 	CHECK_TEXT(options.words[0], "-c");
+	CHECK(!options.words[1]);
 }
 
 TEST("a wrong option names the nearest right one of this command")

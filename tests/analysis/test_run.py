@@ -73,6 +73,12 @@ def test_output_and_status_are_the_programs_own(run):
                for line in done.stderr.splitlines())
 
 
+def test_the_program_gets_its_arguments_and_no_more(run):
+    show = "import sys; print(sys.argv)"
+    done = run("-q", "--stacks=none", "--", sys.executable, "-c", show, "--json", "--", "a b")
+    assert done.stdout == "['-c', '--json', '--', 'a b']\n"
+
+
 def test_a_run_without_device_memory_says_so(run):
     done = run("--", "true")
     assert done.stderr.splitlines()[-1].startswith("tidemark: no trace: ")
