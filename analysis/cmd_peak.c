@@ -36,12 +36,13 @@ static bool find_peak(struct trace *trace, const struct device *device, int64_t 
 	peak->step = trace_step(trace, peak->point.step);
 	peak->sample = trace_sample(trace, device->id, &peak->point);
 	peak->unseen_name = "before tracing";
-	if (live_at(trace, device->id, &peak->step, peak->point.ordinal, &peak->live))
+	places_load(trace, device->name, &peak->places);
+	if (live_at(trace, &peak->places, device->id, &peak->step, peak->point.ordinal,
+	            &peak->live))
 		peak->unseen_name = "thinned away";
 	peak->unseen = peak->point.allocated - peak->live.bytes;
 	if (peak->unseen < 0)
 		peak->unseen_name = "freed unseen";
-	places_load(trace, device->name, &peak->places);
 	rows = db_rows(trace->db,
 	               "SELECT count(*) FROM step WHERE id <> ?1 AND "
 	               "coalesce(same_as, id) = ?2",

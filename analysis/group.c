@@ -1,7 +1,4 @@
-/* group.c - blocks put together by what they have in common.
- *
- * Two passes. Blocks are first summed by (site, bucket, owner), whole numbers that sort
- * fast, then the few sums are named and grouped by text. */
+/* group.c - what was alive, put together by what it has in common. */
 #include "group.h"
 
 #include <stdlib.h>
@@ -11,49 +8,9 @@
 #include "heap.h"
 #include "term.h"
 
-struct sum {
-	int64_t site, bucket, bytes, blocks;
-	const struct tensor *owner;
-};
-
 static int order(int64_t a, int64_t b)
 {
 	return a < b ? -1 : a > b;
-}
-
-static int by_place(const void *left, const void *right)
-{
-	const struct sum *a = left, *b = right;
-	int way = order(a->site, b->site);
-	if (!way)
-		way = order(a->bucket, b->bucket);
-	if (!way)
-		way = order((int64_t)(intptr_t)a->owner, (int64_t)(intptr_t)b->owner);
-	return way;
-}
-
-static struct sum *sum_up(const struct places *places, const struct live *live,
-                          size_t *count)
-{
-	struct sum *sums = allocate(live->count * sizeof(*sums));
-	size_t made = 0;
-
-	for (size_t i = 0; i < live->count; i++) {
-		const struct block *block = &live->blocks[i];
-		sums[i] = (struct sum){block->site, block->bucket, block->bytes, 1,
-		                       places_owner(places, block)};
-	}
-	qsort(sums, live->count, sizeof(*sums), by_place);
-	for (size_t i = 0; i < live->count; i++) {
-		if (made && !by_place(&sums[made - 1], &sums[i])) {
-			sums[made - 1].bytes += sums[i].bytes;
-			sums[made - 1].blocks++;
-		} else {
-			sums[made++] = sums[i];
-		}
-	}
-	*count = made;
-	return sums;
 }
 
 static const char *keep_text(struct groups *groups, char *text)
@@ -216,18 +173,16 @@ static void merge(struct groups *groups, struct group *into, int64_t *largest,
 void groups_make(const struct trace *trace, const struct places *places,
                  const struct live *live, unsigned by, struct groups *groups)
 {
-	size_t sums_count, made = 0;
-	struct sum *sums = sum_up(places, live, &sums_count);
-	struct group *list = allocate(sums_count * sizeof(*list));
+	size_t made = 0;
+	struct group *list = allocate(live->count * sizeof(*list));
 	int64_t largest = 0;
 
 	*groups = (struct groups){0};
-	for (size_t i = 0; i < sums_count; i++)
-		list[i] = describe(trace, places, &sums[i], by, groups);
-	free(sums);
+	for (size_t i = 0; i < live->count; i++)
+		list[i] = describe(trace, places, &live->sums[i], by, groups);
 	sort_key = by;
-	qsort(list, sums_count, sizeof(*list), by_key);
-	for (size_t i = 0; i < sums_count; i++) {
+	qsort(list, live->count, sizeof(*list), by_key);
+	for (size_t i = 0; i < live->count; i++) {
 		if (made && !by_key(&list[made - 1], &list[i])) {
 			merge(groups, &list[made - 1], &largest, &list[i], by);
 		} else {
