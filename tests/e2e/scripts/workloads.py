@@ -243,6 +243,7 @@ def evaluation(o, device, steps=2):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     o.step(complete=False)
     o.after("data")
+    o.mark("data")
     for _ in range(steps):
         for x, y in torch.utils.data.DataLoader(data, batch_size=BATCH):
             x, y = x.to(device), y.to(device)
@@ -334,6 +335,7 @@ def scaler_skips(o, device, steps=4):
                 t.copy_(torch.tensor(float(i == 1)))
         with o.phase("clip" if i == 1 else "optimizer"):
             scaler.step(optimizer)
+        scaler.update()
         if i != 1:
             o.step()
         with o.phase("zero_grad"):
