@@ -243,6 +243,7 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 	case TMK_AT_BACKWARD:
 		setup_ends(m);
 		backward_begins(m);
+		m->closure |= m->in_step;
 		m->forward_open = false;
 		break;
 	case TMK_AT_BACKWARD_END:
@@ -253,8 +254,11 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 		break;
 	case TMK_AT_STEP:
 		setup_ends(m);
+		m->in_step = true;
+		m->closure = false;
 		break;
 	case TMK_AT_STEP_END:
+		m->in_step = false;
 		mark_alive(m, TMK_OPTIMIZER, 0, TMK_EV_KEPT_BY_STEP);
 		m->forward_open = false;
 		break;
@@ -276,16 +280,19 @@ bool tmk_model_step_may_end(const struct tmk_model *m, const struct tmk_record *
 	return r->kind == TMK_REC_BOUNDARY && r->code == TMK_AT_STEP_END && !m->by_marks;
 }
 
-int tmk_model_settles(const struct tmk_record *r)
+int tmk_model_settles(const struct tmk_model *m, const struct tmk_record *r)
 {
 	if (r->kind == TMK_REC_END)
 		return 1;
 	if (r->kind != TMK_REC_BOUNDARY || r->code == TMK_AT_ZERO_GRAD ||
 	    r->code == TMK_AT_ZERO_GRAD_END)
 		return 0;
-	/* A second optimizer steps with no forward or backward in between: one step. And
-	 * where the program marks its steps itself, they end there. */
-	return r->code == TMK_AT_STEP || r->code == TMK_AT_MARK ? -1 : 1;
+	/* Where the program marks its steps itself, they end there. A second optimizer steps
+	 * with no forward or backward in between: one step, unless the first ran them itself
+	 * (LBFGS calls its closure). */
+	if (r->code == TMK_AT_STEP)
+		return m->closure ? 1 : -1;
+	return r->code == TMK_AT_MARK ? -1 : 1;
 }
 
 static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_t ns)
