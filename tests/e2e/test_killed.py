@@ -13,7 +13,7 @@ from reading import Trace, recover
 # 100 runs: one process imports torch, its forked children are the ones that are killed.
 # A child begins a trace of its own when it touches torch's memory.
 NURSERY = """
-import os, sys, torch
+import os, sys, torch, torch._dynamo  # an optimizer would import it, two seconds a child
 torch.set_num_threads(1)
 def child(line):
     folder, out = line.split()
