@@ -26,9 +26,9 @@ static void settle_event(struct tmk_model *m, uint32_t i)
 /* What is alive and was born in ev takes its evidence there, and its bucket back. */
 static void settle_live(struct tmk_model *m, bool back)
 {
-	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
-		struct tmk_live *l = &m->live.slot[i];
-		if (!l->used || l->born_step != m->step || l->born < m->flushed)
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		struct tmk_live *l = tmk_model_young(m, i);
+		if (!l || l->born_step != m->step || l->born < m->flushed)
 			continue;
 		struct tmk_ev *e = &m->ev[l->born - m->flushed];
 		if (!back) {
@@ -118,9 +118,9 @@ static void write_carried(struct tmk_model *m, bool folded)
 /* What lives on through this whole step must have a row (schema.sql, case A). */
 static void write_survivors(struct tmk_model *m)
 {
-	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
-		struct tmk_live *l = &m->live.slot[i];
-		if (l->used && !l->row && l->born_step < m->step)
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		struct tmk_live *l = tmk_model_young(m, i);
+		if (l && !l->row && l->born_step < m->step)
 			l->row = insert(m, l, TMK_NULL, NULL, 0);
 	}
 }
@@ -205,8 +205,26 @@ static void settle(struct tmk_model *m)
 	settle_live(m, true);
 }
 
+/* Young is what has no row: what has one is found by its evidence when it dies. */
+static void age(struct tmk_model *m)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		struct tmk_live *l = tmk_model_young(m, i);
+		if (!l)
+			continue;
+		l->young = 0; /* an address may stand here twice: it is kept once */
+		if (!l->row)
+			m->young.key[kept++] = m->young.key[i];
+	}
+	m->young.count = kept;
+	for (uint32_t i = 0; i < kept; i++)
+		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr)->young = 1;
+}
+
 static void next_step(struct tmk_model *m)
 {
+	age(m);
 	for (int i = 0; i < m->devices; i++) {
 		struct tmk_device_state *d = &m->device[i];
 		d->start_allocated = d->allocated;
@@ -238,6 +256,7 @@ void tmk_model_flush(struct tmk_model *m)
 	write_survivors(m);
 	write_spans(m);
 	write_births(m, m->thin_only && !new_peak(m));
+	age(m);
 	m->flushed += m->events;
 	m->events = m->open_from = m->carried_count = 0;
 }
