@@ -40,10 +40,11 @@ int __cudaPopCallConfiguration(struct dim3 *grid, struct dim3 *block, size_t *sh
 	return 0;
 }
 
-static int launch(const void *function, stream_t stream)
+static int launch(const void *function, void **arguments, stream_t stream)
 {
 	if (cudart_check_image(function))
 		return ERROR_NO_IMAGE;
+	cudart_note_launch(function, arguments);
 	tmksim_touch_device(cudart_device());
 	tmksim_work(stream);
 	return 0;
@@ -52,8 +53,8 @@ static int launch(const void *function, stream_t stream)
 int cudaLaunchKernel(const void *function, struct dim3 grid, struct dim3 block,
 		     void **arguments, size_t shared_bytes, stream_t stream)
 {
-	(void)grid, (void)block, (void)arguments, (void)shared_bytes;
-	return launch(function, stream);
+	(void)grid, (void)block, (void)shared_bytes;
+	return launch(function, arguments, stream);
 }
 
 int cudaLaunchCooperativeKernel(const void *function, struct dim3 grid, struct dim3 block,
@@ -65,8 +66,7 @@ int cudaLaunchCooperativeKernel(const void *function, struct dim3 grid, struct d
 int cudaLaunchKernelExC(const struct launch_config *config, const void *function,
 			void **arguments)
 {
-	(void)arguments;
-	return launch(function, config->stream);
+	return launch(function, arguments, config->stream);
 }
 
 /* nvcc 13's host stubs ask for the kernel first and launch that. */
@@ -120,8 +120,8 @@ int cudaFuncSetCacheConfig(const void *function, int config)
 
 int cudaFuncGetName(const char **name, const void *function)
 {
-	(void)function;
-	*name = "kernel";
+	const char *known = cudart_kernel_name(function);
+	*name = known ? known : "kernel";
 	return 0;
 }
 
