@@ -224,4 +224,5 @@ def main():
     names.save()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -63,7 +63,7 @@ void tmksim_copy(void *to, const void *from, size_t bytes)
 	if (!bytes || to == from)
 		return;
 	bool from_device = tmksim_on_device(from), to_device = tmksim_on_device(to);
-	if (to_device)
+	if (to_device && !from_device)
 		tmksim_value_written();
 	if (bytes <= PAGE)
 		memmove(to, from, bytes);

@@ -24,7 +24,7 @@ void tmksim_launched(enum tmksim_trait trait, const char *kernel, void **argumen
 /* The calling thread copied `bytes` from the device to `to`: replaces a single value that
  * the thread's last kernel computed. */
 void tmksim_value_read(void *to, size_t bytes);
-/* The thread copied or filled: what it reads next was really written. */
+/* The thread copied to the device: what it reads next was really written. */
 void tmksim_value_written(void);
 
 #endif

@@ -10,7 +10,7 @@
 
 /* What `kernel<<<grid, block, shared, stream>>>` pushes before it calls the host stub. */
 struct configuration {
-	struct dim3 grid, block;
+	struct extent grid, block;
 	size_t shared_bytes;
 	void *stream;
 };
@@ -18,7 +18,7 @@ enum { NESTED = 16 };
 static _Thread_local struct configuration pushed[NESTED];
 static _Thread_local int depth;
 
-unsigned __cudaPushCallConfiguration(struct dim3 grid, struct dim3 block, size_t shared_bytes,
+unsigned __cudaPushCallConfiguration(struct extent grid, struct extent block, size_t shared_bytes,
 				     void *stream)
 {
 	if (depth == NESTED)
@@ -27,7 +27,7 @@ unsigned __cudaPushCallConfiguration(struct dim3 grid, struct dim3 block, size_t
 	return 0;
 }
 
-int __cudaPopCallConfiguration(struct dim3 *grid, struct dim3 *block, size_t *shared_bytes,
+int __cudaPopCallConfiguration(struct extent *grid, struct extent *block, size_t *shared_bytes,
 			       void **stream)
 {
 	if (!depth)
@@ -50,14 +50,14 @@ static int launch(const void *function, void **arguments, stream_t stream)
 	return 0;
 }
 
-int cudaLaunchKernel(const void *function, struct dim3 grid, struct dim3 block,
+int cudaLaunchKernel(const void *function, struct extent grid, struct extent block,
 		     void **arguments, size_t shared_bytes, stream_t stream)
 {
 	(void)grid, (void)block, (void)shared_bytes;
 	return launch(function, arguments, stream);
 }
 
-int cudaLaunchCooperativeKernel(const void *function, struct dim3 grid, struct dim3 block,
+int cudaLaunchCooperativeKernel(const void *function, struct extent grid, struct extent block,
 				void **arguments, size_t shared_bytes, stream_t stream)
 {
 	return cudaLaunchKernel(function, grid, block, arguments, shared_bytes, stream);
@@ -76,13 +76,13 @@ int __cudaGetKernel(const void **kernel, const void *function)
 	return cudart_check_image(function);
 }
 
-int __cudaLaunchKernel(const void *kernel, struct dim3 grid, struct dim3 block,
+int __cudaLaunchKernel(const void *kernel, struct extent grid, struct extent block,
 		       void **arguments, size_t shared_bytes, stream_t stream)
 {
 	return cudaLaunchKernel(kernel, grid, block, arguments, shared_bytes, stream);
 }
 
-int __cudaLaunchKernel_ptsz(const void *kernel, struct dim3 grid, struct dim3 block,
+int __cudaLaunchKernel_ptsz(const void *kernel, struct extent grid, struct extent block,
 			    void **arguments, size_t shared_bytes, stream_t stream)
 {
 	return cudaLaunchKernel(kernel, grid, block, arguments, shared_bytes, stream);
