@@ -335,9 +335,17 @@ LEFT JOIN op o ON o.id = s.op LEFT JOIN shape sh ON sh.id = s.shape
 GROUP BY a.device_name, p.name, b.name, s.module, s.op, s.shape
 ORDER BY bytes DESC;
 
+-- Of folded steps only the one that began with the most matters for each pattern.
 CREATE VIEW v_phase_peak AS
-SELECT d.name AS device, p.name AS phase, max(sp.peak_allocated) AS allocated_bytes
-FROM step_phase sp JOIN device d ON d.id = sp.device JOIN phase p ON p.id = sp.phase
+WITH highest AS (
+	SELECT coalesce(s.same_as, s.id) AS pattern, k.device AS device,
+	       max(k.start_allocated) AS start
+	FROM step s JOIN step_device k ON k.step = s.id GROUP BY 1, 2)
+SELECT d.name AS device, p.name AS phase,
+       max(sp.peak_allocated + h.start - q.start_allocated) AS allocated_bytes
+FROM highest h JOIN step_device q ON q.step = h.pattern AND q.device = h.device
+JOIN step_phase sp ON sp.step = h.pattern AND sp.device = h.device
+JOIN device d ON d.id = h.device JOIN phase p ON p.id = sp.phase
 GROUP BY d.name, p.name;
 
 CREATE VIEW v_oom AS

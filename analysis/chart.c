@@ -1,0 +1,107 @@
+/* chart.c - a block chart with a byte scale at its left. */
+#include "chart.h"
+
+int chart_width(void)
+{
+	int width = term.width - CHART_LEFT - 1;
+	return width > CHART_COLUMNS ? CHART_COLUMNS : width;
+}
+
+/* The scale: a label on every other row, all in one unit, at round numbers. */
+struct scale {
+	double top; /* bytes at the upper edge */
+	double step, unit;
+	int decimals;
+	const char *name;
+};
+
+static struct scale fit_scale(int64_t most, int ticks)
+{
+	static const double rounds[] = {1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10};
+	static const char *const names[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+	struct scale scale = {.unit = 1};
+	double wish, ten = 1;
+	int unit = 0;
+
+	for (; (double)most / scale.unit >= 1024 && unit < 5; unit++)
+		scale.unit *= 1024;
+	scale.name = names[unit];
+	wish = (double)most / scale.unit / ticks;
+	for (; wish / ten < 1; scale.decimals++)
+		ten /= 10;
+	while (wish / ten > 10)
+		ten *= 10;
+	for (int i = 0; i < 11; i++) {
+		if (rounds[i] * ten < wish)
+			continue;
+		scale.step = rounds[i] * ten;
+		/* 1.2, 1.5 and 2.5 take one more place than the power of ten. */
+		if (ten <= 1 && rounds[i] != (int)rounds[i])
+			scale.decimals++;
+		break;
+	}
+	scale.top = scale.step * ticks * scale.unit;
+	return scale;
+}
+
+static void print_cell(const struct chart *chart, int column, int row, int64_t top,
+                       FILE *out)
+{
+	double cell = top / chart->rows;
+	int filled = (int)((double)chart->value[column] / cell * 8 + 0.5) - 8 * row;
+	int64_t line = chart->line[column];
+	bool here = line > 0 && (int)((double)(line - 1) / cell) == row;
+
+	if (chart->value[column] > 0 && !row && filled < 1)
+		filled = 1; /* something is never drawn as nothing */
+	if (filled > 0) {
+		fprintf(out, "%s%s%s",
+		        chart->style[column] ? style(chart->style[column]) : "",
+		        block_up(filled > 8 ? 8 : filled),
+		        chart->style[column] ? style(PLAIN) : "");
+	} else {
+		fprintf(out, "%s", here ? sign(LINE) : " ");
+	}
+}
+
+static bool is_blank(const struct chart *chart, int column, int row, double top)
+{
+	double foot = top / chart->rows * row;
+	return (double)chart->value[column] <= foot &&
+	       (double)chart->line[column] <= foot;
+}
+
+void chart_print(const struct chart *chart, FILE *out)
+{
+	int64_t most = 1;
+	struct scale scale;
+
+	for (int c = 0; c < chart->columns; c++) {
+		most = chart->value[c] > most ? chart->value[c] : most;
+		most = chart->line[c] > most ? chart->line[c] : most;
+	}
+	scale = fit_scale(most, chart->rows / 2);
+	for (int row = chart->rows - 1; row >= 0; row--) {
+		int last = chart->columns;
+		char label[CHART_LEFT] = "";
+		/* A label names the height of its row's upper edge. */
+		if (row % 2)
+			snprintf(label, sizeof(label), "%.*f %s", scale.decimals,
+			         scale.step * (row + 1) / 2, scale.name);
+		fprintf(out, "%s%*s %s%s", style(DIM), CHART_LEFT - 2, label,
+		        row % 2 ? sign(AXIS) : sign(BAR), style(PLAIN));
+		while (last && is_blank(chart, last - 1, row, scale.top))
+			last--;
+		for (int c = 0; c < last; c++)
+			print_cell(chart, c, row, scale.top, out);
+		fputc('\n', out);
+	}
+}
+
+void chart_axis(const struct chart *chart, const char *starts, FILE *out)
+{
+	fprintf(out, "%s%*s %s", style(DIM), CHART_LEFT - 2, "0", sign(CORNER));
+	for (int c = 0; c < chart->columns; c++)
+		fputs(starts && starts[c] ? sign(TICK) : sign(LINE), out);
+	fprintf(out, "%s\n", style(PLAIN));
+}

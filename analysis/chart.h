@@ -1,0 +1,27 @@
+/* chart.h - a block chart with a byte scale at its left. */
+#ifndef TIDEMARK_CHART_H
+#define TIDEMARK_CHART_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "term.h"
+
+enum { CHART_COLUMNS = 100, CHART_LEFT = 12 }; /* CHART_LEFT: what the scale takes */
+
+struct chart {
+	int columns, rows;            /* rows: even */
+	int64_t value[CHART_COLUMNS]; /* bytes; filled from below */
+	int64_t line[CHART_COLUMNS];  /* bytes; drawn as a line above; 0: none */
+	enum style style[CHART_COLUMNS];
+};
+
+/* Columns that fit beside the scale on this screen. */
+int chart_width(void);
+
+void chart_print(const struct chart *chart, FILE *out);
+
+/* The axis under a chart, a tick in each column where starts[column] is not 0. */
+void chart_axis(const struct chart *chart, const char *starts, FILE *out);
+
+#endif

@@ -1,0 +1,369 @@
+/* cmd_doctor.c - `tidemark doctor`: which signals this Python and its torch would give.
+ * Python is asked where torch is; torch itself is read as files, never imported. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "object.h"
+#include "fail.h"
+#include "json.h"
+#include "launch.h"
+#include "library.h"
+#include "heap.h"
+#include "screen.h"
+#include "text.h"
+
+struct finding {
+	const char *name, *state;
+	char *why;
+};
+
+struct diagnosis {
+	char *python, *version, *torch, *torch_version, *cuda;
+	struct finding findings[40];
+	int count;
+	bool cannot; /* something is missing without which nothing is traced */
+};
+
+/* One finding; needed and missing decides the answer. */
+static void find(struct diagnosis *diagnosis, const char *name, const char *state,
+                 bool needed, char *why)
+{
+	if (diagnosis->count ==
+	    (int)(sizeof(diagnosis->findings) / sizeof(struct finding)))
+		out_of_memory();
+	diagnosis->findings[diagnosis->count++] = (struct finding){name, state, why};
+	if (needed && !strcmp(state, "missing"))
+		diagnosis->cannot = true;
+}
+
+/* Prints five lines: executable, version, free-threaded or not, torch's folder, torch's
+ * version file. A program's own folder is on sys.path, the current one is not. */
+static const char question[] =
+        "import sys, sysconfig, importlib.util, os\n"
+        "sys.path = [p for p in sys.path if p]\n"
+        "print(os.path.realpath(sys.executable)); print('%d.%d.%d' % "
+        "sys.version_info[:3])\n"
+        "print(1 if sysconfig.get_config_var('Py_GIL_DISABLED') else 0)\n"
+        "s = importlib.util.find_spec('torch')\n"
+        "d = s.submodule_search_locations[0] if s and s.submodule_search_locations "
+        "else ''\n"
+        "print(d); print(os.path.join(d, 'version.py') if d else '')\n";
+
+static FILE *ask(const char *python, pid_t *child)
+{
+	int ends[2];
+
+	if (pipe(ends))
+		return NULL;
+	*child = fork();
+	if (!*child) {
+		dup2(ends[1], STDOUT_FILENO);
+		close(ends[0]);
+		close(ends[1]);
+		unsetenv("LD_PRELOAD");
+		execl(python, python, "-c", question, (char *)NULL);
+		_exit(NOT_FOUND);
+	}
+	close(ends[1]);
+	return fdopen(ends[0], "r");
+}
+
+static char *line(FILE *from)
+{
+	char *text = NULL;
+	size_t size = 0;
+
+	if (getline(&text, &size, from) < 0) {
+		free(text);
+		return copy_text("");
+	}
+	text[strcspn(text, "\n")] = 0;
+	return text;
+}
+
+/* The value of `name = 'value'` or `name: str = 'value'` in torch/version.py. */
+static char *version_value(const char *file, const char *name)
+{
+	FILE *from = fopen(file, "r");
+	char *found = NULL, text[256];
+
+	while (from && !found && fgets(text, sizeof(text), from)) {
+		char *equals = strchr(text, '='), *quote, *end;
+		size_t length = strlen(name);
+		if (strncmp(text, name, length) || !equals ||
+		    !strchr(" :=", text[length]))
+			continue;
+		quote = strpbrk(equals, "'\"");
+		end = quote ? strchr(quote + 1, *quote) : NULL;
+		if (end) {
+			*end = 0;
+			found = copy_text(quote + 1);
+		}
+	}
+	if (from)
+		fclose(from);
+	return found;
+}
+
+static void look_at_python(struct diagnosis *diagnosis, const char *python)
+{
+	int major = 0, minor = 0, status = -1;
+	char *free_threaded, *file;
+	pid_t child;
+	FILE *from = ask(python, &child);
+
+	if (!from)
+		fail(STATUS_NO, "cannot start '%s': %s", python, strerror(errno));
+	diagnosis->python = line(from);
+	diagnosis->version = line(from);
+	free_threaded = line(from);
+	diagnosis->torch = line(from);
+	file = line(from);
+	fclose(from);
+	waitpid(child, &status, 0);
+	sscanf(diagnosis->version, "%d.%d", &major, &minor);
+	if (status || !major)
+		find(diagnosis, "python", "missing", true,
+		     format_text("'%s' did not answer like a Python", python));
+	else if (major != 3 || minor < 8 || minor > 14)
+		find(diagnosis, "python_frames", "missing", false,
+		     format_text("frames are known for 3.8 to 3.14, not %s",
+		                 diagnosis->version));
+	else if (*free_threaded == '1')
+		find(diagnosis, "python_frames", "missing", false,
+		     copy_text("a free-threaded Python lets no other thread read "
+		               "frames"));
+	else
+		find(diagnosis, "python_frames", "live", false, NULL);
+	if (*file) {
+		diagnosis->torch_version = version_value(file, "__version__");
+		diagnosis->cuda = version_value(file, "cuda");
+	}
+	free(free_threaded);
+	free(file);
+}
+
+/* true: the object defines one of the symbols. */
+static bool defines(const struct symbols *symbols, const char *list)
+{
+	while (*list) {
+		size_t length = strcspn(list, " ");
+		char *name = format_text("%.*s", (int)length, list);
+		bool found = symbols_define(symbols, name);
+		free(name);
+		if (found)
+			return true;
+		list += length + (list[length] == ' ');
+	}
+	return false;
+}
+
+static void look_at_torch(struct diagnosis *diagnosis)
+{
+	static const struct {
+		const char *name;
+		bool needed;
+		const char *library, *without, *symbols;
+	} signals[] = {
+#define SIGNAL(name, needed, library, without, symbols)                                \
+	{#name, needed, library, without, symbols},
+#include "signals.def"
+#undef SIGNAL
+	};
+	struct symbols *symbols = NULL;
+	const char *opened = "";
+
+	if (!*diagnosis->torch) {
+		find(diagnosis, "torch", "missing", true,
+		     format_text(
+		             "'%s' has no torch; name another Python: 'tidemark doctor "
+		             "PYTHON'",
+		             diagnosis->python));
+		return;
+	}
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		if (strcmp(opened, signals[i].library) != 0) {
+			char *path = format_text("%s/lib/%s", diagnosis->torch,
+			                         signals[i].library);
+			if (symbols)
+				symbols_close(symbols);
+			symbols = symbols_open(path);
+			opened = signals[i].library;
+			free(path);
+		}
+		if (symbols && defines(symbols, signals[i].symbols))
+			find(diagnosis, signals[i].name, "live", false, NULL);
+		else
+			find(diagnosis, signals[i].name, "missing", signals[i].needed,
+			     format_text("%s%s: %s", signals[i].library,
+			                 symbols ? " does not export it"
+			                         : " is not there",
+			                 signals[i].without));
+	}
+	if (symbols)
+		symbols_close(symbols);
+}
+
+static void look_at_library(struct diagnosis *diagnosis)
+{
+	char why[1024];
+	char *library = library_find(why, sizeof(why));
+
+	if (library && !library_load(library, why, sizeof(why)))
+		find(diagnosis, "library", "live", true, NULL);
+	else
+		find(diagnosis, "library", "missing", true, copy_text(why));
+	free(library);
+}
+
+static void look_at_system(struct diagnosis *diagnosis)
+{
+	struct statfs fs;
+	void *unwind = dlopen("libunwind.so.8", RTLD_LAZY | RTLD_LOCAL);
+
+	if (unwind) {
+		find(diagnosis, "native_stacks", "live", false, NULL);
+		dlclose(unwind);
+	} else {
+		find(diagnosis, "native_stacks", "missing", false,
+		     copy_text("libunwind.so.8 is not there: apt-get install "
+		               "libunwind8"));
+	}
+	if (access(".", W_OK | X_OK))
+		find(diagnosis, "folder", "missing", true,
+		     format_text("cannot write here: %s; use 'run -o FILE'",
+		                 strerror(errno)));
+	else if (!statfs(".", &fs) &&
+	         (fs.f_type == NFS_SUPER_MAGIC ||
+	          (unsigned)fs.f_type == SMB2_SUPER_MAGIC ||
+	          (unsigned)fs.f_type == CIFS_SUPER_MAGIC || fs.f_type == 0x0bd00bd0))
+		find(diagnosis, "folder", "degraded", false,
+		     copy_text("a network file system: slower, no write-ahead log"));
+	else
+		find(diagnosis, "folder", "live", false, NULL);
+}
+
+static void print_json(const struct diagnosis *diagnosis, FILE *out)
+{
+	struct json json;
+
+	json_begin(&json, out);
+	json_object(&json, "tidemark");
+	json_text(&json, "version", TIDEMARK_VERSION);
+	json_null(&json, "schema");
+	json_end(&json);
+	json_text(&json, "python", diagnosis->python);
+	json_text(&json, "python_version", diagnosis->version);
+	json_text(&json, "torch", diagnosis->torch);
+	json_text(&json, "torch_version", diagnosis->torch_version);
+	json_text(&json, "cuda_version", diagnosis->cuda);
+	json_truth(&json, "can_trace", !diagnosis->cannot);
+	json_array(&json, "capabilities");
+	for (int i = 0; i < diagnosis->count; i++) {
+		const struct finding *finding = &diagnosis->findings[i];
+		json_object(&json, NULL);
+		json_text(&json, "name", finding->name);
+		json_text(&json, "state", finding->state);
+		json_text(&json, "why", finding->why ? finding->why : "");
+		json_end(&json);
+	}
+	json_end(&json);
+	json_end(&json);
+}
+
+/* Sentences can be long; they go on under where they began. */
+static void print_wrapped(FILE *out, const char *text, int left)
+{
+	int at = left;
+
+	while (*text) {
+		int length = (int)strcspn(text, " ");
+		if (at > left && at + 1 + length > term.width) {
+			fprintf(out, "\n%*s", left, "");
+			at = left;
+		}
+		at += fprintf(out, "%s%.*s", at > left ? " " : "", length, text);
+		text += length;
+		text += *text == ' ';
+	}
+}
+
+static void print_screen(const struct diagnosis *diagnosis, FILE *out)
+{
+	fprintf(out, "%sDOCTOR%s  Python %s %s torch %s", style(BOLD), style(PLAIN),
+	        *diagnosis->version ? diagnosis->version : "?", sign(DOT),
+	        diagnosis->torch_version ? diagnosis->torch_version : "not found");
+	if (diagnosis->torch_version)
+		fprintf(out, " %s %s%s", sign(DOT),
+		        diagnosis->cuda ? "CUDA " : "no CUDA",
+		        diagnosis->cuda ? diagnosis->cuda : "");
+	fputs("\n        ", out);
+	text_fit(out, diagnosis->python, term.width - 8, KEEP_TAIL);
+	fputs("\n\n", out);
+	for (int i = 0; i < diagnosis->count; i++) {
+		const struct finding *finding = &diagnosis->findings[i];
+		bool live = !strcmp(finding->state, "live");
+		const char *mark = sign(live ? CHECK : CROSS);
+		fprintf(out, "  %s%s%s%*s%s", style(live ? GREEN : RED), mark,
+		        style(PLAIN), 4 - text_width(mark), "", finding->name);
+		if (finding->why)
+			fprintf(out, "%*s", 18 - (int)strlen(finding->name), "");
+		if (finding->why)
+			print_wrapped(out, finding->why, 24);
+		fputc('\n', out);
+	}
+	fprintf(out, "\n  %s%s%s\n", style(BOLD),
+	        diagnosis->cannot ? "runs of this Python cannot be traced"
+	                          : "runs of this Python can be traced",
+	        style(PLAIN));
+	if (!diagnosis->cannot && !quiet)
+		fprintf(out, "  %snext     %stidemark run -- python3 train.py\n",
+		        style(DIM), style(PLAIN));
+}
+
+static void free_diagnosis(struct diagnosis *diagnosis)
+{
+	for (int i = 0; i < diagnosis->count; i++)
+		free(diagnosis->findings[i].why);
+	free(diagnosis->python);
+	free(diagnosis->version);
+	free(diagnosis->torch);
+	free(diagnosis->torch_version);
+	free(diagnosis->cuda);
+}
+
+int cmd_doctor(const struct options *options)
+{
+	const char *name = options->count ? options->words[0] : "python3";
+	struct diagnosis diagnosis = {0};
+	int status, written;
+	char *python = launch_lookup(name, &status);
+	FILE *out;
+
+	if (!python)
+		fail(STATUS_NO,
+		     "no '%s' to be found; name a Python: 'tidemark doctor PYTHON'",
+		     name);
+	look_at_python(&diagnosis, python);
+	look_at_torch(&diagnosis);
+	look_at_library(&diagnosis);
+	look_at_system(&diagnosis);
+	out = screen_open();
+	if (options->value[OPT_JSON])
+		print_json(&diagnosis, out);
+	else
+		print_screen(&diagnosis, out);
+	status = diagnosis.cannot ? STATUS_NO : STATUS_DONE;
+	written = screen_close(out);
+	free_diagnosis(&diagnosis);
+	free(python);
+	return written ? written : status;
+}

@@ -1,0 +1,36 @@
+/* db.h - a trace file, opened for reading. The only door to SQLite. */
+#ifndef TIDEMARK_DB_H
+#define TIDEMARK_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { DB_APPLICATION = 1414351697, DB_SCHEMA = 1 }; /* schema.sql, its head */
+
+struct db;
+struct rows;
+
+/* Opens a trace and holds one snapshot of it, also while a run goes on writing. NULL,
+ * with one sentence in why, for what is missing, unreadable, empty, truncated, foreign
+ * or of a newer schema. path must outlive it. */
+struct db *db_open(const char *path, char *why, size_t size);
+void db_close(struct db *db);
+int db_schema(const struct db *db);
+
+/* A query; types has an 'i' (int64_t) or a 't' (const char *) for each argument. A
+ * damaged file ends the program with status 3. */
+struct rows *db_rows(struct db *db, const char *sql, const char *types, ...);
+bool rows_next(struct rows *rows); /* false: at the end, and rows is freed */
+void rows_free(struct rows *rows); /* for leaving early */
+
+int64_t rows_number(struct rows *rows, int column); /* NULL reads as 0 */
+bool rows_null(struct rows *rows, int column);
+const char *rows_text(struct rows *rows, int column); /* valid until the next row */
+char *rows_copy(struct rows *rows, int column); /* the caller's; NULL stays NULL */
+int64_t rows_number_or(struct rows *rows, int column, int64_t otherwise);
+
+/* The first column of the first row; otherwise where there is none or it is NULL. */
+int64_t db_number(struct db *db, int64_t otherwise, const char *sql);
+
+#endif

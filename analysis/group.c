@@ -1,0 +1,268 @@
+/* group.c - blocks put together by what they have in common.
+ *
+ * Two passes. Blocks are first summed by (site, bucket, owner), whole numbers that sort
+ * fast, then the few sums are named and grouped by text. */
+#include "group.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fail.h"
+#include "heap.h"
+
+struct sum {
+	int64_t site, bucket, bytes, blocks;
+	const struct tensor *owner;
+};
+
+static int order(int64_t a, int64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int by_place(const void *left, const void *right)
+{
+	const struct sum *a = left, *b = right;
+	int way = order(a->site, b->site);
+	if (!way)
+		way = order(a->bucket, b->bucket);
+	if (!way)
+		way = order((int64_t)(intptr_t)a->owner, (int64_t)(intptr_t)b->owner);
+	return way;
+}
+
+static struct sum *sum_up(const struct places *places, const struct live *live,
+                          size_t *count)
+{
+	struct sum *sums = allocate(live->count * sizeof(*sums));
+	size_t made = 0;
+
+	for (size_t i = 0; i < live->count; i++) {
+		const struct block *block = &live->blocks[i];
+		sums[i] = (struct sum){block->site, block->bucket, block->bytes, 1,
+		                       places_owner(places, block)};
+	}
+	qsort(sums, live->count, sizeof(*sums), by_place);
+	for (size_t i = 0; i < live->count; i++) {
+		if (made && !by_place(&sums[made - 1], &sums[i])) {
+			sums[made - 1].bytes += sums[i].bytes;
+			sums[made - 1].blocks++;
+		} else {
+			sums[made++] = sums[i];
+		}
+	}
+	*count = made;
+	return sums;
+}
+
+static const char *keep_text(struct groups *groups, char *text)
+{
+	groups->texts = resize(groups->texts,
+	                       (groups->text_count + 1) * sizeof(*groups->texts));
+	return groups->texts[groups->text_count++] = text;
+}
+
+/* 'transformer.h.11.attn' becomes 'transformer.h.*.attn'. */
+static const char *pattern(struct groups *groups, const char *name)
+{
+	char *text, *to;
+
+	if (!name || !name[strcspn(name, "0123456789")])
+		return name;
+	text = to = copy_text(name);
+	for (const char *at = name; *at;) {
+		size_t length = strcspn(at, ".");
+		size_t digits = strspn(at, "0123456789");
+		if (length && digits == length) {
+			*to++ = '*';
+		} else {
+			memmove(to, at, length);
+			to += length;
+		}
+		at += length;
+		if (*at)
+			*to++ = *at++;
+	}
+	*to = 0;
+	return keep_text(groups, text);
+}
+
+static struct group describe(const struct trace *trace, const struct places *places,
+                             const struct sum *sum, unsigned by, struct groups *groups)
+{
+	const struct site *site = places_site(places, sum->site);
+	struct group group = {sum->bytes, sum->blocks};
+
+	group.phase = trace_phase(trace, site ? site->phase : -1);
+	group.bucket = trace_bucket(trace, sum->bucket);
+	group.owner = sum->owner ? sum->owner->name : NULL;
+	group.owner_kind = sum->owner ? sum->owner->kind : NULL;
+	group.module = site ? site->module : NULL;
+	group.op = site ? site->op : NULL;
+	group.shape = site ? site->shape : NULL;
+	group.dtype = site ? site->dtype : NULL;
+	group.stack = site ? site->stack : -1;
+	group.native_stack = site ? site->native_stack : -1;
+	group.largest_stack = group.stack >= 0 ? group.stack : group.native_stack;
+	if (by & BY_PATTERN) {
+		group.module = pattern(groups, group.module);
+		group.owner = pattern(groups, group.owner);
+	}
+	return group;
+}
+
+static int compare(const char *a, const char *b)
+{
+	return a == b ? 0 : !a ? -1 : !b ? 1 : strcmp(a, b);
+}
+
+static unsigned sort_key; /* qsort hands on no context */
+
+static int by_key(const void *left, const void *right)
+{
+	const struct group *a = left, *b = right;
+	int way = 0;
+
+	if (sort_key & BY_PHASE)
+		way = compare(a->phase, b->phase);
+	if (!way && (sort_key & BY_BUCKET))
+		way = compare(a->bucket, b->bucket);
+	if (!way && (sort_key & BY_MODULE))
+		way = compare(a->module, b->module);
+	if (!way && (sort_key & BY_SHAPE))
+		way = compare(a->shape, b->shape);
+	if (!way && (sort_key & BY_SHAPE))
+		way = compare(a->dtype, b->dtype);
+	if (!way && (sort_key & BY_OP))
+		way = compare(a->op, b->op);
+	if (!way && (sort_key & BY_OWNER))
+		way = compare(a->owner, b->owner);
+	if (!way && (sort_key & BY_STACK))
+		way = order(a->stack, b->stack);
+	if (!way && (sort_key & BY_STACK))
+		way = order(a->native_stack, b->native_stack);
+	return way;
+}
+
+static int by_bytes(const void *left, const void *right)
+{
+	const struct group *a = left, *b = right;
+	int way = order(b->bytes, a->bytes);
+	return way ? way : by_key(left, right);
+}
+
+static void keep_common(const char **into, const char *other)
+{
+	if (compare(*into, other))
+		*into = NULL;
+}
+
+/* '...weight exp_avg' and '...weight exp_avg_sq' are both '...weight exp_avg*'. */
+static void keep_beginning(struct groups *groups, const char **into, const char *other)
+{
+	size_t same = 0;
+
+	if (!*into || !other || !strcmp(*into, other)) {
+		keep_common(into, other);
+		return;
+	}
+	while ((*into)[same] && (*into)[same] == other[same])
+		same++;
+	if ((*into)[same] == '*' && !(*into)[same + 1])
+		return; /* it ends where it ended before */
+	*into = same ? keep_text(groups, format_text("%.*s*", (int)same, *into)) : NULL;
+}
+
+static void merge(struct groups *groups, struct group *into, int64_t *largest,
+                  const struct group *from, unsigned by)
+{
+	if (from->bytes > *largest) {
+		*largest = from->bytes;
+		into->largest_stack = from->largest_stack;
+	}
+	into->bytes += from->bytes;
+	into->blocks += from->blocks;
+	keep_common(&into->phase, from->phase);
+	keep_common(&into->bucket, from->bucket);
+	keep_common(&into->module, from->module);
+	keep_common(&into->op, from->op);
+	keep_common(&into->shape, from->shape);
+	keep_common(&into->dtype, from->dtype);
+	if (by & BY_PATTERN)
+		keep_beginning(groups, &into->owner, from->owner);
+	else
+		keep_common(&into->owner, from->owner);
+	keep_common(&into->owner_kind, from->owner_kind);
+	if (into->stack != from->stack)
+		into->stack = -1;
+	if (into->native_stack != from->native_stack)
+		into->native_stack = -1;
+}
+
+void groups_make(const struct trace *trace, const struct places *places,
+                 const struct live *live, unsigned by, struct groups *groups)
+{
+	size_t sums_count, made = 0;
+	struct sum *sums = sum_up(places, live, &sums_count);
+	struct group *list = allocate(sums_count * sizeof(*list));
+	int64_t largest = 0;
+
+	*groups = (struct groups){0};
+	for (size_t i = 0; i < sums_count; i++)
+		list[i] = describe(trace, places, &sums[i], by, groups);
+	free(sums);
+	sort_key = by;
+	qsort(list, sums_count, sizeof(*list), by_key);
+	for (size_t i = 0; i < sums_count; i++) {
+		if (made && !by_key(&list[made - 1], &list[i])) {
+			merge(groups, &list[made - 1], &largest, &list[i], by);
+		} else {
+			list[made++] = list[i];
+			largest = list[i].bytes;
+		}
+	}
+	qsort(list, made, sizeof(*list), by_bytes);
+	groups->groups = list;
+	groups->count = made;
+}
+
+void groups_free(struct groups *groups)
+{
+	for (size_t i = 0; i < groups->text_count; i++)
+		free(groups->texts[i]);
+	free(groups->texts);
+	free(groups->groups);
+}
+
+unsigned groups_parse(const char *list)
+{
+	static const struct {
+		const char *name;
+		unsigned key;
+	} keys[] = {{"phase", BY_PHASE},
+	            {"bucket", BY_BUCKET},
+	            {"module", BY_MODULE},
+	            {"stack", BY_STACK},
+	            {"shape", BY_SHAPE}};
+	unsigned by = 0;
+
+	while (*list) {
+		size_t length = strcspn(list, ",");
+		unsigned found = 0;
+		for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+			if (strlen(keys[i].name) == length &&
+			    !strncmp(list, keys[i].name, length))
+				found = keys[i].key;
+		if (!found)
+			fail(STATUS_USAGE,
+			     "'--by' takes phase, bucket, module, stack, shape, not "
+			     "'%.*s'",
+			     (int)length, list);
+		by |= found;
+		list += length + (list[length] == ',');
+	}
+	if (!by)
+		fail(STATUS_USAGE,
+		     "'--by' needs a key: phase, bucket, module, stack, shape");
+	return by;
+}

@@ -1,0 +1,45 @@
+/* group.h - blocks put together by what they have in common. */
+#ifndef TIDEMARK_GROUP_H
+#define TIDEMARK_GROUP_H
+
+#include "live.h"
+#include "site.h"
+
+enum group_key {
+	BY_PHASE = 1,
+	BY_BUCKET = 2,
+	BY_MODULE = 4,
+	BY_STACK = 8,
+	BY_SHAPE = 16,
+	BY_OP = 32,
+	BY_OWNER = 64,
+	BY_ALL = 127,
+	/* 'h.0.mlp' and 'h.1.mlp' are both 'h.*.mlp': layers are alike */
+	BY_PATTERN = 128,
+};
+
+/* What a group's blocks do not share is NULL, or -1. */
+struct group {
+	int64_t bytes, blocks;
+	const char *phase, *bucket, *module, *op, *shape, *dtype, *owner, *owner_kind;
+	int64_t stack, native_stack;
+	int64_t largest_stack; /* that of the most bytes in the group */
+};
+
+struct groups {
+	struct group *groups; /* most bytes first */
+	size_t count;
+	char **texts; /* the patterns that the groups point to */
+	size_t text_count;
+};
+
+/* Points into trace and places, which must outlive it. by: a sum of group_key. */
+void groups_make(const struct trace *trace, const struct places *places,
+                 const struct live *live, unsigned by, struct groups *groups);
+void groups_free(struct groups *groups);
+
+/* "phase,module" to a sum of keys; ends the program with status 2 for any other word.
+ */
+unsigned groups_parse(const char *list);
+
+#endif

@@ -1,0 +1,221 @@
+/* help.c - texts made from the tables of commands and options. */
+#include "help.h"
+
+#include <string.h>
+
+#include "text.h"
+
+static bool takes(enum command_id command, int option)
+{
+	return option_table[option].commands & (1u << command);
+}
+
+static void print_option(const struct option_row *row, FILE *out)
+{
+	char left[64];
+	int width;
+
+	snprintf(left, sizeof(left), "%s%c%s--%s%s%s", row->letter ? "-" : " ",
+	         row->letter ? row->letter : ' ', row->letter ? ", " : "  ", row->name,
+	         row->argument ? " " : "", row->argument ? row->argument : "");
+	width = text_width(left);
+	fprintf(out, "  %s", left);
+	if (width > 22)
+		fprintf(out, "\n%26s", "");
+	else
+		fprintf(out, "%*s", 24 - width, "");
+	fprintf(out, "%s\n", row->help);
+}
+
+void help_usage(FILE *out)
+{
+	fputs("tidemark - where did my training memory go, and what would make it "
+	      "fit?\n\n"
+	      "  tidemark run -- python train.py    trace a run\n"
+	      "  tidemark report                    then ask\n\n",
+	      out);
+	for (int i = 0; i < COMMAND_COUNT; i++)
+		fprintf(out, "  %-12s%s\n", command_table[i].name,
+		        command_table[i].summary);
+	fputs("\nFILE is a trace; without one, the newest tidemark-*.db in this "
+	      "folder.\n"
+	      "'tidemark help COMMAND' tells more, 'tidemark --version' the version.\n"
+	      "Exit status: 0 done, 1 the answer is no, 2 usage, 3 unreadable trace;\n"
+	      "of 'run' it is the program's own.\n",
+	      out);
+}
+
+void help_command(enum command_id command, FILE *out)
+{
+	const struct command_row *row = &command_table[command];
+
+	fprintf(out, "tidemark %s [options] %s\n  %s\n\n", row->name, row->words,
+	        row->summary);
+	for (int i = 0; i < OPT_COUNT; i++)
+		if (takes(command, i))
+			print_option(&option_table[i], out);
+}
+
+/* In roff a '-' is a hyphen unless escaped, and a leading dot is a request. */
+static void roff(const char *text, FILE *out)
+{
+	if (*text == '.' || *text == '\'')
+		fputs("\\&", out);
+	for (; *text; text++) {
+		if (*text == '-')
+			fputs("\\-", out);
+		else if (*text == '\\')
+			fputs("\\e", out);
+		else if (!strncmp(text, "…", 3))
+			fputs("...", out), text += 2;
+		else
+			fputc(*text, out);
+	}
+}
+
+static void man_option(const struct option_row *row, FILE *out)
+{
+	fputs(".TP\n", out);
+	if (row->letter)
+		fprintf(out, "\\fB\\-%c\\fR, ", row->letter);
+	fputs("\\fB\\-\\-", out);
+	roff(row->name, out);
+	fputs("\\fR", out);
+	if (row->argument) {
+		fputs(" \\fI", out);
+		roff(row->argument, out);
+		fputs("\\fR", out);
+	}
+	fputc('\n', out);
+	roff(row->help, out);
+	fputc('\n', out);
+}
+
+void help_man(FILE *out)
+{
+	fputs(".TH TIDEMARK 1 \"\" \"tidemark " TIDEMARK_VERSION
+	      "\" \"User Commands\"\n"
+	      ".SH NAME\n"
+	      "tidemark \\- where training memory goes, and what would make it fit\n"
+	      ".SH SYNOPSIS\n"
+	      ".B tidemark\n.I COMMAND\n[options] [\\fIFILE\\fR]\n"
+	      ".SH DESCRIPTION\n"
+	      "Traces the memory of an unmodified PyTorch program through a preloaded\n"
+	      "library, and answers questions from the trace, an SQLite file.\n"
+	      "\\fIFILE\\fR is a trace; without one, the newest "
+	      "\\fItidemark\\-*.db\\fR in\n"
+	      "the current folder. \\fBtidemark\\fR \\fIFILE\\fR alone is\n"
+	      "\\fBtidemark report\\fR \\fIFILE\\fR.\n"
+	      ".SH COMMANDS\n",
+	      out);
+	for (int c = 0; c < COMMAND_COUNT; c++) {
+		const struct command_row *row = &command_table[c];
+		fprintf(out, ".SS \"%s ", row->name);
+		roff(row->words, out);
+		fputs("\"\n", out);
+		roff(row->summary, out);
+		fputs(".\n", out);
+		for (int i = 0; i < OPT_COUNT; i++)
+			if (takes((enum command_id)c, i) && i != OPT_HELP)
+				man_option(&option_table[i], out);
+	}
+	fputs(".SH EXIT STATUS\n"
+	      "0 done; 1 the answer is \"no\" (\\fBdoctor\\fR: cannot trace); 2 "
+	      "usage;\n"
+	      "3 the file is unreadable, foreign or of a newer schema. \\fBrun\\fR "
+	      "returns\n"
+	      "the status of the program.\n"
+	      ".SH ENVIRONMENT\n"
+	      ".TP\n.B TIDEMARK_LIBRARY\nthe libtidemark.so to use\n"
+	      ".TP\n.B NO_COLOR\nno colours, whatever the terminal\n"
+	      ".TP\n.B COLUMNS\nthe width of the screen\n",
+	      out);
+}
+
+void help_bash(FILE *out)
+{
+	fputs("# bash completion for tidemark\n"
+	      "_tidemark()\n{\n"
+	      "\tlocal word=${COMP_WORDS[COMP_CWORD]} options=\n"
+	      "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+	      "\t\tCOMPREPLY=($(compgen -W '",
+	      out);
+	for (int c = 0; c < COMMAND_COUNT; c++)
+		fprintf(out, "%s ", command_table[c].name);
+	fputs("--help --version' -- \"$word\") $(compgen -f -X '!*.db' -- \"$word\"))\n"
+	      "\t\treturn\n\tfi\n"
+	      "\tcase ${COMP_WORDS[1]} in\n",
+	      out);
+	for (int c = 0; c < COMMAND_COUNT; c++) {
+		fprintf(out, "\t%s) options='", command_table[c].name);
+		for (int i = 0, any = 0; i < OPT_COUNT; i++)
+			if (takes((enum command_id)c, i))
+				fprintf(out, "%s--%s", any++ ? " " : "",
+				        option_table[i].name);
+		fputs("' ;;\n", out);
+	}
+	fputs("\tesac\n"
+	      "\tcase $word in\n"
+	      "\t-*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
+	      "\t*) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
+	      "\tesac\n}\n"
+	      "complete -o filenames -F _tidemark tidemark\n",
+	      out);
+}
+
+/* Inside _arguments' brackets and between our single quotes. */
+static void zsh_text(const char *text, FILE *out)
+{
+	for (; *text; text++) {
+		if (strchr("[]:", *text))
+			fputc('\\', out);
+		if (*text == '\'')
+			fputs("'\\''", out);
+		else
+			fputc(*text, out);
+	}
+}
+
+void help_zsh(FILE *out)
+{
+	fputs("#compdef tidemark\n"
+	      "local -a commands\n"
+	      "commands=(\n",
+	      out);
+	for (int c = 0; c < COMMAND_COUNT; c++) {
+		fprintf(out, "\t'%s:", command_table[c].name);
+		zsh_text(command_table[c].summary, out);
+		fputs("'\n", out);
+	}
+	fputs(")\n"
+	      "if (( CURRENT == 2 )); then\n"
+	      "\t_describe command commands\n"
+	      "\t_files -g '*.db'\n"
+	      "\treturn\nfi\n"
+	      "local command=$words[2]\n"
+	      "shift words; (( CURRENT-- ))\n"
+	      "case $command in\n",
+	      out);
+	for (int c = 0; c < COMMAND_COUNT; c++) {
+		fprintf(out, "%s)\n\t_arguments", command_table[c].name);
+		for (int i = 0; i < OPT_COUNT; i++) {
+			const struct option_row *row = &option_table[i];
+			if (!takes((enum command_id)c, i))
+				continue;
+			fprintf(out, " \\\n\t\t'--%s%s[", row->name,
+			        row->argument ? "=" : "");
+			zsh_text(row->help, out);
+			fputc(']', out);
+			if (row->argument) {
+				fputc(':', out);
+				zsh_text(row->argument, out);
+				fputc(':', out);
+			}
+			fputc('\'', out);
+		}
+		fputs(c == COMMAND_RUN ? " \\\n\t\t'*::command:_normal'\n\t;;\n"
+		                       : " \\\n\t\t'*:file:_files'\n\t;;\n",
+		      out);
+	}
+	fputs("esac\n", out);
+}

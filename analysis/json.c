@@ -1,0 +1,134 @@
+/* json.c - writes one JSON document as it goes; knows how deep it is. */
+#include "json.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+static void write_text(FILE *out, const char *text);
+
+static void start(struct json *json, const char *key)
+{
+	int depth = json->depth;
+
+	if (depth) {
+		assert(json->level[depth - 1].array == !key);
+		fputs(json->level[depth - 1].filled ? ",\n" : "\n", json->out);
+		json->level[depth - 1].filled = true;
+	}
+	fprintf(json->out, "%*s", 2 * depth, "");
+	if (key) {
+		write_text(json->out, key);
+		fputs(": ", json->out);
+	}
+}
+
+static void open_level(struct json *json, const char *key, bool array)
+{
+	start(json, key);
+	assert(json->depth < JSON_DEPTH);
+	json->level[json->depth].array = array;
+	json->level[json->depth].filled = false;
+	json->depth++;
+	fputc(array ? '[' : '{', json->out);
+}
+
+void json_begin(struct json *json, FILE *out)
+{
+	json->out = out;
+	json->depth = 0;
+	open_level(json, NULL, false);
+}
+
+void json_object(struct json *json, const char *key)
+{
+	open_level(json, key, false);
+}
+
+void json_array(struct json *json, const char *key)
+{
+	open_level(json, key, true);
+}
+
+void json_end(struct json *json)
+{
+	assert(json->depth > 0);
+	json->depth--;
+	if (json->level[json->depth].filled)
+		fprintf(json->out, "\n%*s", 2 * json->depth, "");
+	fputc(json->level[json->depth].array ? ']' : '}', json->out);
+	if (!json->depth)
+		fputc('\n', json->out);
+}
+
+void json_number(struct json *json, const char *key, int64_t number)
+{
+	start(json, key);
+	fprintf(json->out, "%" PRId64, number);
+}
+
+void json_truth(struct json *json, const char *key, bool truth)
+{
+	start(json, key);
+	fputs(truth ? "true" : "false", json->out);
+}
+
+void json_null(struct json *json, const char *key)
+{
+	start(json, key);
+	fputs("null", json->out);
+}
+
+void json_text(struct json *json, const char *key, const char *text)
+{
+	if (!text) {
+		json_null(json, key);
+		return;
+	}
+	start(json, key);
+	write_text(json->out, text);
+}
+
+/* Length of the well-formed UTF-8 sequence at s, or 0. Overlong forms, surrogates and
+ * what lies past U+10FFFF are refused: strict parsers refuse them too. */
+static int sequence(const unsigned char *s)
+{
+	int length = s[0] < 0x80                   ? 1
+	             : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+	             : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+	             : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+	                                           : 0;
+	for (int i = 1; i < length; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return length;
+}
+
+static void write_text(FILE *out, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	fputc('"', out);
+	while (*s) {
+		int length = sequence(s);
+		if (!length) {
+			fputs("\\ufffd", out);
+			s++;
+			continue;
+		}
+		if (*s == '"' || *s == '\\')
+			fprintf(out, "\\%c", *s);
+		else if (*s == '\n')
+			fputs("\\n", out);
+		else if (*s == '\t')
+			fputs("\\t", out);
+		else if (*s < 0x20 || *s == 0x7f)
+			fprintf(out, "\\u%04x", *s);
+		else
+			fwrite(s, 1, (size_t)length, out);
+		s += length;
+	}
+	fputc('"', out);
+}

@@ -1,0 +1,21 @@
+/* launch.h - what `tidemark run` sets up before the program, and its waiting. */
+#ifndef TIDEMARK_LAUNCH_H
+#define TIDEMARK_LAUNCH_H
+
+#include <stddef.h>
+
+enum { CANNOT_RUN = 126, NOT_FOUND = 127 }; /* as shells say it */
+
+/* The file that the shell's rules give for a command: the caller's text, or NULL with
+ * CANNOT_RUN or NOT_FOUND in status. */
+char *launch_lookup(const char *command, int *status);
+
+/* LD_PRELOAD for a child: the library before what is there, but behind an ASan runtime,
+ * which insists on being first. The caller's text. */
+char *launch_preload(const char *library, const char *already);
+
+/* Runs argv[0] found at path and waits; passes signals on. Returns what a shell would:
+ * the exit status, or 128 plus the signal. */
+int launch_wait(const char *path, char **argv);
+
+#endif

@@ -1,0 +1,160 @@
+/* replay.c - the events of a step, in order, folded or not.
+ *
+ * A folded step has no rows of its own: it is its pattern's events, moved and stretched
+ * to the step's own start and duration, on top of its own start_allocated. */
+#include "replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+
+static int32_t device_index(const struct trace *trace, int64_t device)
+{
+	for (size_t i = 0; i < trace->device_count; i++)
+		if (trace->devices[i].id == device)
+			return (int32_t)i;
+	return -1;
+}
+
+static void add(struct trace *trace, struct replay *replay, struct rows *rows)
+{
+	while (rows_next(rows)) {
+		replay->events = grow(replay->events, replay->count, &replay->room,
+		                      sizeof(*replay->events));
+		replay->events[replay->count++] = (struct event){
+		        rows_number(rows, 0),
+		        rows_number(rows, 1),
+		        rows_number(rows, 2),
+		        device_index(trace, rows_number(rows, 3)),
+		        (int32_t)rows_number_or(rows, 4, 9),
+		};
+	}
+}
+
+static int by_ordinal(const void *left, const void *right)
+{
+	int64_t a = ((const struct event *)left)->ordinal;
+	int64_t b = ((const struct event *)right)->ordinal;
+	return a < b ? -1 : a > b;
+}
+
+static void load(struct trace *trace, struct replay *replay, const struct step *step)
+{
+	replay->count = 0;
+	replay->pattern = step->pattern;
+	add(trace, replay,
+	    db_rows(trace->db,
+	            "SELECT a.born, a.born_ns, a.bytes, a.device, s.phase "
+	            "FROM allocation a LEFT JOIN site s ON s.id = a.site "
+	            "WHERE a.id BETWEEN ? AND ? AND a.born_step = ?",
+	            "iii", step->first, step->last, step->pattern));
+	add(trace, replay,
+	    db_rows(trace->db,
+	            "SELECT died, born_ns + lived_ns, -bytes, device, died_phase "
+	            "FROM allocation WHERE id BETWEEN ?1 AND ?2 AND born_step = ?3 "
+	            "AND died_step = ?3",
+	            "iii", step->first, step->last, step->pattern));
+	add(trace, replay,
+	    db_rows(trace->db,
+	            "SELECT died, born_ns + lived_ns, -bytes, device, died_phase "
+	            "FROM allocation INDEXED BY allocation_crossing "
+	            "WHERE (died_step IS NULL OR died_step > born_step) "
+	            "AND born_step < ?1 AND died_step = ?1",
+	            "i", step->pattern));
+	if (replay->count)
+		qsort(replay->events, replay->count, sizeof(*replay->events),
+		      by_ordinal);
+}
+
+static int64_t moved(const struct step *step, int64_t time_ns)
+{
+	double from = (double)(step->pattern_end_ns - step->pattern_start_ns);
+	double to = (double)(step->end_ns - step->start_ns);
+
+	if (step->pattern == step->id || from <= 0)
+		return time_ns;
+	return step->start_ns +
+	       (int64_t)((double)(time_ns - step->pattern_start_ns) * to / from);
+}
+
+const struct event *replay_step(struct trace *trace, struct replay *replay,
+                                const struct step *step, size_t *count)
+{
+	*count = 0;
+	if (step->thinned)
+		return NULL;
+	if (!replay->events || replay->pattern != step->pattern)
+		load(trace, replay, step);
+	*count = replay->count;
+	if (step->pattern == step->id)
+		return replay->events;
+	if (replay->shifted_room < replay->count) {
+		replay->shifted_room = replay->room;
+		replay->shifted =
+		        resize(replay->shifted,
+		               replay->shifted_room * sizeof(*replay->shifted));
+	}
+	for (size_t i = 0; i < replay->count; i++) {
+		replay->shifted[i] = replay->events[i];
+		replay->shifted[i].time_ns = moved(step, replay->events[i].time_ns);
+	}
+	return replay->shifted;
+}
+
+void replay_free(struct replay *replay)
+{
+	free(replay->events);
+	free(replay->shifted);
+}
+
+void reserved_load(struct trace *trace, int64_t device, struct reserved *reserved)
+{
+	size_t room = 0;
+	struct rows *rows =
+	        db_rows(trace->db,
+	                "SELECT step, ordinal, reserved_bytes FROM memory_sample "
+	                "WHERE device = ? AND reserved_bytes IS NOT NULL "
+	                "ORDER BY step, ordinal, id",
+	                "i", device);
+	*reserved = (struct reserved){0};
+	while (rows_next(rows)) {
+		reserved->changes = grow(reserved->changes, reserved->count, &room,
+		                         sizeof(*reserved->changes));
+		reserved->changes[reserved->count++] =
+		        (struct change){rows_number(rows, 0), rows_number(rows, 1),
+		                        rows_number(rows, 2)};
+	}
+}
+
+int64_t reserved_at(struct reserved *reserved, int64_t step, int64_t ordinal)
+{
+	while (reserved->at < reserved->count) {
+		const struct change *next = &reserved->changes[reserved->at];
+		if (next->step > step ||
+		    (next->step == step && next->ordinal > ordinal))
+			break;
+		reserved->now = next->bytes;
+		reserved->at++;
+	}
+	return reserved->now;
+}
+
+void reserved_free(struct reserved *reserved)
+{
+	free(reserved->changes);
+}
+
+int64_t replay_start(struct trace *trace, int64_t step, int64_t device)
+{
+	int64_t start = 0;
+	struct rows *rows = db_rows(trace->db,
+	                            "SELECT start_allocated FROM step_device "
+	                            "WHERE step = ? AND device = ?",
+	                            "ii", step, device);
+	if (rows_next(rows)) {
+		start = rows_number(rows, 0);
+		rows_free(rows);
+	}
+	return start;
+}

@@ -1,0 +1,12 @@
+/* scratch.h - temporary files that are gone when the command ends. */
+#ifndef TIDEMARK_SCRATCH_H
+#define TIDEMARK_SCRATCH_H
+
+/* A path for a new file in a private folder under $TMPDIR; NULL where none can be made.
+ * The caller's text; the file and what SQLite puts beside it go at exit. */
+char *scratch_path(void);
+
+/* A copy of a trace and of its write-ahead log; NULL where it can't be made. */
+char *scratch_copy(const char *trace);
+
+#endif

@@ -1,0 +1,164 @@
+/* site.c - where allocations come from, by name; and who owns a block. */
+#include "site.h"
+
+#include <stdlib.h>
+
+#include "heap.h"
+
+static void load_sites(struct trace *trace, struct places *places)
+{
+	size_t room = 0;
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT s.id, s.phase, s.python_stack, s.native_stack, "
+	        "coalesce(m.name, m.class), o.name, h.dims, h.dtype FROM site s "
+	        "LEFT JOIN module m ON m.id = s.module LEFT JOIN op o ON o.id = s.op "
+	        "LEFT JOIN shape h ON h.id = s.shape ORDER BY s.id",
+	        "");
+	while (rows_next(rows)) {
+		places->sites = grow(places->sites, places->site_count, &room,
+		                     sizeof(*places->sites));
+		places->sites[places->site_count++] = (struct site){
+		        rows_number(rows, 0),        rows_number(rows, 1),
+		        rows_number_or(rows, 2, -1), rows_number_or(rows, 3, -1),
+		        rows_copy(rows, 4),          rows_copy(rows, 5),
+		        rows_copy(rows, 6),          rows_copy(rows, 7)};
+	}
+}
+
+/* An address may have been looked at in several steps: by address, newest look first.
+ */
+static void load_tensors(struct trace *trace, const char *device, struct places *places)
+{
+	size_t room = 0;
+	struct rows *rows =
+	        db_rows(trace->db,
+	                "SELECT address, step, name, kind FROM tensor WHERE device = ? "
+	                "AND address IS NOT NULL ORDER BY address, step DESC, id",
+	                "t", device);
+	while (rows_next(rows)) {
+		places->tensors = grow(places->tensors, places->tensor_count, &room,
+		                       sizeof(*places->tensors));
+		places->tensors[places->tensor_count++] = (struct tensor){
+		        rows_number(rows, 0), rows_number_or(rows, 1, -1),
+		        rows_copy(rows, 2), rows_copy(rows, 3)};
+	}
+}
+
+void places_load(struct trace *trace, const char *device, struct places *places)
+{
+	*places = (struct places){0};
+	load_sites(trace, places);
+	load_tensors(trace, device, places);
+}
+
+void places_free(struct places *places)
+{
+	for (size_t i = 0; i < places->site_count; i++) {
+		free(places->sites[i].module);
+		free(places->sites[i].op);
+		free(places->sites[i].shape);
+		free(places->sites[i].dtype);
+	}
+	for (size_t i = 0; i < places->tensor_count; i++) {
+		free(places->tensors[i].name);
+		free(places->tensors[i].kind);
+	}
+	free(places->sites);
+	free(places->tensors);
+}
+
+static int by_id(const void *key, const void *entry)
+{
+	int64_t id = *(const int64_t *)key, other = ((const struct site *)entry)->id;
+	return id < other ? -1 : id > other;
+}
+
+const struct site *places_site(const struct places *places, int64_t id)
+{
+	return bsearch(&id, places->sites, places->site_count, sizeof(*places->sites),
+	               by_id);
+}
+
+const struct tensor *places_owner(const struct places *places,
+                                  const struct block *block)
+{
+	size_t low = 0, high = places->tensor_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (places->tensors[middle].address < block->address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < places->tensor_count; low++) {
+		const struct tensor *tensor = &places->tensors[low];
+		if (tensor->address >= block->address + block->bytes)
+			break;
+		/* Addresses are used again: the look must fall into the block's life.
+		 */
+		if (tensor->step < 0 ||
+		    (tensor->step >= block->born_step &&
+		     (block->died_step < 0 || tensor->step <= block->died_step)))
+			return tensor;
+	}
+	return NULL;
+}
+
+struct frame *stack_frames(struct trace *trace, int64_t stack, size_t *count)
+{
+	struct frame *frames = NULL;
+	size_t room = 0;
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "WITH RECURSIVE walk(id, parent, frame, depth) AS ("
+	        "SELECT id, parent, frame, 0 FROM stack WHERE id = ? UNION ALL "
+	        "SELECT s.id, s.parent, s.frame, depth + 1 FROM walk JOIN stack s "
+	        "ON s.id = walk.parent WHERE depth < 1024) "
+	        "SELECT f.kind, f.function, f.file, f.line FROM walk "
+	        "JOIN frame f ON f.id = walk.frame ORDER BY depth",
+	        "i", stack);
+
+	*count = 0;
+	while (rows_next(rows)) {
+		frames = grow(frames, *count, &room, sizeof(*frames));
+		frames[(*count)++] =
+		        (struct frame){rows_copy(rows, 0), rows_copy(rows, 1),
+		                       rows_copy(rows, 2), rows_number_or(rows, 3, -1)};
+	}
+	return frames;
+}
+
+void frames_free(struct frame *frames, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(frames[i].kind);
+		free(frames[i].function);
+		free(frames[i].file);
+	}
+	free(frames);
+}
+
+void stack_json(struct trace *trace, struct json *json, const char *key, int64_t stack)
+{
+	size_t count = 0;
+	struct frame *frames = NULL;
+
+	if (stack >= 0)
+		frames = stack_frames(trace, stack, &count);
+	json_array(json, key);
+	for (size_t i = 0; i < count; i++) {
+		json_object(json, NULL);
+		json_text(json, "function", frames[i].function);
+		json_text(json, "file", frames[i].file);
+		if (frames[i].line >= 0)
+			json_number(json, "line", frames[i].line);
+		else
+			json_null(json, "line");
+		json_text(json, "kind", frames[i].kind);
+		json_end(json);
+	}
+	json_end(json);
+	frames_free(frames, count);
+}

@@ -1,0 +1,50 @@
+/* site.h - where allocations come from, by name; and who owns a block. */
+#ifndef TIDEMARK_SITE_H
+#define TIDEMARK_SITE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "json.h"
+#include "live.h"
+#include "trace.h"
+
+struct site {
+	int64_t id, phase;
+	int64_t stack, native_stack;       /* -1: none was recorded */
+	char *module, *op, *shape, *dtype; /* NULL where not known */
+};
+
+/* The owner of a block, as Python names it: a parameter, a buffer, optimizer state. */
+struct tensor {
+	int64_t address, step;
+	char *name, *kind;
+};
+
+struct places {
+	struct site *sites; /* by id */
+	size_t site_count;
+	struct tensor *tensors; /* of one device, by address */
+	size_t tensor_count;
+};
+
+void places_load(struct trace *trace, const char *device, struct places *places);
+void places_free(struct places *places);
+
+/* NULL where there is no such site. */
+const struct site *places_site(const struct places *places, int64_t id);
+
+/* The tensor that lay in a block when it was looked at, or NULL. */
+const struct tensor *places_owner(const struct places *places,
+                                  const struct block *block);
+
+/* A stack, innermost frame first. */
+struct frame {
+	char *kind, *function, *file;
+	int64_t line; /* -1: a native frame */
+};
+struct frame *stack_frames(struct trace *trace, int64_t stack, size_t *count);
+void frames_free(struct frame *frames, size_t count);
+void stack_json(struct trace *trace, struct json *json, const char *key, int64_t stack);
+
+#endif

@@ -1,0 +1,12 @@
+/* steps.h - the peak of every step of a device. */
+#ifndef TIDEMARK_STEPS_H
+#define TIDEMARK_STEPS_H
+
+#include "trace.h"
+
+/* A bar for each step, or for a few of them where they are many; first, last and
+ * highest named underneath. */
+void steps_print(struct trace *trace, const struct device *device, int rows, FILE *out);
+void steps_json(struct trace *trace, const struct device *device, struct json *json);
+
+#endif

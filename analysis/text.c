@@ -1,0 +1,150 @@
+/* text.c - numbers as people say them, and pieces of text that fit. */
+#include "text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+struct small text_size(int64_t bytes)
+{
+	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB"};
+	struct small text;
+	double size = (double)bytes;
+	int unit = -1;
+
+	/* 1023.995 would round up to "1024.00": the next unit says it better. */
+	while ((size >= 1023.995 || size <= -1023.995) && unit < 4) {
+		size /= 1024;
+		unit++;
+	}
+	if (unit < 0)
+		snprintf(text.s, sizeof(text.s), "%" PRId64 " B", bytes);
+	else
+		snprintf(text.s, sizeof(text.s), "%.2f %s", size, units[unit]);
+	return text;
+}
+
+struct small text_count(int64_t count)
+{
+	struct small text;
+	char digits[24];
+	int length, at = 0;
+
+	length = snprintf(digits, sizeof(digits), "%" PRIu64,
+	                  count < 0 ? -(uint64_t)count : (uint64_t)count);
+	if (count < 0)
+		text.s[at++] = '-';
+	for (int i = 0; i < length; i++) {
+		if (i && (length - i) % 3 == 0)
+			text.s[at++] = ',';
+		text.s[at++] = digits[i];
+	}
+	text.s[at] = 0;
+	return text;
+}
+
+struct small text_bytes(int64_t bytes)
+{
+	struct small text = text_count(bytes);
+	strcat(text.s, " B");
+	return text;
+}
+
+struct small text_duration(int64_t ns)
+{
+	struct small text;
+	int64_t s = ns / 1000000000;
+
+	if (ns < 1000000)
+		snprintf(text.s, sizeof(text.s), "%.3g %s", (double)ns / 1e3,
+		         term.unicode ? "µs" : "us");
+	else if (ns < 999500000)
+		snprintf(text.s, sizeof(text.s), "%.3g ms", (double)ns / 1e6);
+	else if (s < 60)
+		snprintf(text.s, sizeof(text.s), "%.1f s", (double)ns / 1e9);
+	else if (s < 3600)
+		snprintf(text.s, sizeof(text.s), "%d min %d s", (int)(s / 60),
+		         (int)(s % 60));
+	else
+		snprintf(text.s, sizeof(text.s), "%" PRId64 " h %d min", s / 3600,
+		         (int)(s % 3600 / 60));
+	return text;
+}
+
+struct small text_percent(int64_t part, int64_t whole)
+{
+	struct small text = {""};
+	if (whole > 0)
+		snprintf(text.s, sizeof(text.s), "%.1f %%",
+		         100.0 * (double)part / (double)whole);
+	return text;
+}
+
+struct small text_plural(int64_t count, const char *noun)
+{
+	struct small text = text_count(count);
+	size_t length = strlen(text.s);
+	snprintf(text.s + length, sizeof(text.s) - length, " %s%s", noun,
+	         count == 1 ? "" : "s");
+	return text;
+}
+
+static bool continues(char c)
+{
+	return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+int text_width(const char *text)
+{
+	int width = 0;
+	for (; *text; text++)
+		width += !continues(*text);
+	return width;
+}
+
+/* Code points [from, to) of a text. */
+static void write_part(FILE *out, const char *text, int from, int to)
+{
+	int at = -1;
+	for (; *text; text++) {
+		at += !continues(*text);
+		if (at >= from && at < to)
+			fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?'
+			                                                   : *text,
+			      out);
+	}
+}
+
+void text_fit(FILE *out, const char *text, int columns, enum keep keep)
+{
+	int width = text_width(text), dots = text_width(sign(DOTS));
+
+	if (width <= columns || columns <= dots) {
+		write_part(out, text, 0, columns);
+	} else if (keep == KEEP_HEAD) {
+		write_part(out, text, 0, columns - dots);
+		fputs(sign(DOTS), out);
+	} else {
+		fputs(sign(DOTS), out);
+		write_part(out, text, width - (columns - dots), width);
+	}
+}
+
+void text_bar(FILE *out, int64_t part, int64_t whole, int columns)
+{
+	int64_t eighths = 0;
+	int used = 0;
+
+	if (whole > 0 && part > 0)
+		eighths = (int64_t)((double)part / (double)whole * columns * 8 + 0.5);
+	if (part > 0 && !eighths)
+		eighths = 1; /* something is never drawn as nothing */
+	if (eighths > 8 * columns)
+		eighths = 8 * columns;
+	for (; eighths >= 8; eighths -= 8, used++)
+		fputs(block_right(8), out);
+	if (*block_right((int)eighths)) {
+		fputs(block_right((int)eighths), out);
+		used++;
+	}
+	fprintf(out, "%*s", columns - used, "");
+}

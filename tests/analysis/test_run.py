@@ -1,0 +1,256 @@
+"""`tidemark run`, and reading what a run that goes on or was killed has left."""
+import json
+import os
+import pathlib
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import make_trace
+import pytest
+from conftest import COMMAND
+
+LIBRARY = os.environ.get("TIDEMARK_FAKE_LIBRARY", "")
+TESTS = pathlib.Path(make_trace.__file__).parent
+
+# A program that leaves a trace as the library would: where TIDEMARK_OUT says, with the
+# token of the run.
+TRACED = """
+import os, sqlite3, sys
+sys.path.insert(0, %r)
+import make_trace
+out = os.environ['TIDEMARK_OUT'].replace('%%h', 'node07').replace('%%p', str(os.getpid()))
+make_trace.gpt(steps=3).write(out)
+db = sqlite3.connect(out)
+db.execute("INSERT INTO meta VALUES ('run_id', ?)", (os.environ['TIDEMARK_RUN_ID'],))
+db.commit()
+sys.exit(7)
+""" % str(TESTS)
+
+SHOW = "import os, json; print(json.dumps(dict(os.environ)))"
+
+
+@pytest.fixture
+def run(tidemark):
+    def call(*words, env=None, **more):
+        return tidemark("run", *words, env={"TIDEMARK_LIBRARY": LIBRARY, **(env or {})},
+                        **more)
+    return call
+
+
+def test_the_program_is_told_where_and_what_to_trace(run, tmp_path):
+    done = run("-o", "sub%p.db", "--stacks", "all", "--cpu", "--", sys.executable, "-c", SHOW)
+    env = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert env["LD_PRELOAD"] == os.path.realpath(LIBRARY)
+    assert env["TIDEMARK_OUT"] == str(tmp_path / "sub%p.db")
+    assert (env["TIDEMARK_STACKS"], env["TIDEMARK_CPU"]) == ("all", "1")
+    assert re.fullmatch("[0-9a-f]{32}", env["TIDEMARK_RUN_ID"])
+
+
+def test_nothing_is_set_that_was_not_asked_for(run, tmp_path):
+    env = json.loads(run("--", sys.executable, "-c", SHOW).stdout)
+    assert "TIDEMARK_STACKS" not in env and "TIDEMARK_CPU" not in env
+    assert env["TIDEMARK_OUT"] == str(tmp_path / "tidemark-%h-%p.db")
+
+
+def test_what_was_preloaded_already_stays(run):
+    env = json.loads(run("--", sys.executable, "-c", SHOW,
+                         env={"LD_PRELOAD": "libm.so.6"}).stdout)
+    assert env["LD_PRELOAD"] == os.path.realpath(LIBRARY) + ":libm.so.6"
+
+
+def test_output_and_status_are_the_programs_own(run):
+    done = run("--", "sh", "-c", "echo out; echo err >&2; exit 9")
+    assert (done.returncode, done.stdout) == (9, "out\n")
+    assert "err\n" in done.stderr
+    assert all(line.startswith("tidemark: ") or line == "err"
+               for line in done.stderr.splitlines())
+
+
+def test_a_run_without_device_memory_says_so(run):
+    done = run("--", "true")
+    assert done.stderr.splitlines()[-1].startswith("tidemark: no trace: ")
+    assert "--cpu" in done.stderr
+
+
+def test_a_traced_run_ends_with_its_peak_and_the_next_command(run, tmp_path):
+    done = run("--", sys.executable, "-c", TRACED)
+    assert done.returncode == 7
+    first, peak, following = done.stderr.splitlines()
+    assert first == ("tidemark: writing tidemark-%h-%p.db "
+                     "(from the first device event on)")
+    assert re.match(r"tidemark: cuda:0 peak 469.32 MiB of 24.00 GiB, in backward - "
+                    r"3 steps - 0 events lost - ", peak)
+    [made] = tmp_path.glob("tidemark-node07-*.db")
+    assert following == f"tidemark: next   tidemark report {made.name}"
+
+
+def test_a_trace_of_another_run_is_not_taken_for_this_ones(run, trace):
+    trace(name="tidemark-node07-1.db")
+    assert "no trace" in run("--", "true").stderr
+
+
+def test_quiet_says_nothing(run):
+    assert run("-q", "--", "true").stderr == ""
+
+
+def test_a_missing_program_is_127_and_a_text_126(run, tmp_path):
+    assert run("--", "no-such-program").returncode == 127
+    (tmp_path / "text").write_text("hello")
+    done = run("--", "./text")
+    assert done.returncode == 126
+    assert done.stderr == "tidemark: './text' is not a program\n"
+
+
+def test_a_missing_library_costs_the_trace_not_the_run(run):
+    done = run("--", "sh", "-c", "exit 4", env={"TIDEMARK_LIBRARY": "/no/such.so"})
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1 and "'/no/such.so'" in done.stderr
+
+
+def test_a_folder_that_is_not_there_costs_the_trace_not_the_run(run):
+    done = run("-o", "/no/such/folder/a.db", "--", "sh", "-c", "exit 4")
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1 and "'/no/such/folder'" in done.stderr
+
+
+def test_a_static_program_is_named_as_out_of_reach(run, tmp_path):
+    (tmp_path / "a.c").write_text("int main(void) { return 3; }")
+    if subprocess.run(["cc", "-static", "-o", tmp_path / "a", tmp_path / "a.c"],
+                      capture_output=True).returncode:
+        pytest.skip("no static libc here")
+    done = run("--", "./a")
+    assert done.returncode == 3
+    assert "'./a' is statically linked" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT,
+                                    signal.SIGUSR1])
+def test_a_signal_to_the_command_reaches_the_program(tmp_path, number):
+    program = (f"trap 'echo got; exit 5' {number.name[3:]}; echo ready; "
+               "while :; do sleep 0.05; done")
+    child = subprocess.Popen([COMMAND, "run", "-q", "--", "sh", "-c", program],
+                             cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+                             env={**os.environ, "TIDEMARK_LIBRARY": LIBRARY})
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(number)
+    assert child.communicate(timeout=20)[0] == "got\n"
+    assert child.returncode == 5
+
+
+def test_ctrl_c_reaches_the_program_once(tmp_path):
+    """A terminal signals the whole group: passed on as well it would come twice."""
+    program = ("n=0; trap 'n=$((n+1))' INT; echo ready; "
+               "for i in 1 2 3 4 5 6; do sleep 0.05; done; echo $n")
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(tmp_path)
+        os.environ["TIDEMARK_LIBRARY"] = LIBRARY
+        os.execv(COMMAND, [COMMAND, "run", "-q", "--", "sh", "-c", program])
+    text = b""
+    while b"ready" not in text:
+        text += os.read(terminal, 100)
+    os.write(terminal, b"\x03")
+    try:
+        while part := os.read(terminal, 100):
+            text += part
+    except OSError:
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert text.decode().split()[-1].removeprefix("^C") == "1"
+
+
+def test_killed_by_a_signal_is_128_and_more(run):
+    assert run("--", "sh", "-c", "kill -KILL $$").returncode == 137
+
+
+# -- a ring that was left ------------------------------------------------------------
+
+@pytest.fixture
+def unfinished(trace, tmp_path):
+    """A trace of two steps whose ring still holds the rest."""
+    whole, finished = trace(make_trace.gpt(steps=5), name="a.db.finished")
+    _, path = trace(make_trace.gpt(steps=2), ended=None, ended_ns=None, ring="a.db.ring")
+    return path
+
+
+def steps(answer, path, mode, **env):
+    return answer("report", path, env={"TIDEMARK_LIBRARY": LIBRARY, "TIDEMARK_FAKE": mode,
+                                       **env})["steps"]
+
+
+def test_a_killed_run_is_finished_before_it_is_read(answer, unfinished):
+    assert steps(answer, unfinished, "") == 5
+    assert sqlite3.connect(unfinished).execute("SELECT ended FROM run").fetchone() == ("exit",)
+
+
+def test_a_run_still_going_on_is_read_from_a_copy(answer, tidemark, unfinished, tmp_path):
+    before = unfinished.read_bytes()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    env = {"TIDEMARK_LIBRARY": LIBRARY, "TIDEMARK_FAKE": "running", "TMPDIR": str(scratch)}
+    assert steps(answer, unfinished, "running", TMPDIR=str(scratch)) == 5
+    assert "still running: as of now" in tidemark("report", unfinished, env=env).stderr
+    assert unfinished.read_bytes() == before
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode, why", [("fail", "the ring is torn"), ("crash", "failed")])
+def test_what_cannot_be_recovered_is_said_and_the_rest_read(tidemark, answer, unfinished,
+                                                           mode, why):
+    done = tidemark("report", unfinished, env={"TIDEMARK_LIBRARY": LIBRARY,
+                                               "TIDEMARK_FAKE": mode})
+    assert done.returncode == 0 and "2 steps" in done.stdout
+    assert done.stderr.count("\n") == 1
+    assert "last events of this run are missing" in done.stderr and why in done.stderr
+
+
+def test_without_the_library_the_file_is_read_as_it_is(tidemark, unfinished):
+    done = tidemark("report", unfinished, env={"TIDEMARK_LIBRARY": "/no/such.so"})
+    assert done.returncode == 0 and "2 steps" in done.stdout
+    assert "last events of this run are missing" in done.stderr
+
+
+def test_the_library_is_where_it_is_said_to_be(tidemark):
+    done = tidemark("library", env={"TIDEMARK_LIBRARY": LIBRARY})
+    assert done.stdout.strip() == os.path.realpath(LIBRARY)
+    assert tidemark("library", env={"TIDEMARK_LIBRARY": "/no/such.so"}).returncode == 1
+
+
+# -- doctor ---------------------------------------------------------------------------
+
+def test_doctor_says_no_where_there_is_no_torch(answer, tidemark, tmp_path):
+    done = tidemark("doctor", "--json", sys.executable, env={"TIDEMARK_LIBRARY": LIBRARY})
+    got = json.loads(done.stdout)
+    states = {c["name"]: c["state"] for c in got["capabilities"]}
+    assert states["library"] == "live"
+    assert got["can_trace"] == (done.returncode == 0)
+    if "torch" in states:
+        assert (states["torch"], done.returncode) == ("missing", 1)
+    assert tidemark("doctor", "no-such-python").returncode == 1
+
+
+def test_doctor_reads_torch_without_importing_it(tidemark, tmp_path):
+    """A torch whose import would fail, and whose library exports next to nothing."""
+    lib = tmp_path / "site" / "torch" / "lib"
+    lib.mkdir(parents=True)
+    (lib.parent / "__init__.py").write_text("raise SystemExit('imported')")
+    (lib.parent / "version.py").write_text("__version__ = '2.11.0+cu130'\n"
+                                           "cuda: Optional[str] = '13.0'\n")
+    source = tmp_path / "c10.c"
+    source.write_text("void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void) {}")
+    if subprocess.run(["cc", "-shared", "-fPIC", "-o", lib / "libc10.so", source],
+                      capture_output=True).returncode:
+        pytest.skip("no C compiler here")
+    done = tidemark("doctor", "--json", sys.executable, env={
+        "PYTHONPATH": str(tmp_path / "site"), "TIDEMARK_LIBRARY": LIBRARY})
+    got = json.loads(done.stdout)
+    states = {c["name"]: c["state"] for c in got["capabilities"]}
+    assert (got["torch_version"], got["cuda_version"]) == ("2.11.0+cu130", "13.0")
+    assert (states["allocations"], states["out_of_memory"]) == ("live", "missing")
+    assert states["backward"] == "missing"
+    assert (done.returncode, got["can_trace"]) == (0, True)
