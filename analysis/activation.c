@@ -29,14 +29,14 @@ static int64_t product(struct context *c, int64_t a, int64_t b)
 
 /* count tokens times bytes each; nothing where there is nothing. */
 static struct formula_term *per_token(struct context *c, int64_t count, int64_t bytes,
-                              const char *source, const char *name)
+                                      const char *source, const char *name)
 {
 	struct formula_term *term;
 	if (!bytes || !count)
 		return NULL;
 	term = formula_term(c->formula, FORMULA_ACTIVATION,
-	                    product(c, product(c, c->tokens, count), bytes), source, "%s",
-	                    name);
+	                    product(c, product(c, c->tokens, count), bytes), source,
+	                    "%s", name);
 	if (count > 1)
 		formula_text(term, "layers × B·S × bytes a token", "%s × %s × %s B",
 		             number(count).s, number(c->tokens).s, number(bytes).s);
@@ -63,7 +63,8 @@ static int64_t norm_bytes(const struct context *c)
 
 static int64_t norms_bytes(const struct context *c)
 {
-	return 2 * norm_bytes(c) - (c->shape->parallel ? c->stream * c->shape->hidden : 0);
+	return 2 * norm_bytes(c) -
+	       (c->shape->parallel ? c->stream * c->shape->hidden : 0);
 }
 
 /* Autocast casts the fp32 output of a norm anew for each matmul that reads it. */
@@ -118,7 +119,8 @@ static int64_t attention_bytes(const struct context *c)
 	const struct shape *s = c->shape;
 	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
 	if (c->training->attention == ATTENTION_MATH)
-		return c->wide * 4 * inner; /* keys and values repeated for every head */
+		return c->wide * 4 *
+		       inner; /* keys and values repeated for every head */
 	/* q and k are rotated copies, v keeps what the one matmul gave, and the output
 	 * is laid out anew for the next matmul. */
 	if (s->fused && s->rotary)
@@ -137,21 +139,23 @@ static int64_t layer_bytes(const struct context *c)
 static void print_layers(struct context *c, int64_t count, bool scores)
 {
 	const struct shape *s = c->shape;
-	int64_t square = product(c, product(c, s->heads, c->training->seq), score_bytes(c));
+	int64_t square =
+	        product(c, product(c, s->heads, c->training->seq), score_bytes(c));
 
 	per_token(c, count, norms_bytes(c) + head_norm_bytes(c), SAVED "the norms",
 	          "norms");
-	per_token(c, count, input_bytes(c), SAVED "the matmuls that follow the norms", "inputs of the matmuls");
-	per_token(c, count, attention_bytes(c), SAVED "attention: q, k, v, output, logsumexp",
-	          "attention");
+	per_token(c, count, input_bytes(c), SAVED "the matmuls that follow the norms",
+	          "inputs of the matmuls");
+	per_token(c, count, attention_bytes(c),
+	          SAVED "attention: q, k, v, output, logsumexp", "attention");
 	if (scores)
 		per_token(c, count, square, SAVED "softmax and dropout: B·H·S² scores",
 		          "attention scores");
-	per_token(c, count, mlp_bytes(c), SAVED "the activation function and the last matmul",
-	          "feed-forward");
+	per_token(c, count, mlp_bytes(c),
+	          SAVED "the activation function and the last matmul", "feed-forward");
 	if (keeps_dropout(c))
-		per_token(c, count, 2 * s->hidden, SAVED "two dropouts: a byte an element",
-		          "dropout masks");
+		per_token(c, count, 2 * s->hidden,
+		          SAVED "two dropouts: a byte an element", "dropout masks");
 }
 
 /* What is kept outside the layers, the loss aside. */
@@ -170,7 +174,8 @@ static void print_outside(struct context *c)
 	if (s->final_norm)
 		per_token(c, 1, norm_bytes(c), SAVED "the norm", "final norm");
 	if (s->head == HEAD_LM)
-		per_token(c, 1, c->wide * s->hidden, SAVED "the head", "input of the head");
+		per_token(c, 1, c->wide * s->hidden, SAVED "the head",
+		          "input of the head");
 	if (s->norm == NORM_RMS_FP32) {
 		term = formula_term(c->formula, FORMULA_ACTIVATION,
 		                    4 * s->hidden * (2 * s->layers + 1),
@@ -181,11 +186,10 @@ static void print_outside(struct context *c)
 	}
 	if (!s->rotary)
 		return;
-	term = formula_term(c->formula, FORMULA_ACTIVATION,
-	                    product(c, product(c, c->training->seq, 2 * s->rotary),
-	                            c->stream),
-	                    SAVED "rotary embedding: one table for all layers",
-	                    "rotary tables");
+	term = formula_term(
+	        c->formula, FORMULA_ACTIVATION,
+	        product(c, product(c, c->training->seq, 2 * s->rotary), c->stream),
+	        SAVED "rotary embedding: one table for all layers", "rotary tables");
 	formula_text(term, "2 × S × rotated × bytes", "2 × %s × %s × %s B",
 	             number(c->training->seq).s, number(s->rotary).s,
 	             number(c->stream).s);
@@ -200,7 +204,8 @@ static void print_loss(struct context *c)
 		return;
 	per_token(c, 1, c->wide * s->vocab, "the model's output stays alive: B·S·V",
 	          "logits");
-	per_token(c, 1, 4 * s->vocab, SAVED "log_softmax, in fp32", "log_softmax of the loss");
+	per_token(c, 1, 4 * s->vocab, SAVED "log_softmax, in fp32",
+	          "log_softmax of the loss");
 	term = per_token(c, 1, 8 * s->vocab,
 	                 "the backward of log_softmax: its gradient in and out, fp32",
 	                 "backward of the loss");
@@ -217,15 +222,17 @@ static void weight_copies(struct context *c)
 		return;
 	for (size_t i = 0; i < c->model->count; i++) {
 		const struct weight *w = &c->model->weights[i];
-		if (w->role == ROLE_ATTENTION || w->role == ROLE_MLP || w->role == ROLE_ANY ||
-		    w->role == ROLE_HEAD ||
-		    (w->role == ROLE_EMBEDDING && c->shape->tied && c->shape->head == HEAD_LM))
+		if (w->role == ROLE_ATTENTION || w->role == ROLE_MLP ||
+		    w->role == ROLE_ANY || w->role == ROLE_HEAD ||
+		    (w->role == ROLE_EMBEDDING && c->shape->tied &&
+		     c->shape->head == HEAD_LM))
 			elements += weight_elements(w);
 	}
-	term = formula_term(c->formula, FORMULA_ACTIVATION, product(c, 2, elements),
-	                    "torch.autocast: a 16-bit copy of each matmul's weight, saved "
-	                    "for backward",
-	                    "autocast's weight copies");
+	term = formula_term(
+	        c->formula, FORMULA_ACTIVATION, product(c, 2, elements),
+	        "torch.autocast: a 16-bit copy of each matmul's weight, saved "
+	        "for backward",
+	        "autocast's weight copies");
 	formula_text(term, "2 B × N of the matmuls", "2 B × %s", number(elements).s);
 }
 
@@ -271,9 +278,9 @@ static void torch_checkpointed(struct context *c)
 	segments(c, &kept, &together);
 	print_checkpoints(c, kept, c->stream * s->hidden,
 	                  "Chen et al. 2016: only the inputs of the segments are kept");
-	a_token = formula_sum(c->formula, layer_bytes(c),
-	                      product(c, product(c, s->heads, c->training->seq),
-	                              score_bytes(c)));
+	a_token = formula_sum(
+	        c->formula, layer_bytes(c),
+	        product(c, product(c, s->heads, c->training->seq), score_bytes(c)));
 	segment = product(c, a_token, together);
 	loss = s->head == HEAD_LM ? 12 * s->vocab : 0;
 	from = c->formula->count;
@@ -284,8 +291,8 @@ static void torch_checkpointed(struct context *c)
 	print_layers(c, together, true);
 	mark_temporary(c, from);
 	if (s->head == HEAD_LM)
-		per_token(c, 1, c->wide * s->vocab, "the model's output stays alive: B·S·V",
-		          "logits");
+		per_token(c, 1, c->wide * s->vocab,
+		          "the model's output stays alive: B·S·V", "logits");
 }
 
 static void torch_formula(struct context *c)
@@ -346,9 +353,11 @@ static void korthikanti(struct context *c)
 	per_token(c, 1, s->hidden, PAPER "section 4.3: mask of the embedding dropout",
 	          "embedding dropout mask");
 	per_token(c, 1, 2 * c->wide * s->hidden,
-	          PAPER "section 4.3: final norm and input of the head", "final norm, head");
+	          PAPER "section 4.3: final norm and input of the head",
+	          "final norm, head");
 	if (s->head == HEAD_LM)
-		per_token(c, 1, 4 * s->vocab, PAPER "section 4.3: logits in fp32", "logits");
+		per_token(c, 1, 4 * s->vocab, PAPER "section 4.3: logits in fp32",
+		          "logits");
 }
 
 static void notes_layers(struct context *c, int64_t count, bool scores)
@@ -395,7 +404,8 @@ static void rough(struct context *c)
 	int64_t bytes = c->wide * c->shape->hidden;
 	per_token(c, c->shape->layers, bytes, source, "forward activations");
 	if (!c->training->inference)
-		per_token(c, c->shape->layers, 2 * bytes, source, "kept for backward as well");
+		per_token(c, c->shape->layers, 2 * bytes, source,
+		          "kept for backward as well");
 }
 
 /* Weights are read, nothing is saved: one layer's tensors at a time, and the keys and
@@ -412,14 +422,17 @@ static void inference(struct context *c)
 		scores = product(c, 2 * s->heads, c->training->seq);
 	attention = formula_sum(c->formula, 2 * inner + 2 * keys, scores);
 	per_token(c, 1,
-	          product(c, c->wide, formula_sum(c->formula, 2 * s->hidden,
-	                                          attention > mlp ? attention : mlp)),
-	          "the widest point of one layer; nothing is saved", "working set of a layer");
+	          product(c, c->wide,
+	                  formula_sum(c->formula, 2 * s->hidden,
+	                              attention > mlp ? attention : mlp)),
+	          "the widest point of one layer; nothing is saved",
+	          "working set of a layer");
 	mark_temporary(c, from);
 	if (s->head == HEAD_LM) {
 		struct formula_term *term = formula_term(
 		        c->formula, FORMULA_ACTIVATION,
-		        product(c, product(c, c->training->batch, s->vocab), c->wide + 4),
+		        product(c, product(c, c->training->batch, s->vocab),
+		                c->wide + 4),
 		        "generation needs the last token's logits alone", "logits");
 		formula_text(term, "B × V × (bytes + 4)", "%s × %s × %s B",
 		             number(c->training->batch).s, number(s->vocab).s,
@@ -447,8 +460,8 @@ static void given(const struct training *training, struct formula *formula)
 	term = formula_term(formula, FORMULA_ACTIVATION,
 	                    formula_product(formula, training->batch, sample),
 	                    "given on the command line", "activations");
-	formula_text(term, "B × bytes of a sample", "%s × %s B", number(training->batch).s,
-	             number(sample).s);
+	formula_text(term, "B × bytes of a sample", "%s × %s B",
+	             number(training->batch).s, number(sample).s);
 }
 
 void formula_activations(const struct model *model, const struct training *training,

@@ -44,31 +44,31 @@ static struct scale fit_scale(int64_t most, int ticks)
 	return scale;
 }
 
-static void print_cell(const struct chart *chart, int column, int row, int64_t top,
-                       FILE *out)
+/* What a cell shows: 1 to 8 eighths filled from below, LINE_HERE, or 0: nothing. */
+enum { LINE_HERE = -1 };
+
+static int look_at(const struct chart *chart, int column, int row, double top)
 {
 	double cell = top / chart->rows;
 	int filled = (int)((double)chart->value[column] / cell * 8 + 0.5) - 8 * row;
 	int64_t line = chart->line[column];
-	bool here = line > 0 && (int)((double)(line - 1) / cell) == row;
 
 	if (chart->value[column] > 0 && !row && filled < 1)
 		filled = 1; /* something is never drawn as nothing */
-	if (filled > 0) {
-		fprintf(out, "%s%s%s",
-		        chart->style[column] ? style(chart->style[column]) : "",
-		        block_up(filled > 8 ? 8 : filled),
-		        chart->style[column] ? style(PLAIN) : "");
-	} else {
-		fprintf(out, "%s", here ? sign(LINE) : " ");
-	}
+	if (filled > 0)
+		return filled > 8 ? 8 : filled;
+	return line > 0 && (int)((double)(line - 1) / cell) == row ? LINE_HERE : 0;
 }
 
-static bool is_blank(const struct chart *chart, int column, int row, double top)
+static void print_cell(const struct chart *chart, int column, int shown, FILE *out)
 {
-	double foot = top / chart->rows * row;
-	return (double)chart->value[column] <= foot &&
-	       (double)chart->line[column] <= foot;
+	enum style color = chart->style[column];
+
+	if (shown > 0)
+		fprintf(out, "%s%s%s", color != PLAIN ? style(color) : "",
+		        block_up(shown), color != PLAIN ? style(PLAIN) : "");
+	else
+		fputs(shown == LINE_HERE ? sign(LINE) : " ", out);
 }
 
 void chart_print(const struct chart *chart, FILE *out)
@@ -90,10 +90,10 @@ void chart_print(const struct chart *chart, FILE *out)
 			         scale.step * (row + 1) / 2, scale.name);
 		fprintf(out, "%s%*s %s%s", style(DIM), CHART_LEFT - 2, label,
 		        row % 2 ? sign(AXIS) : sign(BAR), style(PLAIN));
-		while (last && is_blank(chart, last - 1, row, scale.top))
+		while (last && !look_at(chart, last - 1, row, scale.top))
 			last--;
 		for (int c = 0; c < last; c++)
-			print_cell(chart, c, row, scale.top, out);
+			print_cell(chart, c, look_at(chart, c, row, scale.top), out);
 		fputc('\n', out);
 	}
 }

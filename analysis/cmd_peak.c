@@ -36,12 +36,13 @@ static bool find_peak(struct trace *trace, const struct device *device, int64_t 
 	peak->step = trace_step(trace, peak->point.step);
 	peak->sample = trace_sample(trace, device->id, &peak->point);
 	peak->unseen_name = "before tracing";
-	if (live_at(trace, device->id, &peak->step, peak->point.ordinal, &peak->live))
+	places_load(trace, device->name, &peak->places);
+	if (live_at(trace, &peak->places, device->id, &peak->step, peak->point.ordinal,
+	            &peak->live))
 		peak->unseen_name = "thinned away";
 	peak->unseen = peak->point.allocated - peak->live.bytes;
 	if (peak->unseen < 0)
 		peak->unseen_name = "freed unseen";
-	places_load(trace, device->name, &peak->places);
 	rows = db_rows(trace->db,
 	               "SELECT count(*) FROM step WHERE id <> ?1 AND "
 	               "coalesce(same_as, id) = ?2",
@@ -233,16 +234,51 @@ static void print_sums(const struct peak *peak, FILE *out, const char *title,
 	groups_free(&groups);
 }
 
-/* What a person would call it: the module, else the tensor, else the operator. */
-static const char *label(const struct group *group)
+/* Where a block was made: the innermost frame that is known. */
+static void cell_frame(const struct peak *peak, struct table *table, int64_t stack)
 {
-	if (group->module)
-		return group->module;
-	if (group->owner)
-		return group->owner;
-	if (group->op)
-		return group->op;
-	return group->owner_kind ? group->owner_kind : sign(DASH);
+	size_t count = 0;
+	struct frame *frames = NULL;
+
+	if (stack >= 0)
+		frames = stack_frames(peak->trace, stack, &count);
+	if (!count)
+		table_cell(table, PLAIN, "%s", sign(DASH));
+	else if (frames[0].line >= 0)
+		table_cell(table, PLAIN, "%s:%d %s", frames[0].file,
+		           (int)frames[0].line, frames[0].function);
+	else
+		table_cell(table, PLAIN, "%s", frames[0].function);
+	frames_free(frames, count);
+}
+
+/* What a person would call it: the module, else the tensor, else the operator, else the
+ * line of code. */
+static void cell_label(const struct peak *peak, struct table *table,
+                       const struct group *group, unsigned by)
+{
+	const char *name = group->module  ? group->module
+	                   : group->owner ? group->owner
+	                                  : group->op;
+	bool by_stack = by & BY_STACK && !(by & (BY_MODULE | BY_SHAPE));
+
+	if (name && !by_stack)
+		table_cell(table, PLAIN, "%s", name);
+	else
+		cell_frame(peak, table, group->largest_stack);
+}
+
+/* PyTorch's long names, as people say them. */
+static const char *short_type(const char *dtype)
+{
+	static const char *const names[][2] = {{"float32", "fp32"},
+	                                       {"bfloat16", "bf16"},
+	                                       {"float16", "fp16"},
+	                                       {"float64", "fp64"}};
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(dtype, names[i][0]))
+			return names[i][1];
+	return dtype;
 }
 
 static void print_group(const struct peak *peak, struct table *table,
@@ -251,24 +287,10 @@ static void print_group(const struct peak *peak, struct table *table,
 	const char *phase = group->phase, *bucket = group->bucket;
 
 	table_cell(table, PLAIN, "%s %s", text_count(group->blocks).s, sign(TIMES));
-	if (by & BY_STACK && !(by & (BY_MODULE | BY_SHAPE))) {
-		size_t count = 0;
-		struct frame *frames = NULL;
-		if (group->largest_stack >= 0)
-			frames =
-			        stack_frames(peak->trace, group->largest_stack, &count);
-		if (count && frames[0].line >= 0)
-			table_cell(table, PLAIN, "%s:%d %s", frames[0].file,
-			           (int)frames[0].line, frames[0].function);
-		else
-			table_cell(table, PLAIN, "%s",
-			           count ? frames[0].function : "no stack");
-		frames_free(frames, count);
-	} else {
-		table_cell(table, PLAIN, "%s", label(group));
-	}
+	cell_label(peak, table, group, by);
 	if (group->shape)
-		table_cell(table, PLAIN, "%s %s", group->shape, group->dtype);
+		table_cell(table, PLAIN, "%s %s", group->shape,
+		           group->dtype ? short_type(group->dtype) : "");
 	else
 		table_cell(table, PLAIN, "%s", "");
 	table_cell(table, PLAIN, "%s", text_size(group->bytes).s);
@@ -278,31 +300,47 @@ static void print_group(const struct peak *peak, struct table *table,
 	           phase ? phase : sign(DASH));
 }
 
+/* Every call of a module passes through these; they tell nothing. */
+static bool is_plumbing(const struct frame *frame)
+{
+	const char *name = frame->function ? frame->function : "";
+	return !strcmp(name, "Module._call_impl") ||
+	       !strcmp(name, "Module._wrapped_call_impl");
+}
+
+static void print_frame(const struct frame *frame, FILE *out)
+{
+	const char *file = frame->file ? frame->file : "?";
+	const char *function = frame->function ? frame->function : "?";
+	char *text = frame->line >= 0 ? format_text("%s:%d  %s", file, (int)frame->line,
+	                                            function)
+	                              : format_text("%s  %s", file, function);
+	fputs("    ", out);
+	text_fit(out, text, term.width - 4, KEEP_TAIL);
+	fputc('\n', out);
+	free(text);
+}
+
 static void print_stack(const struct peak *peak, FILE *out, const struct group *group)
 {
 	enum { SHOWN = 8 };
-	size_t count;
+	size_t count, shown = 0, left = 0;
 	struct frame *frames;
 
 	if (group->largest_stack < 0)
 		return;
 	frames = stack_frames(peak->trace, group->largest_stack, &count);
 	fprintf(out, "\n  %sstack of the largest%s\n", style(DIM), style(PLAIN));
-	for (size_t i = 0; i < count && i < SHOWN; i++) {
-		char *text =
-		        frames[i].line >= 0
-		                ? format_text("%s:%d  %s", frames[i].file,
-		                              (int)frames[i].line, frames[i].function)
-		                : format_text("%s  %s", frames[i].function,
-		                              frames[i].file);
-		fputs("    ", out);
-		text_fit(out, text, term.width - 4, KEEP_TAIL);
-		fputc('\n', out);
-		free(text);
+	for (size_t i = 0; i < count; i++) {
+		if (is_plumbing(&frames[i]))
+			continue;
+		if (shown < SHOWN)
+			print_frame(&frames[i], out);
+		left += shown++ >= SHOWN;
 	}
-	if (count > SHOWN)
+	if (left)
 		fprintf(out, "    %s%s more outside%s\n", style(DIM),
-		        text_plural((int64_t)count - SHOWN, "frame").s, style(PLAIN));
+		        text_plural((int64_t)left, "frame").s, style(PLAIN));
 	frames_free(frames, count);
 }
 

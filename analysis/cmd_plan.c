@@ -110,7 +110,8 @@ static void json_answer(const struct plan *plan, FILE *out)
 	json_text(&json, "master_dtype", dtype_names[t->master]);
 	json_text(&json, "state_dtype", dtype_names[t->state]);
 	json_text(&json, "activation_dtype", dtype_names[t->activation]);
-	json_text(&json, "optimizer", t->inference ? NULL : optimizer_names[t->optimizer]);
+	json_text(&json, "optimizer",
+	          t->inference ? NULL : optimizer_names[t->optimizer]);
 	json_number(&json, "batch", t->batch);
 	if (plan->sequence_counts)
 		json_number(&json, "seq", t->seq);
@@ -139,7 +140,8 @@ int cmd_plan(const struct options *options)
 	FILE *out;
 
 	plan_read(&plan, options);
-	if (formula_compute(&plan.model, &plan.training, &plan.formula, why, sizeof(why)))
+	if (formula_compute(&plan.model, &plan.training, &plan.formula, why,
+	                    sizeof(why)))
 		fail(STATUS_USAGE, "%s", why);
 	measure_line(&plan);
 	plan.least = least_total(&plan.formula);

@@ -48,7 +48,8 @@ int64_t formula_blocks(int64_t elements, int64_t block)
 }
 
 struct formula_term *formula_term(struct formula *formula, enum formula_bucket bucket,
-                          int64_t bytes, const char *source, const char *name, ...)
+                                  int64_t bytes, const char *source, const char *name,
+                                  ...)
 {
 	va_list arguments;
 	struct formula_term *term;
@@ -68,7 +69,8 @@ struct formula_term *formula_term(struct formula *formula, enum formula_bucket b
 	return term;
 }
 
-void formula_text(struct formula_term *term, const char *formula, const char *numbers, ...)
+void formula_text(struct formula_term *term, const char *formula, const char *numbers,
+                  ...)
 {
 	va_list arguments;
 	snprintf(term->formula, sizeof(term->formula), "%s", formula);
@@ -78,17 +80,19 @@ void formula_text(struct formula_term *term, const char *formula, const char *nu
 }
 
 /* A term divided among the ranks where its bucket is sharded. */
-static struct formula_term *sharded(struct formula *formula, const struct training *training,
-                            enum formula_bucket bucket, int64_t bytes,
-                            const char *source, const char *name)
+static struct formula_term *sharded(struct formula *formula,
+                                    const struct training *training,
+                                    enum formula_bucket bucket, int64_t bytes,
+                                    const char *source, const char *name)
 {
 	static const int stage[] = {[FORMULA_PARAMETER] = 3,
 	                            [FORMULA_GRADIENT] = 2,
 	                            [FORMULA_OPTIMIZER] = 1};
 	bool divided = training->zero >= stage[bucket] && training->world > 1;
-	bool away = training->offload != OFFLOAD_NONE &&
-	            (bucket == FORMULA_OPTIMIZER ||
-	             (bucket == FORMULA_PARAMETER && training->offload == OFFLOAD_PARAMS));
+	bool away =
+	        training->offload != OFFLOAD_NONE &&
+	        (bucket == FORMULA_OPTIMIZER ||
+	         (bucket == FORMULA_PARAMETER && training->offload == OFFLOAD_PARAMS));
 	if (divided)
 		bytes = formula_blocks(bytes, training->world);
 	return formula_term(formula, away ? FORMULA_HOST : bucket, bytes,
@@ -96,13 +100,14 @@ static struct formula_term *sharded(struct formula *formula, const struct traini
 	                    away ? ", in host memory" : "");
 }
 
-static void shard_note(struct formula_term *term, const struct training *training, int stage)
+static void shard_note(struct formula_term *term, const struct training *training,
+                       int stage)
 {
 	size_t length = strlen(term->numbers);
 	if (training->zero < stage || training->world < 2)
 		return;
-	snprintf(term->numbers + length, sizeof(term->numbers) - length, " / %lld ranks",
-	         (long long)training->world);
+	snprintf(term->numbers + length, sizeof(term->numbers) - length,
+	         " / %lld ranks", (long long)training->world);
 	length = strlen(term->formula);
 	snprintf(term->formula + length, sizeof(term->formula) - length, " / world");
 }
@@ -110,7 +115,8 @@ static void shard_note(struct formula_term *term, const struct training *trainin
 static bool quantised(const struct model *model, const struct training *training,
                       const struct weight *weight)
 {
-	bool low = training->parameter == DTYPE_NF4 || training->parameter == DTYPE_INT8;
+	bool low =
+	        training->parameter == DTYPE_NF4 || training->parameter == DTYPE_INT8;
 	return low && (!model->known || weight->role == ROLE_ATTENTION ||
 	               weight->role == ROLE_MLP);
 }
@@ -126,12 +132,14 @@ static void quantisation(const struct training *training, int64_t elements,
 	bytes = formula_product(formula, 4, scales);
 	if (training->double_quant)
 		bytes = scales + 4 * formula_blocks(scales, 256);
-	term = sharded(formula, training, FORMULA_PARAMETER, bytes,
-	               "Dettmers et al. 2023 (QLoRA), section 3: blocks of 64, then of 256",
-	               "quantisation constants");
+	term = sharded(
+	        formula, training, FORMULA_PARAMETER, bytes,
+	        "Dettmers et al. 2023 (QLoRA), section 3: blocks of 64, then of 256",
+	        "quantisation constants");
 	if (training->double_quant)
-		formula_text(term, "N/64 + 4 B × N/64/256", "%s / 64 + 4 B × %s / 16,384",
-		             number(elements).s, number(elements).s);
+		formula_text(term, "N/64 + 4 B × N/64/256",
+		             "%s / 64 + 4 B × %s / 16,384", number(elements).s,
+		             number(elements).s);
 	else
 		formula_text(term, "4 B × N/64", "4 B × %s / 64", number(elements).s);
 	shard_note(term, training, 3);
@@ -161,8 +169,8 @@ static void parameters(const struct model *model, const struct training *trainin
 		term = sharded(formula, training, FORMULA_PARAMETER,
 		               formula_bits(formula, elements, dtype_bits(dtype)),
 		               TORCH_SOURCE, role_names[role]);
-		formula_text(term, "bytes(dtype) × N", "%s × %s",
-		             width_text(dtype), number(elements).s);
+		formula_text(term, "bytes(dtype) × N", "%s × %s", width_text(dtype),
+		             number(elements).s);
 		shard_note(term, training, 3);
 	}
 	quantisation(training, low, formula);
@@ -175,8 +183,8 @@ static void gathered(const struct model *model, const struct training *training,
 	int64_t elements = 0;
 	struct formula_term *term;
 
-	if (!model->known ||
-	    (training->offload != OFFLOAD_PARAMS && (training->zero < 3 || training->world < 2)))
+	if (!model->known || (training->offload != OFFLOAD_PARAMS &&
+	                      (training->zero < 3 || training->world < 2)))
 		return;
 	for (size_t i = 0; i < model->count; i++) {
 		const struct weight *weight = &model->weights[i];
@@ -185,10 +193,11 @@ static void gathered(const struct model *model, const struct training *training,
 	}
 	if (!elements)
 		return;
-	term = formula_term(formula, FORMULA_PARAMETER,
-	                    formula_bits(formula, elements, dtype_bits(training->parameter)),
-	                    "FSDP and ZeRO-3 gather one layer before it computes",
-	                    "one layer, gathered");
+	term = formula_term(
+	        formula, FORMULA_PARAMETER,
+	        formula_bits(formula, elements, dtype_bits(training->parameter)),
+	        "FSDP and ZeRO-3 gather one layer before it computes",
+	        "one layer, gathered");
 	term->temporary = true;
 	formula_text(term, "bytes(dtype) × N of a layer", "%s × %s",
 	             width_text(training->parameter), number(elements).s);
@@ -203,7 +212,8 @@ static int64_t adapter(const struct weight *weight, const struct training *train
 	    !(training->lora_targets & (1u << weight->target)))
 		return 0;
 	sides = formula_sum(formula, weight->rows, weight->columns);
-	return formula_product(formula, formula_product(formula, sides, training->lora_rank),
+	return formula_product(formula,
+	                       formula_product(formula, sides, training->lora_rank),
 	                       weight->copies);
 }
 
@@ -234,7 +244,8 @@ static int64_t adapters(const struct model *model, const struct training *traini
 
 static void gradients(const struct training *training, struct formula *formula)
 {
-	enum dtype dtype = has_adapters(training) ? training->adapter : training->gradient;
+	enum dtype dtype =
+	        has_adapters(training) ? training->adapter : training->gradient;
 	struct formula_term *term;
 
 	if (training->gradient == DTYPE_NONE)
@@ -247,7 +258,8 @@ static void gradients(const struct training *training, struct formula *formula)
 	shard_note(term, training, 2);
 }
 
-/* What an optimizer keeps for n weights of one shape, added to its two kinds of bytes. */
+/* What an optimizer keeps for n weights of one shape, added to its two kinds of bytes.
+ */
 struct states {
 	int64_t plain;  /* elements kept in the state's dtype */
 	int64_t small;  /* elements that stay in fp32: too small for 8 bits */
@@ -305,7 +317,8 @@ static const char *state_source(enum optimizer optimizer)
 	        [OPTIMIZER_ADAM] = "Kingma and Ba 2015: two moments for each parameter",
 	        [OPTIMIZER_ADAMW] = "torch.optim.AdamW: exp_avg and exp_avg_sq",
 	        [OPTIMIZER_ADAM8BIT] = "Dettmers et al. 2022: two moments of one byte",
-	        [OPTIMIZER_ADAFACTOR] = "Shazeer and Stern 2018: a row and a column factor",
+	        [OPTIMIZER_ADAFACTOR] =
+	                "Shazeer and Stern 2018: a row and a column factor",
 	        [OPTIMIZER_LION] = "Chen et al. 2023 (Lion): one momentum",
 	        [OPTIMIZER_MUON] = "Jordan 2024 (Muon): momentum for hidden matrices, "
 	                           "AdamW's two moments for the rest",
@@ -329,22 +342,24 @@ static void print_states(const struct training *training, const struct states *s
 		shard_note(term, training, 1);
 	}
 	if (states->eight) {
-		term = sharded(formula, training, FORMULA_OPTIMIZER, states->eight, source,
-		               "8-bit optimizer states");
+		term = sharded(formula, training, FORMULA_OPTIMIZER, states->eight,
+		               source, "8-bit optimizer states");
 		formula_text(term, "1 B × 2 N", "1 B × %s", number(states->eight).s);
 		shard_note(term, training, 1);
 		term = sharded(formula, training, FORMULA_OPTIMIZER,
 		               formula_product(formula, 4, states->blocks),
 		               "bitsandbytes: an fp32 scale for each block of 256",
 		               "scales of the 8-bit states");
-		formula_text(term, "4 B × 2 N/256", "4 B × %s", number(states->blocks).s);
+		formula_text(term, "4 B × 2 N/256", "4 B × %s",
+		             number(states->blocks).s);
 		shard_note(term, training, 1);
 	}
 	if (states->small) {
-		term = sharded(formula, training, FORMULA_OPTIMIZER,
-		               formula_product(formula, 4, states->small),
-		               "bitsandbytes: tensors under 4,096 elements stay in fp32",
-		               "states of small tensors");
+		term = sharded(
+		        formula, training, FORMULA_OPTIMIZER,
+		        formula_product(formula, 4, states->small),
+		        "bitsandbytes: tensors under 4,096 elements stay in fp32",
+		        "states of small tensors");
 		formula_text(term, "4 B × 2 N of small tensors", "4 B × %s",
 		             number(states->small).s);
 		shard_note(term, training, 1);
@@ -357,13 +372,16 @@ static void optimizer(const struct model *model, const struct training *training
 	struct states states = {0};
 
 	if (training->master != DTYPE_NONE) {
-		struct formula_term *term = sharded(
-		        formula, training, FORMULA_OPTIMIZER,
-		        formula_bits(formula, formula->trainable, dtype_bits(training->master)),
-		        "Micikevicius et al. 2018, section 3.1: a master copy of the weights",
-		        "master weights");
+		struct formula_term *term =
+		        sharded(formula, training, FORMULA_OPTIMIZER,
+		                formula_bits(formula, formula->trainable,
+		                             dtype_bits(training->master)),
+		                "Micikevicius et al. 2018, section 3.1: a master copy "
+		                "of the weights",
+		                "master weights");
 		formula_text(term, "bytes(dtype) × trainable", "%s × %s",
-		             width_text(training->master), number(formula->trainable).s);
+		             width_text(training->master),
+		             number(formula->trainable).s);
 		shard_note(term, training, 1);
 	}
 	for (size_t i = 0; i < model->count; i++) {
@@ -393,7 +411,8 @@ static void add_up(const struct training *training, struct formula *formula)
 		*bucket = formula_sum(formula, *bucket, term->bytes);
 	}
 	for (int i = FORMULA_PARAMETER; i <= FORMULA_ACTIVATION; i++)
-		formula->total = formula_sum(formula, formula->total, formula->bucket[i]);
+		formula->total =
+		        formula_sum(formula, formula->total, formula->bucket[i]);
 	if (training->overhead_ppm != 1000000 && !formula->overflow) {
 		__int128 more = (__int128)formula->total *
 		                (training->overhead_ppm - 1000000) / 1000000;
@@ -418,8 +437,9 @@ int formula_compute(const struct model *model, const struct training *training,
 	memset(result, 0, sizeof(*result));
 	if (training->optimizer == OPTIMIZER_ADAFACTOR && !training->inference &&
 	    !model->known && model->count == 1 && !model->weights[0].columns) {
-		snprintf(why, size, "adafactor's state depends on the shapes of the "
-		                    "matrices; give --model, --config or --trace");
+		snprintf(why, size,
+		         "adafactor's state depends on the shapes of the "
+		         "matrices; give --model, --config or --trace");
 		return -1;
 	}
 	parameters(model, training, result);

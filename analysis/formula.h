@@ -59,10 +59,10 @@ enum offload { OFFLOAD_NONE, OFFLOAD_OPTIMIZER, OFFLOAD_PARAMS, OFFLOAD_COUNT };
 
 /* Which activation formula; docs/formula.md derives each. */
 enum activations {
-	ACTIVATIONS_TORCH,      /* what autograd saves, tensor by tensor */
+	ACTIVATIONS_TORCH,       /* what autograd saves, tensor by tensor */
 	ACTIVATIONS_KORTHIKANTI, /* sbh (34 + 5 as/h) per layer */
-	ACTIVATIONS_NOTES,      /* 8 BSD + BHS^2 elements per layer */
-	ACTIVATIONS_ROUGH,      /* 3 BSDL elements */
+	ACTIVATIONS_NOTES,       /* 8 BSD + BHS^2 elements per layer */
+	ACTIVATIONS_ROUGH,       /* 3 BSDL elements */
 	ACTIVATIONS_COUNT
 };
 
@@ -80,7 +80,7 @@ struct training {
 	enum dtype parameter, gradient, master, state;
 	enum dtype activation; /* what matmuls produce */
 	enum dtype residual;   /* the stream between layers: fp32 under autocast */
-	bool autocast;         /* 16-bit copies of the weights live with the activations */
+	bool autocast; /* 16-bit copies of the weights live with the activations */
 	enum optimizer optimizer;
 	int64_t batch, seq; /* seq is read only where the model has a shape */
 	enum checkpoint checkpoint;
@@ -90,15 +90,15 @@ struct training {
 	int zero;     /* ZeRO stage, 3 is FSDP's full shard too */
 	int64_t world;
 	enum offload offload;
-	int64_t lora_rank;      /* 0: no adapters made from the shape */
-	unsigned lora_targets;  /* bits of enum lora_target */
+	int64_t lora_rank;       /* 0: no adapters made from the shape */
+	unsigned lora_targets;   /* bits of enum lora_target */
 	int64_t lora_parameters; /* adapters given by their size instead */
 	enum dtype adapter;
 	bool double_quant;
 	bool inference;
 	int64_t sample_bytes;    /* activations of one sample, given; -1: by formula */
 	int64_t sample_elements; /* the same, counted in elements; -1 */
-	int64_t overhead_ppm;    /* factor on the total in millionths, 1000000 is none */
+	int64_t overhead_ppm; /* factor on the total in millionths, 1000000 is none */
 };
 
 /* What torch really does for a precision, with AdamW, batch 1 and no sharding. */
@@ -152,8 +152,8 @@ int64_t formula_largest_batch(const struct model *model,
 int64_t formula_product(struct formula *formula, int64_t a, int64_t b);
 int64_t formula_sum(struct formula *formula, int64_t a, int64_t b);
 struct formula_term *formula_term(struct formula *formula, enum formula_bucket bucket,
-                          int64_t bytes, const char *source, const char *name, ...)
-        __attribute__((format(printf, 5, 6)));
+                                  int64_t bytes, const char *source, const char *name,
+                                  ...) __attribute__((format(printf, 5, 6)));
 void formula_activations(const struct model *model, const struct training *training,
                          struct formula *formula);
 

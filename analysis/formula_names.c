@@ -9,7 +9,8 @@ const char *const dtype_names[DTYPE_COUNT] = {"none", "fp32", "bf16", "fp16",
 const char *const precision_names[PRECISION_COUNT] = {"fp32", "bf16", "fp16",
                                                       "bf16-mixed", "fp16-mixed"};
 const char *const optimizer_names[OPTIMIZER_COUNT] = {
-        "sgd", "sgd-momentum", "adam", "adamw", "adam8bit", "adafactor", "lion", "muon"};
+        "sgd",      "sgd-momentum", "adam", "adamw",
+        "adam8bit", "adafactor",    "lion", "muon"};
 const char *const checkpoint_names[CHECKPOINT_COUNT] = {"none", "full", "selective",
                                                         "sqrt"};
 const char *const attention_names[ATTENTION_COUNT] = {"math", "flash"};

@@ -1,7 +1,4 @@
-/* group.c - blocks put together by what they have in common.
- *
- * Two passes. Blocks are first summed by (site, bucket, owner), whole numbers that sort
- * fast, then the few sums are named and grouped by text. */
+/* group.c - what was alive, put together by what it has in common. */
 #include "group.h"
 
 #include <stdlib.h>
@@ -9,50 +6,11 @@
 
 #include "fail.h"
 #include "heap.h"
-
-struct sum {
-	int64_t site, bucket, bytes, blocks;
-	const struct tensor *owner;
-};
+#include "term.h"
 
 static int order(int64_t a, int64_t b)
 {
 	return a < b ? -1 : a > b;
-}
-
-static int by_place(const void *left, const void *right)
-{
-	const struct sum *a = left, *b = right;
-	int way = order(a->site, b->site);
-	if (!way)
-		way = order(a->bucket, b->bucket);
-	if (!way)
-		way = order((int64_t)(intptr_t)a->owner, (int64_t)(intptr_t)b->owner);
-	return way;
-}
-
-static struct sum *sum_up(const struct places *places, const struct live *live,
-                          size_t *count)
-{
-	struct sum *sums = allocate(live->count * sizeof(*sums));
-	size_t made = 0;
-
-	for (size_t i = 0; i < live->count; i++) {
-		const struct block *block = &live->blocks[i];
-		sums[i] = (struct sum){block->site, block->bucket, block->bytes, 1,
-		                       places_owner(places, block)};
-	}
-	qsort(sums, live->count, sizeof(*sums), by_place);
-	for (size_t i = 0; i < live->count; i++) {
-		if (made && !by_place(&sums[made - 1], &sums[i])) {
-			sums[made - 1].bytes += sums[i].bytes;
-			sums[made - 1].blocks++;
-		} else {
-			sums[made++] = sums[i];
-		}
-	}
-	*count = made;
-	return sums;
 }
 
 static const char *keep_text(struct groups *groups, char *text)
@@ -105,8 +63,11 @@ static struct group describe(const struct trace *trace, const struct places *pla
 	group.native_stack = site ? site->native_stack : -1;
 	group.largest_stack = group.stack >= 0 ? group.stack : group.native_stack;
 	if (by & BY_PATTERN) {
-		group.module = pattern(groups, group.module);
 		group.owner = pattern(groups, group.owner);
+		/* Where no module was on the stack the operator says most. */
+		group.module = group.module || group.owner
+		                       ? pattern(groups, group.module)
+		                       : group.op;
 	}
 	return group;
 }
@@ -157,7 +118,14 @@ static void keep_common(const char **into, const char *other)
 		*into = NULL;
 }
 
-/* '...weight exp_avg' and '...weight exp_avg_sq' are both '...weight exp_avg*'. */
+static bool ends_with(const char *text, const char *end)
+{
+	size_t length = strlen(text), wanted = strlen(end);
+	return length >= wanted && !strcmp(text + length - wanted, end);
+}
+
+/* '...weight exp_avg' and '...weight exp_avg_sq' are both '...weight exp_avg*'; names
+ * with nothing in common are the first of them and dots. */
 static void keep_beginning(struct groups *groups, const char **into, const char *other)
 {
 	size_t same = 0;
@@ -166,11 +134,14 @@ static void keep_beginning(struct groups *groups, const char **into, const char 
 		keep_common(into, other);
 		return;
 	}
+	if (ends_with(*into, sign(DOTS)))
+		return; /* it stands for unlike names already */
 	while ((*into)[same] && (*into)[same] == other[same])
 		same++;
-	if ((*into)[same] == '*' && !(*into)[same + 1])
+	if (same && (*into)[same] == '*' && !(*into)[same + 1])
 		return; /* it ends where it ended before */
-	*into = same ? keep_text(groups, format_text("%.*s*", (int)same, *into)) : NULL;
+	*into = keep_text(groups, same ? format_text("%.*s*", (int)same, *into)
+	                               : format_text("%s, %s", *into, sign(DOTS)));
 }
 
 static void merge(struct groups *groups, struct group *into, int64_t *largest,
@@ -202,18 +173,16 @@ static void merge(struct groups *groups, struct group *into, int64_t *largest,
 void groups_make(const struct trace *trace, const struct places *places,
                  const struct live *live, unsigned by, struct groups *groups)
 {
-	size_t sums_count, made = 0;
-	struct sum *sums = sum_up(places, live, &sums_count);
-	struct group *list = allocate(sums_count * sizeof(*list));
+	size_t made = 0;
+	struct group *list = allocate(live->count * sizeof(*list));
 	int64_t largest = 0;
 
 	*groups = (struct groups){0};
-	for (size_t i = 0; i < sums_count; i++)
-		list[i] = describe(trace, places, &sums[i], by, groups);
-	free(sums);
+	for (size_t i = 0; i < live->count; i++)
+		list[i] = describe(trace, places, &live->sums[i], by, groups);
 	sort_key = by;
-	qsort(list, sums_count, sizeof(*list), by_key);
-	for (size_t i = 0; i < sums_count; i++) {
+	qsort(list, live->count, sizeof(*list), by_key);
+	for (size_t i = 0; i < live->count; i++) {
 		if (made && !by_key(&list[made - 1], &list[i])) {
 			merge(groups, &list[made - 1], &largest, &list[i], by);
 		} else {

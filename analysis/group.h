@@ -1,9 +1,8 @@
-/* group.h - blocks put together by what they have in common. */
+/* group.h - what was alive, put together by what it has in common. */
 #ifndef TIDEMARK_GROUP_H
 #define TIDEMARK_GROUP_H
 
 #include "live.h"
-#include "site.h"
 
 enum group_key {
 	BY_PHASE = 1,

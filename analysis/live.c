@@ -1,9 +1,12 @@
-/* live.c - what was alive on a device at one instant, block by block.
+/* live.c - what was alive on a device at one instant, summed by where it came from.
  *
  * schema.sql's head is the rule. Three queries, because two of them go by the index of
  * rows that cross the border of a step and one by a range of ids; a single one with OR
  * would read the whole table. A folded step's own events are its pattern's; what came
- * in from before and stays past its end is its own. */
+ * in from before and stays past its end is its own.
+ *
+ * Blocks are summed as they are read: there may be millions, from a few thousand
+ * places. */
 #include "live.h"
 
 #include <stdlib.h>
@@ -17,50 +20,92 @@
 	"born_step) "                                                                  \
 	"AND device = ?1 "
 
-static void add(struct live *live, struct rows *rows)
+static uint64_t hash(const struct sum *sum)
+{
+	uint64_t mixed = (uint64_t)sum->site * 0x9e3779b97f4a7c15u;
+	mixed = (mixed ^ (uint64_t)sum->bucket) * 0xbf58476d1ce4e5b9u;
+	mixed = (mixed ^ (uint64_t)(uintptr_t)sum->owner) * 0x94d049bb133111ebu;
+	return mixed ^ mixed >> 29;
+}
+
+static bool same(const struct sum *a, const struct sum *b)
+{
+	return a->site == b->site && a->bucket == b->bucket && a->owner == b->owner;
+}
+
+/* The slot of a sum like this one, or the empty one where it belongs. */
+static size_t *find(struct live *live, const struct sum *sum)
+{
+	size_t at = hash(sum) & (live->slot_count - 1);
+	while (live->slots[at] && !same(&live->sums[live->slots[at] - 1], sum))
+		at = (at + 1) & (live->slot_count - 1);
+	return &live->slots[at];
+}
+
+/* Never more than half full, so that a search is short and always ends. */
+static void make_room(struct live *live)
+{
+	if (2 * (live->count + 1) <= live->slot_count)
+		return;
+	live->slot_count = live->slot_count ? 2 * live->slot_count : 1024;
+	free(live->slots);
+	live->slots = allocate(live->slot_count * sizeof(*live->slots));
+	for (size_t i = 0; i < live->count; i++)
+		*find(live, &live->sums[i]) = i + 1;
+}
+
+static void add(struct live *live, const struct places *places, struct rows *rows)
 {
 	while (rows_next(rows)) {
-		struct block *block;
-		live->blocks = grow(live->blocks, live->count, &live->room,
-		                    sizeof(*live->blocks));
-		block = &live->blocks[live->count++];
-		block->site = rows_number(rows, 0);
-		block->bucket = rows_number(rows, 1);
-		block->bytes = rows_number(rows, 2);
-		block->address = rows_number(rows, 3);
-		block->born_step = rows_number(rows, 4);
-		block->died_step = rows_number_or(rows, 5, -1);
-		live->bytes += block->bytes;
+		struct block block = {rows_number(rows, 3), rows_number(rows, 2),
+		                      rows_number(rows, 4),
+		                      rows_number_or(rows, 5, -1)};
+		struct sum sum = {rows_number(rows, 0), rows_number(rows, 1), 0, 0,
+		                  places_owner(places, &block)};
+		size_t *slot;
+
+		make_room(live);
+		slot = find(live, &sum);
+		if (!*slot) {
+			live->sums = grow(live->sums, live->count, &live->room,
+			                  sizeof(*live->sums));
+			live->sums[live->count++] = sum;
+			*slot = live->count;
+		}
+		live->sums[*slot - 1].bytes += block.bytes;
+		live->sums[*slot - 1].blocks++;
+		live->bytes += block.bytes;
 	}
 }
 
-int live_at(struct trace *trace, int64_t device, const struct step *step,
-            int64_t ordinal, struct live *live)
+int live_at(struct trace *trace, const struct places *places, int64_t device,
+            const struct step *step, int64_t ordinal, struct live *live)
 {
 	*live = (struct live){0};
 	if (step->thinned)
 		return -1;
-	add(live,
+	add(live, places,
 	    db_rows(trace->db,
 	            COLUMNS CROSSING
 	            "AND born_step < ?2 AND (died_step IS NULL OR died_step > ?2)",
 	            "ii", device, step->id));
-	add(live,
+	add(live, places,
 	    db_rows(trace->db,
-	            COLUMNS
-	            "WHERE id BETWEEN ?2 AND ?3 AND device = ?1 AND born_step = ?4 "
-	            "AND born <= ?5 AND (died_step IS NULL OR died_step > ?4 OR "
-	            "died > ?5)",
+	            COLUMNS "WHERE id BETWEEN ?2 AND ?3 AND born <= ?5 AND device = ?1 "
+	                    "AND born_step = ?4 "
+	                    "AND (died_step IS NULL OR died_step > ?4 OR died > ?5)",
 	            "iiiii", device, step->first, step->last, step->pattern, ordinal));
-	add(live, db_rows(trace->db,
-	                  COLUMNS CROSSING
-	                  "AND born_step < ?2 AND died_step = ?2 AND died > ?3",
-	                  "iii", device, step->pattern, ordinal));
+	add(live, places,
+	    db_rows(trace->db,
+	            COLUMNS CROSSING
+	            "AND born_step < ?2 AND died_step = ?2 AND died > ?3",
+	            "iii", device, step->pattern, ordinal));
 	return 0;
 }
 
 void live_free(struct live *live)
 {
-	free(live->blocks);
+	free(live->sums);
+	free(live->slots);
 	*live = (struct live){0};
 }

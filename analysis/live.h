@@ -1,27 +1,31 @@
-/* live.h - what was alive on a device at one instant, block by block. */
+/* live.h - what was alive on a device at one instant, summed by where it came from. */
 #ifndef TIDEMARK_LIVE_H
 #define TIDEMARK_LIVE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "site.h"
 #include "trace.h"
 
-struct block {
-	int64_t site, bucket, bytes, address, born_step;
-	int64_t died_step; /* -1: alive at the end of the trace */
+struct sum {
+	int64_t site, bucket, bytes, blocks;
+	const struct tensor *owner; /* NULL: no name is known */
 };
 
 struct live {
-	struct block *blocks;
-	size_t count, room;
-	int64_t bytes; /* their sum */
+	struct sum *sums; /* one for each site, bucket and owner; in no order */
+	size_t count;
+	int64_t bytes; /* all of them together */
+	/* while it is filled: indices into sums plus one, an open hash table */
+	size_t room, *slots, slot_count;
 };
 
-/* The blocks alive on a device in a step after the event `ordinal`; -1: when it began.
- * -1 where the rows of the step were thinned away (live is then empty). */
-int live_at(struct trace *trace, int64_t device, const struct step *step,
-            int64_t ordinal, struct live *live);
+/* What was alive on a device in a step after the event `ordinal`; -1: when it began.
+ * Sums point into places. -1 where the rows of the step were thinned away (live is then
+ * empty). */
+int live_at(struct trace *trace, const struct places *places, int64_t device,
+            const struct step *step, int64_t ordinal, struct live *live);
 void live_free(struct live *live);
 
 #endif

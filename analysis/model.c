@@ -156,11 +156,12 @@ int shape_check(const struct shape *s, char *why, size_t size)
 		const char *name;
 		int64_t value, least;
 		int bits; /* so that no product of two sizes overflows */
-	} sizes[] = {{"layers", s->layers, 1, 24},     {"hidden", s->hidden, 1, 31},
-	             {"ffn", s->ffn, 1, 31},           {"heads", s->heads, 1, 24},
-	             {"kv-heads", s->kv_heads, 1, 24}, {"head-dim", s->head_dim, 1, 24},
-	             {"vocab", s->vocab, 0, 31},       {"positions", s->positions, 0, 31},
-	             {"types", s->types, 0, 31}};
+	} sizes[] = {
+	        {"layers", s->layers, 1, 24},     {"hidden", s->hidden, 1, 31},
+	        {"ffn", s->ffn, 1, 31},           {"heads", s->heads, 1, 24},
+	        {"kv-heads", s->kv_heads, 1, 24}, {"head-dim", s->head_dim, 1, 24},
+	        {"vocab", s->vocab, 0, 31},       {"positions", s->positions, 0, 31},
+	        {"types", s->types, 0, 31}};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		if (sizes[i].value >= sizes[i].least &&
 		    sizes[i].value < INT64_C(1) << sizes[i].bits)
@@ -173,7 +174,8 @@ int shape_check(const struct shape *s, char *why, size_t size)
 		snprintf(why, size, "%lld key-value heads are more than %lld heads",
 		         (long long)s->kv_heads, (long long)s->heads);
 	else if (s->heads % s->kv_heads)
-		snprintf(why, size, "%lld heads can't share %lld key-value heads evenly",
+		snprintf(why, size,
+		         "%lld heads can't share %lld key-value heads evenly",
 		         (long long)s->heads, (long long)s->kv_heads);
 	else
 		return 0;
@@ -226,8 +228,8 @@ static int norms(struct model *model, int64_t length, int64_t copies)
 	enum norm norm = model->shape.norm;
 	if (norm == NORM_LAYER)
 		copies *= 2; /* weight and bias */
-	return model_add(model, (struct weight){ROLE_NORM, norm ? length : 0, 0, copies,
-	                                        -1});
+	return model_add(model,
+	                 (struct weight){ROLE_NORM, norm ? length : 0, 0, copies, -1});
 }
 
 static int add_head(struct model *model, const struct shape *s)
@@ -273,7 +275,8 @@ int model_from_shape(struct model *model, const struct shape *shape)
 	bad |= table(model, ROLE_POSITION, s->types, s->hidden);
 	if (s->patch) {
 		bad |= linear(model, ROLE_EMBEDDING, -1, s->patch, s->hidden, 1, true);
-		bad |= model_add(model, (struct weight){ROLE_POSITION, s->hidden, 0, 1, -1});
+		bad |= model_add(model,
+		                 (struct weight){ROLE_POSITION, s->hidden, 0, 1, -1});
 	}
 	if (s->embedding_norm)
 		bad |= norms(model, s->hidden, 1);

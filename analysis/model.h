@@ -18,20 +18,21 @@ struct shape {
 	int64_t layers, hidden, ffn, heads, kv_heads, head_dim;
 	int64_t vocab, positions, types; /* rows of the embedding tables; 0: no table */
 	int64_t context;                 /* sequence length where none is asked for */
-	int64_t patch;                   /* inputs of a vision model's patch projection */
+	int64_t patch; /* inputs of a vision model's patch projection */
 	int64_t classes;
 	int64_t rotary; /* elements of a head that are rotated */
 	enum norm norm;
 	enum mlp mlp;
 	enum head head;
-	int norms;                         /* a layer */
-	bool final_norm, embedding_norm, head_norm; /* head_norm: q and k are normalised */
+	int norms; /* a layer */
+	bool final_norm, embedding_norm,
+	        head_norm; /* head_norm: q and k are normalised */
 	bool qkv_bias, out_bias, mlp_bias, head_bias;
-	bool tied;    /* the head is the embedding */
-	bool fused;   /* q, k, v (and gate, up) come from one matmul */
+	bool tied;         /* the head is the embedding */
+	bool fused;        /* q, k, v (and gate, up) come from one matmul */
 	bool softmax_fp32; /* the written-out attention takes its softmax in fp32 */
 	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
-	bool dropout; /* trained with it by default */
+	bool dropout;      /* trained with it by default */
 };
 
 enum role {
@@ -47,7 +48,16 @@ enum role {
 };
 extern const char *const role_names[ROLE_COUNT];
 
-enum lora_target { LORA_Q, LORA_K, LORA_V, LORA_O, LORA_GATE, LORA_UP, LORA_DOWN, LORA_COUNT };
+enum lora_target {
+	LORA_Q,
+	LORA_K,
+	LORA_V,
+	LORA_O,
+	LORA_GATE,
+	LORA_UP,
+	LORA_DOWN,
+	LORA_COUNT
+};
 extern const char *const lora_target_names[LORA_COUNT];
 
 struct weight {

@@ -32,11 +32,10 @@ struct kind {
 	struct shape shape; /* what no key says */
 };
 
-#define DECODER                                                                        \
-	.norms = 2, .final_norm = true, .head = HEAD_LM
-#define GATED .norm = NORM_RMS, .mlp = MLP_GATED, .softmax_fp32 = true, DECODER
-#define COMMON "hidden_size", "num_hidden_layers", "num_attention_heads"
-#define BIASES .qkv_bias = true, .out_bias = true, .mlp_bias = true
+#define DECODER .norms = 2, .final_norm = true, .head = HEAD_LM
+#define GATED   .norm = NORM_RMS, .mlp = MLP_GATED, .softmax_fp32 = true, DECODER
+#define COMMON  "hidden_size", "num_hidden_layers", "num_attention_heads"
+#define BIASES  .qkv_bias = true, .out_bias = true, .mlp_bias = true
 #define ENCODER                                                                        \
 	.norms = 2, .norm = NORM_LAYER, .embedding_norm = true, .mlp = MLP_GELU,       \
 	.head = HEAD_POOLER, BIASES
@@ -47,17 +46,47 @@ static const struct kind kinds[] = {
         {"qwen2", COMMON, "intermediate_size", NULL, {GATED, .qkv_bias = true}},
         {"qwen3", COMMON, "intermediate_size", NULL, {GATED, .head_norm = true}},
         {"phi3", COMMON, "intermediate_size", NULL, {GATED, .fused = true}},
-        {"gemma", COMMON, "intermediate_size", NULL,
-         {.norm = NORM_RMS_FP32, .mlp = MLP_GATED, .softmax_fp32 = true, .tied = true,
+        {"gemma",
+         COMMON,
+         "intermediate_size",
+         NULL,
+         {.norm = NORM_RMS_FP32,
+          .mlp = MLP_GATED,
+          .softmax_fp32 = true,
+          .tied = true,
           DECODER}},
-        {"gpt2", "n_embd", "n_layer", "n_head", "n_inner", "n_positions",
-         {.norm = NORM_LAYER, .mlp = MLP_GELU_NEW, .fused = true, .tied = true, BIASES,
+        {"gpt2",
+         "n_embd",
+         "n_layer",
+         "n_head",
+         "n_inner",
+         "n_positions",
+         {.norm = NORM_LAYER,
+          .mlp = MLP_GELU_NEW,
+          .fused = true,
+          .tied = true,
+          BIASES,
           DECODER}},
-        {"gpt_neox", COMMON, "intermediate_size", NULL,
-         {.norm = NORM_LAYER, .mlp = MLP_GELU, .fused = true, .parallel = true,
-          .softmax_fp32 = true, BIASES, DECODER}},
-        {"opt", COMMON, "ffn_dim", "max_position_embeddings",
-         {.norm = NORM_LAYER, .mlp = MLP_RELU, .softmax_fp32 = true, .tied = true, BIASES,
+        {"gpt_neox",
+         COMMON,
+         "intermediate_size",
+         NULL,
+         {.norm = NORM_LAYER,
+          .mlp = MLP_GELU,
+          .fused = true,
+          .parallel = true,
+          .softmax_fp32 = true,
+          BIASES,
+          DECODER}},
+        {"opt",
+         COMMON,
+         "ffn_dim",
+         "max_position_embeddings",
+         {.norm = NORM_LAYER,
+          .mlp = MLP_RELU,
+          .softmax_fp32 = true,
+          .tied = true,
+          BIASES,
           DECODER}},
         {"bert", COMMON, "intermediate_size", "max_position_embeddings", {ENCODER}},
         {"roberta", COMMON, "intermediate_size", "max_position_embeddings", {ENCODER}},
@@ -132,7 +161,8 @@ static bool truth(struct reader *reader, const char *key, bool otherwise)
 	if (type && (!strcmp(type, "true") || !strcmp(type, "false")))
 		value = type[0] == 't';
 	else if (type && strcmp(type, "null") != 0)
-		wrong(reader, "'%s' in '%s' is neither true nor false", key, reader->name);
+		wrong(reader, "'%s' in '%s' is neither true nor false", key,
+		      reader->name);
 	rows_free(rows);
 	return value;
 }
@@ -172,7 +202,8 @@ static const struct kind *find_kind(struct reader *reader)
 			if (!strcmp(name, kinds[i].name))
 				kind = &kinds[i];
 		if (!kind)
-			wrong(reader, "'%s' describes a '%.40s', which is not one of %s",
+			wrong(reader,
+			      "'%s' describes a '%.40s', which is not one of %s",
 			      reader->name, name, config_kinds());
 	}
 	if (rows)
@@ -201,8 +232,9 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 		s->positions += 2; /* OPT's table begins with two rows for padding */
 		s->final_norm = truth(reader, "do_layer_norm_before", true);
 		if (whole(reader, "word_embed_proj_dim", s->hidden) != s->hidden)
-			wrong(reader, "'%s' projects its embeddings, which is not "
-			              "understood",
+			wrong(reader,
+			      "'%s' projects its embeddings, which is not "
+			      "understood",
 			      reader->name);
 		s->dropout = fraction(reader, "dropout", 0.1) > 0;
 	}
@@ -221,7 +253,8 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 	s->layers = whole(reader, kind->layers, -1);
 	s->heads = whole(reader, kind->heads, -1);
 	s->vocab = whole(reader, "vocab_size", -1);
-	s->ffn = whole(reader, kind->ffn, strcmp(kind->name, "gpt2") ? -1 : 4 * s->hidden);
+	s->ffn = whole(reader, kind->ffn,
+	               strcmp(kind->name, "gpt2") ? -1 : 4 * s->hidden);
 	s->kv_heads = whole(reader, "num_key_value_heads", s->heads);
 	s->context = whole(reader, "max_position_embeddings", 2048);
 	if (kind->positions)
@@ -286,8 +319,9 @@ static char *read_file(const char *path, char *why, size_t size)
 	if (length <= LARGEST && strlen(text) == length)
 		return text;
 	snprintf(why, size,
-	         length > LARGEST ? "'%s' is larger than 1 MiB: no model's config is"
-	                          : "'%s' is not valid JSON: there are zero bytes in it",
+	         length > LARGEST
+	                 ? "'%s' is larger than 1 MiB: no model's config is"
+	                 : "'%s' is not valid JSON: there are zero bytes in it",
 	         path);
 	free(text);
 	return NULL;

@@ -177,6 +177,7 @@ int options_parse(enum command_id command, int argc, char **argv,
 			options->words[options->count++] = argv[at];
 		}
 	}
+	options->words[options->count] = NULL; /* as execv() wants it */
 	return 0;
 }
 

@@ -22,7 +22,7 @@ enum option_id {
 
 struct options {
 	const char *value[OPT_COUNT]; /* NULL where not given; "" for a given flag */
-	char **words;                 /* what is not an option, into argv */
+	char **words; /* what is not an option, and NULL; in argv's own space */
 	int count;
 	enum command_id command;
 };

@@ -89,21 +89,24 @@ void phases_load(struct trace *trace, const struct step *step,
 static void print_names(const struct trace *trace, const struct chart *chart,
                         const struct phases *phases, bool *short_of_room, FILE *out)
 {
-	fprintf(out, "%*s", CHART_LEFT, "");
+	bool full = false; /* the stretch before is written up to its last column */
+	int held = CHART_LEFT;
+
 	for (int c = 0; c < chart->columns;) {
 		const char *name = trace_phase(trace, phases->column[c]);
-		int wide = 1, used = 1;
+		int wide = 1, used = (int)strlen(name);
 		while (c + wide < chart->columns && !phases->starts[c + wide])
 			wide++;
-		fputs(style(phase_style(name)), out);
-		if ((int)strlen(name) < wide + (c + wide == chart->columns)) {
-			used = fprintf(out, "%s", name);
-		} else {
-			fputc(*name, out);
+		if (used + full > wide) {
+			used = 1;
 			if (phases->column[c] >= 0 && phases->column[c] < PHASES)
 				short_of_room[phases->column[c]] = true;
 		}
-		fprintf(out, "%s%*s", style(PLAIN), wide - used, "");
+		full = full && used < wide;
+		fprintf(out, "%*s%s%.*s%s", held + full, "", style(phase_style(name)),
+		        used, name, style(PLAIN));
+		held = wide - used - full;
+		full = !held;
 		c += wide;
 	}
 	fputc('\n', out);

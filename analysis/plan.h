@@ -17,9 +17,9 @@ struct plan {
 	bool sequence_counts;  /* a sequence length makes sense here */
 	struct card cards[PLAN_CARDS];
 	int card_count;
-	char *card_names; /* what their names point into */
-	bool cards_named; /* by --gpu; otherwise all that are known */
-	int64_t context;  /* bytes of each card that are not PyTorch's */
+	char *card_names;        /* what their names point into */
+	bool cards_named;        /* by --gpu; otherwise all that are known */
+	int64_t context;         /* bytes of each card that are not PyTorch's */
 	char *notes[PLAN_NOTES]; /* what was assumed, a sentence each */
 	int note_count;
 	struct formula formula;

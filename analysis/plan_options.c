@@ -87,7 +87,8 @@ bool plan_count(const struct options *options, enum option_id id, int64_t *value
 	return true;
 }
 
-static bool size_option(const struct options *options, enum option_id id, int64_t *value)
+static bool size_option(const struct options *options, enum option_id id,
+                        int64_t *value)
 {
 	const char *text = options->value[id];
 
@@ -114,8 +115,8 @@ static void need(const struct options *options, enum option_id a, enum option_id
 static void refuse_contradictions(const struct options *options)
 {
 	static const enum option_id training_only[] = {
-	        OPT_OPTIMIZER, OPT_GRAD_DTYPE, OPT_MASTER_DTYPE, OPT_STATE_DTYPE,
-	        OPT_CHECKPOINT, OPT_LORA_RANK, OPT_LORA_PARAMS};
+	        OPT_OPTIMIZER,  OPT_GRAD_DTYPE, OPT_MASTER_DTYPE, OPT_STATE_DTYPE,
+	        OPT_CHECKPOINT, OPT_LORA_RANK,  OPT_LORA_PARAMS};
 
 	for (size_t i = 0; i < sizeof(training_only) / sizeof(training_only[0]); i++)
 		refuse_together(options, OPT_INFERENCE, training_only[i],
@@ -157,11 +158,13 @@ static bool dtype_option(const struct options *options, enum option_id id, bool 
 static void read_dtypes(struct plan *plan, const struct options *options)
 {
 	struct training *t = &plan->training;
-	bool adapters = options->value[OPT_LORA_RANK] || options->value[OPT_LORA_PARAMS];
+	bool adapters =
+	        options->value[OPT_LORA_RANK] || options->value[OPT_LORA_PARAMS];
 
 	if (dtype_option(options, OPT_PARAM_DTYPE, false, true, &t->parameter) &&
 	    !options->value[OPT_PRECISION]) {
-		enum dtype wide = dtype_bits(t->parameter) >= 16 ? t->parameter : DTYPE_BF16;
+		enum dtype wide =
+		        dtype_bits(t->parameter) >= 16 ? t->parameter : DTYPE_BF16;
 		t->gradient = t->activation = t->residual = wide;
 		t->state = dtype_bits(t->parameter) >= 16 ? wide : DTYPE_FP32;
 		t->autocast = false;
@@ -201,8 +204,9 @@ static void read_sharding(struct plan *plan, const struct options *options)
 
 	if (stage > 0) {
 		if (!options->value[OPT_WORLD])
-			fail(STATUS_USAGE, "'--zero %d' needs '--world', the number of "
-			                   "devices that share",
+			fail(STATUS_USAGE,
+			     "'--zero %d' needs '--world', the number of "
+			     "devices that share",
 			     stage);
 		t->zero = stage;
 	}
@@ -213,8 +217,9 @@ static void read_sharding(struct plan *plan, const struct options *options)
 		fail(STATUS_USAGE, "'--offload optimizer' and '--inference' contradict "
 		                   "each other: there is no optimizer");
 	if (options->value[OPT_INFERENCE] && (stage == 1 || stage == 2))
-		fail(STATUS_USAGE, "'--zero %d' and '--inference' contradict each other: "
-		                   "there is no optimizer to share",
+		fail(STATUS_USAGE,
+		     "'--zero %d' and '--inference' contradict each other: "
+		     "there is no optimizer to share",
 		     stage);
 }
 
@@ -228,14 +233,16 @@ static void read_lora(struct plan *plan, const struct options *options)
 	if (!plan_count(options, OPT_LORA_RANK, &t->lora_rank))
 		return;
 	if (!plan->model.known)
-		fail(STATUS_USAGE, "'--lora-rank' needs the shape of the model: give "
-		                   "'--model' or '--config', or the adapters' size with "
-		                   "'--lora-params'");
+		fail(STATUS_USAGE,
+		     "'--lora-rank' needs the shape of the model: give "
+		     "'--model' or '--config', or the adapters' size with "
+		     "'--lora-params'");
 	if (t->lora_rank > plan->model.shape.hidden)
 		fail(STATUS_USAGE, "a rank of %lld is more than the hidden size, %lld",
 		     (long long)t->lora_rank, (long long)plan->model.shape.hidden);
 	list = copy_text(targets ? targets : "q,v");
-	for (word = strtok_r(list, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+	for (word = strtok_r(list, ",", &rest); word;
+	     word = strtok_r(NULL, ",", &rest)) {
 		int found = !strcmp(word, "all") ? LORA_COUNT : -1;
 		size_t length = strcspn(word, "_"); /* "q_proj" is q */
 		for (int i = 0; i < LORA_COUNT; i++)
@@ -243,11 +250,12 @@ static void read_lora(struct plan *plan, const struct options *options)
 			    !strncmp(word, lora_target_names[i], length))
 				found = i;
 		if (found < 0)
-			fail(STATUS_USAGE, "'--lora-targets' are q, k, v, o, gate, up, "
-			                   "down or all, not '%s'",
+			fail(STATUS_USAGE,
+			     "'--lora-targets' are q, k, v, o, gate, up, "
+			     "down or all, not '%s'",
 			     word);
-		t->lora_targets |= found == LORA_COUNT ? (1u << LORA_COUNT) - 1
-		                                       : 1u << found;
+		t->lora_targets |=
+		        found == LORA_COUNT ? (1u << LORA_COUNT) - 1 : 1u << found;
 	}
 	free(list);
 	if (!t->lora_targets)
@@ -264,8 +272,8 @@ static void read_activations(struct plan *plan, const struct options *options)
 	                          ACTIVATIONS_COUNT);
 	int checkpoint = plan_choice(options, OPT_CHECKPOINT, checkpoint_names,
 	                             CHECKPOINT_COUNT);
-	int attention = plan_choice(options, OPT_ATTENTION, attention_names,
-	                            ATTENTION_COUNT);
+	int attention =
+	        plan_choice(options, OPT_ATTENTION, attention_names, ATTENTION_COUNT);
 	bool given = size_option(options, OPT_ACTIVATION_BYTES, &t->sample_bytes);
 
 	given |= plan_count(options, OPT_ACTIVATION_ELEMENTS, &t->sample_elements);
@@ -276,12 +284,14 @@ static void read_activations(struct plan *plan, const struct options *options)
 	if (attention >= 0)
 		t->attention = (enum attention)attention;
 	if (checkpoint > 0 && (given || !plan->model.known))
-		fail(STATUS_USAGE, "'--checkpoint %s' needs the shape of the model: its "
-		                   "layers are what is recomputed",
+		fail(STATUS_USAGE,
+		     "'--checkpoint %s' needs the shape of the model: its "
+		     "layers are what is recomputed",
 		     checkpoint_names[checkpoint]);
 	if (checkpoint > 0 && t->activations == ACTIVATIONS_ROUGH)
-		fail(STATUS_USAGE, "the rough formula knows no checkpoints; use another "
-		                   "'--activation-formula'");
+		fail(STATUS_USAGE,
+		     "the rough formula knows no checkpoints; use another "
+		     "'--activation-formula'");
 	plan_count(options, OPT_BATCH, &t->batch);
 	plan->sequence_counts = plan->model.known && !given;
 	if (plan_count(options, OPT_SEQ, &t->seq)) {
@@ -289,19 +299,22 @@ static void read_activations(struct plan *plan, const struct options *options)
 			fail(STATUS_USAGE, "'--seq' counts only where activations are "
 			                   "computed from the shape of a model");
 		if (plan->model.shape.positions && t->seq > plan->model.shape.positions)
-			fail(STATUS_USAGE, "this model has %lld positions, fewer than "
-			                   "'--seq %lld'",
+			fail(STATUS_USAGE,
+			     "this model has %lld positions, fewer than "
+			     "'--seq %lld'",
 			     (long long)plan->model.shape.positions, (long long)t->seq);
 	} else if (plan->sequence_counts) {
 		t->seq = plan->model.shape.context;
-		plan_note(plan, "a sequence length of %s is assumed; --seq says otherwise",
+		plan_note(plan,
+		          "a sequence length of %s is assumed; --seq says otherwise",
 		          text_count(t->seq).s);
 	}
 	t->dropout = plan->model.shape.dropout && !options->value[OPT_NO_DROPOUT];
 	if (!plan->model.known && !given)
-		plan_note(plan, "activations are not counted: a number of parameters has "
-		                "no shape; give --model, --config, --layers and --hidden, "
-		                "or --activation-bytes for one sample");
+		plan_note(plan,
+		          "activations are not counted: a number of parameters has "
+		          "no shape; give --model, --config, --layers and --hidden, "
+		          "or --activation-bytes for one sample");
 }
 
 static void add_card(struct plan *plan, const char *word)
@@ -322,8 +335,9 @@ static void add_card(struct plan *plan, const char *word)
 		     "does too",
 		     word, nearest);
 	if (bytes < 1 << 20)
-		fail(STATUS_USAGE, "a card of '%s' is too small to be one; say 24GB or "
-		                   "24GiB",
+		fail(STATUS_USAGE,
+		     "a card of '%s' is too small to be one; say 24GB or "
+		     "24GiB",
 		     word);
 	plan->cards[plan->card_count++] = (struct card){word, bytes, "as given"};
 }
@@ -341,7 +355,8 @@ static void read_cards(struct plan *plan, const struct options *options)
 	}
 	plan->cards_named = true;
 	plan->card_names = copy_text(options->value[OPT_GPU]);
-	for (word = strtok_r(plan->card_names, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
+	for (word = strtok_r(plan->card_names, ",", &rest); word;
+	     word = strtok_r(NULL, ",", &rest))
 		add_card(plan, word);
 	if (!plan->card_count)
 		fail(STATUS_USAGE, "'--gpu' names no card");
@@ -350,8 +365,8 @@ static void read_cards(struct plan *plan, const struct options *options)
 void plan_read(struct plan *plan, const struct options *options)
 {
 	struct training *t = &plan->training;
-	int precision = plan_choice(options, OPT_PRECISION, precision_names,
-	                            PRECISION_COUNT);
+	int precision =
+	        plan_choice(options, OPT_PRECISION, precision_names, PRECISION_COUNT);
 	int optimizer;
 	const char *overhead = options->value[OPT_OVERHEAD];
 
@@ -362,7 +377,8 @@ void plan_read(struct plan *plan, const struct options *options)
 	plan_subject(plan, options); /* a trace sets dtypes and optimizer of its own */
 	if (precision >= 0)
 		training_precision(t, (enum precision)precision);
-	optimizer = plan_choice(options, OPT_OPTIMIZER, optimizer_names, OPTIMIZER_COUNT);
+	optimizer =
+	        plan_choice(options, OPT_OPTIMIZER, optimizer_names, OPTIMIZER_COUNT);
 	if (optimizer >= 0)
 		t->optimizer = (enum optimizer)optimizer;
 	t->inference = options->value[OPT_INFERENCE] != NULL;
@@ -373,10 +389,11 @@ void plan_read(struct plan *plan, const struct options *options)
 	read_activations(plan, options);
 	read_cards(plan, options);
 	if (overhead) {
-		check_quantity(quantity_factor(overhead, &t->overhead_ppm), OPT_OVERHEAD,
-		               overhead, "1.2");
+		check_quantity(quantity_factor(overhead, &t->overhead_ppm),
+		               OPT_OVERHEAD, overhead, "1.2");
 		if (t->overhead_ppm < 1000000 || t->overhead_ppm > 100000000)
-			fail(STATUS_USAGE, "'--overhead' is a factor from 1 to 100, not '%s'",
+			fail(STATUS_USAGE,
+			     "'--overhead' is a factor from 1 to 100, not '%s'",
 			     overhead);
 	}
 }

@@ -10,8 +10,9 @@ static const enum option_id subjects[] = {OPT_MODEL, OPT_PARAMS, OPT_CONFIG, OPT
 
 static bool shape_options(const struct options *options)
 {
-	static const enum option_id ids[] = {OPT_LAYERS,   OPT_HIDDEN, OPT_FFN, OPT_HEADS,
-	                                     OPT_KV_HEADS, OPT_VOCAB,  OPT_TIED};
+	static const enum option_id ids[] = {OPT_LAYERS, OPT_HIDDEN,   OPT_FFN,
+	                                     OPT_HEADS,  OPT_KV_HEADS, OPT_VOCAB,
+	                                     OPT_TIED};
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
 		if (options->value[ids[i]])
 			return true;
@@ -23,21 +24,24 @@ static void refuse_two_subjects(const struct options *options)
 	const char *first = NULL;
 
 	if (options->count)
-		fail(STATUS_USAGE, "'plan' takes options alone, not '%s'; for a trace say "
-		                   "'--trace %s'",
+		fail(STATUS_USAGE,
+		     "'plan' takes options alone, not '%s'; for a trace say "
+		     "'--trace %s'",
 		     options->words[0], options->words[0]);
 	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
 		if (!options->value[subjects[i]])
 			continue;
 		if (first)
-			fail(STATUS_USAGE, "'--%s' and '--%s' both name a model; give one",
-			     first, option_table[subjects[i]].name);
+			fail(STATUS_USAGE,
+			     "'--%s' and '--%s' both name a model; give one", first,
+			     option_table[subjects[i]].name);
 		first = option_table[subjects[i]].name;
 	}
 	if (!first && !shape_options(options))
-		fail(STATUS_USAGE, "name a model: '--model gpt2', '--params 7B', '--config "
-		                   "config.json', '--trace FILE', or '--layers' and "
-		                   "'--hidden'");
+		fail(STATUS_USAGE,
+		     "name a model: '--model gpt2', '--params 7B', '--config "
+		     "config.json', '--trace FILE', or '--layers' and "
+		     "'--hidden'");
 }
 
 /* Sizes from the command line, over those of a named model. */
@@ -61,7 +65,8 @@ static void override(struct plan *plan, const struct options *options, struct sh
 	plan_count(options, OPT_KV_HEADS, &s->kv_heads);
 	if (heads || hidden) {
 		if (s->hidden % s->heads)
-			fail(STATUS_USAGE, "%lld heads don't divide the hidden size, %lld",
+			fail(STATUS_USAGE,
+			     "%lld heads don't divide the hidden size, %lld",
 			     (long long)s->heads, (long long)s->hidden);
 		s->head_dim = s->hidden / s->heads;
 		if (s->norm == NORM_RMS || s->norm == NORM_RMS_FP32)
@@ -113,8 +118,9 @@ void plan_subject(struct plan *plan, const struct options *options)
 	shape_plain(&shape);
 	if (options->value[OPT_TRACE]) {
 		if (shaped)
-			fail(STATUS_USAGE, "a trace has its shape; '--layers' and the like "
-			                   "go with '--model' or alone");
+			fail(STATUS_USAGE,
+			     "a trace has its shape; '--layers' and the like "
+			     "go with '--model' or alone");
 		plan_trace(plan, options);
 		return;
 	}
@@ -123,8 +129,8 @@ void plan_subject(struct plan *plan, const struct options *options)
 		snprintf(model->name, sizeof(model->name), "%s%s",
 		         options->value[OPT_MODEL], shaped ? ", changed" : "");
 	} else if (options->value[OPT_CONFIG]) {
-		if (config_load(options->value[OPT_CONFIG], &shape, kind, sizeof(kind), why,
-		                sizeof(why)))
+		if (config_load(options->value[OPT_CONFIG], &shape, kind, sizeof(kind),
+		                why, sizeof(why)))
 			fail(STATUS_USAGE, "%s", why);
 		snprintf(model->name, sizeof(model->name), "%s, %s", kind,
 		         options->value[OPT_CONFIG]);
@@ -137,8 +143,9 @@ void plan_subject(struct plan *plan, const struct options *options)
 			fail(STATUS_USAGE, "a shape needs '--layers' and '--hidden'");
 		snprintf(model->name, sizeof(model->name), "a transformer");
 		if (!parameters)
-			plan_note(plan, "parameters by V·D + L·(4·D² + 2·D·F) + V·D: no "
-			                "biases and norms; --model or --config count all");
+			plan_note(plan,
+			          "parameters by V·D + L·(4·D² + 2·D·F) + V·D: no "
+			          "biases and norms; --model or --config count all");
 	}
 	if (shaped)
 		override(plan, options, &shape);

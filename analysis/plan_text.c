@@ -94,7 +94,8 @@ static void describe(const struct plan *plan, FILE *out)
 	if (t->checkpoint)
 		fprintf(out, " · checkpoint %s", checkpoint_names[t->checkpoint]);
 	if (t->zero)
-		fprintf(out, " · ZeRO-%d on %s devices", t->zero, text_count(t->world).s);
+		fprintf(out, " · ZeRO-%d on %s devices", t->zero,
+		        text_count(t->world).s);
 	if (t->offload)
 		fprintf(out, " · offload %s", offload_names[t->offload]);
 }
@@ -185,7 +186,8 @@ static void print_buckets(const struct plan *plan, FILE *out)
 		        text_size(plan->fixed).s, decimal(plan->fixed).s,
 		        text_size(plan->sample).s);
 	if (plan->least < f->total)
-		fprintf(out, "  %-12s %12s %11s   where zero_grad() frees the gradients\n",
+		fprintf(out,
+		        "  %-12s %12s %11s   where zero_grad() frees the gradients\n",
 		        "at least", text_size(plan->least).s, decimal(plan->least).s);
 	if (f->bucket[FORMULA_HOST])
 		fprintf(out, "  %-12s %12s %11s   beside it, in host memory\n", "host",
@@ -221,7 +223,8 @@ static void print_terms(const struct formula *formula, FILE *out)
 
 static void print_card(const struct plan *plan, const struct card *card, FILE *out)
 {
-	int64_t available = plan_available(plan, card), largest = plan_largest(plan, card);
+	int64_t available = plan_available(plan, card),
+	        largest = plan_largest(plan, card);
 	int64_t rest = available - plan->formula.total;
 	bool fits = rest >= 0;
 
@@ -230,7 +233,8 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 	        text_size(card->bytes).s, text_size(fits ? rest : -rest).s,
 	        fits ? "free" : "short");
 	if (largest > 0)
-		fprintf(out, "%*sbatch up to %s", fits ? 4 : 3, "", text_count(largest).s);
+		fprintf(out, "%*sbatch up to %s", fits ? 4 : 3, "",
+		        text_count(largest).s);
 	else if (!largest)
 		fprintf(out, "%*snot one sample", fits ? 4 : 3, "");
 	fputc('\n', out);
@@ -273,7 +277,8 @@ void plan_print(const struct plan *plan, bool explain, FILE *out)
 	for (int i = 0; i < plan->note_count && !quiet; i++)
 		wrap(out, plan->notes[i], 2);
 	if (!explain && !quiet)
-		fprintf(out, "\n  %snext%s  the same with --explain: each term, its numbers "
-		             "and its source\n",
+		fprintf(out,
+		        "\n  %snext%s  the same with --explain: each term, its numbers "
+		        "and its source\n",
 		        style(DIM), style(PLAIN));
 }

@@ -15,9 +15,9 @@ static int element_bytes(const char *name, enum dtype *dtype)
 		const char *name;
 		enum dtype dtype;
 		int bytes;
-	} rows[] = {{"float32", DTYPE_FP32, 4},       {"bfloat16", DTYPE_BF16, 2},
-	            {"float16", DTYPE_FP16, 2},       {"float8_e4m3fn", DTYPE_FP8, 1},
-	            {"float8_e5m2", DTYPE_FP8, 1},    {"int8", DTYPE_INT8, 1},
+	} rows[] = {{"float32", DTYPE_FP32, 4},    {"bfloat16", DTYPE_BF16, 2},
+	            {"float16", DTYPE_FP16, 2},    {"float8_e4m3fn", DTYPE_FP8, 1},
+	            {"float8_e5m2", DTYPE_FP8, 1}, {"int8", DTYPE_INT8, 1},
 	            {"uint8", DTYPE_NF4, 1}};
 	for (size_t i = 0; name && i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (strcmp(name, rows[i].name) != 0)
@@ -56,7 +56,8 @@ static void read_shape(const char *text, int64_t elements, struct weight *weight
 }
 
 static const char parameters_sql[] =
-        "SELECT name, shape, dtype, max(bytes) FROM tensor WHERE kind = 'parameter' AND "
+        "SELECT name, shape, dtype, max(bytes) FROM tensor WHERE kind = 'parameter' "
+        "AND "
         "bytes > 0 GROUP BY device, coalesce(address, -id) ORDER BY min(id)";
 
 static void read_parameters(struct plan *plan, struct trace *trace)
@@ -72,12 +73,14 @@ static void read_parameters(struct plan *plan, struct trace *trace)
 		int64_t bytes = rows_number(rows, 3);
 		int each = element_bytes(rows_text(rows, 2), &dtype);
 		if (!each)
-			fail(STATUS_USAGE, "'%s' has parameters of a dtype that plan doesn't "
-			                   "know, '%.40s'",
+			fail(STATUS_USAGE,
+			     "'%s' has parameters of a dtype that plan doesn't "
+			     "know, '%.40s'",
 			     trace->name, rows_text(rows, 2) ? rows_text(rows, 2) : "");
 		if (dtype == DTYPE_NF4)
-			fail(STATUS_USAGE, "'%s' has quantised parameters; give its config "
-			                   "with '--config' and '--param-dtype nf4'",
+			fail(STATUS_USAGE,
+			     "'%s' has quantised parameters; give its config "
+			     "with '--config' and '--param-dtype nf4'",
 			     trace->name);
 		read_shape(rows_text(rows, 1), bytes / each, &weight);
 		weight.role = role_of(name ? name : "", weight.columns);
@@ -93,8 +96,9 @@ static void read_parameters(struct plan *plan, struct trace *trace)
 		dtype = (enum dtype)i;
 	}
 	if (!plan->model.parameters)
-		fail(STATUS_USAGE, "'%s' names no parameters: Python told none; give "
-		                   "'--model' or '--params'",
+		fail(STATUS_USAGE,
+		     "'%s' names no parameters: Python told none; give "
+		     "'--model' or '--params'",
 		     trace->name);
 	precision = dtype == DTYPE_BF16   ? PRECISION_BF16
 	            : dtype == DTYPE_FP16 ? PRECISION_FP16
@@ -124,10 +128,11 @@ static void read_optimizer(struct plan *plan, struct trace *trace, const char *c
 	static const struct {
 		const char *part;
 		enum optimizer optimizer;
-	} rows[] = {{"Adam8bit", OPTIMIZER_ADAM8BIT}, {"AdamW8bit", OPTIMIZER_ADAM8BIT},
-	            {"AdamW", OPTIMIZER_ADAMW},       {"Adam", OPTIMIZER_ADAM},
-	            {"Adafactor", OPTIMIZER_ADAFACTOR}, {"Lion", OPTIMIZER_LION},
-	            {"Muon", OPTIMIZER_MUON},         {"SGD", OPTIMIZER_SGD}};
+	} rows[] = {
+	        {"Adam8bit", OPTIMIZER_ADAM8BIT},   {"AdamW8bit", OPTIMIZER_ADAM8BIT},
+	        {"AdamW", OPTIMIZER_ADAMW},         {"Adam", OPTIMIZER_ADAM},
+	        {"Adafactor", OPTIMIZER_ADAFACTOR}, {"Lion", OPTIMIZER_LION},
+	        {"Muon", OPTIMIZER_MUON},           {"SGD", OPTIMIZER_SGD}};
 	enum dtype state;
 
 	for (size_t i = 0; class && i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -149,8 +154,8 @@ static void read_config(struct plan *plan, struct trace *trace, const char *conf
 	char why[512] = "the run recorded no model config", kind[32];
 	struct shape shape;
 
-	if (!config || config_parse(trace->name, config, &shape, kind, sizeof(kind), why,
-	                            sizeof(why))) {
+	if (!config || config_parse(trace->name, config, &shape, kind, sizeof(kind),
+	                            why, sizeof(why))) {
 		plan_note(plan, "no shape: %s", why);
 		return;
 	}
@@ -170,7 +175,8 @@ void plan_trace(struct plan *plan, const struct options *options)
 	trace = trace_open(&file);
 	read_parameters(plan, trace);
 	dtype_of(trace, "gradient", &plan->training.gradient);
-	rows = db_rows(trace->db, "SELECT model_class, optimizer_class, model_config FROM run",
+	rows = db_rows(trace->db,
+	               "SELECT model_class, optimizer_class, model_config FROM run",
 	               "");
 	if (rows_next(rows)) {
 		const char *class = rows_text(rows, 0);

@@ -22,7 +22,8 @@ static const char *digits(const char *text, int *length, int *exponent)
 	*exponent = 0;
 	for (; isdigit((unsigned char)text[at]) || text[at] == '.'; at++)
 		seen += text[at] != '.';
-	if (!seen || at > 40 || memchr(text, '.', (size_t)at) != memrchr(text, '.', (size_t)at))
+	if (!seen || at > 40 ||
+	    memchr(text, '.', (size_t)at) != memrchr(text, '.', (size_t)at))
 		return NULL;
 	*length = at;
 	if (text[at] == 'e' || text[at] == 'E') {
@@ -41,8 +42,8 @@ static const char *digits(const char *text, int *length, int *exponent)
 }
 
 /* The exponent joins the digits before they become a number, so nothing is rounded. */
-static enum quantity scaled(const char *text, int length, int tens, int twos, bool whole,
-                            int64_t *value)
+static enum quantity scaled(const char *text, int length, int tens, int twos,
+                            bool whole, int64_t *value)
 {
 	char decimal[64];
 	long double number;
@@ -76,8 +77,8 @@ static enum quantity with_unit(const char *text, const struct unit *units, bool 
 
 enum quantity quantity_count(const char *text, int64_t *value)
 {
-	static const struct unit units[] = {{"", 0, 0},   {"k", 3, 0},  {"m", 6, 0},
-	                                    {"b", 9, 0},  {"g", 9, 0},  {"t", 12, 0},
+	static const struct unit units[] = {{"", 0, 0},  {"k", 3, 0}, {"m", 6, 0},
+	                                    {"b", 9, 0}, {"g", 9, 0}, {"t", 12, 0},
 	                                    {NULL, 0, 0}};
 	return with_unit(text, units, true, value);
 }
@@ -85,9 +86,9 @@ enum quantity quantity_count(const char *text, int64_t *value)
 enum quantity quantity_size(const char *text, int64_t *value)
 {
 	static const struct unit units[] = {
-	        {"", 0, 0},    {"b", 0, 0},    {"kb", 3, 0},   {"mb", 6, 0},
-	        {"gb", 9, 0},  {"tb", 12, 0},  {"k", 0, 10},   {"m", 0, 20},
-	        {"g", 0, 30},  {"t", 0, 40},   {"kib", 0, 10}, {"mib", 0, 20},
+	        {"", 0, 0},     {"b", 0, 0},    {"kb", 3, 0},   {"mb", 6, 0},
+	        {"gb", 9, 0},   {"tb", 12, 0},  {"k", 0, 10},   {"m", 0, 20},
+	        {"g", 0, 30},   {"t", 0, 40},   {"kib", 0, 10}, {"mib", 0, 20},
 	        {"gib", 0, 30}, {"tib", 0, 40}, {NULL, 0, 0}};
 	return with_unit(text, units, false, value);
 }

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include "json.h"
-#include "live.h"
 #include "trace.h"
 
 struct site {
@@ -33,6 +32,12 @@ void places_free(struct places *places);
 
 /* NULL where there is no such site. */
 const struct site *places_site(const struct places *places, int64_t id);
+
+/* A block of device memory and the steps in which it lived; died_step -1: still alive
+ * at the end of the trace. */
+struct block {
+	int64_t address, bytes, born_step, died_step;
+};
 
 /* The tensor that lay in a block when it was looked at, or NULL. */
 const struct tensor *places_owner(const struct places *places,

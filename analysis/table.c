@@ -18,7 +18,11 @@ struct table {
 	size_t count, room;
 };
 
-enum { GAP = 2 };
+enum {
+	GAP = 2,
+	ENOUGH = 12, /* the first column shrinks to this before any other does */
+	NARROWEST = 8,
+};
 
 struct table *table_new(const char *columns)
 {
@@ -58,15 +62,17 @@ static void measure(const struct table *table, int *widths, int room)
 	}
 	for (int c = 0; c < table->wide; c++)
 		total += widths[c];
-	for (int c = 0; c < table->wide && total > room; c++) {
-		if (!strchr("~-", table->columns[c]))
-			continue;
-		int less = widths[c] - (total - room);
-		less = less < 8 ? 8 : less;
-		if (less < widths[c]) {
-			total -= widths[c] - less;
-			widths[c] = less;
-		}
+	while (total > room) {
+		int victim = -1;
+		for (int c = table->wide - 1; c >= 0; c--)
+			if (strchr("~-", table->columns[c]) &&
+			    (victim < 0 || widths[c] > ENOUGH ||
+			     widths[c] > widths[victim]))
+				victim = c;
+		if (victim < 0 || widths[victim] <= NARROWEST)
+			break;
+		widths[victim]--;
+		total--;
 	}
 }
 

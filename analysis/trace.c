@@ -47,15 +47,15 @@ static char *newest(void)
 	return name;
 }
 
-static const char *choose(const struct options *options)
+static char *choose(const struct options *options)
 {
-	const char *name;
+	char *name;
 
 	if (options->count > 1)
 		fail(STATUS_USAGE, "'%s' reads one trace at a time, not %d",
 		     command_table[options->command].name, options->count);
 	if (options->count)
-		return options->words[0];
+		return copy_text(options->words[0]);
 	name = newest();
 	if (!name)
 		fail(STATUS_UNREADABLE, "no file 'tidemark-*.db' in this folder; name "
@@ -90,10 +90,12 @@ static bool finish(struct trace *trace)
 		if (copy)
 			rc = library_recover(library, trace->name, copy, why,
 			                     sizeof(why));
-		if (copy && rc == RECOVERED)
+		if (copy && rc == RECOVERED) {
+			free(trace->path);
 			trace->path = copy;
-		else
+		} else {
 			free(copy);
+		}
 	}
 	free(library);
 	if (rc == RECOVERED || rc == NOTHING_LEFT)
@@ -173,6 +175,7 @@ void trace_close(struct trace *trace)
 	}
 	free(trace->devices);
 	free(trace->path);
+	free(trace->name);
 	free(trace);
 }
 

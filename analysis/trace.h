@@ -19,8 +19,8 @@ struct device {
 
 struct trace {
 	struct db *db;
-	const char *name; /* as the user typed it, for hints */
-	char *path;       /* what is read: the file, or a completed copy of it */
+	char *name; /* as the user typed it, for hints */
+	char *path; /* what is read: the file, or a completed copy of it */
 	struct device *devices;
 	size_t device_count;
 	char *phases[PHASES], *buckets[BUCKETS];

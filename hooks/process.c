@@ -40,6 +40,7 @@ __attribute__((constructor)) static void loaded(void)
 	owner = getpid();
 	tmk_clock_init();
 	tmk_session_about = tmk_about_run;
+	tmk_on_thread_exit = tmk_cstack_thread_exit;
 	pthread_atfork(NULL, NULL, in_child);
 	/* Registered first, so run last: what torch frees at exit is still seen. */
 	on_exit(at_exit, NULL);

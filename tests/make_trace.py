@@ -191,7 +191,7 @@ class Recording:
         db.execute("INSERT INTO run (%s) VALUES (%s)" % (
             ", ".join(values), ", ".join("?" * len(values))), tuple(values.values()))
         db.execute("INSERT INTO capability VALUES ('native_stacks', 'off', "
-                   "'TIDEMARK_STACKS=python'), ('python_frames', 'live', '')")
+                   "'TIDEMARK_STACKS=python'), ('python_stacks', 'live', '')")
         if thin:
             db.execute("INSERT INTO lost VALUES ('thinned_steps', ?, "
                        "'raw steps reduced to their per-phase figures')", (len(thin),))
@@ -400,14 +400,14 @@ def big(path, allocations=10_000_000, per_step=10_000):
             {start} + (i + 1) * 40000000, {2 * per_step}, 1, 1,
             {base} + 1 + i * {per_step}, {base} + (i + 1) * {per_step}, 0 FROM s;
         INSERT INTO step_device SELECT id, {device}, {level}, {level},
-            {level} + {per_step} * (1024 + 512 * (id = {first + steps // 2})),
-            {level} * 2, {per_step - 1}, start_ns + {per_step} * 1000, 2
+            {level} + {per_step} * (65536 + 512 * (id = {first + steps // 2})),
+            {level} + {per_step} * 70000, {per_step - 1}, start_ns + {per_step} * 1000, 2
             FROM step WHERE id >= {first};
         WITH RECURSIVE e(i) AS (
             SELECT 0 UNION ALL SELECT i + 1 FROM e WHERE i < {per_step - 1})
         INSERT INTO allocation SELECT {base} + 1 + (s.id - {first}) * {per_step} + i,
-            {device}, 1 + i % {site}, 4, 1, 1024 + 512 * (s.id = {first + steps // 2}), 1000,
-            140000000000000 + i * 1024, s.id, i, s.start_ns + i * 1000, s.id,
+            {device}, 1 + i % {site}, 4, 1, 65536 + 512 * (s.id = {first + steps // 2}), 65000,
+            140000000000000 + i * 66048, s.id, i, s.start_ns + i * 1000, s.id,
             {2 * per_step - 1} - i, ({2 * per_step - 1} - 2 * i) * 1000, 3
             FROM step s, e WHERE s.id >= {first} ORDER BY s.id, i;
     """)
@@ -431,9 +431,11 @@ def main():
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="gpt")
     parser.add_argument("--raw", action="store_true", help="fold nothing")
     parser.add_argument("--big", type=int, metavar="N", help="N allocations, raw")
+    parser.add_argument("--per-step", type=int, default=10_000, metavar="N",
+                        help="with --big: how many of them in one step")
     options = parser.parse_args()
     if options.big:
-        big(options.file, options.big)
+        big(options.file, options.big, options.per_step)
     else:
         SCENARIOS[options.scenario]().write(options.file, fold=not options.raw)
     return 0

@@ -19,6 +19,8 @@ struct tmk_rings tmk_rings;
 _Atomic uint32_t tmk_generation = 1;
 bool tmk_clock_invariant;
 
+void (*tmk_on_thread_exit)(void);
+
 static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 
@@ -34,6 +36,8 @@ static void thread_ends(void *ring)
 	if (tmk_self.generation == atomic_load(&tmk_generation))
 		tmk_ring_release(ring);
 	tmk_self.ring = NULL;
+	if (tmk_on_thread_exit)
+		tmk_on_thread_exit();
 }
 
 static void make_key(void)

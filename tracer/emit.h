@@ -56,6 +56,9 @@ static inline bool tmk_is_active(void)
 	return atomic_load_explicit(&tmk_state, memory_order_relaxed) == TMK_ACTIVE;
 }
 
+/* Called on a thread that ends, if it has emitted anything. Set by hooks/. */
+extern void (*tmk_on_thread_exit)(void);
+
 /* Starts a record of `size` bytes (rounded up to 8): the header is filled, the event has
  * its place in the order. NULL when the event is lost (counted). tmk_end() commits it. */
 void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size);

@@ -121,12 +121,6 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns)
 {
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
-	/* A step that never ends (inference) must not fill the memory: write what is
-	 * there and go on. */
-	if (m->events >= 1u << 20) {
-		tmk_model_label(m, TMK_AT_END);
-		tmk_model_flush(m);
-	}
 	if (!tmk_grow((void **)&m->ev, &m->capacity, m->events, sizeof *m->ev)) {
 		m->lost[TMK_LOST_MEMORY]++;
 		return;

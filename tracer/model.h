@@ -116,6 +116,7 @@ struct tmk_model {
 	bool python_named; /* Python has told its parameters */
 	bool by_marks; /* the program says itself where steps end */
 
+	uint32_t longest;   /* events of the longest complete step so far */
 	int64_t first_row;  /* the running step's, of what was written; 0: none */
 	uint32_t spans;
 	uint8_t last_phase;
@@ -145,6 +146,8 @@ int tmk_model_settles(const struct tmk_record *r);
 void tmk_model_end_step(struct tmk_model *m, bool complete);
 /* ... writes what there is of it; it cannot be folded any more, and goes on. */
 void tmk_model_flush(struct tmk_model *m);
+/* Is the running step longer than one that is worth keeping in memory to fold it? */
+bool tmk_model_is_long(const struct tmk_model *m);
 /* thin.c: keeps the file below TIDEMARK_MAX_SIZE. */
 void tmk_model_thin(struct tmk_model *m);
 /* What recovery must know that is not in the tables. Before each commit. */

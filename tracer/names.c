@@ -30,12 +30,14 @@ struct tmk_names {
 	struct column frame_flags;            /* by Python frame */
 	struct column leaf[2], leaf_flags[2]; /* by stack: [0] Python, [1] native */
 	struct column native_op;              /* by native stack */
+	struct column native_flags, frame_op; /* by native frame */
+	struct column op_is_factory;          /* by operator of ours */
 	struct map trie, native, sites, ops;
 	struct map module_name;   /* by address: index into name + 1 */
 	char **name;
 	uint32_t names, name_capacity;
 	uint32_t next_stack, next_native, next_site, next_op;
-	bool reloaded;
+	bool recovered;
 };
 
 /* Rows of frame: Python's even, native odd; rows of op: torch's node names even, our
@@ -164,39 +166,6 @@ void tmk_names_pyframe(struct tmk_names *n, const struct tmk_rec_pyframe *r)
 		      function, shown(file), (int64_t)r->line, (int64_t)TMK_NULL);
 }
 
-/* The row of a native frame, made at first sight; *flags and *op from its symbol. */
-static uint32_t native_frame(struct tmk_names *n, uint64_t pc, uint32_t *flags,
-			     char *name, size_t size)
-{
-	uint64_t offset = 0;
-	const char *object = NULL;
-	*name = 0;
-	tmk_elfsym_describe(n->objects, pc, &object, &offset, name, size);
-	*flags = native_flags(name);
-	uint32_t *row = map_at(&n->native, pc);
-	if (row && !*row) {
-		*row = ++n->next_native;
-		tmk_store_run(n->store, TMK_SQL_frame, (int64_t)*row * 2 + ROW_NATIVE,
-			      "native", *name ? name : NULL,
-			      object ? shown(object) : NULL, (int64_t)TMK_NULL,
-			      (int64_t)offset);
-	}
-	return row ? *row * 2 + ROW_NATIVE : 0;
-}
-
-static uint32_t trie_node(struct tmk_names *n, uint32_t parent, uint32_t frame)
-{
-	uint32_t *node = map_at(&n->trie, (uint64_t)parent << 32 | frame);
-	if (!node)
-		return 0;
-	if (!*node) {
-		*node = ++n->next_stack;
-		tmk_store_run(n->store, TMK_SQL_stack, (int64_t)*node,
-			      parent ? (int64_t)parent : TMK_NULL, (int64_t)frame);
-	}
-	return *node;
-}
-
 /* "at::_ops::add_Tensor::call(...)" is the operator aten::add_Tensor. */
 static bool operator_name(const char *symbol, char *op, size_t size)
 {
@@ -221,28 +190,108 @@ static uint32_t op_row(struct tmk_names *n, const char *name)
 		return 0;
 	if (!*id) {
 		*id = ++n->next_op;
+		set(&n->op_is_factory, *id,
+		    !strncmp(name, "aten::empty", 11) ||
+			    !strncmp(name, "aten::new_empty", 15) ||
+			    !strncmp(name, "aten::resize", 12));
 		tmk_store_run(n->store, TMK_SQL_op, (int64_t)*id * 2 + 1, name);
 	}
 	return *id * 2 + 1;
+}
+
+/* Libraries come while the program runs: an address that no known object holds asks for a
+ * look at the loader's list. What is found is kept for recovery, when the process and its
+ * list are gone. */
+static void learn_objects(struct tmk_names *n, uint64_t pc)
+{
+	size_t before = tmk_objects_count(n->objects);
+	if (n->recovered || tmk_objects_find(n->objects, pc) ||
+	    tmk_objects_scan(n->objects) <= 0)
+		return;
+	for (size_t i = before; i < tmk_objects_count(n->objects); i++) {
+		const struct tmk_object *o = tmk_objects_at(n->objects, i);
+		char key[64], value[4200];
+		snprintf(key, sizeof key, "recover.object.%zu", i);
+		snprintf(value, sizeof value, "%llx %llx %llx %s",
+			 (unsigned long long)o->base, (unsigned long long)o->start,
+			 (unsigned long long)o->end, o->path);
+		tmk_store_run(n->store, TMK_SQL_meta, key, value);
+	}
+}
+
+static void reload_object(struct tmk_row *row, void *context)
+{
+	struct tmk_names *n = context;
+	unsigned long long base, start, end;
+	int used = 0;
+	const char *text = tmk_row_text(row, 0);
+	if (text && sscanf(text, "%llx %llx %llx %n", &base, &start, &end, &used) == 3)
+		tmk_objects_add(n->objects, base, start, end, text + used);
+}
+
+/* A native frame met for the first time: its row, and what its symbol tells. */
+static void new_native_frame(struct tmk_names *n, uint64_t pc, uint32_t id)
+{
+	char mangled[1024] = "", name[1024] = "", op[256];
+	uint64_t inside = 0;
+	const struct tmk_object *object = NULL;
+	learn_objects(n, pc);
+	/* a return address points behind its call */
+	if (!tmk_objects_name(n->objects, pc - 1, &object, mangled, sizeof mangled, &inside))
+		tmk_demangle(mangled, name, sizeof name, n->recovered);
+	set(&n->native_flags, id, native_flags(name));
+	if (operator_name(name, op, sizeof op))
+		set(&n->frame_op, id, op_row(n, op));
+	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)id * 2 + ROW_NATIVE, "native",
+		      *name ? name : NULL, object ? shown(object->path) : NULL, TMK_NULL,
+		      object ? (int64_t)(pc - object->base) : (int64_t)pc);
+}
+
+static uint32_t native_frame(struct tmk_names *n, uint64_t pc)
+{
+	uint32_t *row = map_at(&n->native, pc);
+	if (!row)
+		return 0;
+	if (!*row) {
+		uint32_t id = *row = ++n->next_native;
+		new_native_frame(n, pc, id);
+		return id;
+	}
+	return *row;
+}
+
+static uint32_t trie_node(struct tmk_names *n, uint32_t parent, uint32_t frame)
+{
+	uint32_t *node = map_at(&n->trie, (uint64_t)parent << 32 | frame);
+	if (!node)
+		return 0;
+	if (!*node) {
+		*node = ++n->next_stack;
+		tmk_store_run(n->store, TMK_SQL_stack, (int64_t)*node,
+			      parent ? (int64_t)parent : TMK_NULL, (int64_t)frame);
+	}
+	return *node;
 }
 
 void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r)
 {
 	int kind = r->head.kind == TMK_REC_CSTACK;
 	uint32_t flags = 0, node = 0, op = 0;
-	char name[1024], op_name[256];
 	for (uint32_t i = r->depth; i-- > 0;) { /* outermost first: parents before children */
-		uint32_t frame, own;
+		uint32_t frame;
 		if (kind) {
-			frame = native_frame(n, r->frame[i], &own, name, sizeof name);
-			/* the innermost one wins */
-			if (operator_name(name, op_name, sizeof op_name))
-				op = op_row(n, op_name);
+			uint32_t id = native_frame(n, r->frame[i]);
+			frame = id * 2 + ROW_NATIVE;
+			flags |= get(&n->native_flags, id);
+			/* The innermost operator wins, but for those that only make room:
+			 * who asked them is the one to name. */
+			uint32_t here = get(&n->frame_op, id);
+			if (here && (!op || !get(&n->op_is_factory, here / 2)))
+				op = here;
 		} else {
 			frame = (uint32_t)r->frame[i] * 2 + ROW_PYTHON;
-			own = get(&n->frame_flags, (uint32_t)r->frame[i]);
+			flags |= get(&n->frame_flags, (uint32_t)r->frame[i]);
 		}
-		flags |= own;
 		node = trie_node(n, node, frame);
 	}
 	set(&n->leaf[kind], r->id, node);
@@ -395,6 +444,7 @@ struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 		return NULL;
 	n->store = store;
 	n->objects = tmk_objects_new();
+	n->recovered = recovered;
 	if (recovered) {
 		tmk_store_read(store, "SELECT id, data FROM carry WHERE id >= 1 << 40",
 			       reload_stack, n);
@@ -406,7 +456,8 @@ struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 			       "SELECT (SELECT max(id) FROM site), (SELECT max(id) FROM frame "
 			       "WHERE kind = 'native'), (SELECT max(id) FROM op WHERE id % 2)",
 			       reload_next, n);
-		tmk_objects_reload(n->objects, store);
+		tmk_store_read(store, "SELECT value FROM meta WHERE key LIKE 'recover.object.%'",
+			       reload_object, n);
 	}
 	return n;
 }
@@ -414,7 +465,8 @@ struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 void tmk_names_free(struct tmk_names *n)
 {
 	struct column *columns[] = {&n->frame_flags, &n->leaf[0], &n->leaf[1],
-				    &n->leaf_flags[0], &n->leaf_flags[1], &n->native_op};
+				    &n->leaf_flags[0], &n->leaf_flags[1], &n->native_op,
+				    &n->native_flags, &n->frame_op, &n->op_is_factory};
 	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
 		free(columns[i]->value);
 	struct map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops, &n->module_name};

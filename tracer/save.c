@@ -16,6 +16,9 @@ struct saved {
 	int64_t step_start_ns, last_ns;
 	uint8_t setup_over, forward_open, by_marks, thin_only;
 	uint32_t devices;
+	uint8_t backward_since_step, python_named, last_phase, pad;
+	uint32_t flushed, micro_steps, spans, longest;
+	int64_t first_row;
 	uint64_t total_events;
 	uint64_t lost[TMK_LOST_CODES];
 	struct tmk_device_state device[TMK_MAX_DEVICES];
@@ -48,6 +51,14 @@ void tmk_model_save(struct tmk_model *m)
 			  .by_marks = m->by_marks,
 			  .thin_only = m->thin_only,
 			  .devices = (uint32_t)m->devices,
+			  .backward_since_step = m->backward_since_step,
+			  .python_named = m->python_named,
+			  .last_phase = m->last_phase,
+			  .flushed = m->flushed,
+			  .micro_steps = m->micro_steps,
+			  .spans = m->spans,
+			  .longest = m->longest,
+			  .first_row = m->first_row,
 			  .total_events = m->total_events};
 	memcpy(s.lost, m->lost, sizeof s.lost);
 	memcpy(s.device, m->device, sizeof s.device);
@@ -71,6 +82,14 @@ static void reload_model(struct tmk_row *row, void *context)
 	m->by_marks = s->by_marks;
 	m->thin_only = s->thin_only;
 	m->devices = (int)s->devices;
+	m->backward_since_step = s->backward_since_step;
+	m->python_named = s->python_named;
+	m->last_phase = s->last_phase;
+	m->flushed = s->flushed;
+	m->micro_steps = s->micro_steps;
+	m->spans = s->spans;
+	m->longest = s->longest;
+	m->first_row = s->first_row;
 	m->total_events = s->total_events;
 	memcpy(m->lost, s->lost, sizeof m->lost);
 	memcpy(m->device, s->device, s->devices * sizeof *s->device);

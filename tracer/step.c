@@ -89,13 +89,13 @@ static uint64_t signature_of(const struct tmk_model *m, const struct tmk_ev *e)
 static int64_t insert(struct tmk_model *m, const struct tmk_live *l, int64_t died_step,
 		      const struct tmk_ev *death, int64_t died)
 {
-	tmk_store_run(m->store, TMK_SQL_allocation, (int64_t)l->device, (int64_t)l->site,
-		      (int64_t)l->bucket, (int64_t)l->rule, l->bytes,
-		      l->requested < 0 ? TMK_NULL : l->requested, (int64_t)l->ptr,
-		      (int64_t)l->born_step, (int64_t)l->born, l->born_ns, died_step,
-		      death ? died : TMK_NULL, death ? death->ns - l->born_ns : TMK_NULL,
-		      death ? (int64_t)death->phase : TMK_NULL);
-	return tmk_store_last_id(m->store);
+	const int64_t column[TMK_ALLOCATION_COLUMNS] = {
+		l->device, l->site, l->bucket, l->rule, l->bytes,
+		l->requested < 0 ? TMK_NULL : l->requested, (int64_t)l->ptr, l->born_step,
+		l->born, l->born_ns, died_step, death ? died : TMK_NULL,
+		death ? death->ns - l->born_ns : TMK_NULL,
+		death ? (int64_t)death->phase : TMK_NULL};
+	return tmk_store_allocation(m->store, column);
 }
 
 /* Rows of what died here but was born before: new where the birth was folded away. */
@@ -222,6 +222,15 @@ static void next_step(struct tmk_model *m)
 	m->backward_since_step = false;
 }
 
+bool tmk_model_is_long(const struct tmk_model *m)
+{
+	/* Setup is never folded; a step far longer than any other is an inference loop or
+	 * an evaluation, and must not fill the memory. */
+	enum { USUAL = 1 << 17, MOST = 1 << 21 };
+	uint32_t limit = m->longest > USUAL / 4 ? m->longest * 4 : USUAL;
+	return m->events && (!m->setup_over || m->events > limit || m->events > MOST);
+}
+
 void tmk_model_flush(struct tmk_model *m)
 {
 	settle(m);
@@ -256,7 +265,7 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 			write_spans(m);
 		write_births(m, thin);
 	}
-	int64_t last = m->first_row ? tmk_store_last_id(m->store) : 0;
+	int64_t last = m->first_row ? tmk_store_last_allocation(m->store) : 0;
 	if (!folded && m->flushed)
 		last = INT64_MAX; /* other steps' rows may lie between: born_step tells */
 	m->lost[TMK_LOST_THINNED] += thin;
@@ -270,6 +279,8 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 		tmk_patterns_add(&m->patterns, m->step, signature, events);
 	else
 		free(signature);
+	if (complete && events > m->longest)
+		m->longest = events;
 	tmk_model_thin(m);
 	next_step(m);
 }

@@ -18,7 +18,14 @@ const char *tmk_store_failed(const struct tmk_store *s);
 
 void tmk_store_commit(struct tmk_store *s); /* and begin the next transaction */
 uint64_t tmk_store_size(struct tmk_store *s); /* bytes of the file, freed pages not counted */
-int64_t tmk_store_last_id(struct tmk_store *s);
+
+/* A row of allocation: its columns in order, TMK_NULL as NULL. Its id is given by the
+ * store; rows are written several at a time, in order, before anything that could look
+ * for them. */
+enum { TMK_ALLOCATION_COLUMNS = 14 };
+int64_t tmk_store_allocation(struct tmk_store *s,
+			     const int64_t column[TMK_ALLOCATION_COLUMNS]);
+int64_t tmk_store_last_allocation(const struct tmk_store *s);
 
 /* The prepared statements: STATEMENT(name, sql, what to bind: i integer, n integer with
  * INT64_MIN as NULL, t text (NULL pointer: NULL), b blob (pointer, size)) */

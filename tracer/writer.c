@@ -264,8 +264,13 @@ static void drain(struct tmk_writer *w, bool final)
 		if (too_full(w)) {
 			if (w->hold.on)
 				release(w, true);
-			if (too_full(w))
+			if (too_full(w) && tmk_model_is_long(w->model)) {
+				tmk_model_flush(w->model);
+				set_marks(w);
+				commit(w, w->next_seq);
+			} else if (too_full(w)) {
 				spill(w);
+			}
 		}
 	}
 }

@@ -2,8 +2,10 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -45,3 +47,20 @@ def trace(tmp_path):
         recording.write(path, **options)
         return recording, path
     return make
+
+
+@pytest.fixture
+def commoner():
+    """(folder, keywords): a folder, and what makes a command run by somebody whom file
+    permissions bind; for root that is another user."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tidemark-test-"))
+    other = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    folder.chmod(0o755)
+    try:
+        subprocess.run([COMMAND, "--version"], capture_output=True, cwd=folder, **other)
+    except PermissionError:
+        shutil.rmtree(folder)
+        pytest.skip("the command lies where other users can't reach it")
+    yield folder, {"cwd": folder, **other}
+    folder.chmod(0o755)
+    shutil.rmtree(folder)

@@ -32,8 +32,10 @@ int tidemark_recover(const char *trace, const char *into, char *message,
 	mode = mode ? mode : "";
 	if (!getenv("TIDEMARK_OFF"))
 		return -2; /* it would trace the command itself */
-	if (!strcmp(mode, "crash"))
+	if (!strcmp(mode, "crash")) {
+		signal(SIGSEGV, SIG_DFL); /* no report of a sanitizer in the command */
 		raise(SIGSEGV);
+	}
 	if (!strcmp(mode, "running") && !into)
 		return 2;
 	if (!strcmp(mode, "fail")) {

@@ -83,12 +83,12 @@ def test_a_trace_overwritten_in_the_middle(tidemark, trace):
     refused(tidemark("peak", path), "truncated or damaged")
 
 
-def test_no_permission(tidemark, trace):
-    if os.geteuid() == 0:
-        pytest.skip("root may read everything")
+def test_no_permission(tidemark, trace, commoner):
     _, path = trace()
-    path.chmod(0)
-    refused(tidemark("peak", path), "Permission denied")
+    folder, other = commoner
+    (folder / "a.db").write_bytes(path.read_bytes())
+    (folder / "a.db").chmod(0)
+    refused(tidemark("peak", "a.db", **other), "'a.db'", "Permission denied")
 
 
 def test_no_file_named_and_none_here(tidemark):
@@ -117,26 +117,23 @@ def test_usage_errors_are_status_2(tidemark, trace, words, part):
     assert done.stderr.startswith("tidemark: ") and part in done.stderr
 
 
-def test_a_trace_beside_which_nothing_can_be_written(tidemark, trace, tmp_path):
-    """With its write-ahead log still full, as a killed run leaves it."""
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
+@pytest.mark.parametrize("log", [True, False], ids=["log left", "no log"])
+def test_a_trace_beside_which_nothing_can_be_written(tidemark, trace, commoner, log):
+    """With its write-ahead log still full, as a killed run leaves it, and without one."""
     _, path = trace()
+    folder, other = commoner
     db = sqlite3.connect(path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("UPDATE run SET command = 'from the log'")
     db.commit()
-    folder = tmp_path / "medium"
-    folder.mkdir()
+    if not log:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for suffix in ("", "-wal"):
         (folder / ("a.db" + suffix)).write_bytes(
             path.with_name("a.db" + suffix).read_bytes())
     folder.chmod(0o555)
-    try:
-        done = tidemark("report", folder / "a.db", check=True)
-    finally:
-        folder.chmod(0o755)
-    assert "from the log" in done.stdout
+    assert "from the log" in tidemark("report", "a.db", check=True, **other).stdout
+    assert sorted(f.name for f in folder.iterdir()) == ["a.db", "a.db-wal"]
 
 
 def test_a_run_that_is_writing_can_be_read(tidemark, trace):

@@ -3,24 +3,31 @@
 #include "object.h"
 #include "../test.h"
 
+static char *preload(const char *library, const char *already)
+{
+	static char *text;
+	free(text);
+	return text = launch_preload(library, already);
+}
+
 TEST("the library comes before what was preloaded already")
 {
-	CHECK_TEXT(launch_preload("/l/libtidemark.so", NULL), "/l/libtidemark.so");
-	CHECK_TEXT(launch_preload("/l/libtidemark.so", "/x/libjemalloc.so.2 /y/b.so"),
+	CHECK_TEXT(preload("/l/libtidemark.so", NULL), "/l/libtidemark.so");
+	CHECK_TEXT(preload("/l/libtidemark.so", "/x/libjemalloc.so.2 /y/b.so"),
 	           "/l/libtidemark.so:/x/libjemalloc.so.2:/y/b.so");
 }
 
 TEST("a sanitizer's runtime stays first, as it insists")
 {
-	CHECK_TEXT(launch_preload("/l/libtidemark.so", "/y/b.so:/u/lib/libasan.so.8"),
+	CHECK_TEXT(preload("/l/libtidemark.so", "/y/b.so:/u/lib/libasan.so.8"),
 	           "/u/lib/libasan.so.8:/l/libtidemark.so:/y/b.so");
-	CHECK_TEXT(launch_preload("/l/libtidemark.so", "libclang_rt.asan-x86_64.so"),
+	CHECK_TEXT(preload("/l/libtidemark.so", "libclang_rt.asan-x86_64.so"),
 	           "libclang_rt.asan-x86_64.so:/l/libtidemark.so");
 }
 
 TEST("the library is not preloaded twice")
 {
-	CHECK_TEXT(launch_preload("/l/libtidemark.so", "/l/libtidemark.so:/y/b.so"),
+	CHECK_TEXT(preload("/l/libtidemark.so", "/l/libtidemark.so:/y/b.so"),
 	           "/l/libtidemark.so:/y/b.so");
 }
 

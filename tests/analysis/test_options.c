@@ -8,7 +8,9 @@ static size_t length;
 
 static const char *print(void (*printer)(FILE *))
 {
-	FILE *out = open_memstream(&written, &length);
+	FILE *out;
+	free(written);
+	out = open_memstream(&written, &length);
 	printer(out);
 	fclose(out);
 	return written;
@@ -22,7 +24,12 @@ static int parse(enum command_id command, char **argv, struct options *options,
 		argc++;
 	return options_parse(command, argc, argv, options, why, 256);
 }
-#define WORDS(...) ((char **)(const char *[]){__VA_ARGS__, NULL})
+/* Static: CHECK() is a block of its own, and the words must outlive it. */
+#define WORDS(...)                                                                     \
+	({                                                                             \
+		static const char *words[] = {__VA_ARGS__, NULL};                      \
+		(char **)words;                                                        \
+	})
 
 TEST("options and files mix, in either spelling")
 {
@@ -59,6 +66,7 @@ TEST("run leaves the program's own options alone")
 	CHECK(!parse(COMMAND_RUN, WORDS("-o", "x.db", "--", "-c"), &options, why));
 	CHECK(options.count == 1);
 	CHECK_TEXT(options.words[0], "-c");
+	CHECK(!options.words[1]);
 }
 
 TEST("a wrong option names the nearest right one of this command")
@@ -93,7 +101,9 @@ TEST("every option of the table stands in every generated text")
 		CHECK(strstr(print(help_bash), name));
 		CHECK(strstr(print(help_zsh), name));
 		for (int c = 0; c < COMMAND_COUNT; c++) {
-			FILE *out = open_memstream(&written, &length);
+			FILE *out;
+			free(written);
+			out = open_memstream(&written, &length);
 			help_command((enum command_id)c, out);
 			fclose(out);
 			/* followed by a blank, so that --step is not found in --steps

@@ -7,7 +7,9 @@ static size_t length;
 
 static const char *fit(const char *text, int columns, enum keep keep)
 {
-	FILE *out = open_memstream(&written, &length);
+	FILE *out;
+	free(written);
+	out = open_memstream(&written, &length);
 	text_fit(out, text, columns, keep);
 	fclose(out);
 	return written;
@@ -15,7 +17,9 @@ static const char *fit(const char *text, int columns, enum keep keep)
 
 static const char *bar(int64_t part, int64_t whole, int columns)
 {
-	FILE *out = open_memstream(&written, &length);
+	FILE *out;
+	free(written);
+	out = open_memstream(&written, &length);
 	text_bar(out, part, whole, columns);
 	fclose(out);
 	return written;

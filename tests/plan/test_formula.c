@@ -70,8 +70,10 @@ TEST("a sum past 63 bits is an error, never a wrong number")
 	training.batch = INT64_MAX / 4096;
 	CHECK(compute() == -1);
 	model_free(&model);
-	CHECK(!model_add(&model, (struct weight){ROLE_MLP, INT64_C(1) << 40, 1 << 20, 1, -1}));
-	CHECK(model_add(&model, (struct weight){ROLE_MLP, INT64_C(1) << 40, 1 << 22, 2, -1}));
+	CHECK(!model_add(&model,
+	                 (struct weight){ROLE_MLP, INT64_C(1) << 40, 1 << 20, 1, -1}));
+	CHECK(model_add(&model,
+	                (struct weight){ROLE_MLP, INT64_C(1) << 40, 1 << 22, 2, -1}));
 	model_free(&model);
 }
 

@@ -28,9 +28,9 @@ TEST("sizes know decimal and binary units")
 
 TEST("what is no number is refused by its kind")
 {
-	static const char *const nonsense[] = {"",     "x",    "-1",   "1..2", "1e",  "0x10",
-	                                       "nan",  "inf",  "7Q",   "1e-",  ".",   "1 2",
-	                                       "1e5e5", "7BB", "+5",   " 5",   "1,000"};
+	static const char *const nonsense[] = {
+	        "",    "x", "-1",  "1..2",  "1e",  "0x10", "nan", "inf",  "7Q",
+	        "1e-", ".", "1 2", "1e5e5", "7BB", "+5",   " 5",  "1,000"};
 	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
 		CHECK(quantity_count(nonsense[i], &value) == QUANTITY_NONSENSE);
 	CHECK(quantity_count("1.5", &value) == QUANTITY_FRACTION);
