@@ -18,72 +18,64 @@ const char *const role_names[ROLE_COUNT] = {
 const char *const lora_target_names[LORA_COUNT] = {"q",    "k",  "v",   "o",
                                                    "gate", "up", "down"};
 
+static const struct shape families[FAMILY_COUNT] = {
+#define FAMILY(id, ...) [FAMILY_##id] = {__VA_ARGS__},
+#include "families.def"
+#undef FAMILY
+};
+
 struct named {
 	const char *name;
-	struct shape shape;
+	enum family family;
+	int64_t layers, hidden, ffn, heads, kv_heads, head_dim, vocab, context;
+	int64_t positions, types, patch;
+	bool tied;
 };
 
 /* clang-format off */
-#define LLAMA(n, l, d, f, h, k, s, v, c, t) {n, {.layers = l, .hidden = d, .ffn = f, \
-	.heads = h, .kv_heads = k, .head_dim = s, .vocab = v, .context = c, .tied = t, \
-	.norm = NORM_RMS, .norms = 2, .final_norm = true, .mlp = MLP_GATED, .head = HEAD_LM, \
-	.softmax_fp32 = true}},
-#define QWEN2(n, l, d, f, h, k, s, v, c, t) {n, {.layers = l, .hidden = d, .ffn = f, \
-	.heads = h, .kv_heads = k, .head_dim = s, .vocab = v, .context = c, .tied = t, \
-	.norm = NORM_RMS, .norms = 2, .final_norm = true, .mlp = MLP_GATED, .head = HEAD_LM, \
-	.softmax_fp32 = true, \
-	.qkv_bias = true}},
-#define QWEN3(n, l, d, f, h, k, s, v, c, t) {n, {.layers = l, .hidden = d, .ffn = f, \
-	.heads = h, .kv_heads = k, .head_dim = s, .vocab = v, .context = c, .tied = t, \
-	.norm = NORM_RMS, .norms = 2, .final_norm = true, .mlp = MLP_GATED, .head = HEAD_LM, \
-	.softmax_fp32 = true, \
-	.head_norm = true}},
-#define GEMMA(n, l, d, f, h, k, s, v, c) {n, {.layers = l, .hidden = d, .ffn = f, \
-	.heads = h, .kv_heads = k, .head_dim = s, .vocab = v, .context = c, .tied = true, \
-	.norm = NORM_RMS_FP32, .norms = 2, .final_norm = true, .mlp = MLP_GATED, \
-	.head = HEAD_LM, .softmax_fp32 = true}},
-#define PHI3(n, l, d, f, h, v, c) {n, {.layers = l, .hidden = d, .ffn = f, .heads = h, \
-	.vocab = v, .context = c, .norm = NORM_RMS, .norms = 2, .final_norm = true, \
-	.mlp = MLP_GATED, .head = HEAD_LM, .softmax_fp32 = true, .fused = true}},
-#define GPT2(n, l, d, h, c) {n, {.layers = l, .hidden = d, .ffn = 4 * (d), .heads = h, \
-	.vocab = 50257, .positions = c, .context = c, .tied = true, .dropout = true, \
-	.norm = NORM_LAYER, .norms = 2, .final_norm = true, .mlp = MLP_GELU_NEW, \
-	.fused = true, .head = HEAD_LM, .qkv_bias = true, .out_bias = true, .mlp_bias = true}},
-#define BERT(n, l, d, h, v, p, t) {n, {.layers = l, .hidden = d, .ffn = 4 * (d), \
-	.heads = h, .vocab = v, .positions = p, .types = t, .context = 512, .dropout = true, \
-	.norm = NORM_LAYER, .norms = 2, .embedding_norm = true, .mlp = MLP_GELU, \
-	.head = HEAD_POOLER, .qkv_bias = true, .out_bias = true, .mlp_bias = true}},
-#define VIT(n, l, d, h, p) {n, {.layers = l, .hidden = d, .ffn = 4 * (d), .heads = h, \
-	.positions = 224 / (p) * (224 / (p)) + 1, .context = 224 / (p) * (224 / (p)) + 1, \
-	.patch = 3 * (p) * (p), .classes = 1000, .norm = NORM_LAYER, .norms = 2, \
-	.fused = true, .final_norm = true, .mlp = MLP_GELU, .head = HEAD_CLASSES, .qkv_bias = true, \
-	.out_bias = true, .mlp_bias = true}},
-#define NEOX(n, l, d, h, v) {n, {.layers = l, .hidden = d, .ffn = 4 * (d), .heads = h, \
-	.fused = true, .parallel = true, .softmax_fp32 = true, .rotary = (d) / (h) / 4, \
-	.vocab = v, .context = 2048, .norm = NORM_LAYER, .norms = 2, .final_norm = true, \
-	.mlp = MLP_GELU, .head = HEAD_LM, .qkv_bias = true, .out_bias = true, .mlp_bias = true}},
-#define OPT(n, l, d, h) {n, {.layers = l, .hidden = d, .ffn = 4 * (d), .heads = h, \
-	.softmax_fp32 = true, .vocab = 50272, .positions = 2050, .context = 2048, .tied = true, .dropout = true, \
-	.norm = NORM_LAYER, .norms = 2, .final_norm = true, .mlp = MLP_RELU, .head = HEAD_LM, \
-	.qkv_bias = true, .out_bias = true, .mlp_bias = true}},
-/* clang-format on */
+#define ROTARY(n, family, l, d, f, h, k, s, v, c, t) \
+	{n, FAMILY_##family, l, d, f, h, k, s, v, c, 0, 0, 0, t},
+#define LEARNED(n, family, l, d, h, v, p, t, c) \
+	{n, FAMILY_##family, l, d, 4 * (d), h, h, (d) / (h), v, c, p, t, 0, true},
+#define PATCHES(n, family, l, d, h, p) \
+	{n, FAMILY_##family, l, d, 4 * (d), h, h, (d) / (h), 0, CELLS(p), CELLS(p), 0, \
+	 3 * (p) * (p), false},
+#define CELLS(patch) (224 / (patch) * (224 / (patch)) + 1)
 static const struct named models[] = {
 #include "models.def"
 };
+/* clang-format on */
 enum { MODELS = sizeof(models) / sizeof(models[0]) };
+
+const struct shape *family_shape(enum family family)
+{
+	return &families[family];
+}
 
 const char *model_name(int index)
 {
 	return index < MODELS ? models[index].name : NULL;
 }
 
-static void complete(struct shape *shape)
+static void fill(const struct named *named, struct shape *shape)
 {
-	if (!shape->kv_heads)
-		shape->kv_heads = shape->heads;
-	if (!shape->head_dim && shape->heads)
-		shape->head_dim = shape->hidden / shape->heads;
-	if (shape->norm == NORM_RMS || shape->norm == NORM_RMS_FP32)
+	*shape = families[named->family];
+	shape->layers = named->layers;
+	shape->hidden = named->hidden;
+	shape->ffn = named->ffn;
+	shape->heads = named->heads;
+	shape->kv_heads = named->kv_heads;
+	shape->head_dim = named->head_dim;
+	shape->vocab = named->vocab;
+	shape->context = named->context;
+	shape->positions = named->positions;
+	shape->types = named->types;
+	shape->patch = named->patch;
+	shape->tied = named->tied;
+	shape->classes = shape->head == HEAD_CLASSES ? 1000 : 0;
+	if (shape->parallel)
+		shape->rotary = shape->head_dim / 4; /* as all of Pythia's have it */
+	else if (!shape->positions)
 		shape->rotary = shape->head_dim;
 }
 
@@ -134,8 +126,7 @@ bool model_find(const char *name, struct shape *shape, char *nearest, size_t siz
 	for (int i = 0; i < MODELS; i++) {
 		if (strcmp(small, models[i].name) != 0)
 			continue;
-		*shape = models[i].shape;
-		complete(shape);
+		fill(&models[i], shape);
 		return true;
 	}
 	find_nearest(small, nearest, size);

@@ -35,6 +35,16 @@ struct shape {
 	bool dropout;      /* trained with it by default */
 };
 
+enum family {
+#define FAMILY(id, ...) FAMILY_##id,
+#include "families.def"
+#undef FAMILY
+	FAMILY_COUNT
+};
+
+/* What all models of a family have in common; sizes are 0. */
+const struct shape *family_shape(enum family family);
+
 enum role {
 	ROLE_EMBEDDING,
 	ROLE_POSITION,

@@ -28,68 +28,25 @@ struct reader {
 
 struct kind {
 	const char *name; /* model_type */
+	enum family family;
 	const char *hidden, *layers, *heads, *ffn, *positions;
-	struct shape shape; /* what no key says */
 };
 
-#define DECODER .norms = 2, .final_norm = true, .head = HEAD_LM
-#define GATED   .norm = NORM_RMS, .mlp = MLP_GATED, .softmax_fp32 = true, DECODER
-#define COMMON  "hidden_size", "num_hidden_layers", "num_attention_heads"
-#define BIASES  .qkv_bias = true, .out_bias = true, .mlp_bias = true
-#define ENCODER                                                                        \
-	.norms = 2, .norm = NORM_LAYER, .embedding_norm = true, .mlp = MLP_GELU,       \
-	.head = HEAD_POOLER, BIASES
+#define COMMON "hidden_size", "num_hidden_layers", "num_attention_heads"
+#define LENGTH "max_position_embeddings"
 
 static const struct kind kinds[] = {
-        {"llama", COMMON, "intermediate_size", NULL, {GATED}},
-        {"mistral", COMMON, "intermediate_size", NULL, {GATED}},
-        {"qwen2", COMMON, "intermediate_size", NULL, {GATED, .qkv_bias = true}},
-        {"qwen3", COMMON, "intermediate_size", NULL, {GATED, .head_norm = true}},
-        {"phi3", COMMON, "intermediate_size", NULL, {GATED, .fused = true}},
-        {"gemma",
-         COMMON,
-         "intermediate_size",
-         NULL,
-         {.norm = NORM_RMS_FP32,
-          .mlp = MLP_GATED,
-          .softmax_fp32 = true,
-          .tied = true,
-          DECODER}},
-        {"gpt2",
-         "n_embd",
-         "n_layer",
-         "n_head",
-         "n_inner",
-         "n_positions",
-         {.norm = NORM_LAYER,
-          .mlp = MLP_GELU_NEW,
-          .fused = true,
-          .tied = true,
-          BIASES,
-          DECODER}},
-        {"gpt_neox",
-         COMMON,
-         "intermediate_size",
-         NULL,
-         {.norm = NORM_LAYER,
-          .mlp = MLP_GELU,
-          .fused = true,
-          .parallel = true,
-          .softmax_fp32 = true,
-          BIASES,
-          DECODER}},
-        {"opt",
-         COMMON,
-         "ffn_dim",
-         "max_position_embeddings",
-         {.norm = NORM_LAYER,
-          .mlp = MLP_RELU,
-          .softmax_fp32 = true,
-          .tied = true,
-          BIASES,
-          DECODER}},
-        {"bert", COMMON, "intermediate_size", "max_position_embeddings", {ENCODER}},
-        {"roberta", COMMON, "intermediate_size", "max_position_embeddings", {ENCODER}},
+        {"llama", FAMILY_LLAMA, COMMON, "intermediate_size", NULL},
+        {"mistral", FAMILY_LLAMA, COMMON, "intermediate_size", NULL},
+        {"qwen2", FAMILY_QWEN2, COMMON, "intermediate_size", NULL},
+        {"qwen3", FAMILY_QWEN3, COMMON, "intermediate_size", NULL},
+        {"phi3", FAMILY_PHI3, COMMON, "intermediate_size", NULL},
+        {"gemma", FAMILY_GEMMA, COMMON, "intermediate_size", NULL},
+        {"gpt2", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner", "n_positions"},
+        {"gpt_neox", FAMILY_NEOX, COMMON, "intermediate_size", NULL},
+        {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
+        {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
+        {"roberta", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -248,7 +205,7 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 
 static void fill(struct reader *reader, const struct kind *kind, struct shape *s)
 {
-	*s = kind->shape;
+	*s = *family_shape(kind->family);
 	s->hidden = whole(reader, kind->hidden, -1);
 	s->layers = whole(reader, kind->layers, -1);
 	s->heads = whole(reader, kind->heads, -1);
