@@ -13,7 +13,7 @@ enum { PLAN_CARDS = 32, PLAN_NOTES = 8 };
 struct plan {
 	struct model model;
 	struct training training;
-	const char *precision; /* as it was named, or "as given" */
+	const char *precision; /* as it was named, or NULL */
 	bool sequence_counts;  /* a sequence length makes sense here */
 	struct card cards[PLAN_CARDS];
 	int card_count;
@@ -31,7 +31,6 @@ struct plan {
  * makes no sense. */
 void plan_read(struct plan *plan, const struct options *options);
 void plan_subject(struct plan *plan, const struct options *options);
-void plan_trace(struct plan *plan, const struct options *options);
 void plan_note(struct plan *plan, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 void plan_free(struct plan *plan);

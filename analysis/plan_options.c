@@ -375,8 +375,10 @@ void plan_read(struct plan *plan, const struct options *options)
 	training_default(t, precision < 0 ? PRECISION_FP32 : (enum precision)precision);
 	plan->precision = precision_names[precision < 0 ? PRECISION_FP32 : precision];
 	plan_subject(plan, options); /* a trace sets dtypes and optimizer of its own */
-	if (precision >= 0)
+	if (precision >= 0) {
 		training_precision(t, (enum precision)precision);
+		plan->precision = precision_names[precision];
+	}
 	optimizer =
 	        plan_choice(options, OPT_OPTIMIZER, optimizer_names, OPTIMIZER_COUNT);
 	if (optimizer >= 0)

@@ -5,6 +5,7 @@
 
 #include "fail.h"
 #include "model_config.h"
+#include "trace_model.h"
 
 static const enum option_id subjects[] = {OPT_MODEL, OPT_PARAMS, OPT_CONFIG, OPT_TRACE};
 
@@ -88,6 +89,25 @@ static void named(const char *name, struct shape *shape)
 	     name);
 }
 
+static void from_trace(struct plan *plan, const struct options *options)
+{
+	struct options file = *options;
+	char *words[] = {(char *)(uintptr_t)options->value[OPT_TRACE], NULL};
+	char shapeless[512], why[512];
+	struct trace *trace;
+
+	file.words = words;
+	file.count = 1;
+	trace = trace_open(&file);
+	if (trace_model(trace, &plan->model, &plan->training, shapeless,
+	                sizeof(shapeless), why, sizeof(why)))
+		fail(STATUS_USAGE, "%s", why);
+	if (*shapeless)
+		plan_note(plan, "no shape: %s", shapeless);
+	plan->precision = NULL; /* the dtypes say it */
+	trace_close(trace);
+}
+
 static void count_weights(struct plan *plan, struct shape *shape, int64_t parameters)
 {
 	struct model *model = &plan->model;
@@ -121,7 +141,7 @@ void plan_subject(struct plan *plan, const struct options *options)
 			fail(STATUS_USAGE,
 			     "a trace has its shape; '--layers' and the like "
 			     "go with '--model' or alone");
-		plan_trace(plan, options);
+		from_trace(plan, options);
 		return;
 	}
 	if (options->value[OPT_MODEL]) {

@@ -1,12 +1,11 @@
-/* plan_trace.c - the model, its dtypes and its optimizer as a trace recorded them. */
+/* trace_model.c - the model, its dtypes and its optimizer as a trace recorded them. */
+#include "trace_model.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "fail.h"
 #include "model_config.h"
-#include "plan.h"
-#include "trace.h"
 
 /* Element size by the name that torch gives a dtype; 0 for one that isn't known. */
 static int element_bytes(const char *name, enum dtype *dtype)
@@ -60,34 +59,49 @@ static const char parameters_sql[] =
         "AND "
         "bytes > 0 GROUP BY device, coalesce(address, -id) ORDER BY min(id)";
 
-static void read_parameters(struct plan *plan, struct trace *trace)
+/* One row of parameters_sql as a weight; -1 with one sentence in why. */
+static int read_weight(struct trace *trace, struct rows *rows, struct model *model,
+                       enum dtype *dtype, char *why, size_t size)
+{
+	const char *name = rows_text(rows, 0), *type = rows_text(rows, 2);
+	struct weight weight = {.copies = 1, .target = -1};
+	int each = element_bytes(type, dtype);
+
+	if (!each) {
+		snprintf(why, size,
+		         "'%s' has parameters of a dtype that plan doesn't know, "
+		         "'%.40s'",
+		         trace->name, type ? type : "");
+		return -1;
+	}
+	if (*dtype == DTYPE_NF4) {
+		snprintf(why, size,
+		         "'%s' has quantised parameters; give its config with "
+		         "'--config' and '--param-dtype nf4'",
+		         trace->name);
+		return -1;
+	}
+	read_shape(rows_text(rows, 1), rows_number(rows, 3) / each, &weight);
+	weight.role = role_of(name ? name : "", weight.columns);
+	if (!model_add(model, weight))
+		return 0;
+	snprintf(why, size, "'%s' has too many parameters to count", trace->name);
+	return -1;
+}
+
+static int read_parameters(struct trace *trace, struct model *model,
+                           struct training *training, char *why, size_t size)
 {
 	struct rows *rows = db_rows(trace->db, parameters_sql, "");
 	int64_t best = 0, by_dtype[DTYPE_COUNT] = {0};
 	enum dtype dtype = DTYPE_FP32;
-	enum precision precision;
 
 	while (rows_next(rows)) {
-		const char *name = rows_text(rows, 0);
-		struct weight weight = {.copies = 1, .target = -1};
-		int64_t bytes = rows_number(rows, 3);
-		int each = element_bytes(rows_text(rows, 2), &dtype);
-		if (!each)
-			fail(STATUS_USAGE,
-			     "'%s' has parameters of a dtype that plan doesn't "
-			     "know, '%.40s'",
-			     trace->name, rows_text(rows, 2) ? rows_text(rows, 2) : "");
-		if (dtype == DTYPE_NF4)
-			fail(STATUS_USAGE,
-			     "'%s' has quantised parameters; give its config "
-			     "with '--config' and '--param-dtype nf4'",
-			     trace->name);
-		read_shape(rows_text(rows, 1), bytes / each, &weight);
-		weight.role = role_of(name ? name : "", weight.columns);
-		if (model_add(&plan->model, weight))
-			fail(STATUS_USAGE, "'%s' has too many parameters to count",
-			     trace->name);
-		by_dtype[dtype] += bytes;
+		if (read_weight(trace, rows, model, &dtype, why, size)) {
+			rows_free(rows);
+			return -1;
+		}
+		by_dtype[dtype] += rows_number(rows, 3) / 2; /* halved: no overflow */
 	}
 	for (int i = 0; i < DTYPE_COUNT; i++) {
 		if (by_dtype[i] <= best)
@@ -95,16 +109,17 @@ static void read_parameters(struct plan *plan, struct trace *trace)
 		best = by_dtype[i];
 		dtype = (enum dtype)i;
 	}
-	if (!plan->model.parameters)
-		fail(STATUS_USAGE,
-		     "'%s' names no parameters: Python told none; give "
-		     "'--model' or '--params'",
-		     trace->name);
-	precision = dtype == DTYPE_BF16   ? PRECISION_BF16
-	            : dtype == DTYPE_FP16 ? PRECISION_FP16
-	                                  : PRECISION_FP32;
-	training_precision(&plan->training, precision);
-	plan->precision = precision_names[precision];
+	if (!model->parameters) {
+		snprintf(why, size,
+		         "'%s' names no parameters: Python told none; give "
+		         "'--model' or '--params'",
+		         trace->name);
+		return -1;
+	}
+	training_precision(training, dtype == DTYPE_BF16   ? PRECISION_BF16
+	                             : dtype == DTYPE_FP16 ? PRECISION_FP16
+	                                                   : PRECISION_FP32);
+	return 0;
 }
 
 /* The dtype that most bytes of a kind have; false where there are none. */
@@ -123,7 +138,8 @@ static bool dtype_of(struct trace *trace, const char *kind, enum dtype *dtype)
 	return found;
 }
 
-static void read_optimizer(struct plan *plan, struct trace *trace, const char *class)
+static void read_optimizer(struct training *training, struct trace *trace,
+                           const char *class)
 {
 	static const struct {
 		const char *part;
@@ -138,53 +154,49 @@ static void read_optimizer(struct plan *plan, struct trace *trace, const char *c
 	for (size_t i = 0; class && i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (!strstr(class, rows[i].part))
 			continue;
-		plan->training.optimizer = rows[i].optimizer;
+		training->optimizer = rows[i].optimizer;
 		break;
 	}
 	if (!dtype_of(trace, "optimizer", &state))
 		return;
 	if (state != DTYPE_INT8 && state != DTYPE_NF4)
-		plan->training.state = state;
-	if (plan->training.optimizer == OPTIMIZER_SGD)
-		plan->training.optimizer = OPTIMIZER_SGD_MOMENTUM;
+		training->state = state;
+	if (training->optimizer == OPTIMIZER_SGD)
+		training->optimizer = OPTIMIZER_SGD_MOMENTUM;
 }
 
-static void read_config(struct plan *plan, struct trace *trace, const char *config)
+static void read_config(struct model *model, struct trace *trace, const char *config,
+                        char *shapeless, size_t size)
 {
-	char why[512] = "the run recorded no model config", kind[32];
-	struct shape shape;
+	char kind[32];
 
-	if (!config || config_parse(trace->name, config, &shape, kind, sizeof(kind),
-	                            why, sizeof(why))) {
-		plan_note(plan, "no shape: %s", why);
-		return;
-	}
-	plan->model.known = true;
-	plan->model.shape = shape;
+	if (!config)
+		snprintf(shapeless, size, "the run recorded no model config");
+	else
+		model->known = !config_parse(trace->name, config, &model->shape, kind,
+		                             sizeof(kind), shapeless, size);
 }
 
-void plan_trace(struct plan *plan, const struct options *options)
+int trace_model(struct trace *trace, struct model *model, struct training *training,
+                char *shapeless, size_t shapeless_size, char *why, size_t size)
 {
-	struct options file = *options;
-	char *words[] = {(char *)(uintptr_t)options->value[OPT_TRACE], NULL};
-	struct trace *trace;
 	struct rows *rows;
 
-	file.words = words;
-	file.count = 1;
-	trace = trace_open(&file);
-	read_parameters(plan, trace);
-	dtype_of(trace, "gradient", &plan->training.gradient);
+	shapeless[0] = 0;
+	if (read_parameters(trace, model, training, why, size))
+		return -1;
+	dtype_of(trace, "gradient", &training->gradient);
 	rows = db_rows(trace->db,
 	               "SELECT model_class, optimizer_class, model_config FROM run",
 	               "");
 	if (rows_next(rows)) {
 		const char *class = rows_text(rows, 0);
-		snprintf(plan->model.name, sizeof(plan->model.name), "%s, %s",
+		snprintf(model->name, sizeof(model->name), "%s, %s",
 		         class ? class : "the model", trace->name);
-		read_optimizer(plan, trace, rows_text(rows, 1));
-		read_config(plan, trace, rows_text(rows, 2));
+		read_optimizer(training, trace, rows_text(rows, 1));
+		read_config(model, trace, rows_text(rows, 2), shapeless,
+		            shapeless_size);
 		rows_free(rows);
 	}
-	trace_close(trace);
+	return 0;
 }
