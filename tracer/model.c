@@ -49,16 +49,16 @@ static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns)
 
 /* The trace checks itself: our sum must be what the allocator says, event by event. */
 static void account(struct tmk_model *m, struct tmk_device_state *d,
-		    const struct tmk_rec_event *r, int64_t ns)
+		    const struct tmk_rec_event *r, int64_t bytes, int64_t ns)
 {
-	d->allocated += r->bytes;
+	d->allocated += bytes;
 	if (r->flags & TMK_EVENT_NO_TOTAL) {
 		d->seen = true;
 	} else {
 		int64_t told = (int64_t)r->allocated;
 		if (!d->seen) {
 			/* what was allocated before we looked */
-			int64_t before = told - r->bytes;
+			int64_t before = told - bytes;
 			d->start_allocated += before;
 			m->lost[TMK_LOST_BEFORE] += before > 0;
 			d->allocated = told;
@@ -70,6 +70,27 @@ static void account(struct tmk_model *m, struct tmk_device_state *d,
 	}
 	if (d->reserved != d->sampled_reserved)
 		sample(m, d, ns);
+}
+
+struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i)
+{
+	struct tmk_live *l =
+		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr);
+	return l && l->young ? l : NULL;
+}
+
+static void add_key(struct tmk_model *m, struct tmk_keys *k, const struct tmk_live *l)
+{
+	if (tmk_grow((void **)&k->key, &k->capacity, k->count, sizeof *k->key))
+		k->key[k->count++] = (struct tmk_key){l->ptr, l->device};
+	else
+		m->lost[TMK_LOST_MEMORY]++;
+}
+
+void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l)
+{
+	l->young = 1;
+	add_key(m, &m->young, l);
 }
 
 static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_event *r)
@@ -93,6 +114,7 @@ static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_ev
 	l->born_step = m->step;
 	l->born = m->flushed + m->events;
 	l->phase = e->phase;
+	tmk_model_add_young(m, l);
 }
 
 static void death(struct tmk_model *m, struct tmk_ev *e)
@@ -118,18 +140,31 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 	tmk_live_remove(&m->live, l);
 }
 
+/* cudaFreeAsync is told an address alone: the size is that of the birth. */
+static int64_t size_of(struct tmk_model *m, const struct tmk_device_state *d,
+		       const struct tmk_rec_event *r)
+{
+	if (r->head.kind == TMK_REC_ALLOC || r->bytes)
+		return r->bytes;
+	const struct tmk_live *l =
+		tmk_live_find(&m->live, (uint8_t)(d - m->device), r->ptr);
+	return l ? -l->bytes : 0;
+}
+
 static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns)
 {
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
+	int64_t bytes = size_of(m, d, r);
 	if (!tmk_grow((void **)&m->ev, &m->capacity, m->events, sizeof *m->ev)) {
 		m->lost[TMK_LOST_MEMORY]++;
 		return;
 	}
-	account(m, d, r, ns);
+	account(m, d, r, bytes, ns);
 	struct tmk_ev *e = &m->ev[m->events];
 	memset(e, 0, sizeof *e);
 	e->ns = ns;
-	e->bytes = r->bytes;
+	/* the sign tells deaths: also of what was never seen */
+	e->bytes = bytes || r->head.kind == TMK_REC_ALLOC ? bytes : -1;
 	e->ptr = r->ptr;
 	e->allocated = d->allocated;
 	e->reserved = d->reserved;
@@ -151,6 +186,8 @@ static void pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
 	if (!l)
 		return;
 	if (r->head.code == TMK_POINTER_GRADIENT) {
+		if (!(l->evidence & TMK_EV_CANDIDATE))
+			add_key(m, &m->candidates, l);
 		l->evidence |= TMK_EV_CANDIDATE;
 		return;
 	}
@@ -183,22 +220,32 @@ static void named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 		tmk_model_reclassify(m, l);
 }
 
-/* Everything of this step that is alive now and was made in `phase` gets `evidence`;
- * for gradients: what was a candidate. */
-static void mark_alive(struct tmk_model *m, int phase, uint8_t from, uint8_t evidence)
+/* What this step made in `phase` and is alive now has `evidence`. */
+static void mark_alive(struct tmk_model *m, int phase, uint8_t evidence)
 {
-	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
-		struct tmk_live *l = &m->live.slot[i];
-		if (!l->used || l->evidence & evidence)
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		struct tmk_live *l = tmk_model_young(m, i);
+		if (l && l->born_step == m->step && l->born >= m->flushed &&
+		    m->ev[l->born - m->flushed].phase == phase)
+			l->evidence |= evidence;
+	}
+}
+
+/* The backward has returned: what it gave to AccumulateGrad and is still there is a
+ * gradient; what was freed was a temporary. */
+static void settle_candidates(struct tmk_model *m)
+{
+	for (uint32_t i = 0; i < m->candidates.count; i++) {
+		const struct tmk_key *k = &m->candidates.key[i];
+		struct tmk_live *l = tmk_live_find(&m->live, k->device, k->ptr);
+		if (!l || !(l->evidence & TMK_EV_CANDIDATE))
 			continue;
-		if (from ? !(l->evidence & from)
-			 : l->born_step != m->step || l->born < m->flushed ||
-				   m->ev[l->born - m->flushed].phase != phase)
-			continue;
-		l->evidence = (uint8_t)((l->evidence & ~from) | evidence);
+		l->evidence =
+			(uint8_t)((l->evidence & ~TMK_EV_CANDIDATE) | TMK_EV_GRADIENT);
 		if (l->row)
 			tmk_model_reclassify(m, l);
 	}
+	m->candidates.count = 0;
 }
 
 static void backward_begins(struct tmk_model *m)
@@ -213,7 +260,7 @@ static void setup_ends(struct tmk_model *m)
 {
 	if (m->setup_over)
 		return;
-	mark_alive(m, TMK_SETUP, 0, TMK_EV_SETUP);
+	mark_alive(m, TMK_SETUP, TMK_EV_SETUP);
 	m->setup_over = true;
 	tmk_model_end_step(m, false); /* step 0 */
 }
@@ -230,19 +277,23 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 	case TMK_AT_BACKWARD:
 		setup_ends(m);
 		backward_begins(m);
+		m->closure |= m->in_step;
 		m->forward_open = false;
 		break;
 	case TMK_AT_BACKWARD_END:
-		mark_alive(m, TMK_BACKWARD, TMK_EV_CANDIDATE, TMK_EV_GRADIENT);
+		settle_candidates(m);
 		m->micro_steps += r->accumulate;
 		m->backward_since_step = true;
 		m->forward_open = false;
 		break;
 	case TMK_AT_STEP:
 		setup_ends(m);
+		m->in_step = true;
+		m->closure = false;
 		break;
 	case TMK_AT_STEP_END:
-		mark_alive(m, TMK_OPTIMIZER, 0, TMK_EV_KEPT_BY_STEP);
+		m->in_step = false;
+		mark_alive(m, TMK_OPTIMIZER, TMK_EV_KEPT_BY_STEP);
 		m->forward_open = false;
 		break;
 	case TMK_AT_DATA:
@@ -263,16 +314,19 @@ bool tmk_model_step_may_end(const struct tmk_model *m, const struct tmk_record *
 	return r->kind == TMK_REC_BOUNDARY && r->code == TMK_AT_STEP_END && !m->by_marks;
 }
 
-int tmk_model_settles(const struct tmk_record *r)
+int tmk_model_settles(const struct tmk_model *m, const struct tmk_record *r)
 {
 	if (r->kind == TMK_REC_END)
 		return 1;
 	if (r->kind != TMK_REC_BOUNDARY || r->code == TMK_AT_ZERO_GRAD ||
 	    r->code == TMK_AT_ZERO_GRAD_END)
 		return 0;
-	/* A second optimizer steps with no forward or backward in between: one step. And
-	 * where the program marks its steps itself, they end there. */
-	return r->code == TMK_AT_STEP || r->code == TMK_AT_MARK ? -1 : 1;
+	/* Where the program marks its steps itself, they end there. A second optimizer steps
+	 * with no forward or backward in between: one step, unless the first ran them itself
+	 * (LBFGS calls its closure). */
+	if (r->code == TMK_AT_STEP)
+		return m->closure ? 1 : -1;
+	return r->code == TMK_AT_MARK ? -1 : 1;
 }
 
 static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_t ns)
@@ -407,5 +461,7 @@ void tmk_model_free(struct tmk_model *m)
 	free(m->ev);
 	free(m->carried);
 	free(m->backward_at);
+	free(m->young.key);
+	free(m->candidates.key);
 	free(m);
 }

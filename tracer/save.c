@@ -16,7 +16,7 @@ struct saved {
 	int64_t step_start_ns, last_ns;
 	uint8_t setup_over, forward_open, by_marks, thin_only;
 	uint32_t devices;
-	uint8_t backward_since_step, python_named, last_phase, pad;
+	uint8_t backward_since_step, python_named, last_phase, in_step;
 	uint32_t flushed, micro_steps, spans, longest;
 	int64_t first_row;
 	uint64_t total_events;
@@ -29,12 +29,14 @@ enum { LAYOUT = sizeof(struct saved) << 8 | sizeof(struct tmk_live) };
 void tmk_model_save(struct tmk_model *m)
 {
 	uint32_t n = 0;
-	struct tmk_live *out = malloc((m->live.count + 1) * sizeof *out);
+	struct tmk_live *out = malloc((m->young.count + 1) * sizeof *out);
 	if (!out)
 		return;
-	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++)
-		if (m->live.slot[i].used && !m->live.slot[i].row)
-			out[n++] = m->live.slot[i];
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		const struct tmk_live *l = tmk_model_young(m, i);
+		if (l && !l->row)
+			out[n++] = *l;
+	}
 	if (n)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_LIVE,
 			      (const void *)out, (size_t)n * sizeof *out);
@@ -54,6 +56,7 @@ void tmk_model_save(struct tmk_model *m)
 			  .backward_since_step = m->backward_since_step,
 			  .python_named = m->python_named,
 			  .last_phase = m->last_phase,
+			  .in_step = (uint8_t)(m->in_step | m->closure << 1),
 			  .flushed = m->flushed,
 			  .micro_steps = m->micro_steps,
 			  .spans = m->spans,
@@ -85,6 +88,8 @@ static void reload_model(struct tmk_row *row, void *context)
 	m->backward_since_step = s->backward_since_step;
 	m->python_named = s->python_named;
 	m->last_phase = s->last_phase;
+	m->in_step = s->in_step & 1;
+	m->closure = s->in_step >> 1;
 	m->flushed = s->flushed;
 	m->micro_steps = s->micro_steps;
 	m->spans = s->spans;
@@ -103,8 +108,10 @@ static void reload_carried(struct tmk_row *row, void *context)
 	for (size_t i = 0; i < size / sizeof *l; i++) {
 		bool existed;
 		struct tmk_live *e = tmk_live_add(&m->live, l[i].device, l[i].ptr, &existed);
-		if (e)
-			*e = l[i];
+		if (!e)
+			continue;
+		*e = l[i];
+		tmk_model_add_young(m, e);
 	}
 }
 
