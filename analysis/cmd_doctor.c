@@ -26,6 +26,7 @@ struct finding {
 };
 
 struct diagnosis {
+	const char *name; /* as it was asked for */
 	char *python, *version, *torch, *torch_version, *cuda;
 	struct finding findings[40];
 	int count;
@@ -134,15 +135,15 @@ static void look_at_python(struct diagnosis *diagnosis, const char *python)
 		find(diagnosis, "python", "missing", true,
 		     format_text("'%s' did not answer like a Python", python));
 	else if (major != 3 || minor < 8 || minor > 14)
-		find(diagnosis, "python_frames", "missing", false,
+		find(diagnosis, "python_stacks", "missing", false,
 		     format_text("frames are known for 3.8 to 3.14, not %s",
 		                 diagnosis->version));
 	else if (*free_threaded == '1')
-		find(diagnosis, "python_frames", "missing", false,
+		find(diagnosis, "python_stacks", "missing", false,
 		     copy_text("a free-threaded Python lets no other thread read "
 		               "frames"));
 	else
-		find(diagnosis, "python_frames", "live", false, NULL);
+		find(diagnosis, "python_stacks", "live", false, NULL);
 	if (*file) {
 		diagnosis->torch_version = version_value(file, "__version__");
 		diagnosis->cuda = version_value(file, "cuda");
@@ -151,35 +152,74 @@ static void look_at_python(struct diagnosis *diagnosis, const char *python)
 	free(file);
 }
 
-/* true: the object defines one of the symbols. */
-static bool defines(const struct symbols *symbols, const char *list)
+/* Every function that the library hooks or calls, and the capability it serves. */
+static const struct hook {
+	const char *field, *library, *capability, *symbol;
+} hooks[] = {
+#define HOOK(field, library, need, result, arguments, symbol)                          \
+	{#field, #library, #need, #symbol},
+#define HOOK_TOO HOOK
+#define REAL     HOOK
+#define REAL_TOO HOOK
+#include "hooks.def"
+#undef HOOK
+#undef HOOK_TOO
+#undef REAL
+#undef REAL_TOO
+};
+enum { HOOKS = sizeof(hooks) / sizeof(*hooks) };
+
+struct torch {
+	struct symbols *c10, *cpu; /* NULL where the file is missing */
+};
+
+/* A function goes by several names, one a version; any one of them will do. */
+static bool has_function(const struct torch *torch, const struct hook *wanted)
 {
-	while (*list) {
-		size_t length = strcspn(list, " ");
-		char *name = format_text("%.*s", (int)length, list);
-		bool found = symbols_define(symbols, name);
-		free(name);
-		if (found)
+	for (int i = 0; i < HOOKS; i++) {
+		const struct symbols *in = !strcmp(hooks[i].library, "C10") ? torch->c10
+		                           : !strcmp(hooks[i].library, "CPU")
+		                                   ? torch->cpu
+		                                   : NULL;
+		if (in && !strcmp(hooks[i].field, wanted->field) &&
+		    symbols_define(in, hooks[i].symbol))
 			return true;
-		list += length + (list[length] == ' ');
 	}
 	return false;
 }
 
+static void look_at_signal(struct diagnosis *diagnosis, const struct torch *torch,
+                           const char *name, bool needed, const char *without)
+{
+	int wanted = 0, found = 0;
+
+	for (int i = 0; i < HOOKS; i++) {
+		/* Its other names stand right behind the first. */
+		bool again = i && !strcmp(hooks[i].field, hooks[i - 1].field);
+		if (again || strcmp(hooks[i].capability, name) != 0)
+			continue;
+		wanted++;
+		found += has_function(torch, &hooks[i]);
+	}
+	if (found == wanted)
+		find(diagnosis, name, "live", false, NULL);
+	else
+		find(diagnosis, name, found ? "degraded" : "missing", needed,
+		     format_text("torch exports %d of %d functions: %s", found, wanted,
+		                 without));
+}
+
+static struct symbols *open_library(const char *torch, const char *name)
+{
+	char *path = format_text("%s/lib/%s", torch, name);
+	struct symbols *symbols = symbols_open(path);
+	free(path);
+	return symbols;
+}
+
 static void look_at_torch(struct diagnosis *diagnosis)
 {
-	static const struct {
-		const char *name;
-		bool needed;
-		const char *library, *without, *symbols;
-	} signals[] = {
-#define SIGNAL(name, needed, library, without, symbols)                                \
-	{#name, needed, library, without, symbols},
-#include "signals.def"
-#undef SIGNAL
-	};
-	struct symbols *symbols = NULL;
-	const char *opened = "";
+	struct torch torch;
 
 	if (!*diagnosis->torch) {
 		find(diagnosis, "torch", "missing", true,
@@ -189,27 +229,16 @@ static void look_at_torch(struct diagnosis *diagnosis)
 		             diagnosis->python));
 		return;
 	}
-	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
-		if (strcmp(opened, signals[i].library) != 0) {
-			char *path = format_text("%s/lib/%s", diagnosis->torch,
-			                         signals[i].library);
-			if (symbols)
-				symbols_close(symbols);
-			symbols = symbols_open(path);
-			opened = signals[i].library;
-			free(path);
-		}
-		if (symbols && defines(symbols, signals[i].symbols))
-			find(diagnosis, signals[i].name, "live", false, NULL);
-		else
-			find(diagnosis, signals[i].name, "missing", signals[i].needed,
-			     format_text("%s%s: %s", signals[i].library,
-			                 symbols ? " does not export it"
-			                         : " is not there",
-			                 signals[i].without));
-	}
-	if (symbols)
-		symbols_close(symbols);
+	torch.c10 = open_library(diagnosis->torch, "libc10.so");
+	torch.cpu = open_library(diagnosis->torch, "libtorch_cpu.so");
+#define SIGNAL(name, needed, without)                                                  \
+	look_at_signal(diagnosis, &torch, #name, needed, without);
+#include "signals.def"
+#undef SIGNAL
+	if (torch.c10)
+		symbols_close(torch.c10);
+	if (torch.cpu)
+		symbols_close(torch.cpu);
 }
 
 static void look_at_library(struct diagnosis *diagnosis)
@@ -325,8 +354,8 @@ static void print_screen(const struct diagnosis *diagnosis, FILE *out)
 	                          : "runs of this Python can be traced",
 	        style(PLAIN));
 	if (!diagnosis->cannot && !quiet)
-		fprintf(out, "  %snext     %stidemark run -- python3 train.py\n",
-		        style(DIM), style(PLAIN));
+		fprintf(out, "  %snext     %stidemark run -- %s train.py\n", style(DIM),
+		        style(PLAIN), diagnosis->name);
 }
 
 static void free_diagnosis(struct diagnosis *diagnosis)
@@ -343,7 +372,7 @@ static void free_diagnosis(struct diagnosis *diagnosis)
 int cmd_doctor(const struct options *options)
 {
 	const char *name = options->count ? options->words[0] : "python3";
-	struct diagnosis diagnosis = {0};
+	struct diagnosis diagnosis = {.name = name};
 	int status, written;
 	char *python = launch_lookup(name, &status);
 	FILE *out;

@@ -191,7 +191,7 @@ class Recording:
         db.execute("INSERT INTO run (%s) VALUES (%s)" % (
             ", ".join(values), ", ".join("?" * len(values))), tuple(values.values()))
         db.execute("INSERT INTO capability VALUES ('native_stacks', 'off', "
-                   "'TIDEMARK_STACKS=python'), ('python_frames', 'live', '')")
+                   "'TIDEMARK_STACKS=python'), ('python_stacks', 'live', '')")
         if thin:
             db.execute("INSERT INTO lost VALUES ('thinned_steps', ?, "
                        "'raw steps reduced to their per-phase figures')", (len(thin),))

@@ -28,7 +28,7 @@ struct tmk_live {
 	uint8_t phase;
 	uint8_t bucket, rule;
 	uint8_t used;       /* the slot holds one */
-	uint8_t pad;
+	uint8_t young;      /* stands in the model's list of young ones */
 };
 
 struct tmk_live_table {

@@ -72,6 +72,27 @@ static void account(struct tmk_model *m, struct tmk_device_state *d,
 		sample(m, d, ns);
 }
 
+struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i)
+{
+	struct tmk_live *l =
+		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr);
+	return l && l->young ? l : NULL;
+}
+
+static void add_key(struct tmk_model *m, struct tmk_keys *k, const struct tmk_live *l)
+{
+	if (tmk_grow((void **)&k->key, &k->capacity, k->count, sizeof *k->key))
+		k->key[k->count++] = (struct tmk_key){l->ptr, l->device};
+	else
+		m->lost[TMK_LOST_MEMORY]++;
+}
+
+void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l)
+{
+	l->young = 1;
+	add_key(m, &m->young, l);
+}
+
 static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_event *r)
 {
 	bool existed;
@@ -93,6 +114,7 @@ static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_ev
 	l->born_step = m->step;
 	l->born = m->flushed + m->events;
 	l->phase = e->phase;
+	tmk_model_add_young(m, l);
 }
 
 static void death(struct tmk_model *m, struct tmk_ev *e)
@@ -164,6 +186,8 @@ static void pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
 	if (!l)
 		return;
 	if (r->head.code == TMK_POINTER_GRADIENT) {
+		if (!(l->evidence & TMK_EV_CANDIDATE))
+			add_key(m, &m->candidates, l);
 		l->evidence |= TMK_EV_CANDIDATE;
 		return;
 	}
@@ -196,22 +220,32 @@ static void named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 		tmk_model_reclassify(m, l);
 }
 
-/* Everything of this step that is alive now and was made in `phase` gets `evidence`;
- * for gradients: what was a candidate. */
-static void mark_alive(struct tmk_model *m, int phase, uint8_t from, uint8_t evidence)
+/* What this step made in `phase` and is alive now has `evidence`. */
+static void mark_alive(struct tmk_model *m, int phase, uint8_t evidence)
 {
-	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
-		struct tmk_live *l = &m->live.slot[i];
-		if (!l->used || l->evidence & evidence)
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		struct tmk_live *l = tmk_model_young(m, i);
+		if (l && l->born_step == m->step && l->born >= m->flushed &&
+		    m->ev[l->born - m->flushed].phase == phase)
+			l->evidence |= evidence;
+	}
+}
+
+/* The backward has returned: what it gave to AccumulateGrad and is still there is a
+ * gradient; what was freed was a temporary. */
+static void settle_candidates(struct tmk_model *m)
+{
+	for (uint32_t i = 0; i < m->candidates.count; i++) {
+		const struct tmk_key *k = &m->candidates.key[i];
+		struct tmk_live *l = tmk_live_find(&m->live, k->device, k->ptr);
+		if (!l || !(l->evidence & TMK_EV_CANDIDATE))
 			continue;
-		if (from ? !(l->evidence & from)
-			 : l->born_step != m->step || l->born < m->flushed ||
-				   m->ev[l->born - m->flushed].phase != phase)
-			continue;
-		l->evidence = (uint8_t)((l->evidence & ~from) | evidence);
+		l->evidence =
+			(uint8_t)((l->evidence & ~TMK_EV_CANDIDATE) | TMK_EV_GRADIENT);
 		if (l->row)
 			tmk_model_reclassify(m, l);
 	}
+	m->candidates.count = 0;
 }
 
 static void backward_begins(struct tmk_model *m)
@@ -226,7 +260,7 @@ static void setup_ends(struct tmk_model *m)
 {
 	if (m->setup_over)
 		return;
-	mark_alive(m, TMK_SETUP, 0, TMK_EV_SETUP);
+	mark_alive(m, TMK_SETUP, TMK_EV_SETUP);
 	m->setup_over = true;
 	tmk_model_end_step(m, false); /* step 0 */
 }
@@ -247,7 +281,7 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 		m->forward_open = false;
 		break;
 	case TMK_AT_BACKWARD_END:
-		mark_alive(m, TMK_BACKWARD, TMK_EV_CANDIDATE, TMK_EV_GRADIENT);
+		settle_candidates(m);
 		m->micro_steps += r->accumulate;
 		m->backward_since_step = true;
 		m->forward_open = false;
@@ -259,7 +293,7 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 		break;
 	case TMK_AT_STEP_END:
 		m->in_step = false;
-		mark_alive(m, TMK_OPTIMIZER, 0, TMK_EV_KEPT_BY_STEP);
+		mark_alive(m, TMK_OPTIMIZER, TMK_EV_KEPT_BY_STEP);
 		m->forward_open = false;
 		break;
 	case TMK_AT_DATA:
@@ -427,5 +461,7 @@ void tmk_model_free(struct tmk_model *m)
 	free(m->ev);
 	free(m->carried);
 	free(m->backward_at);
+	free(m->young.key);
+	free(m->candidates.key);
 	free(m);
 }

@@ -91,11 +91,26 @@ enum tmk_lost_code {
 
 struct tmk_patterns;
 
+struct tmk_key { /* of a live allocation */
+	uint64_t ptr;
+	uint8_t device;
+};
+
+struct tmk_keys {
+	struct tmk_key *key;
+	uint32_t count, capacity;
+};
+
 struct tmk_model {
 	struct tmk_store *store;
 	struct tmk_names *names;
 	struct tmk_live_table live;
 	struct tmk_patterns *patterns;
+	/* Live allocations that may need attention, so that a step's work does not grow
+	 * with what is alive: born in this step or without a row yet. Keys, since entries
+	 * move; some are of allocations that have died since. */
+	struct tmk_keys young;
+	struct tmk_keys candidates; /* given to AccumulateGrad in the running backward */
 
 	struct tmk_device_state device[TMK_MAX_DEVICES];
 	int devices;
@@ -165,6 +180,10 @@ void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal)
 void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l);
 /* Python has named what it knows: what setup left and nobody named is data. */
 void tmk_model_review_setup(struct tmk_model *m);
+
+/* The i-th young allocation, NULL if it is gone. */
+struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i);
+void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l);
 
 struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id);
 

@@ -29,12 +29,14 @@ enum { LAYOUT = sizeof(struct saved) << 8 | sizeof(struct tmk_live) };
 void tmk_model_save(struct tmk_model *m)
 {
 	uint32_t n = 0;
-	struct tmk_live *out = malloc((m->live.count + 1) * sizeof *out);
+	struct tmk_live *out = malloc((m->young.count + 1) * sizeof *out);
 	if (!out)
 		return;
-	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++)
-		if (m->live.slot[i].used && !m->live.slot[i].row)
-			out[n++] = m->live.slot[i];
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		const struct tmk_live *l = tmk_model_young(m, i);
+		if (l && !l->row)
+			out[n++] = *l;
+	}
 	if (n)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_LIVE,
 			      (const void *)out, (size_t)n * sizeof *out);
@@ -106,8 +108,10 @@ static void reload_carried(struct tmk_row *row, void *context)
 	for (size_t i = 0; i < size / sizeof *l; i++) {
 		bool existed;
 		struct tmk_live *e = tmk_live_add(&m->live, l[i].device, l[i].ptr, &existed);
-		if (e)
-			*e = l[i];
+		if (!e)
+			continue;
+		*e = l[i];
+		tmk_model_add_young(m, e);
 	}
 }
 

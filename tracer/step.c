@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "fold.h"
-#include "intern.h"
 #include "settings.h"
 
 static void settle_event(struct tmk_model *m, uint32_t i)
@@ -26,9 +25,9 @@ static void settle_event(struct tmk_model *m, uint32_t i)
 /* What is alive and was born in ev takes its evidence there, and its bucket back. */
 static void settle_live(struct tmk_model *m, bool back)
 {
-	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
-		struct tmk_live *l = &m->live.slot[i];
-		if (!l->used || l->born_step != m->step || l->born < m->flushed)
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		struct tmk_live *l = tmk_model_young(m, i);
+		if (!l || l->born_step != m->step || l->born < m->flushed)
 			continue;
 		struct tmk_ev *e = &m->ev[l->born - m->flushed];
 		if (!back) {
@@ -70,22 +69,6 @@ static void measure(struct tmk_model *m, uint32_t i)
 	p->events++;
 }
 
-static uint64_t signature_of(const struct tmk_model *m, const struct tmk_ev *e)
-{
-	uint64_t h = tmk_mix((uint64_t)e->bytes, (uint64_t)e->device << 8 | e->phase);
-	if (e->bytes > 0)
-		return tmk_mix(h, (uint64_t)e->site << 16 | (uint64_t)e->bucket << 8 |
-					  e->rule);
-	if (e->target == UINT32_MAX)
-		return tmk_mix(h, e->target);
-	if (!e->carried)
-		return tmk_mix(h, (uint64_t)1 << 40 | e->target);
-	/* Born before: which of several alike does not matter for any byte. */
-	const struct tmk_live *l = &m->carried[e->target];
-	uint32_t age = m->step - l->born_step;
-	return tmk_mix(h, (uint64_t)2 << 40 | (uint64_t)(age > 2 ? 2 : age) << 32 | l->site);
-}
-
 static int64_t insert(struct tmk_model *m, const struct tmk_live *l, int64_t died_step,
 		      const struct tmk_ev *death, int64_t died)
 {
@@ -118,9 +101,9 @@ static void write_carried(struct tmk_model *m, bool folded)
 /* What lives on through this whole step must have a row (schema.sql, case A). */
 static void write_survivors(struct tmk_model *m)
 {
-	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
-		struct tmk_live *l = &m->live.slot[i];
-		if (l->used && !l->row && l->born_step < m->step)
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		struct tmk_live *l = tmk_model_young(m, i);
+		if (l && !l->row && l->born_step < m->step)
 			l->row = insert(m, l, TMK_NULL, NULL, 0);
 	}
 }
@@ -205,8 +188,26 @@ static void settle(struct tmk_model *m)
 	settle_live(m, true);
 }
 
+/* Young is what has no row: what has one is found by its evidence when it dies. */
+static void age(struct tmk_model *m)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		struct tmk_live *l = tmk_model_young(m, i);
+		if (!l)
+			continue;
+		l->young = 0; /* an address may stand here twice: it is kept once */
+		if (!l->row)
+			m->young.key[kept++] = m->young.key[i];
+	}
+	m->young.count = kept;
+	for (uint32_t i = 0; i < kept; i++)
+		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr)->young = 1;
+}
+
 static void next_step(struct tmk_model *m)
 {
+	age(m);
 	for (int i = 0; i < m->devices; i++) {
 		struct tmk_device_state *d = &m->device[i];
 		d->start_allocated = d->allocated;
@@ -238,6 +239,7 @@ void tmk_model_flush(struct tmk_model *m)
 	write_survivors(m);
 	write_spans(m);
 	write_births(m, m->thin_only && !new_peak(m));
+	age(m);
 	m->flushed += m->events;
 	m->events = m->open_from = m->carried_count = 0;
 }
@@ -250,12 +252,9 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 	uint64_t *signature = NULL;
 	uint32_t events = m->events;
 	if (complete && !m->flushed && events)
-		signature = malloc(events * sizeof *signature);
-	if (signature) {
-		for (uint32_t i = 0; i < events; i++)
-			signature[i] = signature_of(m, &m->ev[i]);
-		same_as = tmk_patterns_find(m->patterns, signature, events);
-	}
+		signature = tmk_fold_signature(m);
+	if (signature)
+		same_as = tmk_fold_find(m, signature);
 	bool folded = same_as >= 0;
 	bool thin = !folded && m->thin_only && !new_peak(m);
 	write_carried(m, folded);
@@ -276,7 +275,7 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 		      (int64_t)thin);
 	write_devices(m, !folded);
 	if (signature && !folded && !thin)
-		tmk_patterns_add(&m->patterns, m->step, signature, events);
+		tmk_fold_keep(m, signature);
 	else
 		free(signature);
 	if (complete && events > m->longest)

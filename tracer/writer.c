@@ -41,7 +41,8 @@ struct tmk_writer {
 	uint64_t waiting_since; /* for a number that does not come */
 	uint64_t last_ns;       /* of the clock, when it was last compared */
 	uint32_t current;       /* the ring the last record came from */
-	bool pending_done;
+	bool due;               /* a step's rows wait for their commit */
+	uint64_t last_commit_ns;
 	_Atomic bool stop;
 };
 
@@ -93,20 +94,43 @@ static void give_back(struct tmk_writer *w, bool to_mark)
 	}
 }
 
-/* A step has ended and its rows are written; `seq` is the first record not in them. */
+static void commit_now(struct tmk_writer *w)
+{
+	tmk_store_commit(w->store);
+	give_back(w, true);
+	w->due = false;
+	w->last_commit_ns = tmk_clock_ns();
+}
+
+static bool fuller_than(const struct tmk_writer *w, uint64_t part)
+{
+	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
+	for (uint32_t i = 0; i < n; i++)
+		if (w->rings->ring[i].read -
+			    atomic_load(&w->rings->ring[i].cursor->tail) >
+		    w->rings->ring[i].size / part)
+			return true;
+	return false;
+}
+
+/* A step has ended and its rows are written; `seq` is the first record not in them. Until
+ * the transaction is closed the ring keeps what the rows say: short steps share one. */
 static void commit(struct tmk_writer *w, uint64_t seq)
 {
 	w->committed_seq = seq;
 	tmk_model_save(w->model);
 	tmk_store_run(w->store, TMK_SQL_spill_clear);
 	tmk_store_run(w->store, TMK_SQL_meta_number, "recover.seq", (int64_t)seq);
-	tmk_store_commit(w->store);
-	give_back(w, true);
+	w->due = true;
+	if (fuller_than(w, 4) || tmk_clock_ns() - w->last_commit_ns > 100000000)
+		commit_now(w);
 }
 
 /* A ring is half full and its step goes on: its records go into the trace as they are. */
 static void spill(struct tmk_writer *w)
 {
+	if (w->due)
+		commit_now(w);
 	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
 	for (uint32_t i = 0; i < n; i++) {
 		struct tmk_ring *r = &w->rings->ring[i];
@@ -120,17 +144,6 @@ static void spill(struct tmk_writer *w)
 		      (int64_t)w->committed_seq);
 	tmk_store_commit(w->store);
 	give_back(w, false);
-}
-
-static bool too_full(const struct tmk_writer *w)
-{
-	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
-	for (uint32_t i = 0; i < n; i++)
-		if (w->rings->ring[i].read -
-			    atomic_load(&w->rings->ring[i].cursor->tail) >
-		    w->rings->ring[i].size / 2)
-			return true;
-	return false;
 }
 
 static void set_marks(struct tmk_writer *w)
@@ -235,6 +248,24 @@ static struct tmk_record *next(struct tmk_writer *w, struct tmk_ring **from,
 	return NULL;
 }
 
+static void make_room(struct tmk_writer *w)
+{
+	if (w->hold.on)
+		release(w, true);
+	if (w->due)
+		commit_now(w);
+	if (!fuller_than(w, 2))
+		return;
+	if (tmk_model_is_long(w->model)) {
+		tmk_model_flush(w->model);
+		set_marks(w);
+		commit(w, w->next_seq);
+		commit_now(w);
+	} else {
+		spill(w);
+	}
+}
+
 /* Takes everything that can be taken; final: what is missing now will never come. */
 static void drain(struct tmk_writer *w, bool final)
 {
@@ -261,17 +292,8 @@ static void drain(struct tmk_writer *w, bool final)
 		ring->read += r->size;
 		w->next_seq = r->seq + 1;
 		take(w, r);
-		if (too_full(w)) {
-			if (w->hold.on)
-				release(w, true);
-			if (too_full(w) && tmk_model_is_long(w->model)) {
-				tmk_model_flush(w->model);
-				set_marks(w);
-				commit(w, w->next_seq);
-			} else if (too_full(w)) {
-				spill(w);
-			}
-		}
+		if (fuller_than(w, 2))
+			make_room(w);
 	}
 }
 
@@ -341,6 +363,8 @@ void *tmk_writer_run(void *arg)
 		const struct timespec nap = {.tv_nsec = 5000000};
 		calibrate(w);
 		drain(w, false);
+		if (w->due && tmk_clock_ns() - w->last_commit_ns > 100000000)
+			commit_now(w);
 		nanosleep(&nap, NULL);
 	}
 	calibrate(w);

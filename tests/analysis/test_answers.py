@@ -105,7 +105,7 @@ def test_the_report_counts_what_happened(trace, answer, scenario, fold):
     assert got["events"] == sum(len(s.events) for s in recording.steps)
     assert (got["lost_events"], got["mismatches"]) == (0, 0)
     assert {c["name"]: c["state"] for c in got["capabilities"]} == {
-        "native_stacks": "off", "python_frames": "live"}
+        "native_stacks": "off", "python_stacks": "live"}
     figures = recording.step_figures()
     for d in got["devices"]:
         of = [f for (_, name), f in figures.items() if name == d["device"]]

@@ -259,6 +259,6 @@ def test_doctor_reads_torch_without_importing_it(tidemark, tmp_path):
     got = json.loads(done.stdout)
     states = {c["name"]: c["state"] for c in got["capabilities"]}
     assert (got["torch_version"], got["cuda_version"]) == ("2.11.0+cu130", "13.0")
-    assert (states["allocations"], states["out_of_memory"]) == ("live", "missing")
+    assert (states["allocator"], states["oom"]) == ("live", "missing")
     assert states["backward"] == "missing"
     assert (done.returncode, got["can_trace"]) == (0, True)

@@ -3,7 +3,6 @@
  * every event differs in size from step to step.
  *
  * usage: bench_writer FILE [allocations] */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +12,8 @@
 
 #include "clock.h"
 #include "emit.h"
-#include "event.h"
 #include "session.h"
 #include "settings.h"
-#include "writer.h"
 
 static struct tmk_rec_event *event(enum tmk_kind kind, uint64_t ptr, int64_t bytes)
 {
