@@ -65,6 +65,8 @@ struct tmk_device_state {
 	struct tmk_device_id id;
 	char name[16];
 	int64_t allocated, reserved; /* running, the allocator's own where it tells */
+	int64_t drift;               /* the allocator's total less ours, at the last event */
+	uint32_t drift_events;       /* ... and at how many before it */
 	int64_t start_allocated, start_reserved; /* when the step began */
 	uint64_t free_bytes, total_bytes;
 	int64_t sampled_reserved; /* at the last memory_sample row */
