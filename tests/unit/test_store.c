@@ -72,6 +72,7 @@ TEST("an unknown column of the run becomes an entry of meta")
 {
 	struct tmk_store *s = tmk_store_open(temp_file("f.db"), message, sizeof message);
 	CHECK(s);
+	tmk_store_run(s, TMK_SQL_run, TIDEMARK_VERSION, (int64_t)1);
 	tmk_store_set_run(s, "nonsense'; DROP TABLE run; --", "1", false);
 	tmk_store_set_run(s, "host", "it's", false);
 	tmk_store_commit(s);
