@@ -21,7 +21,7 @@ static void answer_device(struct asked *asked, const struct device *device)
 	size_t count;
 
 	places_load(asked->trace, device->name, &places);
-	growth_load(asked->trace, &places, device, &growth);
+	growth_load(asked->trace, &places, device, -1, &growth);
 	struct oom *ooms = ooms_load(asked->trace, &places, device, asked->step, &count);
 	for (size_t i = 0; i < count; i++) {
 		struct answer answer;

@@ -5,6 +5,7 @@
 #include "alive.h"
 #include "command.h"
 #include "fail.h"
+#include "folded.h"
 #include "group.h"
 #include "heap.h"
 #include "screen.h"
@@ -298,9 +299,22 @@ static void print_peak(const struct peak *peak, FILE *out, unsigned by, int64_t 
 	           top);
 }
 
+/* Only stacks on stdout, whatever the terminal: they go into another program. */
+static void print_folded(const struct peak *peak, FILE *out)
+{
+	char *name;
+
+	folded_print(peak->trace, peak->device->name, &peak->places, &peak->live, out);
+	if (!peak->unseen)
+		return;
+	name = format_text("%s;%s", peak->device->name, peak->unseen_name);
+	fprintf(out, "%s %lld\n", name, (long long)peak->unseen);
+	free(name);
+}
+
 int cmd_peak(const struct options *options)
 {
-	bool as_json = options->value[OPT_JSON];
+	bool as_json = options->value[OPT_JSON], folded = options->value[OPT_FOLDED];
 	int64_t step = -1, top = as_json ? INT64_MAX : 15;
 	const char *list = options->value[OPT_BY];
 	unsigned by = list ? groups_parse(list) : 0;
@@ -310,6 +324,8 @@ int cmd_peak(const struct options *options)
 	size_t count, shown = 0;
 	FILE *out;
 
+	if (as_json && folded)
+		fail(STATUS_USAGE, "'--folded' and '--json' are two answers; choose one");
 	option_number(options, OPT_STEP, &step);
 	option_number(options, OPT_TOP, &top);
 	trace = trace_open(options);
@@ -328,6 +344,8 @@ int cmd_peak(const struct options *options)
 			continue;
 		if (as_json)
 			json_peak(&peak, &json, by, top);
+		else if (folded)
+			print_folded(&peak, out);
 		else
 			fputs(shown++ ? "\n" : "", out),
 			        print_peak(&peak, out, by, top);
@@ -336,7 +354,7 @@ int cmd_peak(const struct options *options)
 	if (as_json) {
 		json_end(&json);
 		json_end(&json);
-	} else {
+	} else if (!folded) {
 		if (!shown)
 			fputs("no device memory was allocated through PyTorch\n", out);
 		trace_next(trace, out, "timeline", "report");

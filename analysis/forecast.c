@@ -38,14 +38,12 @@ static void read_births(struct trace *trace, const struct step *step, int64_t de
 	}
 }
 
-/* The same line of code doing the same thing; a shape may differ. */
 static bool alike(const struct places *places, int64_t one, int64_t other)
 {
 	const struct site *a = places_site(places, one), *b = places_site(places, other);
 	if (one == other)
 		return true;
-	return a && b && a->phase == b->phase && a->stack == b->stack &&
-	       a->native_stack == b->native_stack;
+	return a && b && places_alike(a, b);
 }
 
 /* The n-th allocation of a place, or NULL. */

@@ -80,42 +80,124 @@ static int by_growth(const void *left, const void *right)
 	return a->site < b->site ? -1 : a->site > b->site;
 }
 
-static void read_blocks(struct trace *trace, const struct places *places,
-                        int64_t device, struct series *series, struct growth *growth)
+struct kept {
+	int64_t site, bucket, born;
+	struct block block;
+};
+
+static int by_place(const void *left, const void *right)
 {
-	struct grower now = {.site = -1};
+	const struct kept *a = left, *b = right;
+	if (a->site != b->site)
+		return a->site < b->site ? -1 : 1;
+	if (a->bucket != b->bucket)
+		return a->bucket < b->bucket ? -1 : 1;
+	if (a->block.born_step != b->block.born_step)
+		return a->block.born_step < b->block.born_step ? -1 : 1;
+	return a->born < b->born ? -1 : a->born > b->born;
+}
+
+static int64_t first_alike(const struct growth *growth, int64_t site)
+{
+	const struct site *found = places_site(growth->places, site);
+	return found ? growth->first_alike[found - growth->places->sites] : site;
+}
+
+static struct kept *read_kept(struct trace *trace, int64_t device,
+                              const struct growth *growth, size_t *count)
+{
+	struct kept *kept = NULL;
 	size_t room = 0;
 	struct rows *rows = db_rows(
 	        trace->db,
-	        "SELECT site, bucket, address, bytes, born_step, died_step "
-	        "FROM allocation INDEXED BY allocation_crossing WHERE device = ? AND "
-	        "(died_step IS NULL OR died_step > born_step) AND born_step >= 1 AND "
-	        "(died_step IS NULL OR died_step > born_step + 1) "
-	        "ORDER BY site, bucket, born_step",
-	        "i", device);
-	for (;;) {
-		bool more = rows_next(rows);
-		struct block block;
-		if (!more || now.site != rows_number(rows, 0) ||
-		    now.bucket != rows_number(rows, 1)) {
-			if (now.site >= 0 && judge(series, growth, &now))
-				put(growth, &room, &now);
-			if (!more)
-				break;
-			clear(series);
-			now = (struct grower){.site = rows_number(rows, 0),
-			                      .bucket = rows_number(rows, 1),
-			                      .since = rows_number(rows, 4)};
-		}
-		block = (struct block){rows_number(rows, 2), rows_number(rows, 3),
-		                       rows_number(rows, 4),
-		                       rows_number_or(rows, 5, -1)};
-		count_block(series, &block);
-		if (block.bytes > now.largest)
-			now.largest = block.bytes;
-		if (!now.owner)
-			now.owner = places_owner(places, &block);
+	        "SELECT site, bucket, born, address, bytes, born_step, died_step "
+	        "FROM allocation INDEXED BY allocation_crossing WHERE device = ?1 AND "
+	        "(died_step IS NULL OR died_step > born_step) AND born_step BETWEEN 1 AND "
+	        "?2 - 1 AND (died_step IS NULL OR died_step > born_step + 1)",
+	        "ii", device, growth->to);
+	*count = 0;
+	while (rows_next(rows)) {
+		kept = grow(kept, *count, &room, sizeof(*kept));
+		kept[(*count)++] =
+		        (struct kept){first_alike(growth, rows_number(rows, 0)),
+		                      rows_number(rows, 1),
+		                      rows_number(rows, 2),
+		                      {rows_number(rows, 3), rows_number(rows, 4),
+		                       rows_number(rows, 5),
+		                       rows_number_or(rows, 6, -1)}};
 	}
+	if (*count)
+		qsort(kept, *count, sizeof(*kept), by_place);
+	return kept;
+}
+
+static void judge_all(const struct kept *kept, size_t count, struct series *series,
+                      struct growth *growth)
+{
+	struct grower now = {.site = -1};
+	size_t room = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct block *block = &kept[i].block;
+		bool last = i + 1 == count || kept[i + 1].site != kept[i].site ||
+		            kept[i + 1].bucket != kept[i].bucket;
+		if (now.site < 0)
+			now = (struct grower){.site = kept[i].site,
+			                      .bucket = kept[i].bucket,
+			                      .since = block->born_step};
+		count_block(series, block);
+		if (block->bytes > now.largest)
+			now.largest = block->bytes;
+		if (!now.owner)
+			now.owner = places_owner(growth->places, block);
+		now.born_step = block->born_step;
+		now.born = kept[i].born;
+		if (!last)
+			continue;
+		if (judge(series, growth, &now))
+			put(growth, &room, &now);
+		clear(series);
+		now.site = -1;
+	}
+}
+
+/* Sites that are alike stand for the first of them: sequences of many lengths make many
+ * sites of one line. Sorted by hash of what makes them alike, so that it stays quick. */
+static void find_alike(struct growth *growth, const struct places *places)
+{
+	enum { SLOTS = 4096 };
+	size_t *head = allocate(SLOTS * sizeof(*head));
+	size_t *next = allocate((places->site_count + 1) * sizeof(*next));
+
+	growth->first_alike = allocate(places->site_count * sizeof(int64_t));
+	for (size_t i = 0; i < places->site_count; i++) {
+		const struct site *site = &places->sites[i];
+		size_t *slot = &head[(uint64_t)(site->stack * 16 + site->phase) % SLOTS];
+		size_t at = *slot;
+		while (at && !places_alike(&places->sites[at - 1], site))
+			at = next[at];
+		growth->first_alike[i] = at ? places->sites[at - 1].id : site->id;
+		if (!at) {
+			next[i + 1] = *slot;
+			*slot = i + 1;
+		}
+	}
+	free(head);
+	free(next);
+}
+
+static void find_root(struct growth *growth)
+{
+	const struct grower *newest = NULL;
+
+	for (size_t i = 0; i < growth->count; i++) {
+		const struct grower *grower = &growth->list[i];
+		if (!newest || grower->born_step > newest->born_step ||
+		    (grower->born_step == newest->born_step &&
+		     grower->born > newest->born))
+			newest = grower;
+	}
+	growth->root = newest ? newest->site : -1;
 }
 
 static int64_t start_of(struct trace *trace, int64_t device, int64_t step)
@@ -133,26 +215,34 @@ static int64_t start_of(struct trace *trace, int64_t device, int64_t step)
 }
 
 void growth_load(struct trace *trace, const struct places *places,
-                 const struct device *device, struct growth *growth)
+                 const struct device *device, int64_t upto, struct growth *growth)
 {
 	struct series series = {
 	        .last = db_number(trace->db, 0,
 	                          "SELECT max(id) FROM step WHERE complete = 1")};
+	struct kept *kept;
+	size_t count;
 
-	*growth = (struct growth){.to = series.last};
+	if (upto >= 0 && upto < series.last)
+		series.last = upto;
+	*growth = (struct growth){.to = series.last, .root = -1, .places = places};
 	growth->from = series.last / 2 < 2 ? 2 : series.last / 2;
 	if (series.last < FEWEST) {
 		growth->too_short = true;
 		growth->from = series.last;
 		return;
 	}
+	find_alike(growth, places);
 	series.bytes = allocate((size_t)(series.last + 1) * sizeof(int64_t));
 	series.blocks = allocate((size_t)(series.last + 1) * sizeof(int64_t));
-	read_blocks(trace, places, device->id, &series, growth);
+	kept = read_kept(trace, device->id, growth, &count);
+	judge_all(kept, count, &series, growth);
+	free(kept);
 	free(series.bytes);
 	free(series.blocks);
 	if (growth->count)
 		qsort(growth->list, growth->count, sizeof(*growth->list), by_growth);
+	find_root(growth);
 	growth->level = start_of(trace, device->id, growth->to) -
 	                start_of(trace, device->id, growth->from);
 }
@@ -160,12 +250,16 @@ void growth_load(struct trace *trace, const struct places *places,
 void growth_free(struct growth *growth)
 {
 	free(growth->list);
+	free(growth->first_alike);
 	*growth = (struct growth){0};
 }
 
 const struct grower *growth_find(const struct growth *growth, int64_t site,
                                  int64_t bucket)
 {
+	if (!growth->count)
+		return NULL;
+	site = first_alike(growth, site);
 	for (size_t i = 0; i < growth->count; i++)
 		if (growth->list[i].site == site && growth->list[i].bucket == bucket)
 			return &growth->list[i];

@@ -52,24 +52,26 @@ static void measure(struct work *work)
 	work->rest = work->oom->forecast.growth - work->oom->requested;
 }
 
-/* The first dimension of what this step loaded; 0: not known. */
+/* The first dimension of the newest input; 0: not known. */
 static int64_t batch_of(struct work *work)
 {
-	const struct step *step = &work->oom->moment.step;
-	int64_t batch = 0;
-	struct rows *rows = db_rows(
-	        work->trace->db,
-	        "SELECT h.dims FROM allocation a JOIN site s ON s.id = a.site "
-	        "JOIN shape h ON h.id = s.shape WHERE a.id BETWEEN ? AND ? AND "
-	        "a.born_step = ? AND a.born <= ? AND a.device = ? AND h.dims LIKE '[%,%' "
-	        "AND s.phase IN (1, 2) ORDER BY s.phase, a.born LIMIT 1",
-	        "iiiii", step->first, step->last, step->pattern,
-	        work->oom->moment.ordinal, work->oom->moment.device->id);
-	if (rows_next(rows)) {
-		batch = strtoll(rows_text(rows, 0) + 1, NULL, 10);
-		rows_free(rows);
+	const struct segments *all = &work->oom->segments;
+	const struct alive *newest = NULL;
+	const struct site *site;
+
+	for (size_t i = 0; i < all->block_count; i++) {
+		const struct alive *alive = &all->blocks[i];
+		site = places_site(work->places, alive->site);
+		if (alive->bucket != INPUT || !site || !site->shape ||
+		    !strchr(site->shape, ','))
+			continue;
+		if (!newest || alive->block.born_step > newest->block.born_step ||
+		    (alive->block.born_step == newest->block.born_step &&
+		     alive->born > newest->born))
+			newest = alive;
 	}
-	return batch;
+	site = newest ? places_site(work->places, newest->site) : NULL;
+	return site ? strtoll(site->shape + 1, NULL, 10) : 0;
 }
 
 static void smaller_batch(struct work *work)
@@ -87,6 +89,9 @@ static void smaller_batch(struct work *work)
 		share = 1 - (double)oom->hole / (double)whole;
 	}
 	smaller = (int64_t)((1 - share) * (double)batch);
+	/* How far the first step would have grown nobody knows: half is a start. */
+	if (oom->forecast.step < 0 && smaller > batch / 2)
+		smaller = batch / 2;
 	if (batch > 1 && smaller >= 1) {
 		lever.change = format_text("batch %lld instead of %lld",
 		                           (long long)smaller, (long long)batch);
@@ -156,13 +161,13 @@ static void stop_leak(struct work *work)
 	}
 	if (kept <= 0)
 		return;
-	const struct site *site = places_site(work->places, work->growth->list[0].site);
+	const struct site *site = places_site(work->places, work->growth->root);
 	line = line_of(work->trace, site ? site->stack : -1);
 	where = line.file ? line_text(&line) : copy_text(site && site->op ? site->op : "?");
 	put(work, (struct lever){
 	                  "stop the leak",
-	                  format_text("let go of what %s makes; a list of losses keeps "
-	                              "their graphs: .detach() or .item()",
+	                  format_text("let go of what %s makes; if it is a loss, keep "
+	                              "loss.item(): a tensor keeps its graph",
 	                              where),
 	                  format_text("kept from earlier steps, %s more with each step",
 	                              text_size(growth_rate(work->growth)).s),

@@ -219,3 +219,10 @@ bool moment_find(struct trace *trace, const struct device *device,
 	}
 	return at_time(trace, device, wish->number, moment);
 }
+
+const char *moment_missing(const struct wish *wish)
+{
+	return wish->kind == MOMENT_OOM
+	               ? "no allocation was refused in this run\n"
+	               : "no device memory was allocated through PyTorch\n";
+}

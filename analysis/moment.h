@@ -31,6 +31,9 @@ struct wish moment_parse(const char *text, int64_t step);
 bool moment_find(struct trace *trace, const struct device *device,
                  const struct wish *wish, struct moment *moment);
 
+/* A line for the screen where no device has that instant. */
+const char *moment_missing(const struct wish *wish);
+
 /* The instant before an OOM of the table `oom`. */
 struct moment moment_of_oom(struct trace *trace, const struct device *device,
                             int64_t id);

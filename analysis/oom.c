@@ -18,8 +18,9 @@
 
 const char *const verdict_names[] = {"shortage", "fragmentation", "outside", "limit"};
 
-/* Would this much more have carried the step to its end? Without an earlier step to tell
- * it must be an eighth of what PyTorch had; a fifth counts in any case. */
+/* Would this much more have carried the run on? To the end of the step, as far as an
+ * earlier one tells, and further than a leak takes to fill it: a sixteenth of what PyTorch
+ * had. Without an earlier step it must be an eighth; a fifth counts in any case. */
 static bool would_do(const struct oom *oom, int64_t extra)
 {
 	int64_t there = oom->free + extra, reserved = oom->moment.reserved;
@@ -28,8 +29,9 @@ static bool would_do(const struct oom *oom, int64_t extra)
 		return false;
 	if (extra >= reserved / 5)
 		return true;
-	return oom->forecast.step >= 0 ? there >= oom->forecast.growth
-	                               : extra >= reserved / 8;
+	return oom->forecast.step >= 0
+	               ? there >= oom->forecast.growth && extra >= reserved / 16
+	               : extra >= reserved / 8;
 }
 
 static enum verdict judge(const struct oom *oom)
@@ -66,7 +68,8 @@ static void measure(struct trace *trace, struct oom *oom)
 	}
 	oom->verdict = judge(oom);
 	/* Under a limit what the device has free does not help. */
-	oom->lacking = oom->forecast.growth;
+	oom->lacking = oom->forecast.growth > oom->segment ? oom->forecast.growth
+	                                                   : oom->segment;
 	if (oom->verdict == FRAGMENTATION)
 		oom->lacking = oom->segment;
 	if (oom->verdict != LIMIT && oom->free > 0)
@@ -81,8 +84,8 @@ static void find_line(struct trace *trace, struct oom *oom)
 {
 	struct rows *rows;
 
-	if (oom->place)
-		oom->line = line_of(trace, oom->place->stack);
+	oom->stack = oom->place ? oom->place->stack : -1;
+	oom->line = line_of(trace, oom->stack);
 	if (oom->line.file)
 		return;
 	rows = db_rows(trace->db,
@@ -94,7 +97,8 @@ static void find_line(struct trace *trace, struct oom *oom)
 	               oom->moment.step.pattern, oom->moment.ordinal,
 	               oom->moment.phase);
 	if (rows_next(rows)) {
-		oom->line = line_of(trace, rows_number(rows, 0));
+		oom->stack = rows_number(rows, 0);
+		oom->line = line_of(trace, oom->stack);
 		oom->line_is_caller = true;
 		rows_free(rows);
 	}

@@ -17,6 +17,7 @@ struct oom {
 	int64_t site;         /* -1: not known */
 	const struct site *place; /* NULL: not known */
 	struct line line;         /* of the user's code */
+	int64_t stack;            /* that it is taken from, or -1 */
 	bool line_is_caller; /* the line that began the backward, not that of the tensor */
 	bool fatal;          /* the run did not go on */
 

@@ -85,21 +85,26 @@ char *verdict_text(const struct oom *oom)
 	return shortage_text(oom);
 }
 
-/* A sentence over as many lines as it takes, all of them indented. */
-static void wrap(FILE *out, const char *text, int indent)
+/* A sentence over as many lines as it takes, all of them indented; `from` columns of the
+ * first are taken. */
+static void wrap(FILE *out, const char *text, int indent, int from)
 {
-	int at = indent;
+	int at = from;
+	bool first = true; /* in its line */
 
 	while (*text) {
 		size_t length = strcspn(text, " ");
 		char *word = format_text("%.*s", (int)length, text);
 		int width = text_width(word);
-		if (at > indent && at + 1 + width > term.width) {
+		if (!first && at + 1 + width > term.width) {
 			fprintf(out, "\n%*s", indent, "");
 			at = indent;
+			first = true;
 		}
-		at += fprintf(out, "%s", at > indent ? " " : "") + width;
+		fputs(first ? "" : " ", out);
 		text_fit(out, word, term.width - indent, KEEP_TAIL);
+		at += width + !first;
+		first = false;
 		free(word);
 		text += length + (text[length] == ' ');
 	}
@@ -129,14 +134,16 @@ static void print_request(const struct answer *answer, FILE *out)
 	fputc('\n', out);
 	free(text);
 	if (oom->line.file) {
+		char *chain = line_chain(answer->trace, oom->stack, 4);
 		head(out, "line");
-		fprintf(out, "%s%s%s", style(BOLD), line, style(PLAIN));
-		text = format_text("  %s%s",
-		                   oom->line.function ? oom->line.function : "",
-		                   oom->line_is_caller ? "  (it began the backward)" : "");
-		text_fit(out, text, term.width - 12 - text_width(line), KEEP_HEAD);
+		text = format_text("%s  %s", *chain ? chain : line,
+		                   oom->line_is_caller ? "(it began the backward)"
+		                   : oom->line.function ? oom->line.function
+		                                        : "");
+		text_fit(out, text, term.width - 12, KEEP_HEAD);
 		fputc('\n', out);
 		free(text);
+		free(chain);
 	}
 	free(line);
 }
@@ -224,19 +231,15 @@ static void print_difference(const struct difference *d, FILE *out)
 	const struct group *group = d->here ? d->here : d->there;
 	const char *here = d->here ? d->here->shape : NULL;
 	const char *there = d->there ? d->there->shape : NULL;
-	char *text = format_text("%s %s  %s%s%s%s", group->bucket ? group->bucket : "",
-	                         group->module ? group->module
-	                         : group->op   ? group->op
-	                                       : "",
-	                         there && here && strcmp(here, there) != 0 ? there : "",
-	                         there && here && strcmp(here, there) != 0 ? " " : "",
-	                         there && here && strcmp(here, there) != 0 ? sign(ARROW)
-	                                                                   : "",
-	                         here ? here : "");
+	const char *name = group->module ? group->module : group->op;
+	bool changed = here && there && strcmp(here, there) != 0;
+	char *text = format_text("%s  %s  %s%s%s", group->bucket ? group->bucket : "",
+	                         name ? name : "", here ? here : "",
+	                         changed ? " was " : "", changed ? there : "");
 	char *size = format_text("%s%s", d->bytes > 0 ? "+" : "",
 	                         text_size(d->bytes).s);
-	fprintf(out, "    %12s  ", size);
-	text_fit(out, text, term.width - 18, KEEP_HEAD);
+	fprintf(out, "%12s%12s  ", "", size);
+	text_fit(out, text, term.width - 26, KEEP_HEAD);
 	fputc('\n', out);
 	free(size);
 	free(text);
@@ -251,24 +254,25 @@ static void print_before(const struct answer *answer, FILE *out)
 
 	fputc('\n', out);
 	if (oom->forecast.step < 0) {
-		wrap(out, "  No complete step came before: there is none to compare with.",
-		     2);
+		fputs("  No complete step came before to compare with.\n", out);
 		return;
 	}
-	fprintf(out, "  %sbefore%s    ", style(DIM), style(PLAIN));
+	head(out, "before");
 	if (trace_peak(answer->trace, oom->moment.device->id, oom->forecast.step, &point))
-		fprintf(out, "step %s peaked at %s; where this one asked, it had %s:\n",
+		fprintf(out, "step %s peaked at %s; where this one asked it had %s,\n",
 		        text_count(oom->forecast.step).s, text_size(point.allocated).s,
 		        text_size(all->allocated).s);
-	fprintf(out, "    %12s  in all, of it\n",
-	        text_size(oom->moment.allocated - all->allocated).s);
+	fprintf(out, "%12sthis one %s%s:\n", "",
+	        text_size(llabs(oom->moment.allocated - all->allocated)).s,
+	        oom->moment.allocated < all->allocated ? " less" : " more");
 	for (size_t i = 0; i < all->count && i < SHOWN; i++)
 		print_difference(&all->list[i], out);
-	if (answer->growth->count)
-		fprintf(out, "  %sleak%s      %s more is kept with every step; 'tidemark "
-		             "leaks' tells where\n",
-		        style(DIM), style(PLAIN),
+	if (answer->growth->count) {
+		head(out, "leak");
+		fprintf(out, "%s more is kept with every step; 'tidemark leaks' tells "
+		             "where\n",
 		        text_size(growth_rate(answer->growth)).s);
+	}
 }
 
 static void print_levers(const struct answer *answer, FILE *out)
@@ -284,9 +288,9 @@ static void print_levers(const struct answer *answer, FILE *out)
 		        style(lever->enough ? GREEN : RED),
 		        sign(lever->enough ? CHECK : CROSS), style(PLAIN),
 		        text_size(lever->saves).s);
-		wrap(out, lever->change, 18);
+		wrap(out, lever->change, 18, 18);
 		fprintf(out, "%18s%s", "", style(DIM));
-		wrap(out, lever->basis, 18);
+		wrap(out, lever->basis, 18, 18);
 		fputs(style(PLAIN), out);
 	}
 	if (!levers->count)
@@ -307,7 +311,7 @@ void answer_print(const struct answer *answer, int64_t top, FILE *out)
 	print_totals(answer, out);
 	head(out, "verdict");
 	fprintf(out, "%s%s%s: ", style(RED), verdict_names[oom->verdict], style(PLAIN));
-	wrap(out, why, 12);
+	wrap(out, why, 12, 14 + text_width(verdict_names[oom->verdict]));
 	free(why);
 	print_buckets(answer, out);
 	print_live(answer, top, out);

@@ -200,3 +200,10 @@ int64_t segments_hole(const struct segments *segments, int64_t request)
 	}
 	return largest;
 }
+
+int64_t segments_largest_hole(const struct segments *segments)
+{
+	int64_t large = segments_hole(segments, INT64_MAX), small;
+	small = segments_hole(segments, 1);
+	return large > small ? large : small;
+}

@@ -41,6 +41,9 @@ void segments_free(struct segments *segments);
  * their own. -1 where holes are not known. */
 int64_t segments_hole(const struct segments *segments, int64_t request);
 
+/* The largest of all holes; -1 where they are not known. */
+int64_t segments_largest_hole(const struct segments *segments);
+
 /* What PyTorch's allocator asks the device for when no hole takes a request. Source:
  * get_allocation_size in c10/cuda/CUDACachingAllocator.cpp. */
 int64_t segment_size(int64_t request);

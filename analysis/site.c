@@ -2,6 +2,7 @@
 #include "site.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "heap.h"
 
@@ -66,6 +67,18 @@ void places_free(struct places *places)
 	}
 	free(places->sites);
 	free(places->tensors);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+bool places_alike(const struct site *one, const struct site *other)
+{
+	return one == other ||
+	       (one->phase == other->phase && one->stack == other->stack &&
+	        same_text(one->op, other->op) && same_text(one->module, other->module));
 }
 
 static int by_id(const void *key, const void *entry)

@@ -33,6 +33,9 @@ void places_free(struct places *places);
 /* NULL where there is no such site. */
 const struct site *places_site(const struct places *places, int64_t id);
 
+/* The same line of code doing the same thing; shapes and native frames may differ. */
+bool places_alike(const struct site *one, const struct site *other);
+
 /* A block of device memory and the steps in which it lived; died_step -1: still alive
  * at the end of the trace. */
 struct block {
