@@ -11,8 +11,10 @@
 --
 -- Folding. Training repeats. A step whose ordered events (kind, size, device, phase,
 -- stacks, module, shape, and which earlier allocation each free gives back) equal those
--- of an earlier step has same_as = that step and no allocation rows of its own, except
--- for what outlives the next step. Its own start, duration and peaks are kept in step and
+-- of an earlier step, thread by thread, with peaks as far above its start, has same_as =
+-- that step and no allocation rows of its own, except for what outlives the next step, or
+-- dies in a next step that has rows itself. (Threads that compute side by side interleave
+-- differently each time: the order between threads is the earlier step's.) Its own start, duration and peaks are kept in step and
 -- step_device. What is live in step k at ordinal i, with p = coalesce(same_as, k):
 --   A  rows with born_step < k and (died_step > k or died_step is null)
 --   B  rows with born_step = p, or born_step < p and died_step = p,

@@ -14,6 +14,8 @@ int cmd_help(const struct options *options)
 {
 	if (options->value[OPT_MAN]) {
 		help_man(stdout);
+	} else if (options->count && !strcmp(options->words[0], "environment")) {
+		help_environment(stdout);
 	} else if (options->count) {
 		const struct command_row *row = find_command(options->words[0]);
 		if (!row)

@@ -202,6 +202,15 @@ struct db *db_open(const char *path, char *why, size_t size)
 	return db;
 }
 
+struct db *db_memory(const char *name)
+{
+	struct db *db = allocate(sizeof(*db));
+	db->path = name;
+	if (sqlite3_open(":memory:", &db->handle) != SQLITE_OK)
+		out_of_memory();
+	return db;
+}
+
 void db_close(struct db *db)
 {
 	if (db->told)

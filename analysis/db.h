@@ -16,6 +16,11 @@ struct rows;
  * or of a newer schema. path must outlive it. */
 struct db *db_open(const char *path, char *why, size_t size);
 void db_close(struct db *db);
+
+/* A database of no file, for SQLite's functions on texts: json_valid(), json_extract().
+ * name is what messages call it, and must outlive it. */
+struct db *db_memory(const char *name);
+
 int db_schema(const struct db *db);
 
 /* A query; types has an 'i' (int64_t) or a 't' (const char *) for each argument. A

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "environment.h"
 #include "text.h"
 
 static bool takes(enum command_id command, int option)
@@ -39,7 +40,7 @@ void help_usage(FILE *out)
 		        command_table[i].summary);
 	fputs("\nFILE is a trace; without one, the newest tidemark-*.db in this "
 	      "folder.\n"
-	      "'tidemark help COMMAND' tells more, 'tidemark --version' the version.\n"
+	      "'tidemark help COMMAND' tells more, 'tidemark help environment' the settings.\n"
 	      "Exit status: 0 done, 1 the answer is no, 2 usage, 3 unreadable trace;\n"
 	      "of 'run' it is the program's own.\n",
 	      out);
@@ -54,6 +55,18 @@ void help_command(enum command_id command, FILE *out)
 	for (int i = 0; i < OPT_COUNT; i++)
 		if (takes(command, i))
 			print_option(&option_table[i], out);
+}
+
+void help_environment(FILE *out)
+{
+	fputs("Environment variables of the library (in the traced program's environment) "
+	      "and of\nthe command, with their defaults:\n\n",
+	      out);
+	for (size_t i = 0; i < environment_count; i++) {
+		const struct environment_row *row = &environment_table[i];
+		fprintf(out, "  %s%s%s\n      %s\n", row->name, *row->otherwise ? "=" : "",
+		        row->otherwise, row->what);
+	}
 }
 
 /* In roff a '-' is a hyphen unless escaped, and a leading dot is a request. */
@@ -125,11 +138,20 @@ void help_man(FILE *out)
 	      "3 the file is unreadable, foreign or of a newer schema. \\fBrun\\fR "
 	      "returns\n"
 	      "the status of the program.\n"
-	      ".SH ENVIRONMENT\n"
-	      ".TP\n.B TIDEMARK_LIBRARY\nthe libtidemark.so to use\n"
-	      ".TP\n.B NO_COLOR\nno colours, whatever the terminal\n"
-	      ".TP\n.B COLUMNS\nthe width of the screen\n",
+	      ".SH ENVIRONMENT\n",
 	      out);
+	for (size_t i = 0; i < environment_count; i++) {
+		const struct environment_row *row = &environment_table[i];
+		fputs(".TP\n.B ", out);
+		roff(row->name, out);
+		if (*row->otherwise) {
+			fputs("=", out);
+			roff(row->otherwise, out);
+		}
+		fputc('\n', out);
+		roff(row->what, out);
+		fputc('\n', out);
+	}
 }
 
 void help_bash(FILE *out)

@@ -39,7 +39,8 @@ def read_meaning(path, library):
 def record(i, soname, symbol, outs, rules):
     behaviour, refusal = next((b, r) for g, b, r in rules if fnmatch.fnmatchcase(symbol, g))
     spec = [o.split(":") for o in outs][:6]
-    pairs = [b for index, kind in spec for b in (int(index), ord(KINDS[kind]))]
+    pairs = [b for index, kind, *count in spec
+             for b in (int(index), 128 + int(count[0]) if count else ord(KINDS[kind]))]
     pairs += [0] * (12 - len(pairs))
     return (f'.quad .Llibrary, .Lname{i}\n.long {refusal}\n.byte {behaviour}, {len(spec)}, '
             f'{", ".join(map(str, pairs))}, 0, 0, 0, 0, 0, 0\n')

@@ -11,8 +11,9 @@ Sources, merged with what the lists hold already (a name is never dropped):
                  at a time, and treats each as --vendor
 
 A list has the lines `soname S`, `node N` (its version node, or -), then one symbol a
-line, with its out-parameters: `INDEX:int`, `INDEX:size`, `INDEX:handle`. Arguments that
-travel in vector registers are not counted.
+line, with its out-parameters: `INDEX:int`, `INDEX:size`, `INDEX:handle`, and
+`INDEX:ints:COUNT`, an array as long as argument COUNT says (solvers' status). Arguments
+that travel in vector registers are not counted.
 """
 import argparse, collections, glob, mmap, os, re, subprocess, sys, tempfile, zipfile
 
@@ -60,6 +61,25 @@ def run(*cmd):
 def home_of(symbol):
     """The library that a symbol without a version node belongs to."""
     return next((k for k, (_, look) in LIBRARIES.items() if re.match(look, symbol)), None)
+
+
+def out_of(name, index, args):
+    """`INDEX:KIND` of one argument, or None if nobody relies on what it holds."""
+    kind, star, word = args[index].rpartition("*")
+    kind = kind.strip()
+    if not star or "*" in kind or "const" in kind:
+        return None
+    if kind == "int" and re.fullmatch(r"(dev_?|d_?)?info(Array)?", word.strip(), re.I):
+        batch = [i for i, a in enumerate(args) if re.search(r"\bbatch(Size|Count)$", a)]
+        return f"{index}:ints:{batch[0]}" if batch else f"{index}:int"
+    if "Create" in name and kind == "cufftHandle":
+        return f"{index}:int"
+    if "Create" in name and kind.endswith("_t") and kind not in ("size_t", "int64_t"):
+        return f"{index}:handle"
+    if re.search(r"[sS]ize|Workspace|MakePlan|nnz|Nnz", name) and \
+            kind in ("int", "size_t", "int64_t"):
+        return f"{index}:{'int' if kind == 'int' else 'size'}"
+    return None
 
 
 class Names:
@@ -146,26 +166,18 @@ class Names:
                 self.add(library, symbol)
 
     def scan_outs(self, path):
-        """Sizes and handles that a caller reads after the call: index and kind."""
+        """Sizes, handles and statuses that a caller reads after the call."""
         text = re.sub(r"/\*.*?\*/|//[^\n]*|^\s*#.*?$", " ", open(path, errors="replace").read(),
                       flags=re.S | re.M)
         for name, args in re.findall(r"\b(cu[a-zA-Z]\w+)\s*\(([^(){};]*)\)\s*;", text):
             library = home_of(name)
             if library in (None, "cuda", "cudart") or name not in self.symbols[library]:
                 continue
-            index, outs = 0, []
-            for a in args.split(","):
-                a = " ".join(a.replace("*", " * ").split())
-                if "*" not in a and re.match(r"(const )?(float|double)\b", a):
-                    continue
-                kind = a.rsplit("*", 1)[0].strip() if a.count("*") == 1 and "const" not in a else ""
-                if "Create" in name and (kind.endswith("_t") or kind == "cufftHandle") and \
-                        kind not in ("size_t", "int64_t"):
-                    outs.append(f"{index}:{'int' if kind == 'cufftHandle' else 'handle'}")
-                elif re.search(r"[sS]ize|Workspace|MakePlan|nnz|Nnz", name) and \
-                        kind in ("int", "size_t", "int64_t"):
-                    outs.append(f"{index}:{'int' if kind == 'int' else 'size'}")
-                index += 1
+            # an array of floats is a pointer; a float itself takes no integer register
+            args = [" ".join(a.replace("*", " * ").replace("[]", " * ").split())
+                    for a in args.split(",")]
+            args = [a for a in args if "*" in a or not re.match(r"(const )?(float|double)\b", a)]
+            outs = [o for o in (out_of(name, i, args) for i in range(len(args))) if o]
             if outs:
                 self.symbols[library][name] = outs
 
@@ -212,4 +224,5 @@ def main():
     names.save()
 
 
-main()
+if __name__ == "__main__":
+    main()

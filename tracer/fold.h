@@ -5,14 +5,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct tmk_model;
 struct tmk_patterns;
 
-/* Remembers a raw step by the signatures of its events (the array is taken over). */
-void tmk_patterns_add(struct tmk_patterns **p, uint32_t step, uint64_t *signature,
-		      uint32_t events);
-/* The step whose events equal these, one by one, or -1. */
-int64_t tmk_patterns_find(struct tmk_patterns *p, const uint64_t *signature,
-			  uint32_t events);
+/* What every event of the running step is, one number each, thread by thread: where
+ * threads compute side by side their events interleave differently each time, and that is
+ * no difference. To be freed; NULL when there is no memory. The step is settled. */
+uint64_t *tmk_fold_signature(const struct tmk_model *m);
+
+/* The kept step whose signature equals this one and whose peaks rise as far above their
+ * start, or -1. With it the running step's peaks get that one's ordinals: its rows will
+ * stand for them. */
+int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature);
+
+/* Keeps the running step as a pattern for later ones (the array is taken over). */
+void tmk_fold_keep(struct tmk_model *m, uint64_t *signature);
+
 void tmk_patterns_free(struct tmk_patterns *p);
 
 #endif

@@ -39,6 +39,24 @@ static bool stretch_evaluates(const struct tmk_model *m)
 	return !frames;
 }
 
+/* A thread without scopes of its own and without Python is a worker of whoever computes:
+ * it does what the program does. */
+static uint8_t for_a_worker(enum tmk_boundary closer)
+{
+	switch (closer) {
+	case TMK_AT_BACKWARD_END:
+		return TMK_BACKWARD;
+	case TMK_AT_STEP_END:
+		return TMK_OPTIMIZER;
+	case TMK_AT_ZERO_GRAD_END:
+		return TMK_ZERO_GRAD;
+	case TMK_AT_DATA_END:
+		return TMK_DATA;
+	default:
+		return TMK_OPEN;
+	}
+}
+
 static uint8_t with_gradients(const struct tmk_model *m, const struct tmk_ev *e,
 			      enum tmk_boundary closer)
 {
@@ -85,6 +103,8 @@ void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer)
 			continue;
 		}
 		uint8_t phase = e->bytes > 0 ? by_frames(m, e) : TMK_OPEN;
+		if (phase == TMK_OPEN && !e->python)
+			phase = for_a_worker(closer);
 		if (phase == TMK_OPEN && e->flags & TMK_EVENT_GRAD_MODE) {
 			phase = with_gradients(m, e, closer);
 		} else if (phase == TMK_OPEN) {

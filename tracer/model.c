@@ -49,16 +49,16 @@ static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns)
 
 /* The trace checks itself: our sum must be what the allocator says, event by event. */
 static void account(struct tmk_model *m, struct tmk_device_state *d,
-		    const struct tmk_rec_event *r, int64_t ns)
+		    const struct tmk_rec_event *r, int64_t bytes, int64_t ns)
 {
-	d->allocated += r->bytes;
+	d->allocated += bytes;
 	if (r->flags & TMK_EVENT_NO_TOTAL) {
 		d->seen = true;
 	} else {
 		int64_t told = (int64_t)r->allocated;
 		if (!d->seen) {
 			/* what was allocated before we looked */
-			int64_t before = told - r->bytes;
+			int64_t before = told - bytes;
 			d->start_allocated += before;
 			m->lost[TMK_LOST_BEFORE] += before > 0;
 			d->allocated = told;
@@ -140,18 +140,31 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 	tmk_live_remove(&m->live, l);
 }
 
+/* cudaFreeAsync is told an address alone: the size is that of the birth. */
+static int64_t size_of(struct tmk_model *m, const struct tmk_device_state *d,
+		       const struct tmk_rec_event *r)
+{
+	if (r->head.kind == TMK_REC_ALLOC || r->bytes)
+		return r->bytes;
+	const struct tmk_live *l =
+		tmk_live_find(&m->live, (uint8_t)(d - m->device), r->ptr);
+	return l ? -l->bytes : 0;
+}
+
 static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns)
 {
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
+	int64_t bytes = size_of(m, d, r);
 	if (!tmk_grow((void **)&m->ev, &m->capacity, m->events, sizeof *m->ev)) {
 		m->lost[TMK_LOST_MEMORY]++;
 		return;
 	}
-	account(m, d, r, ns);
+	account(m, d, r, bytes, ns);
 	struct tmk_ev *e = &m->ev[m->events];
 	memset(e, 0, sizeof *e);
 	e->ns = ns;
-	e->bytes = r->bytes;
+	/* the sign tells deaths: also of what was never seen */
+	e->bytes = bytes || r->head.kind == TMK_REC_ALLOC ? bytes : -1;
 	e->ptr = r->ptr;
 	e->allocated = d->allocated;
 	e->reserved = d->reserved;
@@ -264,6 +277,7 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 	case TMK_AT_BACKWARD:
 		setup_ends(m);
 		backward_begins(m);
+		m->closure |= m->in_step;
 		m->forward_open = false;
 		break;
 	case TMK_AT_BACKWARD_END:
@@ -274,8 +288,11 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 		break;
 	case TMK_AT_STEP:
 		setup_ends(m);
+		m->in_step = true;
+		m->closure = false;
 		break;
 	case TMK_AT_STEP_END:
+		m->in_step = false;
 		mark_alive(m, TMK_OPTIMIZER, TMK_EV_KEPT_BY_STEP);
 		m->forward_open = false;
 		break;
@@ -297,16 +314,19 @@ bool tmk_model_step_may_end(const struct tmk_model *m, const struct tmk_record *
 	return r->kind == TMK_REC_BOUNDARY && r->code == TMK_AT_STEP_END && !m->by_marks;
 }
 
-int tmk_model_settles(const struct tmk_record *r)
+int tmk_model_settles(const struct tmk_model *m, const struct tmk_record *r)
 {
 	if (r->kind == TMK_REC_END)
 		return 1;
 	if (r->kind != TMK_REC_BOUNDARY || r->code == TMK_AT_ZERO_GRAD ||
 	    r->code == TMK_AT_ZERO_GRAD_END)
 		return 0;
-	/* A second optimizer steps with no forward or backward in between: one step. And
-	 * where the program marks its steps itself, they end there. */
-	return r->code == TMK_AT_STEP || r->code == TMK_AT_MARK ? -1 : 1;
+	/* Where the program marks its steps itself, they end there. A second optimizer steps
+	 * with no forward or backward in between: one step, unless the first ran them itself
+	 * (LBFGS calls its closure). */
+	if (r->code == TMK_AT_STEP)
+		return m->closure ? 1 : -1;
+	return r->code == TMK_AT_MARK ? -1 : 1;
 }
 
 static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_t ns)

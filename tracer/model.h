@@ -128,6 +128,7 @@ struct tmk_model {
 	int64_t step_start_ns, last_ns;
 	uint32_t micro_steps;
 	bool setup_over, forward_open, backward_since_step;
+	bool in_step, closure; /* inside Optimizer.step; it ran a backward itself */
 	bool python_named; /* Python has told its parameters */
 	bool by_marks; /* the program says itself where steps end */
 
@@ -154,7 +155,7 @@ void tmk_model_apply(struct tmk_model *m, const struct tmk_record *r, int64_t ns
  * by the writer (hold.h). */
 bool tmk_model_step_may_end(const struct tmk_model *m, const struct tmk_record *r);
 /* ... and if so, does `r` settle it: 1 the step has ended, 0 go on holding, -1 it goes on */
-int tmk_model_settles(const struct tmk_record *r);
+int tmk_model_settles(const struct tmk_model *m, const struct tmk_record *r);
 
 /* step.c: writes the running step and starts the next one; complete: Optimizer.step()
  * ended it. The caller commits. */

@@ -16,7 +16,7 @@ struct saved {
 	int64_t step_start_ns, last_ns;
 	uint8_t setup_over, forward_open, by_marks, thin_only;
 	uint32_t devices;
-	uint8_t backward_since_step, python_named, last_phase, pad;
+	uint8_t backward_since_step, python_named, last_phase, in_step;
 	uint32_t flushed, micro_steps, spans, longest;
 	int64_t first_row;
 	uint64_t total_events;
@@ -56,6 +56,7 @@ void tmk_model_save(struct tmk_model *m)
 			  .backward_since_step = m->backward_since_step,
 			  .python_named = m->python_named,
 			  .last_phase = m->last_phase,
+			  .in_step = (uint8_t)(m->in_step | m->closure << 1),
 			  .flushed = m->flushed,
 			  .micro_steps = m->micro_steps,
 			  .spans = m->spans,
@@ -87,6 +88,8 @@ static void reload_model(struct tmk_row *row, void *context)
 	m->backward_since_step = s->backward_since_step;
 	m->python_named = s->python_named;
 	m->last_phase = s->last_phase;
+	m->in_step = s->in_step & 1;
+	m->closure = s->in_step >> 1;
 	m->flushed = s->flushed;
 	m->micro_steps = s->micro_steps;
 	m->spans = s->spans;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "fold.h"
-#include "intern.h"
 #include "settings.h"
 
 static void settle_event(struct tmk_model *m, uint32_t i)
@@ -68,22 +67,6 @@ static void measure(struct tmk_model *m, uint32_t i)
 	if (most > p->peak || !p->events)
 		p->peak = most;
 	p->events++;
-}
-
-static uint64_t signature_of(const struct tmk_model *m, const struct tmk_ev *e)
-{
-	uint64_t h = tmk_mix((uint64_t)e->bytes, (uint64_t)e->device << 8 | e->phase);
-	if (e->bytes > 0)
-		return tmk_mix(h, (uint64_t)e->site << 16 | (uint64_t)e->bucket << 8 |
-					  e->rule);
-	if (e->target == UINT32_MAX)
-		return tmk_mix(h, e->target);
-	if (!e->carried)
-		return tmk_mix(h, (uint64_t)1 << 40 | e->target);
-	/* Born before: which of several alike does not matter for any byte. */
-	const struct tmk_live *l = &m->carried[e->target];
-	uint32_t age = m->step - l->born_step;
-	return tmk_mix(h, (uint64_t)2 << 40 | (uint64_t)(age > 2 ? 2 : age) << 32 | l->site);
 }
 
 static int64_t insert(struct tmk_model *m, const struct tmk_live *l, int64_t died_step,
@@ -269,12 +252,9 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 	uint64_t *signature = NULL;
 	uint32_t events = m->events;
 	if (complete && !m->flushed && events)
-		signature = malloc(events * sizeof *signature);
-	if (signature) {
-		for (uint32_t i = 0; i < events; i++)
-			signature[i] = signature_of(m, &m->ev[i]);
-		same_as = tmk_patterns_find(m->patterns, signature, events);
-	}
+		signature = tmk_fold_signature(m);
+	if (signature)
+		same_as = tmk_fold_find(m, signature);
 	bool folded = same_as >= 0;
 	bool thin = !folded && m->thin_only && !new_peak(m);
 	write_carried(m, folded);
@@ -295,7 +275,7 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 		      (int64_t)thin);
 	write_devices(m, !folded);
 	if (signature && !folded && !thin)
-		tmk_patterns_add(&m->patterns, m->step, signature, events);
+		tmk_fold_keep(m, signature);
 	else
 		free(signature);
 	if (complete && events > m->longest)

@@ -207,7 +207,7 @@ static void release(struct tmk_writer *w, bool ended)
 static void take(struct tmk_writer *w, const struct tmk_record *r)
 {
 	if (w->hold.on) {
-		int settled = tmk_model_settles(r);
+		int settled = tmk_model_settles(w->model, r);
 		if (!settled && w->hold.size < 1 << 20) {
 			keep(w, r);
 			return;

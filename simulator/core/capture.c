@@ -2,6 +2,7 @@
  * stream and leave when the capture ends. A graph is the number of its nodes; their
  * order and arguments mean nothing where kernels do nothing. */
 #include "stream_private.h"
+#include "pace.h"
 
 #include <stdlib.h>
 
@@ -162,6 +163,10 @@ int tmksim_stream_wait_event(struct tmksim_stream *stream, struct tmksim_event *
 {
 	if (!event)
 		return TMKSIM_INVALID_HANDLE;
+	if (event->collective) {
+		event->collective = false;
+		tmksim_pace_collective();
+	}
 	/* an uncaptured stream that waits for captured work joins the capture */
 	if (!tmksim_default_stream(stream) && !stream->capture &&
 	    tmksim_capture_alive(event->capture))

@@ -4,6 +4,7 @@
 #include "copy.h"
 #include "config.h"
 #include "memory.h"
+#include "values.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,12 +62,17 @@ void tmksim_copy(void *to, const void *from, size_t bytes)
 {
 	if (!bytes || to == from)
 		return;
+	bool from_device = tmksim_on_device(from), to_device = tmksim_on_device(to);
+	if (to_device && !from_device)
+		tmksim_value_written();
 	if (bytes <= PAGE)
 		memmove(to, from, bytes);
-	else if (tmksim_on_device(from))
+	else if (from_device)
 		copy_touched(to, from, bytes);
 	else
-		memmove(to, from, tmksim_on_device(to) ? min(bytes, copy_max()) : bytes);
+		memmove(to, from, to_device ? min(bytes, copy_max()) : bytes);
+	if (from_device && !to_device)
+		tmksim_value_read(to, bytes);
 }
 
 void tmksim_copy_rows(void *to, size_t to_pitch, const void *from, size_t from_pitch,

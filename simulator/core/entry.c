@@ -2,6 +2,7 @@
  * Called from the generated trampolines of every library, on any thread. */
 #include "entry.h"
 #include "log.h"
+#include "memory.h"
 #include "stream.h"
 
 #include <stdbool.h>
@@ -34,20 +35,29 @@ void tmksim_handle_destroy(struct tmksim_handle *handle)
 	free(handle);
 }
 
+static long argument(int index, const long *arguments, const long *stack)
+{
+	return index < 6 ? arguments[index] : stack[index - 6];
+}
+
 static void write_outs(const struct tmksim_entry *entry, const long *arguments,
 		       const long *stack)
 {
 	for (int i = 0; i < entry->outs; i++) {
-		int index = entry->out[i].argument;
-		void *at = (void *)(index < 6 ? arguments[index] : stack[index - 6]);
+		void *at = (void *)argument(entry->out[i].argument, arguments, stack);
+		int kind = entry->out[i].kind;
 		if (!at)
 			continue;
-		if (entry->out[i].kind == 'i')
+		if (kind == 'i')
 			*(int *)at = 0;
-		else if (entry->out[i].kind == 'h')
+		else if (kind == 'h')
 			*(void **)at = tmksim_handle_create();
-		else
+		else if (kind == 's')
 			*(size_t *)at = 0;
+		else if (tmksim_on_device(at)) /* a solver's status for each of a batch */
+			memset(at, 0, sizeof(int) * (unsigned)argument(kind - 128, arguments, stack));
+		else /* for the call: cublas<t>getrsBatched has one on the host */
+			*(int *)at = 0;
 	}
 }
 

@@ -21,7 +21,8 @@ struct tmksim_entry {
 	uint8_t behaviour;
 	uint8_t outs;	      /* how many of these are used */
 	struct {
-		uint8_t argument, kind; /* kind: 'i' int, 's' size_t, 'h' handle */
+		uint8_t argument, kind; /* 'i' int, 's' size_t, 'h' handle; 128 + N: as many
+					   ints as argument N says */
 	} out[6];
 	uint8_t seen;
 	uint8_t pad[5];

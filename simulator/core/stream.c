@@ -4,6 +4,7 @@
 #include "stream_private.h"
 #include "config.h"
 #include "memory.h"
+#include "pace.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -95,8 +96,19 @@ unsigned long long tmksim_stream_id(struct tmksim_stream *stream)
 
 void tmksim_work(struct tmksim_stream *stream)
 {
-	if (!tmksim_capture_add(stream, 1))
-		clock_now++;
+	tmksim_pace_work();
+	if (tmksim_capture_add(stream, 1))
+		return;
+	clock_now++;
+	if (!tmksim_default_stream(stream))
+		stream->collective = false;
+}
+
+void tmksim_work_collective(struct tmksim_stream *stream)
+{
+	tmksim_work(stream);
+	if (!tmksim_default_stream(stream))
+		stream->collective = true;
 }
 
 void tmksim_tick(size_t work)
@@ -117,13 +129,19 @@ int tmksim_stream_query(struct tmksim_stream *stream)
 		       : 0;
 }
 
+static void host_waits(void)
+{
+	everything_waited_for = clock_now;
+	tmksim_pace_wait();
+}
+
 int tmksim_stream_wait(struct tmksim_stream *stream)
 {
 	if (tmksim_capture_status(stream)) {
 		tmksim_capture_invalidate(stream);
 		return TMKSIM_CAPTURE_UNSUPPORTED;
 	}
-	everything_waited_for = clock_now;
+	host_waits();
 	return 0;
 }
 
@@ -131,7 +149,7 @@ int tmksim_device_wait(void)
 {
 	if (tmksim_capture_forbids())
 		return TMKSIM_CAPTURE_UNSUPPORTED;
-	everything_waited_for = clock_now;
+	host_waits();
 	return 0;
 }
 
@@ -156,6 +174,7 @@ int tmksim_event_record(struct tmksim_event *event, struct tmksim_stream *stream
 	if (!event)
 		return TMKSIM_INVALID_HANDLE;
 	event->capture = tmksim_capture_id(stream);
+	event->collective = !tmksim_default_stream(stream) && stream->collective;
 	event->at = clock_now + 1; /* 0 means never recorded */
 	if (!tmksim_default_stream(stream))
 		stream->last_work = clock_now;
@@ -180,6 +199,7 @@ int tmksim_event_wait(struct tmksim_event *event)
 		return TMKSIM_INVALID_HANDLE;
 	if (tmksim_capture_alive(event->capture))
 		return TMKSIM_CAPTURED_EVENT;
+	tmksim_pace_wait();
 	if (event->at > everything_waited_for + 1)
 		everything_waited_for = event->at - 1;
 	return 0;

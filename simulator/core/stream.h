@@ -32,6 +32,8 @@ unsigned long long tmksim_stream_id(struct tmksim_stream *stream);
 
 /* One piece of work: a kernel, copy, fill or callback. */
 void tmksim_work(struct tmksim_stream *stream);
+/* The same for a collective: whoever waits for it lets NCCL's watchdogs see its end. */
+void tmksim_work_collective(struct tmksim_stream *stream);
 int tmksim_stream_query(struct tmksim_stream *stream);
 int tmksim_stream_wait(struct tmksim_stream *stream);
 /* The host waits for every stream; fails while the thread's streams are captured. */

@@ -12,6 +12,7 @@ struct tmksim_stream {
 	unsigned flags;
 	unsigned long long id, last_work;
 	unsigned long long capture; /* the capture it takes part in, 0 for none */
+	bool collective;	    /* its last work is a collective */
 	struct tmksim_stream *next;
 };
 
@@ -19,6 +20,7 @@ struct tmksim_event {
 	unsigned long long at;	    /* clock when recorded, plus one */
 	unsigned long long capture; /* of the stream it was recorded on */
 	bool timed;
+	bool collective; /* recorded after one, and not waited for since */
 };
 
 extern pthread_mutex_t tmksim_stream_lock;

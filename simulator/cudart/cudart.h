@@ -105,12 +105,12 @@ struct function_attributes {
 	int rest[23];
 };
 
-struct dim3 {
+struct extent {
 	unsigned x, y, z;
 };
 
 struct launch_config {
-	struct dim3 grid, block;
+	struct extent grid, block;
 	size_t shared_bytes;
 	stream_t stream;
 	void *attributes;

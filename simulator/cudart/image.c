@@ -3,6 +3,7 @@
 #include "image.h"
 #include "card.h"
 #include "cudart.h"
+#include "values.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +14,8 @@ enum { SLOTS = 1 << 18 }; /* PyTorch 2.15 registers 24,133 kernels */
 static struct {
 	const void *_Atomic function;
 	const struct image *image;
+	const char *name;
+	_Atomic unsigned char trait; /* enum tmksim_trait, found at the first launch */
 } kernels[SLOTS];
 static int kernel_count;
 
@@ -27,6 +30,19 @@ static unsigned slot_of(const void *function)
 const struct image *cudart_image(const void *function)
 {
 	return kernels[slot_of(function)].image;
+}
+
+const char *cudart_kernel_name(const void *function)
+{
+	return kernels[slot_of(function)].name;
+}
+
+void cudart_note_launch(const void *function, void **arguments)
+{
+	unsigned slot = slot_of(function);
+	if (!kernels[slot].trait)
+		kernels[slot].trait = (unsigned char)tmksim_classify(kernels[slot].name);
+	tmksim_launched(kernels[slot].trait, kernels[slot].name, arguments);
 }
 
 int cudart_check_image(const void *function)
@@ -99,13 +115,16 @@ void __cudaUnregisterFatBinary(void **image)
 	(void)image; /* kernels keep pointing at it */
 }
 
-void __cudaRegisterFunction(void **image, const char *function)
+void __cudaRegisterFunction(void **image, const char *function, char *device_function,
+			    const char *name)
 {
-	/* eight more arguments say how the kernel is called on the device */
+	/* six more arguments limit its launches */
+	(void)device_function;
 	if (kernel_count >= SLOTS / 2)
 		return; /* an unknown kernel is taken to fit */
 	unsigned slot = slot_of(function);
 	kernels[slot].image = (const struct image *)image;
+	kernels[slot].name = name;
 	kernels[slot].function = function;
 	kernel_count++;
 }

@@ -10,6 +10,10 @@ struct image {
 
 /* The image that holds a kernel; NULL for one that nobody registered. */
 const struct image *cudart_image(const void *function);
+/* Its name on the device; NULL likewise. */
+const char *cudart_kernel_name(const void *function);
+/* The thread launches it: see values.h. */
+void cudart_note_launch(const void *function, void **arguments);
 /* 0, or "no kernel image is available" as the thread's last error. */
 int cudart_check_image(const void *function);
 

@@ -10,7 +10,7 @@
 
 /* What `kernel<<<grid, block, shared, stream>>>` pushes before it calls the host stub. */
 struct configuration {
-	struct dim3 grid, block;
+	struct extent grid, block;
 	size_t shared_bytes;
 	void *stream;
 };
@@ -18,7 +18,7 @@ enum { NESTED = 16 };
 static _Thread_local struct configuration pushed[NESTED];
 static _Thread_local int depth;
 
-unsigned __cudaPushCallConfiguration(struct dim3 grid, struct dim3 block, size_t shared_bytes,
+unsigned __cudaPushCallConfiguration(struct extent grid, struct extent block, size_t shared_bytes,
 				     void *stream)
 {
 	if (depth == NESTED)
@@ -27,7 +27,7 @@ unsigned __cudaPushCallConfiguration(struct dim3 grid, struct dim3 block, size_t
 	return 0;
 }
 
-int __cudaPopCallConfiguration(struct dim3 *grid, struct dim3 *block, size_t *shared_bytes,
+int __cudaPopCallConfiguration(struct extent *grid, struct extent *block, size_t *shared_bytes,
 			       void **stream)
 {
 	if (!depth)
@@ -40,23 +40,24 @@ int __cudaPopCallConfiguration(struct dim3 *grid, struct dim3 *block, size_t *sh
 	return 0;
 }
 
-static int launch(const void *function, stream_t stream)
+static int launch(const void *function, void **arguments, stream_t stream)
 {
 	if (cudart_check_image(function))
 		return ERROR_NO_IMAGE;
+	cudart_note_launch(function, arguments);
 	tmksim_touch_device(cudart_device());
 	tmksim_work(stream);
 	return 0;
 }
 
-int cudaLaunchKernel(const void *function, struct dim3 grid, struct dim3 block,
+int cudaLaunchKernel(const void *function, struct extent grid, struct extent block,
 		     void **arguments, size_t shared_bytes, stream_t stream)
 {
-	(void)grid, (void)block, (void)arguments, (void)shared_bytes;
-	return launch(function, stream);
+	(void)grid, (void)block, (void)shared_bytes;
+	return launch(function, arguments, stream);
 }
 
-int cudaLaunchCooperativeKernel(const void *function, struct dim3 grid, struct dim3 block,
+int cudaLaunchCooperativeKernel(const void *function, struct extent grid, struct extent block,
 				void **arguments, size_t shared_bytes, stream_t stream)
 {
 	return cudaLaunchKernel(function, grid, block, arguments, shared_bytes, stream);
@@ -65,8 +66,7 @@ int cudaLaunchCooperativeKernel(const void *function, struct dim3 grid, struct d
 int cudaLaunchKernelExC(const struct launch_config *config, const void *function,
 			void **arguments)
 {
-	(void)arguments;
-	return launch(function, config->stream);
+	return launch(function, arguments, config->stream);
 }
 
 /* nvcc 13's host stubs ask for the kernel first and launch that. */
@@ -76,13 +76,13 @@ int __cudaGetKernel(const void **kernel, const void *function)
 	return cudart_check_image(function);
 }
 
-int __cudaLaunchKernel(const void *kernel, struct dim3 grid, struct dim3 block,
+int __cudaLaunchKernel(const void *kernel, struct extent grid, struct extent block,
 		       void **arguments, size_t shared_bytes, stream_t stream)
 {
 	return cudaLaunchKernel(kernel, grid, block, arguments, shared_bytes, stream);
 }
 
-int __cudaLaunchKernel_ptsz(const void *kernel, struct dim3 grid, struct dim3 block,
+int __cudaLaunchKernel_ptsz(const void *kernel, struct extent grid, struct extent block,
 			    void **arguments, size_t shared_bytes, stream_t stream)
 {
 	return cudaLaunchKernel(kernel, grid, block, arguments, shared_bytes, stream);
@@ -120,8 +120,8 @@ int cudaFuncSetCacheConfig(const void *function, int config)
 
 int cudaFuncGetName(const char **name, const void *function)
 {
-	(void)function;
-	*name = "kernel";
+	const char *known = cudart_kernel_name(function);
+	*name = known ? known : "kernel";
 	return 0;
 }
 

@@ -203,7 +203,7 @@ int ncclRedOpDestroy(int operation, struct comm *comm)
 
 static int done(struct tmksim_stream *stream)
 {
-	tmksim_work(stream);
+	tmksim_work_collective(stream);
 	return SUCCESS;
 }
 

@@ -1,0 +1,20 @@
+/* cards.h - how much memory a device has. */
+#ifndef TIDEMARK_CARDS_H
+#define TIDEMARK_CARDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct card {
+	const char *name;
+	int64_t bytes; /* as torch says it */
+	const char *source;
+};
+
+const struct card *card_at(int index); /* smallest first; NULL after the last */
+
+/* "A100 80GB" and "a100-80gb" are one. NULL: unknown; nearest is then a close name. */
+const struct card *card_find(const char *name, const char **nearest);
+
+#endif

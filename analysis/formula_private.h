@@ -1,0 +1,21 @@
+/* formula_private.h - shared by the files of the formula engine alone. */
+#ifndef TIDEMARK_FORMULA_PRIVATE_H
+#define TIDEMARK_FORMULA_PRIVATE_H
+
+#include "formula.h"
+
+/* ceil(elements * bits / 8), ceil(elements / block) */
+int64_t formula_bits(struct formula *formula, int64_t elements, int bits);
+int64_t formula_blocks(int64_t elements, int64_t block);
+
+/* How a term is computed, in symbols and with the numbers put in. */
+void formula_text(struct formula_term *term, const char *formula, const char *numbers,
+                  ...) __attribute__((format(printf, 3, 4)));
+
+struct digits {
+	char s[32];
+};
+struct digits number(int64_t value);      /* "1,235,814,400" */
+const char *width_text(enum dtype dtype); /* "2 B", "0.5 B" */
+
+#endif

@@ -1,0 +1,112 @@
+/* model.h - the shape of a transformer and the list of its weights.
+ *
+ * Every architecture is the same description with other flags, so that a parameter
+ * count is a sum over named tensors and nothing is counted by a rule of thumb. */
+#ifndef TIDEMARK_MODEL_H
+#define TIDEMARK_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* NORM_RMS_FP32 is Gemma's: it multiplies by the weight before it leaves fp32. */
+enum norm { NORM_NONE, NORM_RMS, NORM_RMS_FP32, NORM_LAYER };
+enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_RELU, MLP_GATED };
+enum head { HEAD_NONE, HEAD_LM, HEAD_POOLER, HEAD_CLASSES };
+
+struct shape {
+	int64_t layers, hidden, ffn, heads, kv_heads, head_dim;
+	int64_t vocab, positions, types; /* rows of the embedding tables; 0: no table */
+	int64_t context;                 /* sequence length where none is asked for */
+	int64_t patch; /* inputs of a vision model's patch projection */
+	int64_t classes;
+	int64_t rotary; /* elements of a head that are rotated */
+	enum norm norm;
+	enum mlp mlp;
+	enum head head;
+	int norms; /* a layer */
+	bool final_norm, embedding_norm,
+	        head_norm; /* head_norm: q and k are normalised */
+	bool qkv_bias, out_bias, mlp_bias, head_bias;
+	bool tied;         /* the head is the embedding */
+	bool fused;        /* q, k, v (and gate, up) come from one matmul */
+	bool softmax_fp32; /* the written-out attention takes its softmax in fp32 */
+	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
+	bool dropout;      /* trained with it by default */
+};
+
+enum family {
+#define FAMILY(id, ...) FAMILY_##id,
+#include "families.def"
+#undef FAMILY
+	FAMILY_COUNT
+};
+
+/* What all models of a family have in common; sizes are 0. */
+const struct shape *family_shape(enum family family);
+
+enum role {
+	ROLE_EMBEDDING,
+	ROLE_POSITION,
+	ROLE_ATTENTION,
+	ROLE_MLP,
+	ROLE_NORM,
+	ROLE_BIAS,
+	ROLE_HEAD,
+	ROLE_ANY, /* nothing is known but its size */
+	ROLE_COUNT
+};
+extern const char *const role_names[ROLE_COUNT];
+
+enum lora_target {
+	LORA_Q,
+	LORA_K,
+	LORA_V,
+	LORA_O,
+	LORA_GATE,
+	LORA_UP,
+	LORA_DOWN,
+	LORA_COUNT
+};
+extern const char *const lora_target_names[LORA_COUNT];
+
+struct weight {
+	enum role role;
+	int64_t rows, columns; /* columns 0: a vector of rows elements */
+	int64_t copies;        /* as many of them, in all layers together */
+	int target;            /* enum lora_target, or -1 */
+};
+
+/* Starts as all zeros; model_free() gives the weights back. */
+struct model {
+	char name[64];
+	bool known; /* shape is valid: activations can be computed */
+	struct shape shape;
+	struct weight *weights;
+	size_t count, room;
+	int64_t parameters; /* their sum */
+};
+
+/* A named model. false: unknown; nearest is then the closest names, or empty. */
+bool model_find(const char *name, struct shape *shape, char *nearest, size_t size);
+const char *model_name(int index); /* NULL after the last */
+
+/* The plain transformer of the notes: 12 D^2 a layer, no biases, no norms. */
+void shape_plain(struct shape *shape);
+
+/* 0, or -1 with one sentence in why: sizes that contradict each other. */
+int shape_check(const struct shape *shape, char *why, size_t size);
+
+/* Lists the weights of a checked shape. 0, or -1: the count overflows. */
+int model_from_shape(struct model *model, const struct shape *shape);
+
+/* One more weight of a model; 0, or -1: the count overflows. */
+int model_add(struct model *model, struct weight weight);
+
+void model_free(struct model *model);
+
+/* Elements in one copy, and in all; their sum was checked by model_add(). */
+int64_t weight_size(const struct weight *weight);
+int64_t weight_elements(const struct weight *weight);
+
+#endif

@@ -1,0 +1,18 @@
+/* pace.h - time, where taking none would change what a program does.
+ * On a real device other threads get on while the host waits for it. Here a wait would be
+ * over at once, and then: a backward thread still holds its graph when the interpreter
+ * ends (PyTorch >= 2.14 aborts), and NCCL's watchdog, which looks every 100 ms, keeps the
+ * buffers of finished collectives over several steps. */
+#ifndef TMKSIM_PACE_H
+#define TMKSIM_PACE_H
+
+/* The host waits for the device: lets other threads run. */
+void tmksim_pace_wait(void);
+/* A thread issues work: the first time after another thread did, lets that one finish. */
+void tmksim_pace_work(void);
+/* A stream or the host waits for a collective: lets watchdogs see that it is over. */
+void tmksim_pace_collective(void);
+/* How that is done; set by the library that knows the watchdogs. */
+extern void (*_Atomic tmksim_wake_watchdogs)(void);
+
+#endif

@@ -1,0 +1,139 @@
+/* values.c - plausible values for what the host reads, so that loops go on: no kernel of
+ * a simulated device writes anything. Reads are counted; those that decide how much is
+ * allocated are logged with their kernel, because memory figures then rest on them. */
+#include "values.h"
+#include "config.h"
+#include "log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+static _Atomic unsigned long reads, sizes;
+static _Thread_local struct {
+	enum tmksim_trait trait;
+	const char *kernel;
+	double count; /* elements looked at, for TMKSIM_NONZERO */
+} last;
+
+enum tmksim_trait tmksim_classify(const char *kernel)
+{
+	/* in order: the first part found decides */
+	static const struct {
+		const char *part;
+		enum tmksim_trait trait;
+	} parts[] = {
+		{"NonZeroOp", TMKSIM_NONZERO},
+		{"and_kernel", TMKSIM_TRUE},
+		{"MulFunctorIb", TMKSIM_TRUE}, /* isfinite: x == x and |x| != inf */
+		{"or_kernel", TMKSIM_ORDINARY},
+		{"on_finite", TMKSIM_ORDINARY}, /* GradScaler's check */
+		{"DeviceUniqueByKey", TMKSIM_EXTENT},
+		{"DeviceSelect", TMKSIM_EXTENT},
+		{"RunLengthEncode", TMKSIM_EXTENT},
+		{"ReduceOpIf", TMKSIM_FLOAT},
+		{"ReduceOpId", TMKSIM_FLOAT},
+		{"ReduceOpIN3c10", TMKSIM_FLOAT}, /* half, bfloat16 */
+		{"nll_loss", TMKSIM_FLOAT},
+		{"lpnorm", TMKSIM_FLOAT},
+		{"FunctorIf", TMKSIM_FLOAT}, /* element by element, in float */
+	};
+	for (unsigned i = 0; kernel && i < sizeof(parts) / sizeof(*parts); i++)
+		if (strstr(kernel, parts[i].part))
+			return parts[i].trait;
+	return TMKSIM_ORDINARY;
+}
+
+void tmksim_launched(enum tmksim_trait trait, const char *kernel, void **arguments)
+{
+	/* a reduction in two passes: the second one has the first one's partial sums */
+	if (last.trait == TMKSIM_NONZERO && trait != TMKSIM_NONZERO &&
+	    strstr(kernel ? kernel : "", "DeviceReduce"))
+		return;
+	last.trait = trait;
+	last.kernel = kernel;
+	/* CUB's reductions: input, output, number of items */
+	if (trait == TMKSIM_NONZERO && arguments)
+		last.count = *(const int *)arguments[2];
+}
+
+void tmksim_value_written(void)
+{
+	last.trait = TMKSIM_UNCLASSIFIED;
+}
+
+static double density(void)
+{
+	return (double)tmksim_number(TMKSIM_DENSITY) / 100;
+}
+
+/* A number as the type that its size suggests. */
+static void store(void *to, size_t bytes, double value, bool is_float)
+{
+	const uint32_t as_float = value ? 0x3f800000 : 0; /* only 1 and 0 occur */
+	memset(to, 0, bytes);
+	if (!is_float) {
+		int64_t whole = (int64_t)value;
+		memcpy(to, &whole, bytes);
+	} else if (bytes == 8) {
+		memcpy(to, &value, 8);
+	} else if (bytes == 4) {
+		memcpy(to, &as_float, 4);
+	} else if (bytes == 2) {
+		/* bfloat16 is the upper half of a float; as a half this is 1.875 */
+		memcpy(to, (const char *)&as_float + 2, 2);
+	}
+}
+
+static void store_plausible(void *to, size_t bytes)
+{
+	switch (last.trait) {
+	case TMKSIM_TRUE:
+		store(to, bytes, bytes == 1, false);
+		break;
+	case TMKSIM_FLOAT:
+		store(to, bytes, 1, true);
+		break;
+	case TMKSIM_NONZERO:
+		store(to, bytes, last.count * density(), false);
+		break;
+	default:
+		store(to, bytes, 0, false);
+	}
+}
+
+void tmksim_value_read(void *to, size_t bytes)
+{
+	if (last.trait == TMKSIM_UNCLASSIFIED || (bytes & (bytes - 1)) || bytes > 8)
+		return;
+	reads++;
+	if (last.trait == TMKSIM_NONZERO || last.trait == TMKSIM_EXTENT) {
+		sizes++;
+		tmksim_log("size from a value: %zu bytes after %.200s", bytes, last.kernel);
+	}
+	switch (tmksim_text(TMKSIM_VALUES)[0]) {
+	case 'p':
+		store_plausible(to, bytes);
+		break;
+	case 'z':
+		memset(to, 0, bytes);
+		break;
+	case 'n': /* all bits set is NaN in every floating type, and true */
+		if (last.trait == TMKSIM_FLOAT)
+			memset(to, 0xff, bytes);
+		else
+			store_plausible(to, bytes);
+		break;
+	default: /* memory: what lies there */
+		break;
+	}
+	if (last.trait != TMKSIM_NONZERO)
+		return;
+	last.trait = TMKSIM_ORDINARY; /* used: the next read is another value */
+}
+
+__attribute__((destructor)) static void log_reads(void)
+{
+	if (reads)
+		tmksim_log("values read by the host: %lu, of which sizes: %lu", reads, sizes);
+}

@@ -1,0 +1,30 @@
+/* values.h - what the host finds when it reads one value that a kernel should have
+ * computed. TIDEMARK_SIM_VALUES: `plausible` goes by the kernel, `memory` gives what lies
+ * there, `zero` and `nan` say themselves. */
+#ifndef TMKSIM_VALUES_H
+#define TMKSIM_VALUES_H
+
+#include <stddef.h>
+
+enum tmksim_trait {
+	TMKSIM_UNCLASSIFIED,
+	TMKSIM_ORDINARY, /* an integer, a flag that is down: zero */
+	TMKSIM_TRUE,	 /* "are all...", "is finite": a flag that is up */
+	TMKSIM_FLOAT,	 /* a loss, a norm: one */
+	TMKSIM_NONZERO,	 /* counts what is not zero: decides a size */
+	TMKSIM_EXTENT,	 /* another size: unique values, repeats, bins */
+};
+
+/* What a kernel computes, by its (mangled) name. */
+enum tmksim_trait tmksim_classify(const char *kernel);
+
+/* The calling thread launched a kernel. */
+void tmksim_launched(enum tmksim_trait trait, const char *kernel, void **arguments);
+
+/* The calling thread copied `bytes` from the device to `to`: replaces a single value that
+ * the thread's last kernel computed. */
+void tmksim_value_read(void *to, size_t bytes);
+/* The thread copied to the device: what it reads next was really written. */
+void tmksim_value_written(void);
+
+#endif

@@ -1,0 +1,180 @@
+"""trace(): runs a script under the library on one of the devices, and reads what it wrote."""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import reading  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BUILD = pathlib.Path(os.environ.get("TIDEMARK_BUILD", ROOT / "build" / "dev")).resolve()
+CACHE = pathlib.Path(
+    os.environ.get("TIDEMARK_TEST_CACHE")
+    or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tidemark"
+)
+LIBRARY = BUILD / "hooks" / "libtidemark.so"
+COMMAND = BUILD / "analysis" / "tidemark"
+PYTHON = CACHE / "venv" / "bin" / "python"
+
+#: name of a device in these tests -> what setup.sh calls the PyTorch for it
+TORCH = {"cpu": "venv", "cuda13": "torch-2.11.0", "cuda12": "torch-2.6.0", "debian": "debian"}
+
+
+def need(device):
+    """Skips with setup.sh's reason where this PyTorch could not be had."""
+    name = TORCH[device]
+    if not (CACHE / name / ".ready").exists():
+        why = CACHE / f"{name}.why"
+        pytest.skip(why.read_text().strip() if why.exists() else f"no {name}: run tests/setup.sh")
+
+
+def python_on(device):
+    """The words before a script's name that run it on this device."""
+    need(device)
+    if device == "cpu":
+        return [str(PYTHON)]
+    if device == "debian":
+        return [str(ROOT / "tests" / "debian-python.sh"), str(CACHE / "debian")]
+    tree = CACHE / TORCH[device]
+    simrun = str(BUILD / "simulator" / "simrun.sh")
+    return [simrun, "--gpu", "a100-80gb", str(tree), "--", str(PYTHON)]
+
+
+def clean_environment(**more):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("TIDEMARK_", "PYTORCH_"))}
+    env.pop("LD_PRELOAD", None)
+    env.pop("PYTHONPATH", None)
+    env["OMP_NUM_THREADS"] = "1"
+    env.update({k: str(v) for k, v in more.items() if v is not None})
+    return env
+
+
+class Run:
+    """One finished process: code, stdout, stderr, the script's truth, the traces it left."""
+
+    def __init__(self, folder, done):
+        self.folder, self.code = folder, done.returncode
+        self.stdout, self.stderr = done.stdout, done.stderr
+        truth = folder / "truth.json"
+        self.truth = json.loads(truth.read_text()) if truth.exists() else None
+
+    @property
+    def files(self):
+        return sorted(self.folder.glob("*.db"))
+
+    @property
+    def left_over(self):
+        """Rings, journals: whatever should not be there when a run has ended."""
+        return sorted(p.name for p in self.folder.iterdir() if re.search(r"\.db-|-ring$", p.name))
+
+    def open(self, path=None):
+        if path is None:
+            assert len(self.files) == 1, (self.files, self.stderr)
+            path = self.files[0]
+        return reading.Trace(path)
+
+
+def execute(folder, script, *args, device="cpu", env=None, preload=True, timeout=300,
+            python=(), **more):
+    """Runs scripts/SCRIPT (or Python source with a line break in it) in `folder`."""
+    folder = pathlib.Path(folder)
+    words = python_on(device)
+    if isinstance(script, str) and "\n" in script:
+        (folder / "script.py").write_text(script)
+        script = folder / "script.py"
+    else:
+        script = HERE / "scripts" / script
+    settings = {
+        "TIDEMARK_OUT": str(folder / "%p.db"),
+        "TIDEMARK_TEST_TRUTH": str(folder / "truth.json"),
+        "PYTHONPATH": str(HERE / "scripts"),
+    }
+    settings.update(env or {})
+    if preload:
+        settings["LD_PRELOAD"] = str(LIBRARY) + (
+            ":" + settings["LD_PRELOAD"] if settings.get("LD_PRELOAD") else ""
+        )
+    more.setdefault("cwd", folder)
+    done = subprocess.run(
+        [*words, *python, str(script), *map(str, args)],
+        env=clean_environment(**settings), text=True, timeout=timeout,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more,
+    )
+    return Run(folder, done)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built():
+    if not LIBRARY.exists():
+        pytest.exit(f"'{LIBRARY}' is not built; run tests/run.sh", 2)
+
+
+@pytest.fixture
+def trace(tmp_path):
+    """trace("script.py", ..., device="cpu", env={}) -> Run, each in a folder of its own."""
+    count = 0
+
+    def run(script, *args, **options):
+        nonlocal count
+        count += 1
+        folder = tmp_path / f"run{count}"
+        folder.mkdir()
+        return execute(folder, script, *args, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shared_trace(tmp_path_factory):
+    """The same, but a run that several tests look at is made once."""
+    runs = {}
+
+    def run(script, *args, device="cpu", **env):
+        key = repr((script, args, device, sorted(env.items())))
+        if key not in runs:
+            name = hashlib.sha1(key.encode()).hexdigest()[:12]
+            runs[key] = execute(
+                tmp_path_factory.mktemp(name), script, *args, device=device, env=env
+            )
+        return runs[key]
+
+    return run
+
+
+@pytest.fixture
+def tidemark(tmp_path):
+    """tidemark("peak", file) -> CompletedProcess of the command."""
+    if not COMMAND.exists():
+        pytest.skip("the tidemark command is not built")
+
+    def call(*words, **more):
+        more.setdefault("cwd", tmp_path)
+        return subprocess.run(
+            [str(COMMAND), *map(str, words)], text=True, timeout=120, capture_output=True,
+            env=clean_environment(LC_ALL="C", COLUMNS="80"), **more,
+        )
+
+    return call
+
+
+@pytest.fixture(params=["cpu", "cuda13", "cuda12"])
+def device(request):
+    need(request.param)
+    return request.param
+
+
+@pytest.fixture(params=["cuda13", "cuda12"])
+def cuda(request):
+    need(request.param)
+    return request.param

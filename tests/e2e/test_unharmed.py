@@ -1,0 +1,117 @@
+"""The traced program does what it does without the library, to the bit."""
+
+import hashlib
+import signal
+
+import pytest
+
+SEEDED = """
+import sys, torch
+torch.manual_seed(5)
+torch.use_deterministic_algorithms(True)
+torch.set_num_threads(1)
+model = torch.nn.Sequential(
+    torch.nn.Linear(33, 101), torch.nn.Dropout(0.3), torch.nn.GELU(), torch.nn.Linear(101, 13)
+)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+for i in range(6):
+    x, y = torch.randn(7, 33), torch.randint(13, (7,))
+    loss = torch.nn.functional.cross_entropy(model(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    print(i, loss.item().hex(), flush=True)
+print(sorted(sys.modules) == sorted(sys.modules), len(vars(sys.modules["__main__"])))
+print(torch.randn(3).tolist())
+torch.save([p.detach() for p in model.parameters()], "parameters.pt")
+"""
+
+ENDS = """
+import os, signal, sys, torch
+model = torch.nn.Linear(33, 101)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for i in range(3):
+    model(torch.randn(7, 33)).sum().backward()
+    optimizer.step()
+print("trained", flush=True)
+{end}
+"""
+
+
+def outcome(run):
+    saved = run.folder / "parameters.pt"
+    digest = hashlib.sha256(saved.read_bytes()).hexdigest() if saved.exists() else None
+    return run.code, run.stdout, run.stderr, digest
+
+
+@pytest.mark.parametrize("stacks", ["none", "all"])
+def test_output_status_and_parameters_are_the_same_to_the_bit(trace, stacks):
+    plain = trace(SEEDED, preload=False)
+    traced = trace(SEEDED, env={"TIDEMARK_STACKS": stacks})
+    assert plain.files == [] and len(traced.files) == 1
+    assert outcome(plain)[3] is not None
+    assert outcome(traced) == outcome(plain)
+
+
+@pytest.mark.parametrize(
+    "end, code",
+    [
+        ("sys.exit(3)", 3),
+        ("os._exit(4)", 4),
+        ("raise ValueError('on purpose')", 1),
+        ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+        ("os.abort()", -signal.SIGABRT),
+    ],
+)
+def test_a_program_ends_as_it_ends_without_the_library(trace, end, code):
+    source = ENDS.replace("{end}", end)
+    plain, traced = trace(source, preload=False), trace(source)
+    assert plain.code == traced.code == code
+    assert plain.stdout == traced.stdout
+    assert plain.stderr.replace("run1", "run2") == traced.stderr
+    assert len(traced.files) == 1
+
+
+@pytest.mark.parametrize(
+    "end, status", [("sys.exit(3)", 3), ("os._exit(4)", 4), ("raise ValueError('x')", 1)]
+)
+def test_the_trace_of_a_program_that_left_is_complete(trace, end, status):
+    run = trace(ENDS.replace("{end}", end))
+    t = run.open()
+    assert t.one("SELECT ended, exit_status FROM run") == ("exit", status)
+    assert t.one("SELECT count(*) FROM step WHERE complete") == 3
+    assert run.left_over == []
+
+
+def test_a_program_that_never_touches_torch_leaves_nothing_and_says_nothing(trace):
+    run = trace("import os, json\nprint('hello')\n")
+    assert (run.code, run.stdout, run.stderr) == (0, "hello\n", "")
+    assert run.files == [] and run.left_over == []
+
+
+def test_a_program_that_only_imports_torch_leaves_nothing(trace, device):
+    run = trace("import torch\nprint('hello')\n", device=device)
+    assert (run.code, run.stdout, run.stderr) == (0, "hello\n", "")
+    assert run.files == [] and run.left_over == []
+
+
+def test_it_is_not_visible_in_python(trace):
+    source = """
+import sys, torch
+before = set(sys.modules), set(dir(torch.nn.Module)), set(vars(sys.modules["__main__"]))
+hooks = torch.nn.modules.module._global_forward_hooks
+model = torch.nn.Linear(3, 5)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+state = set(vars(model)), set(vars(optimizer))
+for i in range(3):
+    model(torch.randn(2, 3)).sum().backward()
+    optimizer.step()
+assert (set(vars(model)), set(vars(optimizer))) == state
+assert not hooks and not model._forward_hooks
+after = set(sys.modules), set(dir(torch.nn.Module)), set(vars(sys.modules["__main__"]))
+print(*(sorted(b - a) for a, b in zip(before, after)))
+"""
+    plain, traced = trace(source, preload=False), trace(source)
+    assert traced.code == 0, traced.stderr
+    assert traced.stdout == plain.stdout

@@ -1,0 +1,139 @@
+"""--config: a Hugging Face config.json, which may be anything at all."""
+import json
+import random
+
+import pytest
+from test_models import PUBLISHED
+
+LLAMA = {"model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192,
+         "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8,
+         "head_dim": 64, "vocab_size": 128256, "max_position_embeddings": 131072,
+         "tie_word_embeddings": True, "torch_dtype": "bfloat16", "rope_theta": 5e5}
+CONFIGS = {
+    "llama-3.2-1b": LLAMA,
+    "mistral-7b": {"model_type": "mistral", "hidden_size": 4096, "intermediate_size": 14336,
+                   "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32000,
+                   "num_key_value_heads": 8, "tie_word_embeddings": False, "head_dim": None},
+    "qwen2.5-0.5b": {"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864,
+                     "num_hidden_layers": 24, "num_attention_heads": 14, "vocab_size": 151936,
+                     "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "qwen3-0.6b": {"model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072,
+                   "num_hidden_layers": 28, "num_attention_heads": 16, "head_dim": 128,
+                   "num_key_value_heads": 8, "vocab_size": 151936, "attention_bias": False,
+                   "tie_word_embeddings": True},
+    "gpt2": {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12,
+             "n_positions": 1024, "vocab_size": 50257, "n_inner": None, "resid_pdrop": 0.1},
+    "bert-base": {"model_type": "bert", "hidden_size": 768, "intermediate_size": 3072,
+                  "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30522,
+                  "max_position_embeddings": 512, "type_vocab_size": 2},
+    "roberta-base": {"model_type": "roberta", "hidden_size": 768, "intermediate_size": 3072,
+                     "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 50265,
+                     "max_position_embeddings": 514, "type_vocab_size": 1},
+    "pythia-160m": {"model_type": "gpt_neox", "hidden_size": 768, "intermediate_size": 3072,
+                    "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 50304,
+                    "rotary_pct": 0.25, "tie_word_embeddings": False},
+    "opt-125m": {"model_type": "opt", "hidden_size": 768, "ffn_dim": 3072,
+                 "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 50272,
+                 "max_position_embeddings": 2048, "word_embed_proj_dim": 768},
+    "phi-3-mini": {"model_type": "phi3", "hidden_size": 3072, "intermediate_size": 8192,
+                   "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32064,
+                   "num_key_value_heads": 32, "tie_word_embeddings": False},
+    "gemma-2b": {"model_type": "gemma", "hidden_size": 2048, "intermediate_size": 16384,
+                 "num_hidden_layers": 18, "num_attention_heads": 8, "head_dim": 256,
+                 "num_key_value_heads": 1, "vocab_size": 256000},
+}
+
+
+@pytest.fixture
+def config(tmp_path, plan):
+    def call(content, *words):
+        path = tmp_path / "config.json"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return plan("--config", path, "--seq", "64", *words, "--json")
+    return call
+
+
+def refused(done, part):
+    assert (done.returncode, done.stdout) == (2, ""), done.stdout[:200]
+    assert done.stderr.startswith("tidemark: ") and done.stderr.count("\n") == 1
+    assert part in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_says_the_same_as_the_name(config, plan, name):
+    from_config = json.loads(config(CONFIGS[name]).stdout)
+    from_name = json.loads(plan("--model", name, "--seq", "64", "--json").stdout)
+    assert from_config["parameters"] == PUBLISHED[name]
+    assert from_config["total_bytes"] == from_name["total_bytes"]
+
+
+@pytest.mark.parametrize("change, part", [
+    ({"hidden_size": None}, "has no 'hidden_size'"),
+    ({"hidden_size": -1}, "can't be -1"),
+    ({"hidden_size": 0}, "can't be 0"),
+    ({"hidden_size": 10**30}, "'hidden_size'"),
+    ({"hidden_size": 2**39}, "can't have hidden"),
+    ({"hidden_size": "2048"}, "not a whole number but of type text"),
+    ({"hidden_size": 2048.5}, "of type real"),
+    ({"hidden_size": [2048]}, "of type array"),
+    ({"hidden_size": {"a": 1}}, "of type object"),
+    ({"num_attention_heads": True}, "of type true"),
+    ({"num_hidden_layers": 10**9}, "can't have layers"),
+    ({"num_key_value_heads": 64}, "more than 32 heads"),
+    ({"num_key_value_heads": 7}, "evenly"),
+    ({"num_attention_heads": 33, "head_dim": None, "num_key_value_heads": 3}, "don't divide"),
+    ({"tie_word_embeddings": "yes"}, "neither true nor false"),
+    ({"model_type": "mamba"}, "which is not one of llama, mistral"),
+    ({"model_type": 7}, "has no 'model_type'"),
+    ({"model_type": "x" * 10000}, "which is not one of"),
+])
+def test_a_config_with_a_wrong_value(config, change, part):
+    refused(config({**LLAMA, **change}), part)
+
+
+@pytest.mark.parametrize("text, part", ids=range(13), argvalues=[
+    ("", "not valid JSON"),
+    ("{", "not valid JSON"),
+    ("[1, 2, 3]", "has no 'model_type'"),
+    ("7", "has no 'model_type'"),
+    ("null", "has no 'model_type'"),
+    ("{}", "has no 'model_type'"),
+    ('{"a": NaN}', "not valid JSON"),
+    ("{'model_type': 'llama'}", "not valid JSON"),
+    (b"\xff\xfe\x00{}", "zero bytes"),
+    (b"\x80\x81\x82", "not valid JSON"),
+    ("[" * 100_000, "not valid JSON"),
+    ('{"a":' * 5000 + "1" + "}" * 5000, "not valid JSON"),
+    (json.dumps({**LLAMA, "pad": "x" * 2_000_000}), "larger than 1 MiB"),
+])
+def test_a_config_that_is_none(config, text, part):
+    refused(config(text), part)
+
+
+def test_special_files(plan, tmp_path):
+    for path in ("/dev/zero", "/dev/null", tmp_path):
+        refused(plan("--config", path), "is not a file")
+
+
+def test_a_config_damaged_anywhere_is_answered_or_refused(config):
+    """Bytes changed, removed and doubled: never anything but an answer or a sentence."""
+    rng = random.Random(11)
+    good = json.dumps(LLAMA).encode()
+    for _ in range(150):
+        text = bytearray(good)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(text))
+            kind = rng.randrange(3)
+            if kind == 0:
+                text[at] = rng.randrange(256)
+            elif kind == 1:
+                del text[at:at + rng.randint(1, 9)]
+            else:
+                text[at:at] = text[at:at + rng.randint(1, 9)]
+            text = text or bytearray(b"{")
+        done = config(bytes(text))
+        assert done.returncode in (0, 2), (text, done.stderr)
+        assert done.returncode == 0 or done.stderr.count("\n") == 1

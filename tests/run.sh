@@ -1,0 +1,59 @@
+#!/bin/bash
+# run.sh - installs what is missing, builds, runs every test, says how it went.
+#
+# usage: tests/run.sh [--quick] [PYTEST ARGUMENTS...]
+#	--quick  no sanitizer builds
+# The last line is "N passed, N failed, N skipped"; exit status 1 if anything failed.
+# Every skip is listed with its reason. Works as root and as an ordinary user.
+set -eu
+home=$(cd "$(dirname "$0")/.." && pwd)
+cache=${TIDEMARK_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tidemark}
+cd "$home"
+export PYTHONDONTWRITEBYTECODE=1
+unset LD_PRELOAD PYTHONPATH
+started=$SECONDS
+
+say() {
+	printf '\n== %s (%d min %02d s)\n' "$*" $(((SECONDS - started) / 60)) \
+		$(((SECONDS - started) % 60))
+}
+
+presets="dev asan tsan"
+if [ "${1:-}" = --quick ]; then
+	presets=dev
+	shift
+fi
+
+say "what the tests need"
+tests/setup.sh
+python=$cache/venv/bin/python
+results=build/results
+rm -rf $results
+mkdir -p $results
+
+for preset in $presets; do
+	say "building: $preset"
+	if ! { cmake --preset "$preset" -DTIDEMARK_WERROR=ON -DPython3_EXECUTABLE="$python" &&
+		cmake --build --preset "$preset"; } >$results/build-"$preset".log 2>&1; then
+		tail -n 40 $results/build-"$preset".log
+		echo "building '$preset' failed; all of it is in $results/build-$preset.log"
+		"$python" tests/summary.py $results "the $preset build failed"
+		exit 1
+	fi
+done
+
+for preset in $presets; do
+	say "unit tests: $preset"
+	# The stack walkers are no part of what the sanitizers watch.
+	only=()
+	[ "$preset" = dev ] || only=(-E '^stacks\.')
+	ctest --test-dir build/"$preset" -j "$(nproc)" "${only[@]}" --output-on-failure \
+		--no-tests=ignore --output-junit "$home/$results/ctest-$preset.xml" |
+		grep -v -e '^Internal' -e ' Passed ' -e '^ *Start ' || true
+done
+
+say "end to end, on PyTorch"
+"$python" -m pytest tests/e2e -n "$(nproc)" -q -rN --junitxml=$results/pytest.xml "$@" || true
+
+say "done"
+"$python" tests/summary.py $results

@@ -1,0 +1,111 @@
+#!/bin/bash
+# setup.sh - puts in place what the tests need; run again, it does only what is missing.
+#
+# usage: tests/setup.sh [--example]
+#	--example  only what examples/quickstart.sh needs: no CUDA 12 wheel, no Debian torch
+# Debian's build packages are installed when this is root; otherwise the one apt-get line
+# to ask for is printed and the exit status is 1. Everything else goes into
+# ${XDG_CACHE_HOME:-~/.cache}/tidemark (TIDEMARK_TEST_CACHE names another folder):
+#	venv         PyTorch 2.13 on the CPU, pytest, numpy
+#	torch-2.11.0 unpacked CUDA 13 wheel, for the simulated device
+#	torch-2.6.0  unpacked CUDA 12 wheel
+#	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
+# The last three are optional: where one cannot be had, NAME.why says so in one line and
+# its tests skip with that reason.
+set -eu
+home=$(cd "$(dirname "$0")/.." && pwd)
+cache=${TIDEMARK_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tidemark}
+python=${PYTHON:-python3}
+
+say() {
+	printf 'setup: %s\n' "$*"
+}
+
+packages() {
+	local wanted missing=() p
+	wanted=$(sed -n '/^[a-z]/s/ .*//p' "$home/tests/packages.txt")
+	for p in $wanted; do
+		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' ||
+			missing+=("$p")
+	done
+	if [ ${#missing[@]} -eq 0 ]; then
+		say "all build packages are installed"
+	elif [ "$(id -u)" -ne 0 ]; then
+		say "this machine lacks ${#missing[@]} package(s); as root, run:" >&2
+		echo "apt-get install -y --no-install-recommends ${missing[*]}" >&2
+		exit 1
+	else
+		say "installing ${missing[*]}"
+		if ! apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+			>/dev/null 2>&1; then
+			apt-get update -qq
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+				--no-install-recommends "${missing[@]}" >/dev/null
+		fi
+	fi
+}
+
+# attempt NAME WHAT FUNCTION: runs FUNCTION unless NAME is there already. Its output goes
+# into NAME.log; a failure leaves NAME.why.
+attempt() {
+	local name=$1 what=$2
+	if [ -e "$cache/$name/.ready" ]; then
+		say "$what: there already"
+		return 0
+	fi
+	say "$what: installing into $cache/$name (log: $name.log)"
+	rm -rf "${cache:?}/$name" "$cache/$name.why"
+	if ("$3" "$cache/$name") >"$cache/$name.log" 2>&1; then
+		touch "$cache/$name/.ready"
+		return 0
+	fi
+	rm -rf "${cache:?}/$name"
+	echo "$what could not be installed: $(grep -v '^ *$' "$cache/$name.log" |
+		grep -iv -e '^warning' -e notice | tail -n 1 | cut -c 1-160)" \
+		>"$cache/$name.why"
+	say "$(cat "$cache/$name.why")"
+	return 1
+}
+
+venv() {
+	"$python" -m venv "$1" &&
+		"$1/bin/pip" install --disable-pip-version-check -q torch==2.13.0 pytest \
+			pytest-xdist numpy &&
+		"$1/bin/python" -c 'import torch, pytest, xdist'
+}
+
+wheel() { # FOLDER VERSION: the wheel alone, without NVIDIA's libraries
+	"$cache/venv/bin/pip" install --disable-pip-version-check -q --no-deps \
+		--target "$1" "torch==$2" && test -e "$1/torch/lib/libtorch_cuda.so"
+}
+wheel_cuda13() { wheel "$1" 2.11.0; }
+wheel_cuda12() { wheel "$1" 2.6.0; }
+
+# Nothing goes into the system: the packages that are not installed are fetched and
+# unpacked side by side.
+debian_torch() {
+	mkdir -p "$1/debs/partial" "$1/root"
+	if ! apt-cache policy python3-torch | grep -q 'Candidate: 1\.13'; then
+		echo "apt knows no python3-torch 1.13"
+		return 1
+	fi
+	local uris
+	uris=$(apt-get install -s -y --no-install-recommends python3-torch |
+		sed -n 's/^Inst \([^ ]*\).*/\1/p')
+	[ -n "$uris" ] || uris=python3-torch
+	(cd "$1/debs" && echo "$uris" | xargs apt-get download -q) || return 1
+	local deb
+	for deb in "$1"/debs/*.deb; do
+		dpkg -x "$deb" "$1/root" || return 1
+	done
+	rm -rf "$1/debs"
+	"$home/tests/debian-python.sh" "$1" -c 'import torch; print(torch.__version__)'
+}
+
+packages
+mkdir -p "$cache"
+attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
+attempt torch-2.11.0 "PyTorch 2.11 for CUDA 13 (1.2 GB)" wheel_cuda13 || true
+[ "${1:-}" != --example ] || exit 0
+attempt torch-2.6.0 "PyTorch 2.6 for CUDA 12 (1.6 GB)" wheel_cuda12 || true
+attempt debian "Debian's PyTorch 1.13" debian_torch || true

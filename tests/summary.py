@@ -1,0 +1,46 @@
+"""summary.py FOLDER [FAILURE]: adds up the JUnit files in a folder, names failures and the
+reasons of skips; the last line is "N passed, N failed, N skipped". Exits 1 on a failure."""
+
+import collections
+import pathlib
+import re
+import sys
+import xml.etree.ElementTree as xml
+
+
+def reason(case, skipped):
+    """pytest says it in the message, ctest leaves it in the output of the test."""
+    said = re.search(r"skipped: (.*)", case.findtext("system-out") or "")
+    if said:
+        return said[1].strip()
+    return skipped.get("message") or "no reason given"
+
+
+def main(folder, *failures):
+    passed, failed, skips = 0, list(failures), collections.defaultdict(list)
+    for path in sorted(pathlib.Path(folder).glob("*.xml")):
+        for case in xml.parse(path).iter("testcase"):
+            name = f"{path.stem}: {case.get('name')}"
+            skipped = case.find("skipped")
+            if skipped is not None:
+                skips[reason(case, skipped)].append(name)
+            elif case.find("failure") is not None or case.find("error") is not None:
+                failed.append(name)
+            elif case.get("status") in (None, "run"):
+                passed += 1
+            else:
+                failed.append(f"{name} ({case.get('status')})")
+    for name in failed:
+        print(f"FAILED   {name}")
+    for why, names in skips.items():
+        print(f"SKIPPED  {len(names)} because: {why}")
+        for name in names:
+            print(f"         {name}")
+    if not passed:
+        failed.append("nothing ran")
+    print(f"{passed} passed, {len(failed)} failed, {sum(map(len, skips.values()))} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
