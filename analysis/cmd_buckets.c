@@ -192,11 +192,27 @@ static void print_bucket(struct trace *trace, const struct account *account, int
 	table_cell(table, PLAIN, "%s", text_count(most->bytes).s);
 	table_cell(table, PLAIN, "%s",
 	           most->step < 0 ? sign(DASH) : trace_phase(trace, most->phase));
-	if (rule.what)
-		table_cell(table, DIM, "%s: %s", rule.evidence, rule.what);
-	else
-		table_cell(table, PLAIN, "%s", "");
+	table_cell(table, PLAIN, "%s", rule.name ? rule.name : "");
 	rule_free(&rule);
+}
+
+/* What the rules of the table say, and how strong their evidence is. */
+static void print_rules(struct trace *trace, const struct account *account, FILE *out)
+{
+	struct table *table = table_new("<<-");
+
+	for (int b = 0; b < INSIDE; b++) {
+		struct rule rule = rule_of(trace, account->of[b].rule);
+		if (rule.name) {
+			table_cell(table, DIM, "%s", rule.name);
+			table_cell(table, DIM, "%s", rule.evidence);
+			table_cell(table, DIM, "%s", rule.what);
+		}
+		rule_free(&rule);
+	}
+	fputc('\n', out);
+	table_print(table, out, 2, false);
+	table_free(table);
 }
 
 static void print_sum(FILE *out, const char *name, int64_t bytes, const char *what)
@@ -227,7 +243,7 @@ static void print_around(const struct account *account, FILE *out)
 	                             text_count(segments->free_whole).s)
 	               : copy_text(segments->state == SEGMENTS_EXPANDABLE
 	                                   ? "in expandable segments"
-	                                   : "free blocks; their places are not known here");
+	                                   : "free blocks; their places are not known");
 	print_sum(out, "cache", account->cache, text);
 	free(text);
 	print_sum(out, "reserved", moment->reserved, "= allocated + cache");
@@ -290,7 +306,7 @@ static void print_account(struct trace *trace, const struct account *account, un
 	const struct moment *moment = &account->moment;
 	struct table *table = table_new("<>><-");
 	static const char *const heads[] = {"bucket", "bytes then", "own maximum", "in",
-	                                    "rule that decided most of it"};
+	                                    "rule"};
 
 	fprintf(out, "%sBUCKETS%s  %s, step %s, %s, %s into the run\n\n", style(BOLD),
 	        style(PLAIN), moment->device->name, text_count(moment->step.id).s,
@@ -308,7 +324,9 @@ static void print_account(struct trace *trace, const struct account *account, un
 		print_sum(out, account->unseen_name, account->unseen,
 		          "no row of this trace explains these");
 	print_around(account, out);
-	if (by)
+	if (!by)
+		print_rules(trace, account, out);
+	else
 		print_owners(trace, account, by, top, out);
 }
 
@@ -354,7 +372,8 @@ int cmd_buckets(const struct options *options)
 	} else {
 		if (!shown)
 			fputs(moment_missing(&wish), out);
-		trace_next(trace, out, "peak", "fragmentation");
+		trace_next(trace, out, wish.kind == MOMENT_OOM ? "oom" : "peak",
+		           "fragmentation");
 	}
 	trace_close(trace);
 	return screen_close(out);

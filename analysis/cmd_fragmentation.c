@@ -54,7 +54,8 @@ static void json_block(const struct view *view, struct json *json,
                        const struct alive *alive)
 {
 	const struct site *site = places_site(&view->places, alive->site);
-	const struct tensor *owner = places_owner(&view->places, &alive->block);
+	const struct tensor *owner =
+	        places_owner(&view->places, &alive->block, alive->bucket);
 
 	json_object(json, NULL);
 	json_number(json, "address", alive->block.address);
@@ -159,7 +160,7 @@ static void print_segment(const struct view *view, const struct segment *segment
 	const struct alive *alive = pin(&view->segments, segment);
 	const struct site *site = alive ? places_site(&view->places, alive->site) : NULL;
 	const struct tensor *owner =
-	        alive ? places_owner(&view->places, &alive->block) : NULL;
+	        alive ? places_owner(&view->places, &alive->block, alive->bucket) : NULL;
 	char *chain = line_chain(view->trace, site ? site->stack : -1, 2), *text;
 
 	fprintf(out, "  %10s ", text_size(segment->bytes).s);
@@ -287,7 +288,8 @@ int cmd_fragmentation(const struct options *options)
 	} else {
 		if (!shown)
 			fputs(moment_missing(&wish), out);
-		trace_next(trace, out, "buckets", "peak");
+		trace_next(trace, out, wish.kind == MOMENT_OOM ? "oom" : "buckets",
+		           "leaks");
 	}
 	trace_close(trace);
 	return screen_close(out);

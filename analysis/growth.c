@@ -149,7 +149,7 @@ static void judge_all(const struct kept *kept, size_t count, struct series *seri
 		if (block->bytes > now.largest)
 			now.largest = block->bytes;
 		if (!now.owner)
-			now.owner = places_owner(growth->places, block);
+			now.owner = places_owner(growth->places, block, now.bucket);
 		now.born_step = block->born_step;
 		now.born = kept[i].born;
 		if (!last)
@@ -172,7 +172,7 @@ static void find_alike(struct growth *growth, const struct places *places)
 	growth->first_alike = allocate(places->site_count * sizeof(int64_t));
 	for (size_t i = 0; i < places->site_count; i++) {
 		const struct site *site = &places->sites[i];
-		size_t *slot = &head[(uint64_t)(site->stack * 16 + site->phase) % SLOTS];
+		size_t *slot = &head[(uint64_t)site->stack % SLOTS];
 		size_t at = *slot;
 		while (at && !places_alike(&places->sites[at - 1], site))
 			at = next[at];

@@ -174,7 +174,7 @@ static void stop_leak(struct work *work)
 	                  kept,
 	                  suffices(work, kept) ||
 	                          (oom->verdict == FRAGMENTATION && kept >= oom->segment),
-	                  0});
+	                  0, true});
 	free(where);
 	line_free(&line);
 }
@@ -242,7 +242,7 @@ static void around(struct work *work)
 		                  copy_text("torch.cuda.set_per_process_memory_fraction, "
 		                            "or the quota, higher"),
 		                  copy_text("free on the device and refused"), there,
-		                  there >= oom->forecast.growth, 0});
+		                  there >= oom->forecast.growth, -1});
 	if (oom->verdict == OUTSIDE || oom->excess >= (int64_t)1 << 30)
 		put(work,
 		    (struct lever){
@@ -252,7 +252,8 @@ static void around(struct work *work)
 		            format_text("outside PyTorch, less %d MiB for this process's "
 		                        "own context",
 		                        CONTEXT_MIB),
-		            oom->excess, suffices(work, oom->excess), 0});
+		            oom->excess, suffices(work, oom->excess),
+		            oom->verdict == OUTSIDE ? -1 : 0});
 	if (oom->segments.state != SEGMENTS_EXPANDABLE && oom->cached > 0 &&
 	    (oom->verdict == FRAGMENTATION || oom->cached >= oom->requested))
 		put(work, (struct lever){
@@ -265,7 +266,18 @@ static void around(struct work *work)
 		                  oom->verdict == FRAGMENTATION
 		                          ? there + oom->cached >= oom->requested
 		                          : suffices(work, oom->cached),
-		                  0});
+		                  oom->verdict == FRAGMENTATION ? -1 : 0});
+}
+
+/* Where a leak is what lacks, anything else only lets it go on for a while. */
+static void leak_first(const struct oom *oom, struct levers *levers)
+{
+	bool leaks = false;
+
+	for (size_t i = 0; i < levers->count; i++)
+		leaks = leaks || (levers->list[i].leak && levers->list[i].enough);
+	for (size_t i = 0; leaks && oom->verdict == SHORTAGE && i < levers->count; i++)
+		levers->list[i].enough = levers->list[i].leak;
 }
 
 static int by_use(const void *left, const void *right)
@@ -292,6 +304,7 @@ void levers_make(struct trace *trace, const struct places *places,
 	smaller_batch(&work);
 	checkpointing(&work);
 	small_states(&work);
+	leak_first(oom, levers);
 	if (levers->count)
 		qsort(levers->list, levers->count, sizeof(*levers->list), by_use);
 }

@@ -9,7 +9,8 @@ struct lever {
 	char *change, *basis; /* what to do, and how its bytes were found */
 	int64_t saves;
 	bool enough;
-	int effort; /* 0: nothing is lost by it; 1: something is */
+	int effort; /* -1: what the verdict calls for; 0: nothing is lost by it; 1: some */
+	bool leak; /* stops what grows with every step */
 };
 
 struct levers {

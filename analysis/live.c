@@ -104,7 +104,7 @@ static void add(void *context, const struct alive *alive)
 	struct summing *summing = context;
 	struct live *live = summing->live;
 	struct sum sum = {alive->site, alive->bucket, 0, 0,
-	                  places_owner(summing->places, &alive->block)};
+	                  places_owner(summing->places, &alive->block, alive->bucket)};
 	size_t *slot;
 
 	make_room(live);

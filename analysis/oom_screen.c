@@ -85,32 +85,6 @@ char *verdict_text(const struct oom *oom)
 	return shortage_text(oom);
 }
 
-/* A sentence over as many lines as it takes, all of them indented; `from` columns of the
- * first are taken. */
-static void wrap(FILE *out, const char *text, int indent, int from)
-{
-	int at = from;
-	bool first = true; /* in its line */
-
-	while (*text) {
-		size_t length = strcspn(text, " ");
-		char *word = format_text("%.*s", (int)length, text);
-		int width = text_width(word);
-		if (!first && at + 1 + width > term.width) {
-			fprintf(out, "\n%*s", indent, "");
-			at = indent;
-			first = true;
-		}
-		fputs(first ? "" : " ", out);
-		text_fit(out, word, term.width - indent, KEEP_TAIL);
-		at += width + !first;
-		first = false;
-		free(word);
-		text += length + (text[length] == ' ');
-	}
-	fputc('\n', out);
-}
-
 static void head(FILE *out, const char *word)
 {
 	fprintf(out, "  %s%-9s%s ", style(DIM), word, style(PLAIN));
@@ -233,8 +207,8 @@ static void print_difference(const struct difference *d, FILE *out)
 	const char *there = d->there ? d->there->shape : NULL;
 	const char *name = group->module ? group->module : group->op;
 	bool changed = here && there && strcmp(here, there) != 0;
-	char *text = format_text("%s  %s  %s%s%s", group->bucket ? group->bucket : "",
-	                         name ? name : "", here ? here : "",
+	char *text = format_text("%s  %s%s%s%s%s", group->bucket ? group->bucket : "",
+	                         name ? name : "", here ? "  " : "", here ? here : "",
 	                         changed ? " was " : "", changed ? there : "");
 	char *size = format_text("%s%s", d->bytes > 0 ? "+" : "",
 	                         text_size(d->bytes).s);
@@ -288,9 +262,9 @@ static void print_levers(const struct answer *answer, FILE *out)
 		        style(lever->enough ? GREEN : RED),
 		        sign(lever->enough ? CHECK : CROSS), style(PLAIN),
 		        text_size(lever->saves).s);
-		wrap(out, lever->change, 18, 18);
+		text_wrap(out, lever->change, 18, 18);
 		fprintf(out, "%18s%s", "", style(DIM));
-		wrap(out, lever->basis, 18, 18);
+		text_wrap(out, lever->basis, 18, 18);
 		fputs(style(PLAIN), out);
 	}
 	if (!levers->count)
@@ -311,7 +285,7 @@ void answer_print(const struct answer *answer, int64_t top, FILE *out)
 	print_totals(answer, out);
 	head(out, "verdict");
 	fprintf(out, "%s%s%s: ", style(RED), verdict_names[oom->verdict], style(PLAIN));
-	wrap(out, why, 12, 14 + text_width(verdict_names[oom->verdict]));
+	text_wrap(out, why, 12, 14 + text_width(verdict_names[oom->verdict]));
 	free(why);
 	print_buckets(answer, out);
 	print_live(answer, top, out);

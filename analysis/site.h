@@ -17,6 +17,7 @@ struct site {
 /* The owner of a block, as Python names it: a parameter, a buffer, optimizer state. */
 struct tensor {
 	int64_t address, step;
+	int64_t bucket; /* that its kind belongs to; -1: none */
 	char *name, *kind;
 };
 
@@ -42,9 +43,9 @@ struct block {
 	int64_t address, bytes, born_step, died_step;
 };
 
-/* The tensor that lay in a block when it was looked at, or NULL. */
-const struct tensor *places_owner(const struct places *places,
-                                  const struct block *block);
+/* The tensor that lay in a block of a bucket when it was looked at, or NULL. */
+const struct tensor *places_owner(const struct places *places, const struct block *block,
+                                  int64_t bucket);
 
 /* A stack, innermost frame first. */
 struct frame {
