@@ -386,8 +386,10 @@ static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 	uint8_t phase = r->phase;
 	if (phase == TMK_OPEN)
 		phase = !m->setup_over ? TMK_SETUP
-			: m->forward_open || r->module ? TMK_FORWARD
-						       : TMK_OTHER;
+			: m->forward_open	       ? TMK_FORWARD
+			: !r->module		       ? TMK_OTHER
+			: r->flags & TMK_EVENT_GRAD_MODE ? TMK_FORWARD
+							 : TMK_EVAL;
 	struct tmk_site site = {phase,     r->head.thread, r->python, r->native,
 				r->module, r->op,          r->shape};
 	tmk_store_run(m->store, TMK_SQL_oom, (int64_t)(d - m->device), (int64_t)m->step,
