@@ -382,6 +382,8 @@ static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_
 
 static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 {
+	if (tmk_grow((void **)&m->oom_at, &m->oom_capacity, m->oom_count, sizeof *m->oom_at))
+		m->oom_at[m->oom_count++] = m->flushed + m->events;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	uint8_t phase = r->phase;
 	if (phase == TMK_OPEN)
@@ -492,6 +494,7 @@ void tmk_model_free(struct tmk_model *m)
 	free(m->ev);
 	free(m->carried);
 	free(m->backward_at);
+	free(m->oom_at);
 	free(m->young.key);
 	free(m->candidates.key);
 	free(m);
