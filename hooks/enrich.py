@@ -116,6 +116,9 @@ def look(known):
                 for key, value in state.items() if hasattr(state, "items") else ():
                     if torch.is_tensor(value):
                         tell(OPTIMIZER, name + " " + str(key), value, False)
+    # Where libtorch does not lie beside version.py (Debian), nobody else knows.
+    if known["looks"] == 1:
+        emit_run("torch_version", str(torch.__version__))
     if "script" not in seen and getattr(sys, "argv", None):
         seen.add("script")
         emit_run("script", str(sys.argv[0]))
