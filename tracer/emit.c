@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "settings.h"
 
 __thread struct tmk_self tmk_self __attribute__((tls_model("initial-exec")));
 _Atomic int tmk_state;
@@ -155,6 +156,8 @@ void tmk_emit_meta(const char *key, const char *value)
 
 void tmk_emit_capability(const char *name, const char *state, const char *why)
 {
+	if (tmk_settings.verbose)
+		tmk_say("%s: %s%s%s", name, state, *why ? ", " : "", why);
 	tmk_emit_text(TMK_REC_CAPABILITY, 0, 0, 0, 3, (const char *[]){name, state, why});
 }
 

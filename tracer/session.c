@@ -131,10 +131,10 @@ void tmk_session_finish(int status, bool known)
 	if (atomic_compare_exchange_strong(&tmk_state, &active, TMK_FINISHED)) {
 		struct timespec until;
 		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += 60;
+		until.tv_sec += 20;
 		tmk_writer_stop(writer);
 		if (pthread_timedjoin_np(writer_thread, NULL, &until))
-			tmk_say("the writer needs more than a minute; 'tidemark report' "
+			tmk_say("the writer needs more than 20 s; 'tidemark report' "
 				"will finish '%s'", tmk_rings.header->trace);
 	}
 	tmk_self.guard = 0;
