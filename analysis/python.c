@@ -111,6 +111,46 @@ bool python_ask(const char *program, struct python *python)
 	return true;
 }
 
+static bool is_python(const char *word)
+{
+	const char *slash = strrchr(word, '/');
+	return !strncmp(slash ? slash + 1 : word, "python", 6);
+}
+
+/* The Python that a script's first line names, through env(1) too; NULL. */
+static char *of_script(const char *path)
+{
+	char first[512] = "", *word, *rest = NULL;
+	FILE *file = fopen(path, "re");
+	int status;
+
+	if (!file)
+		return NULL;
+	if (!fgets(first, sizeof(first), file) || strncmp(first, "#!", 2) != 0)
+		*first = 0;
+	fclose(file);
+	for (word = strtok_r(first + (*first ? 2 : 0), " \t\r\n", &rest); word;
+	     word = strtok_r(NULL, " \t\r\n", &rest))
+		if (is_python(word))
+			return launch_lookup(word, &status);
+	return NULL;
+}
+
+char *python_of(const char *program, char **words)
+{
+	char *found;
+	int status;
+
+	if (is_python(words[0]))
+		return copy_text(program);
+	found = of_script(program);
+	/* `env X=1 python train.py`, `timeout 60 python train.py` */
+	for (int i = 1; words[i] && !found; i++)
+		if (is_python(words[i]))
+			found = launch_lookup(words[i], &status);
+	return found ? found : launch_lookup("python3", &status);
+}
+
 int python_cuda_major(const struct python *python)
 {
 	return python->cuda ? atoi(python->cuda) : 0;

@@ -16,6 +16,10 @@ struct python {
 bool python_ask(const char *program, struct python *python);
 void python_free(struct python *python);
 
+/* The Python that a command will start: its first word, the interpreter of a script, a
+ * later word, or else python3. The caller's text, or NULL where there is none. */
+char *python_of(const char *program, char **words);
+
 /* 12 of "12.4"; 0 of a torch that was built without CUDA. */
 int python_cuda_major(const struct python *python);
 
