@@ -169,19 +169,37 @@ static struct profile take_file(const char *name)
 	fail(STATUS_USAGE, "cannot read the device profile '%s': %s", name, strerror(errno));
 }
 
+/* "h100" is h100-80gb as long as no other card begins so. */
+static bool the_one(const char *name, const struct profile *profiles, size_t count,
+                    size_t *at)
+{
+	size_t length = strlen(name), begin = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct profile *card = &profiles[i];
+		bool same = card_same(name, card->gpu) ||
+		            (card->product && card_same(name, card->product));
+		bool begins = length >= 2 && !strncasecmp(name, card->gpu, length) &&
+		              card->gpu[length] == '-';
+		if (same || begins)
+			*at = i;
+		if (same)
+			return true;
+		begin += begins;
+	}
+	return begin == 1;
+}
+
 struct profile profile_find(const char *name)
 {
 	size_t count;
 	struct profile *profiles = profiles_load(&count), found;
+	size_t at;
 	struct stat st;
 
-	for (size_t i = 0; i < count; i++) {
-		bool same = card_same(name, profiles[i].gpu) ||
-		            (profiles[i].product && card_same(name, profiles[i].product));
-		if (!same)
-			continue;
-		found = profiles[i];
-		profiles[i] = profiles[count - 1];
+	if (the_one(name, profiles, count, &at)) {
+		found = profiles[at];
+		profiles[at] = profiles[count - 1];
 		profiles_free(profiles, count - 1);
 		return found;
 	}
