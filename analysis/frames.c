@@ -81,6 +81,32 @@ struct line line_common(struct trace *trace, int64_t one, int64_t other)
 	return line;
 }
 
+char *line_chain(struct trace *trace, int64_t stack, int most)
+{
+	char *chain = copy_text("");
+	size_t count;
+	struct frame *frames;
+	int shown = 0;
+
+	if (stack < 0)
+		return chain;
+	frames = stack_frames(trace, stack, &count);
+	for (size_t i = 0; i < count && shown < most; i++) {
+		const char *slash;
+		char *longer;
+		if (is_library(&frames[i]) || !frames[i].file)
+			continue;
+		slash = strrchr(frames[i].file, '/');
+		longer = format_text("%s%s%s:%d", chain, shown++ ? " < " : "",
+		                     slash ? slash + 1 : frames[i].file,
+		                     (int)frames[i].line);
+		free(chain);
+		chain = longer;
+	}
+	frames_free(frames, count);
+	return chain;
+}
+
 bool line_same(const struct line *a, const struct line *b)
 {
 	return a->file && b->file && a->number == b->number && !strcmp(a->file, b->file);

@@ -17,6 +17,10 @@ struct line line_of(struct trace *trace, int64_t stack);
 /* The innermost line that two stacks share outside libraries: who called both. */
 struct line line_common(struct trace *trace, int64_t one, int64_t other);
 
+/* "model.py:16 < train.py:10": the user's lines, innermost first, at most `most`; the
+ * caller's, "" where none is known. */
+char *line_chain(struct trace *trace, int64_t stack, int most);
+
 bool line_same(const struct line *a, const struct line *b);
 void line_free(struct line *line);
 

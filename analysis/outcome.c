@@ -7,61 +7,36 @@
 #include <string.h>
 
 #include "heap.h"
+#include "oom.h"
 #include "trace.h"
-
-/* The line a user knows: of the allocation itself, or, in a backward where no Python
- * runs, the newest one of the step. */
-static struct line find_line(struct trace *trace, int64_t stack, int64_t step)
-{
-	struct line line = line_of(trace, stack);
-	struct rows *rows;
-
-	if (line.file)
-		return line;
-	rows = db_rows(trace->db,
-	               "SELECT s.python_stack FROM allocation a JOIN site s ON s.id = a.site "
-	               "WHERE a.born_step = ? AND s.python_stack IS NOT NULL "
-	               "ORDER BY a.id DESC LIMIT 1",
-	               "i", step);
-	if (rows_next(rows)) {
-		line = line_of(trace, rows_number(rows, 0));
-		rows_free(rows);
-	}
-	return line;
-}
-
-/* The run went on if it allocated again, or left by itself and well. */
-static const char oom_sql[] =
-        "SELECT o.step, o.requested_bytes, o.allocated_bytes, s.phase, s.python_stack, "
-        "(SELECT count(*) FROM allocation a WHERE a.device = o.device AND "
-        "a.born_step = o.step AND a.born > o.ordinal) + (SELECT count(*) FROM step "
-        "WHERE id > o.step AND events > 0) + (SELECT count(*) FROM run WHERE ended = "
-        "'exit' AND exit_status = 0) FROM oom o LEFT JOIN site s ON s.id = o.site "
-        "WHERE o.device = ? ORDER BY o.id";
 
 static void read_ooms(struct trace *trace, const struct device *device,
                       struct outcome *at)
 {
-	struct rows *rows = db_rows(trace->db, oom_sql, "i", device->id);
-	int64_t stack = -1;
+	struct places places;
+	size_t count;
+	struct oom *ooms;
 
-	while (rows_next(rows)) {
-		if (rows_number(rows, 5)) {
+	places_load(trace, device->name, &places);
+	ooms = ooms_load(trace, &places, device, -1, &count);
+	for (size_t i = 0; i < count; i++) {
+		const struct oom *oom = &ooms[i];
+		if (!oom->fatal) {
 			at->caught++;
 			continue;
 		}
 		at->ran_out = true;
-		at->step = rows_number(rows, 0);
-		at->requested = rows_number_or(rows, 1, 0);
-		at->live = rows_number_or(rows, 2, 0);
+		at->step = oom->moment.step.id;
+		at->requested = oom->requested;
+		at->live = oom->moment.allocated;
 		free(at->phase);
-		at->phase = rows_null(rows, 3)
-		                    ? NULL
-		                    : copy_text(trace_phase(trace, rows_number(rows, 3)));
-		stack = rows_number_or(rows, 4, -1);
+		at->phase = copy_text(trace_phase(trace, oom->moment.phase));
+		line_free(&at->line);
+		at->line = (struct line){copy_text(oom->line.file),
+		                         copy_text(oom->line.function), oom->line.number};
 	}
-	if (at->ran_out)
-		at->line = find_line(trace, stack, at->step);
+	ooms_free(ooms, count);
+	places_free(&places);
 }
 
 /* What the log says of a process's device; -1: nothing, as of one that was killed. */

@@ -47,6 +47,20 @@ static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns)
 		      d->total_bytes ? (int64_t)d->total_bytes : TMK_NULL);
 }
 
+/* The CUDA allocator reports under its lock. CPU tensors are reported outside of the
+ * reporter's, so that the totals of threads that compute side by side come in any order:
+ * our own sum goes on, and theirs is right when it keeps differing by the same amount. */
+static bool disagrees(struct tmk_device_state *d, int64_t told)
+{
+	enum { SURE = 16 };
+	int64_t drift = told - d->allocated;
+	if (d->id.type != 0)
+		return drift != 0;
+	d->drift_events = drift && drift == d->drift ? d->drift_events + 1 : 0;
+	d->drift = drift;
+	return d->drift_events >= SURE;
+}
+
 /* The trace checks itself: our sum must be what the allocator says, event by event. */
 static void account(struct tmk_model *m, struct tmk_device_state *d,
 		    const struct tmk_rec_event *r, int64_t bytes, int64_t ns)
@@ -64,8 +78,10 @@ static void account(struct tmk_model *m, struct tmk_device_state *d,
 			d->allocated = told;
 			d->seen = true;
 		}
-		m->lost[TMK_LOST_MISMATCH] += d->allocated != told;
-		d->allocated = told;
+		if (disagrees(d, told)) {
+			m->lost[TMK_LOST_MISMATCH]++;
+			d->allocated = told;
+		}
 		d->reserved = (int64_t)r->reserved;
 	}
 	if (d->reserved != d->sampled_reserved)
@@ -151,10 +167,23 @@ static int64_t size_of(struct tmk_model *m, const struct tmk_device_state *d,
 	return l ? -l->bytes : 0;
 }
 
+/* Shared memory (a loader's batch) is reported with a total of 0, when it is mapped and
+ * when it is unmapped. The former is told by its "reserved" bytes and never gets here; the
+ * latter looks like a free of the last tensor there is, but for nobody knowing it. */
+static bool ends_mapping(struct tmk_model *m, const struct tmk_device_state *d,
+			 const struct tmk_rec_event *r)
+{
+	return d->id.type == 0 && r->head.kind == TMK_REC_FREE && !r->allocated &&
+	       !(r->flags & TMK_EVENT_NO_TOTAL) &&
+	       !tmk_live_find(&m->live, (uint8_t)(d - m->device), r->ptr);
+}
+
 static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns)
 {
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	int64_t bytes = size_of(m, d, r);
+	if (ends_mapping(m, d, r))
+		return;
 	if (!tmk_grow((void **)&m->ev, &m->capacity, m->events, sizeof *m->ev)) {
 		m->lost[TMK_LOST_MEMORY]++;
 		return;
@@ -353,12 +382,16 @@ static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_
 
 static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 {
+	if (tmk_grow((void **)&m->oom_at, &m->oom_capacity, m->oom_count, sizeof *m->oom_at))
+		m->oom_at[m->oom_count++] = m->flushed + m->events;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	uint8_t phase = r->phase;
 	if (phase == TMK_OPEN)
 		phase = !m->setup_over ? TMK_SETUP
-			: m->forward_open || r->module ? TMK_FORWARD
-						       : TMK_OTHER;
+			: m->forward_open	       ? TMK_FORWARD
+			: !r->module		       ? TMK_OTHER
+			: r->flags & TMK_EVENT_GRAD_MODE ? TMK_FORWARD
+							 : TMK_EVAL;
 	struct tmk_site site = {phase,     r->head.thread, r->python, r->native,
 				r->module, r->op,          r->shape};
 	tmk_store_run(m->store, TMK_SQL_oom, (int64_t)(d - m->device), (int64_t)m->step,
@@ -461,6 +494,7 @@ void tmk_model_free(struct tmk_model *m)
 	free(m->ev);
 	free(m->carried);
 	free(m->backward_at);
+	free(m->oom_at);
 	free(m->young.key);
 	free(m->candidates.key);
 	free(m);

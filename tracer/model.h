@@ -65,6 +65,8 @@ struct tmk_device_state {
 	struct tmk_device_id id;
 	char name[16];
 	int64_t allocated, reserved; /* running, the allocator's own where it tells */
+	int64_t drift;               /* the allocator's total less ours, at the last event */
+	uint32_t drift_events;       /* ... and at how many before it */
 	int64_t start_allocated, start_reserved; /* when the step began */
 	uint64_t free_bytes, total_bytes;
 	int64_t sampled_reserved; /* at the last memory_sample row */
@@ -123,6 +125,8 @@ struct tmk_model {
 	uint32_t carried_count, carried_capacity;
 	uint32_t *backward_at;     /* ordinals at which an outermost backward began */
 	uint32_t backward_count, backward_capacity;
+	uint32_t *oom_at;          /* ... at which memory ran out */
+	uint32_t oom_count, oom_capacity;
 
 	uint32_t step;
 	int64_t step_start_ns, last_ns;
