@@ -12,7 +12,7 @@ def includes():
 
 
 def test_only_its_own_headers_are_included():
-    # lists of names, copied beside the objects; they have no code
+    # lists that are copied beside the objects; they have no code
     own = {f.name for f in ANALYSIS.iterdir()} | {"hooks.def", "settings.def"}
     quoted = [(source, name) for source, kind, name in includes() if kind == '"']
     assert len(quoted) > 50
