@@ -25,7 +25,7 @@ static void print_option(const struct option_row *row, FILE *out)
 		fprintf(out, "\n%26s", "");
 	else
 		fprintf(out, "%*s", 24 - width, "");
-	fprintf(out, "%s\n", row->help);
+	text_wrap(out, row->help, 26, 26);
 }
 
 void help_usage(FILE *out)

@@ -2,6 +2,7 @@
 #include "site.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "heap.h"
 
@@ -33,15 +34,17 @@ static void load_tensors(struct trace *trace, const char *device, struct places 
 	size_t room = 0;
 	struct rows *rows =
 	        db_rows(trace->db,
-	                "SELECT address, step, name, kind FROM tensor WHERE device = ? "
-	                "AND address IS NOT NULL ORDER BY address, step DESC, id",
+	                "SELECT address, step, t.name, kind, b.id FROM tensor t LEFT JOIN "
+	                "bucket b ON b.name = kind WHERE device = ? "
+	                "AND address IS NOT NULL ORDER BY address, step DESC, t.id",
 	                "t", device);
 	while (rows_next(rows)) {
 		places->tensors = grow(places->tensors, places->tensor_count, &room,
 		                       sizeof(*places->tensors));
 		places->tensors[places->tensor_count++] = (struct tensor){
 		        rows_number(rows, 0), rows_number_or(rows, 1, -1),
-		        rows_copy(rows, 2), rows_copy(rows, 3)};
+		        rows_number_or(rows, 4, -1), rows_copy(rows, 2),
+		        rows_copy(rows, 3)};
 	}
 }
 
@@ -68,6 +71,20 @@ void places_free(struct places *places)
 	free(places->tensors);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+bool places_alike(const struct site *one, const struct site *other)
+{
+	/* A refused allocation may have been named before its phase was known. */
+	return one == other ||
+	       (one->stack == other->stack &&
+	        (one->stack >= 0 || one->phase == other->phase) &&
+	        same_text(one->op, other->op) && same_text(one->module, other->module));
+}
+
 static int by_id(const void *key, const void *entry)
 {
 	int64_t id = *(const int64_t *)key, other = ((const struct site *)entry)->id;
@@ -80,8 +97,8 @@ const struct site *places_site(const struct places *places, int64_t id)
 	               by_id);
 }
 
-const struct tensor *places_owner(const struct places *places,
-                                  const struct block *block)
+const struct tensor *places_owner(const struct places *places, const struct block *block,
+                                  int64_t bucket)
 {
 	size_t low = 0, high = places->tensor_count;
 
@@ -96,8 +113,10 @@ const struct tensor *places_owner(const struct places *places,
 		const struct tensor *tensor = &places->tensors[low];
 		if (tensor->address >= block->address + block->bytes)
 			break;
-		/* Addresses are used again: the look must fall into the block's life.
-		 */
+		/* Addresses are used again, also inside one step: the look must fall into
+		 * the block's life, and the block be of its kind. */
+		if (tensor->bucket != bucket)
+			continue;
 		if (tensor->step < 0 ||
 		    (tensor->step >= block->born_step &&
 		     (block->died_step < 0 || tensor->step <= block->died_step)))

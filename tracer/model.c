@@ -382,12 +382,16 @@ static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_
 
 static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 {
+	if (tmk_grow((void **)&m->oom_at, &m->oom_capacity, m->oom_count, sizeof *m->oom_at))
+		m->oom_at[m->oom_count++] = m->flushed + m->events;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	uint8_t phase = r->phase;
 	if (phase == TMK_OPEN)
 		phase = !m->setup_over ? TMK_SETUP
-			: m->forward_open || r->module ? TMK_FORWARD
-						       : TMK_OTHER;
+			: m->forward_open	       ? TMK_FORWARD
+			: !r->module		       ? TMK_OTHER
+			: r->flags & TMK_EVENT_GRAD_MODE ? TMK_FORWARD
+							 : TMK_EVAL;
 	struct tmk_site site = {phase,     r->head.thread, r->python, r->native,
 				r->module, r->op,          r->shape};
 	tmk_store_run(m->store, TMK_SQL_oom, (int64_t)(d - m->device), (int64_t)m->step,
@@ -490,6 +494,7 @@ void tmk_model_free(struct tmk_model *m)
 	free(m->ev);
 	free(m->carried);
 	free(m->backward_at);
+	free(m->oom_at);
 	free(m->young.key);
 	free(m->candidates.key);
 	free(m);

@@ -125,6 +125,8 @@ struct tmk_model {
 	uint32_t carried_count, carried_capacity;
 	uint32_t *backward_at;     /* ordinals at which an outermost backward began */
 	uint32_t backward_count, backward_capacity;
+	uint32_t *oom_at;          /* ... at which memory ran out */
+	uint32_t oom_count, oom_capacity;
 
 	uint32_t step;
 	int64_t step_start_ns, last_ns;
