@@ -87,7 +87,8 @@ def look(known):
             if id(p) not in names:
                 names[id(p)] = path
                 tell(PARAMETER, path, p, p.requires_grad)
-                if gradients and p.grad is not None:
+                # asking a non-leaf for its .grad would warn the program's user
+                if gradients and p.is_leaf and p.grad is not None:
                     tell(GRADIENT, path, p.grad, True)
         for path, b in r.named_buffers():
             tell(BUFFER, path, b, False)
@@ -110,7 +111,7 @@ def look(known):
                 if name is None:
                     name = "?"
                     tell(PARAMETER, name, p, True)
-                    if gradients and p.grad is not None:
+                    if gradients and p.is_leaf and p.grad is not None:
                         tell(GRADIENT, name, p.grad, True)
                 state = opt.state.get(p)
                 for key, value in state.items() if hasattr(state, "items") else ():
