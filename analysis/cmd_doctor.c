@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "doctor.h"
 #include "object.h"
 #include "fail.h"
 #include "json.h"
@@ -291,6 +292,11 @@ int cmd_doctor(const struct options *options)
 		fail(STATUS_NO,
 		     "no '%s' to be found; name a Python: 'tidemark doctor PYTHON'",
 		     name);
+	if (options->value[OPT_SIMULATE]) {
+		status = doctor_simulate(options, name, python);
+		free(python);
+		return status;
+	}
 	look_at_python(&diagnosis, python);
 	look_at_torch(&diagnosis);
 	look_at_library(&diagnosis);
