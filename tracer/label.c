@@ -60,10 +60,12 @@ static uint8_t for_a_worker(enum tmk_boundary closer)
 static uint8_t with_gradients(const struct tmk_model *m, const struct tmk_ev *e,
 			      enum tmk_boundary closer)
 {
-	if (!m->setup_over)
-		return TMK_SETUP;
+	/* Inside a module's call it is a forward also where nothing is trainable yet: frozen
+	 * first layers run before the first autograd node ends setup. */
 	if (m->forward_open || e->module)
 		return TMK_FORWARD;
+	if (!m->setup_over)
+		return TMK_SETUP;
 	switch (closer) {
 	case TMK_AT_BACKWARD:
 		return TMK_FORWARD;
