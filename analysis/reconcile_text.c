@@ -57,7 +57,7 @@ static void print_head(const struct reconciled *r, FILE *out)
 	const struct recognised *known = r->known;
 
 	fprintf(out, "%sRECONCILE%s  %s %s %s parameters", style(BOLD), style(PLAIN),
-	        known->model.name, sign(DOT), text_count(known->model.parameters).s);
+	        *known->class ? known->class : "a model without a name", sign(DOT), text_count(known->model.parameters).s);
 	if (known->trainable != known->model.parameters)
 		fprintf(out, ", %s trained", text_count(known->trainable).s);
 	fputc('\n', out);
