@@ -100,9 +100,9 @@ static void read_precision(const struct seen *seen, struct recognised *known)
 	struct rows *rows = db_rows(
 	        seen->trace->db,
 	        "SELECT h.dtype " OF_STEP
-	        "AND s.phase = 2 AND a.bucket IN (4, 6) AND o.name IN ('aten::addmm', "
-	        "'aten::mm', 'aten::linear', 'aten::bmm', 'aten::matmul', "
-	        "'aten::convolution') GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
+	        "AND s.phase IN (2, 4) AND h.dtype IS NOT NULL AND (o.name LIKE '%mm' OR "
+	        "o.name LIKE '%linear%' OR o.name LIKE '%matmul%' OR o.name LIKE "
+	        "'%conv%') GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
 	        "iii", seen->device, seen->first, seen->last);
 	char dtype[32] = "";
 
