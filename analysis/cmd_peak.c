@@ -2,8 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alive.h"
 #include "command.h"
 #include "fail.h"
+#include "folded.h"
 #include "group.h"
 #include "heap.h"
 #include "screen.h"
@@ -90,25 +92,6 @@ static void json_sums(const struct peak *peak, struct json *json, const char *li
 	groups_free(&groups);
 }
 
-static void json_group(const struct peak *peak, struct json *json,
-                       const struct group *group)
-{
-	json_object(json, NULL);
-	json_number(json, "bytes", group->bytes);
-	json_number(json, "blocks", group->blocks);
-	json_text(json, "bucket", group->bucket);
-	json_text(json, "phase", group->phase);
-	json_text(json, "module", group->module);
-	json_text(json, "op", group->op);
-	json_text(json, "shape", group->shape);
-	json_text(json, "dtype", group->dtype);
-	json_text(json, "owner", group->owner);
-	stack_json(peak->trace, json, "stack", group->largest_stack);
-	if (group->native_stack >= 0 && group->native_stack != group->largest_stack)
-		stack_json(peak->trace, json, "native_stack", group->native_stack);
-	json_end(json);
-}
-
 static void json_live(const struct peak *peak, struct json *json, unsigned by,
                       int64_t top)
 {
@@ -119,7 +102,7 @@ static void json_live(const struct peak *peak, struct json *json, unsigned by,
 	json_array(json, "live");
 	for (size_t i = 0; i < groups.count; i++) {
 		if ((int64_t)i < top) {
-			json_group(peak, json, &groups.groups[i]);
+			group_json(peak->trace, json, &groups.groups[i]);
 		} else {
 			rest.bytes += groups.groups[i].bytes;
 			rest.blocks += groups.groups[i].blocks;
@@ -128,7 +111,7 @@ static void json_live(const struct peak *peak, struct json *json, unsigned by,
 	if (peak->unseen) {
 		unseen.owner = unseen.phase = unseen.bucket = peak->unseen_name;
 		unseen.stack = unseen.native_stack = unseen.largest_stack = -1;
-		json_group(peak, json, &unseen);
+		group_json(peak->trace, json, &unseen);
 	}
 	json_end(json);
 	json_object(json, "not_listed");
@@ -234,72 +217,6 @@ static void print_sums(const struct peak *peak, FILE *out, const char *title,
 	groups_free(&groups);
 }
 
-/* Where a block was made: the innermost frame that is known. */
-static void cell_frame(const struct peak *peak, struct table *table, int64_t stack)
-{
-	size_t count = 0;
-	struct frame *frames = NULL;
-
-	if (stack >= 0)
-		frames = stack_frames(peak->trace, stack, &count);
-	if (!count)
-		table_cell(table, PLAIN, "%s", sign(DASH));
-	else if (frames[0].line >= 0)
-		table_cell(table, PLAIN, "%s:%d %s", frames[0].file,
-		           (int)frames[0].line, frames[0].function);
-	else
-		table_cell(table, PLAIN, "%s", frames[0].function);
-	frames_free(frames, count);
-}
-
-/* What a person would call it: the module, else the tensor, else the operator, else the
- * line of code. */
-static void cell_label(const struct peak *peak, struct table *table,
-                       const struct group *group, unsigned by)
-{
-	const char *name = group->module  ? group->module
-	                   : group->owner ? group->owner
-	                                  : group->op;
-	bool by_stack = by & BY_STACK && !(by & (BY_MODULE | BY_SHAPE));
-
-	if (name && !by_stack)
-		table_cell(table, PLAIN, "%s", name);
-	else
-		cell_frame(peak, table, group->largest_stack);
-}
-
-/* PyTorch's long names, as people say them. */
-static const char *short_type(const char *dtype)
-{
-	static const char *const names[][2] = {{"float32", "fp32"},
-	                                       {"bfloat16", "bf16"},
-	                                       {"float16", "fp16"},
-	                                       {"float64", "fp64"}};
-	for (int i = 0; i < 4; i++)
-		if (!strcmp(dtype, names[i][0]))
-			return names[i][1];
-	return dtype;
-}
-
-static void print_group(const struct peak *peak, struct table *table,
-                        const struct group *group, unsigned by)
-{
-	const char *phase = group->phase, *bucket = group->bucket;
-
-	table_cell(table, PLAIN, "%s %s", text_count(group->blocks).s, sign(TIMES));
-	cell_label(peak, table, group, by);
-	if (group->shape)
-		table_cell(table, PLAIN, "%s %s", group->shape,
-		           group->dtype ? short_type(group->dtype) : "");
-	else
-		table_cell(table, PLAIN, "%s", "");
-	table_cell(table, PLAIN, "%s", text_size(group->bytes).s);
-	table_cell(table, bucket ? bucket_style(bucket) : PLAIN, "%s",
-	           bucket ? bucket : sign(DASH));
-	table_cell(table, phase ? phase_style(phase) : PLAIN, "%s",
-	           phase ? phase : sign(DASH));
-}
-
 /* Every call of a module passes through these; they tell nothing. */
 static bool is_plumbing(const struct frame *frame)
 {
@@ -347,25 +264,17 @@ static void print_stack(const struct peak *peak, FILE *out, const struct group *
 static void print_live(const struct peak *peak, FILE *out, unsigned by, int64_t top)
 {
 	struct groups groups;
-	struct table *table = table_new(">~~><<");
-	static const char *const heads[] = {"",     "who was alive", "",
-	                                    "size", "bucket",        "phase"};
 	int64_t bytes = 0, blocks = 0;
 
 	groups_make(peak->trace, &peak->places, &peak->live, by, &groups);
-	for (int i = 0; i < 6; i++)
-		table_cell(table, PLAIN, "%s", heads[i]);
 	for (size_t i = 0; i < groups.count; i++) {
-		if ((int64_t)i < top) {
-			print_group(peak, table, &groups.groups[i], by);
-		} else {
+		if ((int64_t)i >= top) {
 			bytes += groups.groups[i].bytes;
 			blocks += groups.groups[i].blocks;
 		}
 	}
 	fputc('\n', out);
-	table_print(table, out, 2, true);
-	table_free(table);
+	alive_print(peak->trace, &groups, by, (size_t)top, out);
 	if ((int64_t)groups.count > top)
 		fprintf(out, "  %sand %s in %s more, %s; --top N shows them%s\n",
 		        style(DIM), text_plural(blocks, "block").s,
@@ -390,9 +299,22 @@ static void print_peak(const struct peak *peak, FILE *out, unsigned by, int64_t 
 	           top);
 }
 
+/* Only stacks on stdout, whatever the terminal: they go into another program. */
+static void print_folded(const struct peak *peak, FILE *out)
+{
+	char *name;
+
+	folded_print(peak->trace, peak->device->name, &peak->places, &peak->live, out);
+	if (!peak->unseen)
+		return;
+	name = format_text("%s;%s", peak->device->name, peak->unseen_name);
+	fprintf(out, "%s %lld\n", name, (long long)peak->unseen);
+	free(name);
+}
+
 int cmd_peak(const struct options *options)
 {
-	bool as_json = options->value[OPT_JSON];
+	bool as_json = options->value[OPT_JSON], folded = options->value[OPT_FOLDED];
 	int64_t step = -1, top = as_json ? INT64_MAX : 15;
 	const char *list = options->value[OPT_BY];
 	unsigned by = list ? groups_parse(list) : 0;
@@ -402,6 +324,8 @@ int cmd_peak(const struct options *options)
 	size_t count, shown = 0;
 	FILE *out;
 
+	if (as_json && folded)
+		fail(STATUS_USAGE, "'--folded' and '--json' are two answers; choose one");
 	option_number(options, OPT_STEP, &step);
 	option_number(options, OPT_TOP, &top);
 	trace = trace_open(options);
@@ -420,6 +344,8 @@ int cmd_peak(const struct options *options)
 			continue;
 		if (as_json)
 			json_peak(&peak, &json, by, top);
+		else if (folded)
+			print_folded(&peak, out);
 		else
 			fputs(shown++ ? "\n" : "", out),
 			        print_peak(&peak, out, by, top);
@@ -428,7 +354,7 @@ int cmd_peak(const struct options *options)
 	if (as_json) {
 		json_end(&json);
 		json_end(&json);
-	} else {
+	} else if (!folded) {
 		if (!shown)
 			fputs("no device memory was allocated through PyTorch\n", out);
 		trace_next(trace, out, "timeline", "report");

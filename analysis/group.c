@@ -92,7 +92,7 @@ static int by_key(const void *left, const void *right)
 		way = compare(a->module, b->module);
 	if (!way && (sort_key & BY_SHAPE))
 		way = compare(a->shape, b->shape);
-	if (!way && (sort_key & BY_SHAPE))
+	if (!way && (sort_key & (BY_SHAPE | BY_DTYPE)))
 		way = compare(a->dtype, b->dtype);
 	if (!way && (sort_key & BY_OP))
 		way = compare(a->op, b->op);

@@ -15,6 +15,7 @@ enum group_key {
 	BY_ALL = 127,
 	/* 'h.0.mlp' and 'h.1.mlp' are both 'h.*.mlp': layers are alike */
 	BY_PATTERN = 128,
+	BY_DTYPE = 256,
 };
 
 /* What a group's blocks do not share is NULL, or -1. */

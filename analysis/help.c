@@ -25,7 +25,7 @@ static void print_option(const struct option_row *row, FILE *out)
 		fprintf(out, "\n%26s", "");
 	else
 		fprintf(out, "%*s", 24 - width, "");
-	fprintf(out, "%s\n", row->help);
+	text_wrap(out, row->help, 26, 26);
 }
 
 void help_usage(FILE *out)
@@ -235,7 +235,7 @@ void help_zsh(FILE *out)
 			}
 			fputc('\'', out);
 		}
-		fputs(c == COMMAND_RUN ? " \\\n\t\t'*::command:_normal'\n\t;;\n"
+		fputs(runs_program((enum command_id)c) ? " \\\n\t\t'*::command:_normal'\n\t;;\n"
 		                       : " \\\n\t\t'*:file:_files'\n\t;;\n",
 		      out);
 	}

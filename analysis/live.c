@@ -14,7 +14,8 @@
 #include "heap.h"
 
 #define COLUMNS                                                                        \
-	"SELECT site, bucket, bytes, address, born_step, died_step FROM allocation "
+	"SELECT site, bucket, bytes, address, born_step, died_step, rule, requested, " \
+	"born FROM allocation "
 #define CROSSING                                                                       \
 	"INDEXED BY allocation_crossing WHERE (died_step IS NULL OR died_step > "      \
 	"born_step) "                                                                  \
@@ -54,53 +55,78 @@ static void make_room(struct live *live)
 		*find(live, &live->sums[i]) = i + 1;
 }
 
-static void add(struct live *live, const struct places *places, struct rows *rows)
+static void read(struct rows *rows, live_visit *visit, void *context)
 {
 	while (rows_next(rows)) {
-		struct block block = {rows_number(rows, 3), rows_number(rows, 2),
-		                      rows_number(rows, 4),
-		                      rows_number_or(rows, 5, -1)};
-		struct sum sum = {rows_number(rows, 0), rows_number(rows, 1), 0, 0,
-		                  places_owner(places, &block)};
-		size_t *slot;
-
-		make_room(live);
-		slot = find(live, &sum);
-		if (!*slot) {
-			live->sums = grow(live->sums, live->count, &live->room,
-			                  sizeof(*live->sums));
-			live->sums[live->count++] = sum;
-			*slot = live->count;
-		}
-		live->sums[*slot - 1].bytes += block.bytes;
-		live->sums[*slot - 1].blocks++;
-		live->bytes += block.bytes;
+		struct alive alive = {{rows_number(rows, 3), rows_number(rows, 2),
+		                       rows_number(rows, 4),
+		                       rows_number_or(rows, 5, -1)},
+		                      rows_number(rows, 0),
+		                      rows_number(rows, 1),
+		                      rows_number(rows, 6),
+		                      rows_number_or(rows, 7, -1),
+		                      rows_number(rows, 8)};
+		visit(context, &alive);
 	}
+}
+
+int live_each(struct trace *trace, int64_t device, const struct step *step,
+              int64_t ordinal, live_visit *visit, void *context)
+{
+	if (step->thinned)
+		return -1;
+	read(db_rows(trace->db,
+	             COLUMNS CROSSING
+	             "AND born_step < ?2 AND (died_step IS NULL OR died_step > ?2)",
+	             "ii", device, step->id),
+	     visit, context);
+	read(db_rows(trace->db,
+	             COLUMNS "WHERE id BETWEEN ?2 AND ?3 AND born <= ?5 AND device = ?1 "
+	                     "AND born_step = ?4 "
+	                     "AND (died_step IS NULL OR died_step > ?4 OR died > ?5)",
+	             "iiiii", device, step->first, step->last, step->pattern, ordinal),
+	     visit, context);
+	read(db_rows(trace->db,
+	             COLUMNS CROSSING
+	             "AND born_step < ?2 AND died_step = ?2 AND died > ?3",
+	             "iii", device, step->pattern, ordinal),
+	     visit, context);
+	return 0;
+}
+
+struct summing {
+	struct live *live;
+	const struct places *places;
+};
+
+static void add(void *context, const struct alive *alive)
+{
+	struct summing *summing = context;
+	struct live *live = summing->live;
+	struct sum sum = {alive->site, alive->bucket, 0, 0,
+	                  places_owner(summing->places, &alive->block, alive->bucket)};
+	size_t *slot;
+
+	make_room(live);
+	slot = find(live, &sum);
+	if (!*slot) {
+		live->sums = grow(live->sums, live->count, &live->room,
+		                  sizeof(*live->sums));
+		live->sums[live->count++] = sum;
+		*slot = live->count;
+	}
+	live->sums[*slot - 1].bytes += alive->block.bytes;
+	live->sums[*slot - 1].blocks++;
+	live->bytes += alive->block.bytes;
 }
 
 int live_at(struct trace *trace, const struct places *places, int64_t device,
             const struct step *step, int64_t ordinal, struct live *live)
 {
+	struct summing summing = {live, places};
+
 	*live = (struct live){0};
-	if (step->thinned)
-		return -1;
-	add(live, places,
-	    db_rows(trace->db,
-	            COLUMNS CROSSING
-	            "AND born_step < ?2 AND (died_step IS NULL OR died_step > ?2)",
-	            "ii", device, step->id));
-	add(live, places,
-	    db_rows(trace->db,
-	            COLUMNS "WHERE id BETWEEN ?2 AND ?3 AND born <= ?5 AND device = ?1 "
-	                    "AND born_step = ?4 "
-	                    "AND (died_step IS NULL OR died_step > ?4 OR died > ?5)",
-	            "iiiii", device, step->first, step->last, step->pattern, ordinal));
-	add(live, places,
-	    db_rows(trace->db,
-	            COLUMNS CROSSING
-	            "AND born_step < ?2 AND died_step = ?2 AND died > ?3",
-	            "iii", device, step->pattern, ordinal));
-	return 0;
+	return live_each(trace, device, step, ordinal, add, &summing);
 }
 
 void live_free(struct live *live)

@@ -218,7 +218,7 @@ static int64_t add_parts(struct reconciled *r, const struct alive *a, int64_t pa
 {
 	int64_t sum = 0;
 
-	for (; owner; owner = places_next(&r->places, &a->block, owner)) {
+	for (; owner; owner = places_next(&r->places, &a->block, a->bucket, owner)) {
 		if (owner->bytes <= 0 || owner->bytes > payload - sum)
 			continue;
 		sum += owner->bytes;
@@ -235,7 +235,7 @@ static void add_block(struct reconciled *r, const struct alive *a)
 	enum row_id row = a->bucket < 0 || a->bucket > ROW_COMMUNICATION
 	                          ? ROW_TEMPORARY
 	                          : (enum row_id)a->bucket;
-	const struct tensor *owner = places_owner(&r->places, &a->block);
+	const struct tensor *owner = places_owner(&r->places, &a->block, a->bucket);
 	int64_t payload = a->requested, parts;
 
 	r->rows[row].measured += a->block.bytes;

@@ -2,6 +2,7 @@
 #include "site.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "heap.h"
 
@@ -33,15 +34,17 @@ static void load_tensors(struct trace *trace, const char *device, struct places 
 	size_t room = 0;
 	struct rows *rows =
 	        db_rows(trace->db,
-	                "SELECT address, step, name, kind, bytes FROM tensor WHERE device = ? "
-	                "AND address IS NOT NULL ORDER BY address, step DESC, id",
+	                "SELECT address, step, t.name, kind, bytes, b.id FROM tensor t LEFT JOIN "
+	                "bucket b ON b.name = kind WHERE device = ? "
+	                "AND address IS NOT NULL ORDER BY address, step DESC, t.id",
 	                "t", device);
 	while (rows_next(rows)) {
 		places->tensors = grow(places->tensors, places->tensor_count, &room,
 		                       sizeof(*places->tensors));
 		places->tensors[places->tensor_count++] = (struct tensor){
 		        rows_number(rows, 0), rows_number_or(rows, 1, -1),
-		        rows_number(rows, 4), rows_copy(rows, 2), rows_copy(rows, 3)};
+		        rows_number(rows, 4), rows_number_or(rows, 5, -1),
+		        rows_copy(rows, 2), rows_copy(rows, 3)};
 	}
 }
 
@@ -68,6 +71,20 @@ void places_free(struct places *places)
 	free(places->tensors);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+bool places_alike(const struct site *one, const struct site *other)
+{
+	/* A refused allocation may have been named before its phase was known. */
+	return one == other ||
+	       (one->stack == other->stack &&
+	        (one->stack >= 0 || one->phase == other->phase) &&
+	        same_text(one->op, other->op) && same_text(one->module, other->module));
+}
+
 static int by_id(const void *key, const void *entry)
 {
 	int64_t id = *(const int64_t *)key, other = ((const struct site *)entry)->id;
@@ -80,16 +97,18 @@ const struct site *places_site(const struct places *places, int64_t id)
 	               by_id);
 }
 
-/* The first tensor at or after low that lay in the block. */
+/* The first tensor at or after low that lay in the block, of its bucket. */
 static const struct tensor *inside(const struct places *places,
-                                   const struct block *block, size_t low)
+                                   const struct block *block, int64_t bucket, size_t low)
 {
 	for (; low < places->tensor_count; low++) {
 		const struct tensor *tensor = &places->tensors[low];
 		if (tensor->address >= block->address + block->bytes)
 			break;
-		/* Addresses are used again: the look must fall into the block's life.
-		 */
+		/* Addresses are used again, also inside one step: the look must fall into
+		 * the block's life, and the block be of its kind. */
+		if (tensor->bucket != bucket)
+			continue;
 		if (tensor->step < 0 ||
 		    (tensor->step >= block->born_step &&
 		     (block->died_step < 0 || tensor->step <= block->died_step)))
@@ -98,8 +117,8 @@ static const struct tensor *inside(const struct places *places,
 	return NULL;
 }
 
-const struct tensor *places_owner(const struct places *places,
-                                  const struct block *block)
+const struct tensor *places_owner(const struct places *places, const struct block *block,
+                                  int64_t bucket)
 {
 	size_t low = 0, high = places->tensor_count;
 
@@ -110,16 +129,17 @@ const struct tensor *places_owner(const struct places *places,
 		else
 			high = middle;
 	}
-	return inside(places, block, low);
+	return inside(places, block, bucket, low);
 }
 
 const struct tensor *places_next(const struct places *places, const struct block *block,
-                                 const struct tensor *before)
+                                 int64_t bucket, const struct tensor *before)
 {
 	const struct tensor *next = before;
 
 	while (next && next->address == before->address)
-		next = inside(places, block, (size_t)(next - places->tensors) + 1);
+		next = inside(places, block, bucket,
+		              (size_t)(next - places->tensors) + 1);
 	return next;
 }
 

@@ -17,6 +17,7 @@ struct site {
 /* The owner of a block, as Python names it: a parameter, a buffer, optimizer state. */
 struct tensor {
 	int64_t address, step, bytes; /* bytes: of the tensor, not of its block */
+	int64_t bucket; /* that its kind belongs to; -1: none */
 	char *name, *kind;
 };
 
@@ -33,20 +34,23 @@ void places_free(struct places *places);
 /* NULL where there is no such site. */
 const struct site *places_site(const struct places *places, int64_t id);
 
+/* The same line of code doing the same thing; shapes and native frames may differ. */
+bool places_alike(const struct site *one, const struct site *other);
+
 /* A block of device memory and the steps in which it lived; died_step -1: still alive
  * at the end of the trace. */
 struct block {
 	int64_t address, bytes, born_step, died_step;
 };
 
-/* The tensor that lay in a block when it was looked at, or NULL. */
-const struct tensor *places_owner(const struct places *places,
-                                  const struct block *block);
+/* The tensor that lay in a block of a bucket when it was looked at, or NULL. */
+const struct tensor *places_owner(const struct places *places, const struct block *block,
+                                  int64_t bucket);
 
 /* The next tensor that lay in the block, at another address than the one before; NULL
  * after the last. A flat buffer holds several. */
 const struct tensor *places_next(const struct places *places, const struct block *block,
-                                 const struct tensor *before);
+                                 int64_t bucket, const struct tensor *before);
 
 /* A stack, innermost frame first. */
 struct frame {

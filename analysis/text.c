@@ -148,3 +148,28 @@ void text_bar(FILE *out, int64_t part, int64_t whole, int columns)
 	}
 	fprintf(out, "%*s", columns - used, "");
 }
+
+void text_wrap(FILE *out, const char *text, int indent, int from)
+{
+	int at = from;
+	bool first = true; /* in its line */
+
+	while (*text) {
+		size_t length = strcspn(text, " ");
+		char word[256];
+		int width;
+		snprintf(word, sizeof(word), "%.*s", (int)length, text);
+		width = text_width(word);
+		if (!first && at + 1 + width > term.width) {
+			fprintf(out, "\n%*s", indent, "");
+			at = indent;
+			first = true;
+		}
+		fputs(first ? "" : " ", out);
+		text_fit(out, word, term.width - indent, KEEP_TAIL);
+		at += width + !first;
+		first = false;
+		text += length + (text[length] == ' ');
+	}
+	fputc('\n', out);
+}

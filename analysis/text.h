@@ -34,6 +34,10 @@ enum keep { KEEP_HEAD, KEEP_TAIL };
  * become '?'. */
 void text_fit(FILE *out, const char *text, int columns, enum keep keep);
 
+/* Writes a sentence and a line end, over as many lines as it takes; all but the first begin
+ * with `indent` blanks, and of the first `from` columns are taken already. */
+void text_wrap(FILE *out, const char *text, int indent, int from);
+
 /* A bar of at most `columns`, as long as part is of whole, padded with blanks. */
 void text_bar(FILE *out, int64_t part, int64_t whole, int columns);
 

@@ -144,6 +144,10 @@ void tmk_about_device(int index)
 
 void tmk_about_run(void)
 {
+	if (tmk_settings.verbose)
+		tmk_say("tracing %s, stacks %s, into '%s'",
+			tmk_late_cpu() ? "CPU and CUDA tensors" : "CUDA tensors",
+			tmk_settings.stacks, tmk_rings.header->trace);
 	tmk_emit_run("stacks", tmk_settings.stacks);
 	tmk_emit_run_number("cpu", tmk_late_cpu());
 	tmk_emit_run_number("pid", getpid());

@@ -62,6 +62,12 @@ void tmk_late_init(void)
 	tmk_resolve(TMK_LIB_CUDA);
 	tmk_resolve(TMK_LIB_NCCL);
 	tmk_resolve(TMK_LIB_LIBC);
+	char path[4096];
+	if (!tmk_real.report && atomic_load(&tmk_state) != TMK_DISABLED &&
+	    tmk_library_path(TMK_LIB_C10, path, sizeof path)) {
+		tmk_say("PyTorch before 1.10 does not report its allocations; not tracing");
+		atomic_store(&tmk_state, TMK_DISABLED);
+	}
 	if (atomic_load(&tmk_state) != TMK_DISABLED) {
 		tmk_phase_install();
 		tmk_enrich_prepare();

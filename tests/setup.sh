@@ -1,7 +1,8 @@
 #!/bin/bash
 # setup.sh - puts in place what the tests need; run again, it does only what is missing.
 #
-# usage: tests/setup.sh [--packages-only]
+# usage: tests/setup.sh [--example]
+#	--example  only what examples/quickstart.sh needs: no CUDA 12 wheel, no Debian torch
 # Debian's build packages are installed when this is root; otherwise the one apt-get line
 # to ask for is printed and the exit status is 1. Everything else goes into
 # ${XDG_CACHE_HOME:-~/.cache}/tidemark (TIDEMARK_TEST_CACHE names another folder):
@@ -102,9 +103,9 @@ debian_torch() {
 }
 
 packages
-[ "${1:-}" != --packages-only ] || exit 0
 mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
 attempt torch-2.11.0 "PyTorch 2.11 for CUDA 13 (1.2 GB)" wheel_cuda13 || true
+[ "${1:-}" != --example ] || exit 0
 attempt torch-2.6.0 "PyTorch 2.6 for CUDA 12 (1.6 GB)" wheel_cuda12 || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "settings.h"
 
 __thread struct tmk_self tmk_self __attribute__((tls_model("initial-exec")));
 _Atomic int tmk_state;
@@ -86,8 +87,10 @@ void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 	if (__builtin_expect(!tmk_self.ring || tmk_self.generation !=
 							atomic_load_explicit(&tmk_generation,
 							memory_order_relaxed), 0) &&
-	    !first_event())
+	    !first_event()) {
+		atomic_fetch_add(&tmk_rings.header->ring_full, 1);
 		return NULL;
+	}
 	struct tmk_ring *ring = tmk_self.ring;
 	char *p = tmk_ring_reserve(ring, size);
 	if (__builtin_expect(!p, 0) && !(p = wait_for_room(ring, size))) {
@@ -155,6 +158,8 @@ void tmk_emit_meta(const char *key, const char *value)
 
 void tmk_emit_capability(const char *name, const char *state, const char *why)
 {
+	if (tmk_settings.verbose)
+		tmk_say("%s: %s%s%s", name, state, *why ? ", " : "", why);
 	tmk_emit_text(TMK_REC_CAPABILITY, 0, 0, 0, 3, (const char *[]){name, state, why});
 }
 

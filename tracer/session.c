@@ -72,6 +72,12 @@ static bool start(void)
 	err = tmk_rings_create(&tmk_rings, path, tmk_settings.ring_size);
 	if (err)
 		goto error_rings;
+	/* The first ring now, while there is somebody to tell: on a full disk it cannot be. */
+	struct tmk_ring *first = tmk_rings_acquire(&tmk_rings, 0);
+	err = first ? 0 : -ENOSPC;
+	if (err)
+		goto error_writer;
+	tmk_ring_release(first);
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	struct tmk_ring_header *h = tmk_rings.header;
@@ -131,10 +137,10 @@ void tmk_session_finish(int status, bool known)
 	if (atomic_compare_exchange_strong(&tmk_state, &active, TMK_FINISHED)) {
 		struct timespec until;
 		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += 60;
+		until.tv_sec += 20;
 		tmk_writer_stop(writer);
 		if (pthread_timedjoin_np(writer_thread, NULL, &until))
-			tmk_say("the writer needs more than a minute; 'tidemark report' "
+			tmk_say("the writer needs more than 20 s; 'tidemark report' "
 				"will finish '%s'", tmk_rings.header->trace);
 	}
 	tmk_self.guard = 0;

@@ -14,7 +14,7 @@ extern void (*tmk_session_about)(void);
 bool tmk_session_ensure(void);
 
 /* The process ends with `status` (known = false: not known): everything is written, the
- * ring removed. Idempotent; any thread; bounded by a minute, past which the ring stays
+ * ring removed. Idempotent; any thread; bounded by 20 s, past which the ring stays
  * and the reader finishes the job. */
 void tmk_session_finish(int status, bool known);
 

@@ -3,6 +3,7 @@
  * waited for (release threshold). How the driver packs blocks is not published: reserved
  * figures of this allocator are an estimate, used figures are exact. */
 #include "cudart.h"
+#include "config.h"
 #include "memory.h"
 #include "stream.h"
 
@@ -22,8 +23,8 @@ static struct pool defaults[POOLS];
 static struct pool *current[POOLS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Which pool a block came from, kept beside the range table: id → pool would need a
- * second table, so blocks of other pools than a device's default carry their pool here. */
+/* Blocks that came from another pool than their device's default one: few programs make
+ * pools of their own. */
 struct owned {
 	void *at;
 	struct pool *pool;
@@ -75,6 +76,8 @@ static void remember_owner(void *at, struct pool *pool)
 	if (owned_count == owned_room) {
 		owned_room = owned_room ? 2 * owned_room : 64;
 		owned = realloc(owned, owned_room * sizeof(*owned));
+		if (!owned)
+			tmksim_die("out of host memory");
 	}
 	owned[owned_count++] = (struct owned){at, pool};
 }

@@ -1,5 +1,5 @@
 """The stub libraries by themselves, called as a program would; no PyTorch."""
-import ctypes, os, subprocess, sys, textwrap
+import os, re, subprocess, sys, textwrap
 
 import pytest
 
@@ -168,3 +168,11 @@ def test_bad_profiles_are_named(on_device, tmp_path, profile, says):
 def test_bad_numbers_are_named(on_device):
     process = on_device("free()", TIDEMARK_SIM_MEMORY="lots")
     assert process.returncode == 2 and "TIDEMARK_SIM_MEMORY='lots'" in process.stderr
+
+
+def test_every_variable_is_documented():
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+    source = open(f"{root}/simulator/core/config.c").read()
+    text = open(f"{root}/docs/simulator.md").read()
+    for name in re.findall(r'"(TIDEMARK_SIM_\w+)"', source):
+        assert f"`{name}`" in text

@@ -1,7 +1,9 @@
 """Unmodified CUDA wheels of PyTorch train on the simulated device."""
-import re
+import os, re, subprocess, sys
 
 import pytest
+
+from conftest import HERE
 
 MIB = 1 << 20
 
@@ -57,7 +59,7 @@ def test_features(simulate, torch_dir):
         "snapshot": [True, True], "save_and_load": "cuda:0", "copies": [True, True, 0.0],
         "pinned": [True, False, 1000.0], "loader": 2016, "streams": [True, True],
         "checkpointing": True, "convolution": [4, 8, 64, 64], "profiler": True,
-        "afterwards": 0.0}
+        "afterwards": [4]}
 
 
 def test_cuda_graphs(simulate, torch_dir):
@@ -65,3 +67,46 @@ def test_cuda_graphs(simulate, torch_dir):
     assert r.pop("private_segments") > 0
     assert "captur" in r.pop("item")
     assert r == {"side_captures": True, "captures_after": False, "usable": True}
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp2"])
+def test_one_rank_of_eight_takes_the_same_bytes_each_time(simulate, torch_dir, kind):
+    first, *others = (simulate(torch_dir, "ranks.py", kind).result for _ in range(3))
+    assert others == [first, first]
+    sharded = 8 if kind == "fsdp2" else 1
+    # parameters, two states, and for DDP the buckets that gradients travel in
+    assert 3 * first["parameters"] / sharded < first["allocated"] < 4.5 * first["parameters"] / sharded + 64 * MIB
+
+
+def test_values_are_plausible(simulate, torch_dir):
+    run = simulate(torch_dir, "values.py")
+    assert run.result == {"allclose": True, "any_nan": False, "finite": True, "loss": 1.0,
+                          "masked": [2048], "nonzero": [2048, 2]}
+    assert "size from a value" in run.log and "of which sizes: 2" in run.log
+
+
+def test_density_of_masks_can_be_set(simulate, torch_dir):
+    r = simulate(torch_dir, "values.py", TIDEMARK_SIM_DENSITY="25").result
+    assert r["masked"] == [1024]
+
+
+def test_every_symbol_is_covered(torch_dir):
+    check = os.path.join(HERE, "../../simulator/coverage.py")
+    process = subprocess.run([sys.executable, "-B", check, torch_dir], capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout
+
+
+@pytest.mark.parametrize("gpu, works", [("h100-80gb", True), ("t4", True), ("v100-16gb", None)])
+def test_kernels_exist_or_not_as_on_the_card(simulate, torch_dir, gpu, works):
+    run = simulate(torch_dir, "gpt.py", options=["--gpu", gpu])
+    if works is None:  # Volta: left out of the wheels from CUDA 13 on
+        works = "cu12" in open(f"{torch_dir}/torch/version.py").read()
+    if works:
+        assert run.result["peak"]
+    else:
+        assert "no kernel image is available" in run.err
+
+
+def test_unknown_cards_are_named(simulate, torch_dir):
+    run = simulate(torch_dir, "gpt.py", options=["--gpu", "a1000"])
+    assert run.status == 2 and "a100-80gb" in run.err

@@ -206,9 +206,10 @@ def lbfgs(o, device, steps=2):
 
     o.step(complete=False)
     o.after("data")
+    losses = []  # kept: given up, the loss would be freed when the step has ended already
     for _ in range(steps):
         with o.phase("optimizer"):
-            optimizer.step(closure)
+            losses.append(optimizer.step(closure))
         o.step()
 
 

@@ -119,7 +119,7 @@ def out_of_memory():
 
 @test
 def afterwards():
-    return float((torch.ones(4, device="cuda") * 0).cpu().sum())
+    return list((torch.ones(4, device="cuda") * 2).cpu().shape)
 
 
 result = {}

@@ -1,0 +1,106 @@
+/* alive.c - rows of who was alive: one group of blocks each. */
+#include "alive.h"
+
+#include <string.h>
+
+#include "text.h"
+
+void group_json(struct trace *trace, struct json *json,
+                       const struct group *group)
+{
+	json_object(json, NULL);
+	json_number(json, "bytes", group->bytes);
+	json_number(json, "blocks", group->blocks);
+	json_text(json, "bucket", group->bucket);
+	json_text(json, "phase", group->phase);
+	json_text(json, "module", group->module);
+	json_text(json, "op", group->op);
+	json_text(json, "shape", group->shape);
+	json_text(json, "dtype", group->dtype);
+	json_text(json, "owner", group->owner);
+	stack_json(trace, json, "stack", group->largest_stack);
+	if (group->native_stack >= 0 && group->native_stack != group->largest_stack)
+		stack_json(trace, json, "native_stack", group->native_stack);
+	json_end(json);
+}
+
+/* Where a block was made: the innermost frame that is known. */
+static void cell_frame(struct trace *trace, struct table *table, int64_t stack)
+{
+	size_t count = 0;
+	struct frame *frames = NULL;
+
+	if (stack >= 0)
+		frames = stack_frames(trace, stack, &count);
+	if (!count)
+		table_cell(table, PLAIN, "%s", sign(DASH));
+	else if (frames[0].line >= 0)
+		table_cell(table, PLAIN, "%s:%d %s", frames[0].file,
+		           (int)frames[0].line, frames[0].function);
+	else
+		table_cell(table, PLAIN, "%s", frames[0].function);
+	frames_free(frames, count);
+}
+
+/* What a person would call it: the module, else the tensor, else the operator, else the
+ * line of code. */
+static void cell_label(struct trace *trace, struct table *table,
+                       const struct group *group, unsigned by)
+{
+	const char *name = group->module  ? group->module
+	                   : group->owner ? group->owner
+	                                  : group->op;
+	bool by_stack = by & BY_STACK && !(by & (BY_MODULE | BY_SHAPE));
+
+	if (name && !by_stack)
+		table_cell(table, PLAIN, "%s", name);
+	else
+		cell_frame(trace, table, group->largest_stack);
+}
+
+/* PyTorch's long names, as people say them. */
+const char *short_type(const char *dtype)
+{
+	static const char *const names[][2] = {{"float32", "fp32"},
+	                                       {"bfloat16", "bf16"},
+	                                       {"float16", "fp16"},
+	                                       {"float64", "fp64"}};
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(dtype, names[i][0]))
+			return names[i][1];
+	return dtype;
+}
+
+static void print_group(struct trace *trace, struct table *table,
+                        const struct group *group, unsigned by)
+{
+	const char *phase = group->phase, *bucket = group->bucket;
+
+	table_cell(table, PLAIN, "%s %s", text_count(group->blocks).s, sign(TIMES));
+	cell_label(trace, table, group, by);
+	if (group->shape)
+		table_cell(table, PLAIN, "%s %s", group->shape,
+		           group->dtype ? short_type(group->dtype) : "");
+	else
+		table_cell(table, PLAIN, "%s", "");
+	table_cell(table, PLAIN, "%s", text_size(group->bytes).s);
+	table_cell(table, bucket ? bucket_style(bucket) : PLAIN, "%s",
+	           bucket ? bucket : sign(DASH));
+	table_cell(table, phase ? phase_style(phase) : PLAIN, "%s",
+	           phase ? phase : sign(DASH));
+}
+
+void alive_print(struct trace *trace, const struct groups *groups, unsigned by, size_t top,
+                 FILE *out)
+{
+	struct table *table = table_new(">~~><<");
+	static const char *const heads[] = {"",     "who was alive", "",
+	                                    "size", "bucket",        "phase"};
+
+	for (int i = 0; i < 6; i++)
+		table_cell(table, PLAIN, "%s", heads[i]);
+	for (size_t i = 0; i < groups->count && i < top; i++)
+		print_group(trace, table, &groups->groups[i], by);
+	table_print(table, out, 2, true);
+	table_free(table);
+}

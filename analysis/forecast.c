@@ -1,0 +1,157 @@
+/* forecast.c - how much a step would still have needed when it ran out of memory.
+ *
+ * The place that asked is looked for in the newest complete step before, as often as it
+ * had allocated in this step. What that step grew by from there to the peak of its forward
+ * and backward, this one would have grown by too, times the ratio of what both had made
+ * so far. */
+#include "forecast.h"
+
+#include <stdlib.h>
+
+#include "heap.h"
+#include "replay.h"
+
+struct birth {
+	int64_t ordinal, site, bytes;
+};
+
+struct births {
+	struct birth *list;
+	size_t count, room;
+};
+
+static void read_births(struct trace *trace, const struct step *step, int64_t device,
+                        int64_t upto, struct births *births)
+{
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT born, site, bytes FROM allocation WHERE id BETWEEN ? AND ? AND "
+	        "born_step = ? AND device = ? AND born <= ? ORDER BY born",
+	        "iiiii", step->first, step->last, step->pattern, device, upto);
+	*births = (struct births){0};
+	while (rows_next(rows)) {
+		births->list = grow(births->list, births->count, &births->room,
+		                    sizeof(*births->list));
+		births->list[births->count++] =
+		        (struct birth){rows_number(rows, 0), rows_number(rows, 1),
+		                       rows_number(rows, 2)};
+	}
+}
+
+static bool alike(const struct places *places, int64_t one, int64_t other)
+{
+	const struct site *a = places_site(places, one), *b = places_site(places, other);
+	if (one == other)
+		return true;
+	return a && b && places_alike(a, b);
+}
+
+/* The n-th allocation of a place, or NULL. */
+static const struct birth *nth(const struct places *places, const struct births *births,
+                               int64_t site, size_t n)
+{
+	for (size_t i = 0; i < births->count; i++)
+		if (alike(places, births->list[i].site, site) && !n--)
+			return &births->list[i];
+	return NULL;
+}
+
+static size_t count_alike(const struct places *places, const struct births *births,
+                          int64_t site)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < births->count; i++)
+		count += alike(places, births->list[i].site, site);
+	return count;
+}
+
+struct walk {
+	int64_t before, peak;
+};
+
+/* Allocated before an event of a step, and the most from there on in its forward and
+ * backward. */
+static struct walk walk_step(struct trace *trace, const struct moment *moment,
+                             const struct step *step, int64_t ordinal)
+{
+	struct walk walk = {-1, 0};
+	int64_t now = replay_start(trace, step->id, moment->device->id);
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT ordinal, bytes, phase FROM ("
+	        "SELECT a.born AS ordinal, a.bytes AS bytes, s.phase AS phase "
+	        "FROM allocation a LEFT JOIN site s ON s.id = a.site WHERE a.id BETWEEN "
+	        "?1 AND ?2 AND a.born_step = ?3 AND a.device = ?4 UNION ALL "
+	        "SELECT died, -bytes, died_phase FROM allocation WHERE id BETWEEN ?1 AND "
+	        "?2 AND born_step = ?3 AND died_step = ?3 AND device = ?4 UNION ALL "
+	        "SELECT died, -bytes, died_phase FROM allocation INDEXED BY "
+	        "allocation_crossing WHERE (died_step IS NULL OR died_step > born_step) "
+	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4) ORDER BY ordinal",
+	        "iiii", step->first, step->last, step->pattern, moment->device->id);
+	while (rows_next(rows)) {
+		int64_t phase = rows_number(rows, 2);
+		if (rows_number(rows, 0) >= ordinal && walk.before < 0)
+			walk.before = walk.peak = now;
+		now += rows_number(rows, 1);
+		/* forward, backward, recompute: schema.sql */
+		if (walk.before >= 0 && phase >= 2 && phase <= 4 && now > walk.peak)
+			walk.peak = now;
+	}
+	return walk;
+}
+
+static int64_t step_before(struct trace *trace, const struct moment *moment)
+{
+	int64_t step = -1;
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT s.id FROM step s JOIN step q ON q.id = coalesce(s.same_as, s.id) "
+	        "WHERE s.id >= 1 AND s.id < ? AND s.complete = 1 AND q.thinned = 0 "
+	        "ORDER BY s.id DESC LIMIT 1",
+	        "i", moment->step.id);
+	if (rows_next(rows)) {
+		step = rows_number(rows, 0);
+		rows_free(rows);
+	}
+	return step;
+}
+
+struct forecast forecast_make(struct trace *trace, const struct places *places,
+                              const struct moment *moment, int64_t site,
+                              int64_t request)
+{
+	struct forecast forecast = {.step = -1, .scale = 1, .growth = request};
+	struct births now, then;
+	const struct birth *twin;
+	int64_t id = step_before(trace, moment);
+
+	if (id < 0)
+		return forecast;
+	struct step step = trace_step(trace, id);
+	read_births(trace, &moment->step, moment->device->id, moment->ordinal, &now);
+	read_births(trace, &step, moment->device->id, INT64_MAX, &then);
+	twin = nth(places, &then, site, count_alike(places, &now, site));
+	if (twin) {
+		struct walk walk = walk_step(trace, moment, &step, twin->ordinal);
+		int64_t start = replay_start(trace, id, moment->device->id);
+		int64_t made = moment->allocated - replay_start(trace, moment->step.id,
+		                                                moment->device->id);
+		int64_t made_then = walk.before - start;
+		forecast.step = id;
+		forecast.ordinal = twin->ordinal;
+		forecast.peak = walk.peak;
+		forecast.before = walk.before;
+		forecast.start = start;
+		/* Little was made before: then the requests themselves compare best. */
+		if (made > 4 * request && made_then > 4 * twin->bytes)
+			forecast.scale = (double)made / (double)made_then;
+		else if (twin->bytes > 0)
+			forecast.scale = (double)request / (double)twin->bytes;
+		double more = (double)(walk.peak - walk.before) * forecast.scale;
+		if (more > (double)request)
+			forecast.growth = (int64_t)more;
+	}
+	free(now.list);
+	free(then.list);
+	return forecast;
+}

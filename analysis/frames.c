@@ -1,0 +1,142 @@
+/* frames.c - which line of a stack is the user's own. */
+#include "frames.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "term.h"
+
+/* PyTorch may lie anywhere (PYTHONPATH, a source tree): its folders tell. */
+static bool is_library(const struct frame *frame)
+{
+	static const char *const marks[] = {
+	        "/site-packages/",  "/dist-packages/", "/lib/python",   "/torch/nn/",
+	        "/torch/autograd/", "/torch/optim/",   "/torch/utils/", "/torch/_",
+	        "/torch/cuda/",     "/torch/amp/",     "/torch/fx/",    "/torch/distributed/",
+	        "/torch/functional.py"};
+	const char *file = frame->file ? frame->file : "";
+
+	if (frame->line < 0 || *file == '<')
+		return true;
+	for (size_t i = 0; i < sizeof(marks) / sizeof(*marks); i++)
+		if (strstr(file, marks[i]))
+			return true;
+	return false;
+}
+
+static struct line take(const struct frame *frame)
+{
+	return (struct line){copy_text(frame->file), copy_text(frame->function),
+	                     frame->line};
+}
+
+struct line line_of(struct trace *trace, int64_t stack)
+{
+	struct line line = {0};
+	struct frame *frames;
+	size_t count;
+
+	if (stack < 0)
+		return line;
+	frames = stack_frames(trace, stack, &count);
+	for (size_t i = 0; i < count && !line.file; i++)
+		if (!is_library(&frames[i]))
+			line = take(&frames[i]);
+	for (size_t i = 0; i < count && !line.file; i++)
+		if (frames[i].line >= 0)
+			line = take(&frames[i]);
+	frames_free(frames, count);
+	return line;
+}
+
+static bool same_frame(const struct frame *a, const struct frame *b)
+{
+	return a->line == b->line && a->file && b->file && !strcmp(a->file, b->file);
+}
+
+struct line line_common(struct trace *trace, int64_t one, int64_t other)
+{
+	struct line line = {0};
+	struct frame *a, *b;
+	size_t count_a, count_b;
+
+	if (one < 0 || other < 0)
+		return line;
+	if (one == other)
+		return line_of(trace, one);
+	a = stack_frames(trace, one, &count_a);
+	b = stack_frames(trace, other, &count_b);
+	for (size_t i = 1; i <= count_a && i <= count_b; i++) {
+		const struct frame *frame = &a[count_a - i];
+		if (!same_frame(frame, &b[count_b - i]))
+			break;
+		if (!is_library(frame)) {
+			line_free(&line);
+			line = take(frame);
+		}
+	}
+	frames_free(a, count_a);
+	frames_free(b, count_b);
+	return line;
+}
+
+char *line_chain(struct trace *trace, int64_t stack, int most)
+{
+	char *chain = copy_text("");
+	size_t count;
+	struct frame *frames;
+	int shown = 0;
+
+	if (stack < 0)
+		return chain;
+	frames = stack_frames(trace, stack, &count);
+	for (size_t i = 0; i < count && shown < most; i++) {
+		const char *slash;
+		char *longer;
+		if (is_library(&frames[i]) || !frames[i].file)
+			continue;
+		slash = strrchr(frames[i].file, '/');
+		longer = format_text("%s%s%s:%d", chain, shown++ ? " < " : "",
+		                     slash ? slash + 1 : frames[i].file,
+		                     (int)frames[i].line);
+		free(chain);
+		chain = longer;
+	}
+	frames_free(frames, count);
+	return chain;
+}
+
+bool line_same(const struct line *a, const struct line *b)
+{
+	return a->file && b->file && a->number == b->number && !strcmp(a->file, b->file);
+}
+
+void line_free(struct line *line)
+{
+	free(line->file);
+	free(line->function);
+	*line = (struct line){0};
+}
+
+char *line_text(const struct line *line)
+{
+	const char *slash = line->file ? strrchr(line->file, '/') : NULL;
+
+	if (!line->file)
+		return copy_text(sign(DASH));
+	return format_text("%s:%d", slash ? slash + 1 : line->file, (int)line->number);
+}
+
+void line_json(struct json *json, const char *key, const struct line *line)
+{
+	if (!line->file) {
+		json_null(json, key);
+		return;
+	}
+	json_object(json, key);
+	json_text(json, "file", line->file);
+	json_number(json, "line", line->number);
+	json_text(json, "function", line->function);
+	json_end(json);
+}

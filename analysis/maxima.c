@@ -1,0 +1,126 @@
+/* maxima.c - the most that each bucket ever held.
+ *
+ * In step k a bucket holds what lives through the whole of k, which differs from step to
+ * step, and what is born or dies in it, which is the same in all steps of a shape
+ * (schema.sql). So each shape is walked once, and each step adds its own level. */
+#include "maxima.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+
+struct most {
+	int64_t bytes, phase;
+};
+
+struct shape { /* what one pattern does to each bucket */
+	struct most of[BUCKETS];
+};
+
+struct levels {
+	int64_t (*change)[BUCKETS]; /* of what lives through a whole step */
+	int64_t last;
+};
+
+static bool known(int64_t bucket)
+{
+	return bucket >= 0 && bucket < BUCKETS;
+}
+
+static void read_levels(struct trace *trace, int64_t device, struct levels *levels)
+{
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT bucket, bytes, born_step, died_step FROM allocation "
+	        "INDEXED BY allocation_crossing WHERE (died_step IS NULL OR died_step > "
+	        "born_step) AND device = ?1 AND (died_step IS NULL OR died_step > "
+	        "born_step + 1)",
+	        "i", device);
+	while (rows_next(rows)) {
+		int64_t bucket = rows_number(rows, 0), bytes = rows_number(rows, 1);
+		int64_t born = rows_number(rows, 2);
+		int64_t died = rows_number_or(rows, 3, -1);
+		if (!known(bucket) || born < 0 || born >= levels->last)
+			continue;
+		levels->change[born + 1][bucket] += bytes;
+		if (died >= 0 && died <= levels->last)
+			levels->change[died][bucket] -= bytes;
+	}
+}
+
+static void walk_shape(struct trace *trace, int64_t device, const struct step *step,
+                       struct shape *shape)
+{
+	int64_t now[BUCKETS] = {0};
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT -1 AS ordinal, bytes, bucket, 0 FROM allocation INDEXED BY "
+	        "allocation_crossing WHERE (died_step IS NULL OR died_step > born_step) "
+	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 UNION ALL "
+	        "SELECT a.born, a.bytes, a.bucket, s.phase FROM allocation a LEFT JOIN "
+	        "site s ON s.id = a.site WHERE a.id BETWEEN ?1 AND ?2 AND a.born_step = "
+	        "?3 AND a.device = ?4 UNION ALL "
+	        "SELECT died, -bytes, bucket, died_phase FROM allocation WHERE id BETWEEN "
+	        "?1 AND ?2 AND born_step = ?3 AND died_step = ?3 AND device = ?4 UNION "
+	        "ALL SELECT died, -bytes, bucket, died_phase FROM allocation INDEXED BY "
+	        "allocation_crossing WHERE (died_step IS NULL OR died_step > born_step) "
+	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 ORDER BY ordinal",
+	        "iiii", step->first, step->last, step->pattern, device);
+	*shape = (struct shape){0};
+	while (rows_next(rows)) {
+		int64_t bucket = rows_number(rows, 2);
+		if (!known(bucket))
+			continue;
+		now[bucket] += rows_number(rows, 1);
+		if (now[bucket] > shape->of[bucket].bytes)
+			shape->of[bucket] =
+			        (struct most){now[bucket], rows_number_or(rows, 3, 9)};
+	}
+}
+
+static void take(struct maxima *maxima, const int64_t *level, const struct shape *shape,
+                 int64_t step)
+{
+	for (int b = 0; b < BUCKETS; b++) {
+		int64_t bytes = level[b] + shape->of[b].bytes;
+		if (bytes > maxima->of[b].bytes)
+			maxima->of[b] =
+			        (struct maximum){bytes, step, shape->of[b].phase};
+	}
+}
+
+void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima)
+{
+	struct levels levels = {
+	        .last = db_number(trace->db, 0, "SELECT max(id) FROM step")};
+	struct shape *shapes = allocate((size_t)(levels.last + 1) * sizeof(*shapes));
+	bool *walked = allocate((size_t)(levels.last + 1) * sizeof(*walked));
+	int64_t level[BUCKETS] = {0};
+
+	*maxima = (struct maxima){0};
+	for (int b = 0; b < BUCKETS; b++)
+		maxima->of[b].step = -1;
+	levels.change = allocate((size_t)(levels.last + 1) * sizeof(*levels.change));
+	read_levels(trace, device, &levels);
+	struct rows *rows = db_rows(trace->db, "SELECT id FROM step ORDER BY id", "");
+	while (rows_next(rows)) {
+		int64_t id = rows_number(rows, 0);
+		struct step step = trace_step(trace, id);
+		for (int b = 0; b < BUCKETS; b++)
+			level[b] += levels.change[id][b];
+		if (step.thinned) {
+			maxima->thinned = true;
+			continue;
+		}
+		if (step.pattern < 0 || step.pattern > levels.last)
+			continue;
+		if (!walked[step.pattern])
+			walk_shape(trace, device, &step, &shapes[step.pattern]);
+		walked[step.pattern] = true;
+		take(maxima, level, &shapes[step.pattern], id);
+	}
+	free(levels.change);
+	free(shapes);
+	free(walked);
+}

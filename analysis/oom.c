@@ -1,0 +1,173 @@
+/* oom.c - an allocation that was refused, and why.
+ *
+ * PyTorch's allocator looks for a free block, asks the device for a segment, gives back
+ * every segment without a block and asks again; what we see is the state after that.
+ * So one of four things is true, asked in this order:
+ *   limit          the device had room for the segment: a fraction or quota refused
+ *   outside        somebody else's memory on the device is what lacks
+ *   fragmentation  free memory and holes would do, but no piece is large enough
+ *   shortage       the step needs more than there is
+ * Holes are never zero. They are the reason only if with all of them closed the step
+ * could have gone on: a batch that is three times too large dies with a few holes too. */
+#include "oom.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+
+const char *const verdict_names[] = {"shortage", "fragmentation", "outside", "limit"};
+
+/* Would this much more have carried the run on? To the end of the step, as far as an
+ * earlier one tells, and further than a leak takes to fill it: a sixteenth of what PyTorch
+ * had. Without an earlier step it must be an eighth; a fifth counts in any case. */
+static bool would_do(const struct oom *oom, int64_t extra)
+{
+	int64_t there = oom->free + extra, reserved = oom->moment.reserved;
+
+	if (there < oom->requested)
+		return false;
+	if (extra >= reserved / 5)
+		return true;
+	return oom->forecast.step >= 0
+	               ? there >= oom->forecast.growth && extra >= reserved / 16
+	               : extra >= reserved / 8;
+}
+
+static enum verdict judge(const struct oom *oom)
+{
+	bool holes = oom->hole < oom->requested && would_do(oom, oom->cached);
+	bool others = oom->excess > 0 && would_do(oom, oom->cached + oom->excess);
+
+	if (oom->segments.state == SEGMENTS_EXPANDABLE)
+		holes = would_do(oom, oom->cached);
+	if (oom->free >= oom->segment)
+		return LIMIT;
+	if (others && (!holes || oom->excess > oom->cached))
+		return OUTSIDE;
+	return holes ? FRAGMENTATION : SHORTAGE;
+}
+
+static void measure(struct trace *trace, struct oom *oom)
+{
+	const struct moment *moment = &oom->moment;
+
+	segments_load(trace, moment, &oom->segments);
+	oom->segment = strcmp(oom->source, "cudaMallocAsync")
+	                       ? segment_size(oom->requested)
+	                       : oom->requested;
+	oom->cached = moment->reserved >= 0 ? moment->reserved - moment->allocated : 0;
+	oom->hole = segments_hole(&oom->segments, oom->requested);
+	if (oom->hole < 0)
+		oom->hole = oom->cached;
+	oom->free = oom->outside = -1;
+	if (moment->used >= 0) {
+		oom->free = moment->total - moment->used;
+		oom->outside = moment->used - moment->reserved;
+		oom->excess = oom->outside - ((int64_t)CONTEXT_MIB << 20);
+	}
+	oom->verdict = judge(oom);
+	/* Under a limit what the device has free does not help. */
+	oom->lacking = oom->forecast.growth > oom->segment ? oom->forecast.growth
+	                                                   : oom->segment;
+	if (oom->verdict == FRAGMENTATION)
+		oom->lacking = oom->segment;
+	if (oom->verdict != LIMIT && oom->free > 0)
+		oom->lacking -= oom->free;
+	if (oom->lacking < 1)
+		oom->lacking = 1;
+}
+
+/* In a backward no Python runs on the device's thread: the line that began it is the
+ * newest one that this step has. */
+static void find_line(struct trace *trace, struct oom *oom)
+{
+	struct rows *rows;
+
+	oom->stack = oom->place ? oom->place->stack : -1;
+	oom->line = line_of(trace, oom->stack);
+	if (oom->line.file)
+		return;
+	rows = db_rows(trace->db,
+	               "SELECT s.python_stack FROM allocation a JOIN site s ON s.id = "
+	               "a.site WHERE a.id BETWEEN ? AND ? AND a.born_step = ? AND "
+	               "a.born <= ? AND s.python_stack IS NOT NULL "
+	               "ORDER BY (s.phase = ?) DESC, a.born DESC LIMIT 1",
+	               "iiiii", oom->moment.step.first, oom->moment.step.last,
+	               oom->moment.step.pattern, oom->moment.ordinal,
+	               oom->moment.phase);
+	if (rows_next(rows)) {
+		oom->stack = rows_number(rows, 0);
+		oom->line = line_of(trace, oom->stack);
+		oom->line_is_caller = true;
+		rows_free(rows);
+	}
+}
+
+/* The run went on if it allocated again, or left by itself and well. What follows an
+ * Optimizer.step() that raised is a step too, of frees alone. */
+static bool went_on(struct trace *trace, const struct oom *oom)
+{
+	int64_t later;
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT (SELECT count(*) FROM allocation WHERE device = ?1 AND "
+	        "born_step = ?2 AND born > ?3) + (SELECT count(*) FROM step WHERE id > ?2 "
+	        "AND (same_as IS NOT NULL OR thinned = 1 OR first_allocation IS NOT NULL)) + (SELECT count(*) FROM run WHERE ended = 'exit' AND "
+	        "exit_status = 0)",
+	        "iii", oom->moment.device->id, oom->moment.step.id, oom->moment.ordinal);
+	rows_next(rows);
+	later = rows_number(rows, 0);
+	rows_free(rows);
+	return later > 0;
+}
+
+static void complete(struct trace *trace, const struct places *places, struct oom *oom)
+{
+	oom->place = places_site(places, oom->site);
+	live_at(trace, places, oom->moment.device->id, &oom->moment.step,
+	        oom->moment.ordinal, &oom->live);
+	oom->forecast = forecast_make(trace, places, &oom->moment, oom->site,
+	                              oom->requested);
+	find_line(trace, oom);
+	oom->fatal = !went_on(trace, oom);
+	measure(trace, oom);
+}
+
+struct oom *ooms_load(struct trace *trace, const struct places *places,
+                      const struct device *device, int64_t step, size_t *count)
+{
+	struct oom *ooms = NULL;
+	size_t room = 0;
+	struct rows *rows = db_rows(trace->db,
+	                            "SELECT id, requested_bytes, source, message, site "
+	                            "FROM oom WHERE device = ?1 AND (?2 < 0 OR step = ?2) "
+	                            "ORDER BY id",
+	                            "ii", device->id, step);
+	*count = 0;
+	while (rows_next(rows)) {
+		ooms = grow(ooms, *count, &room, sizeof(*ooms));
+		ooms[(*count)++] = (struct oom){
+		        .id = rows_number(rows, 0),
+		        .requested = rows_number(rows, 1),
+		        .source = rows_copy(rows, 2),
+		        .message = rows_copy(rows, 3),
+		        .site = rows_number_or(rows, 4, -1),
+		        .moment = moment_of_oom(trace, device, rows_number(rows, 0))};
+	}
+	for (size_t i = 0; i < *count; i++)
+		complete(trace, places, &ooms[i]);
+	return ooms;
+}
+
+void ooms_free(struct oom *ooms, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(ooms[i].source);
+		free(ooms[i].message);
+		line_free(&ooms[i].line);
+		live_free(&ooms[i].live);
+		segments_free(&ooms[i].segments);
+	}
+	free(ooms);
+}

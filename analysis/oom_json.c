@@ -1,0 +1,145 @@
+/* oom_json.c - what `tidemark oom --json` says of one refused allocation. */
+#include "alive.h"
+#include "oom_answer.h"
+
+#include <stdlib.h>
+
+static void known(struct json *json, const char *key, int64_t number)
+{
+	if (number < 0)
+		json_null(json, key);
+	else
+		json_number(json, key, number);
+}
+
+static void write_request(const struct answer *answer, struct json *json)
+{
+	const struct oom *oom = answer->oom;
+	const struct site *site = oom->place;
+
+	json_text(json, "op", site ? site->op : NULL);
+	json_text(json, "module", site ? site->module : NULL);
+	json_text(json, "shape", site ? site->shape : NULL);
+	json_text(json, "dtype", site ? site->dtype : NULL);
+	line_json(json, "line", &oom->line);
+	json_truth(json, "line_is_caller", oom->line_is_caller);
+	stack_json(answer->trace, json, "stack", site ? site->stack : -1);
+	if (site && site->native_stack >= 0)
+		stack_json(answer->trace, json, "native_stack", site->native_stack);
+}
+
+static void write_live(const struct answer *answer, int64_t top, struct json *json)
+{
+	struct groups groups;
+
+	groups_make(answer->trace, answer->places, &answer->oom->live, BY_BUCKET, &groups);
+	json_array(json, "by_bucket");
+	for (size_t i = 0; i < groups.count; i++) {
+		json_object(json, NULL);
+		json_text(json, "bucket", groups.groups[i].bucket);
+		json_number(json, "bytes", groups.groups[i].bytes);
+		json_number(json, "blocks", groups.groups[i].blocks);
+		json_end(json);
+	}
+	json_end(json);
+	groups_free(&groups);
+	groups_make(answer->trace, answer->places, &answer->oom->live, BY_ALL, &groups);
+	json_array(json, "live");
+	for (size_t i = 0; i < groups.count && (int64_t)i < top; i++)
+		group_json(answer->trace, json, &groups.groups[i]);
+	json_end(json);
+	groups_free(&groups);
+}
+
+static void write_steps(const struct answer *answer, struct json *json)
+{
+	const struct moment *moment = &answer->oom->moment;
+	struct rows *rows = db_rows(answer->trace->db,
+	                            "SELECT step, start_allocated, peak_allocated, "
+	                            "peak_phase FROM step_device WHERE device = ? AND "
+	                            "step < ? ORDER BY step",
+	                            "ii", moment->device->id, moment->step.id);
+	json_array(json, "earlier_steps");
+	while (rows_next(rows)) {
+		json_object(json, NULL);
+		json_number(json, "step", rows_number(rows, 0));
+		json_number(json, "start_allocated_bytes", rows_number(rows, 1));
+		json_number(json, "peak_allocated_bytes", rows_number(rows, 2));
+		json_text(json, "phase", trace_phase(answer->trace, rows_number(rows, 3)));
+		json_end(json);
+	}
+	json_end(json);
+	known(json, "compared_with_step", answer->oom->forecast.step);
+	json_array(json, "differences");
+	for (size_t i = 0; i < answer->differences.count; i++) {
+		const struct difference *d = &answer->differences.list[i];
+		const struct group *group = d->here ? d->here : d->there;
+		json_object(json, NULL);
+		json_number(json, "bytes", d->bytes);
+		json_text(json, "bucket", group->bucket);
+		json_text(json, "module", group->module);
+		json_text(json, "op", group->op);
+		json_text(json, "shape", d->here ? d->here->shape : NULL);
+		json_text(json, "shape_before", d->there ? d->there->shape : NULL);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+static void write_levers(const struct answer *answer, struct json *json)
+{
+	json_array(json, "levers");
+	for (size_t i = 0; i < answer->levers.count; i++) {
+		const struct lever *lever = &answer->levers.list[i];
+		json_object(json, NULL);
+		json_text(json, "lever", lever->lever);
+		json_text(json, "change", lever->change);
+		json_number(json, "saves_bytes", lever->saves);
+		json_truth(json, "enough", lever->enough);
+		json_text(json, "basis", lever->basis);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+static void write_figures(const struct oom *oom, struct json *json)
+{
+	static const char *const states[] = {"exact", "expandable", "inexact", "none"};
+	char *why = verdict_text(oom);
+
+	json_number(json, "requested_bytes", oom->requested);
+	json_number(json, "segment_bytes", oom->segment);
+	json_number(json, "allocated_bytes", oom->moment.allocated);
+	known(json, "reserved_bytes", oom->moment.reserved);
+	known(json, "device_free_bytes", oom->free);
+	known(json, "device_total_bytes", oom->moment.total);
+	json_number(json, "largest_free_block_bytes", oom->hole);
+	json_number(json, "cached_bytes", oom->cached);
+	json_text(json, "segments", states[oom->segments.state]);
+	json_text(json, "verdict", verdict_names[oom->verdict]);
+	json_text(json, "why", why);
+	known(json, "outside_bytes", oom->outside);
+	json_number(json, "lacking_bytes", oom->lacking);
+	json_number(json, "would_have_grown_bytes", oom->forecast.growth);
+	free(why);
+}
+
+void answer_json(const struct answer *answer, int64_t top, struct json *json)
+{
+	const struct oom *oom = answer->oom;
+
+	json_object(json, NULL);
+	json_text(json, "device", oom->moment.device->name);
+	json_number(json, "step", oom->moment.step.id);
+	json_text(json, "phase", trace_phase(answer->trace, oom->moment.phase));
+	json_truth(json, "fatal", oom->fatal);
+	json_number(json, "time_ns", oom->moment.time_ns);
+	json_text(json, "source", oom->source);
+	json_text(json, "message", oom->message);
+	write_figures(oom, json);
+	write_request(answer, json);
+	write_live(answer, top, json);
+	write_steps(answer, json);
+	write_levers(answer, json);
+	json_end(json);
+}

@@ -1,0 +1,294 @@
+/* oom_screen.c - one page about a refused allocation. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "alive.h"
+#include "heap.h"
+#include "oom_answer.h"
+#include "text.h"
+
+void answer_make(struct trace *trace, const struct places *places,
+                 const struct growth *growth, const struct oom *oom,
+                 struct answer *answer)
+{
+	*answer = (struct answer){trace, places, growth, oom, {0}, {0}};
+	differences_make(trace, places, oom, &answer->differences);
+	levers_make(trace, places, growth, oom, &answer->levers);
+}
+
+void answer_free(struct answer *answer)
+{
+	differences_free(&answer->differences);
+	levers_free(&answer->levers);
+}
+
+static char *limit_text(const struct oom *oom)
+{
+	return format_text("%s was free on the device and refused: PyTorch may hold less "
+	                   "than %s (a memory fraction or quota)",
+	                   text_size(oom->free).s,
+	                   text_size(oom->moment.reserved + oom->segment).s);
+}
+
+static char *fragmentation_text(const struct oom *oom)
+{
+	return format_text("%s free and %s in holes would do for %s, but the largest hole "
+	                   "is %s",
+	                   text_size(oom->free > 0 ? oom->free : 0).s,
+	                   text_size(oom->cached).s, text_size(oom->requested).s,
+	                   text_size(oom->hole).s);
+}
+
+static char *outside_text(const struct oom *oom)
+{
+	return format_text("%s of the device is not PyTorch's, a context takes up to %d "
+	                   "MiB: the other %s are what lacks",
+	                   text_size(oom->outside).s, CONTEXT_MIB,
+	                   text_size(oom->excess).s);
+}
+
+static char *shortage_text(const struct oom *oom)
+{
+	int64_t free = oom->free > 0 ? oom->free : 0;
+
+	if (oom->requested > free + oom->cached)
+		return format_text("%s free and %s in holes: with every hole closed %s "
+		                   "would still lack %s",
+		                   text_size(free).s, text_size(oom->cached).s,
+		                   text_size(oom->requested).s,
+		                   text_size(oom->requested - free - oom->cached).s);
+	if (oom->forecast.step < 0)
+		return format_text("%s free and %s in holes, the largest %s: nearly all "
+		                   "of the device is in use",
+		                   text_size(free).s, text_size(oom->cached).s,
+		                   text_size(oom->hole).s);
+	return format_text("the step would have grown by about %s more (step %lld %s), and "
+	                   "there is %s free and %s in holes",
+	                   text_size(oom->forecast.growth).s,
+	                   (long long)oom->forecast.step,
+	                   oom->forecast.scale > 1.01 ? "did, scaled" : "did",
+	                   text_size(free).s, text_size(oom->cached).s);
+}
+
+char *verdict_text(const struct oom *oom)
+{
+	switch (oom->verdict) {
+	case LIMIT:
+		return limit_text(oom);
+	case FRAGMENTATION:
+		return fragmentation_text(oom);
+	case OUTSIDE:
+		return outside_text(oom);
+	case SHORTAGE:
+		break;
+	}
+	return shortage_text(oom);
+}
+
+static void head(FILE *out, const char *word)
+{
+	fprintf(out, "  %s%-9s%s ", style(DIM), word, style(PLAIN));
+}
+
+static void print_request(const struct answer *answer, FILE *out)
+{
+	const struct oom *oom = answer->oom;
+	const struct site *site = oom->place;
+	char *line = line_text(&oom->line), *text;
+
+	head(out, "asked");
+	text = format_text("%s%s%s %s%s%s", site && site->op ? site->op : "",
+	                   site && site->op ? "  " : "",
+	                   site && site->shape ? site->shape : "",
+	                   site && site->dtype ? short_type(site->dtype) : "",
+	                   site && site->module ? "  in " : "",
+	                   site && site->module ? site->module : "");
+	fprintf(out, "%s%s%s  ", style(BOLD), text_size(oom->requested).s, style(PLAIN));
+	text_fit(out, text, term.width - 24, KEEP_TAIL);
+	fputc('\n', out);
+	free(text);
+	if (oom->line.file) {
+		char *chain = line_chain(answer->trace, oom->stack, 4);
+		head(out, "line");
+		text = format_text("%s  %s", *chain ? chain : line,
+		                   oom->line_is_caller ? "(it began the backward)"
+		                   : oom->line.function ? oom->line.function
+		                                        : "");
+		text_fit(out, text, term.width - 12, KEEP_HEAD);
+		fputc('\n', out);
+		free(text);
+		free(chain);
+	}
+	free(line);
+}
+
+static void print_totals(const struct answer *answer, FILE *out)
+{
+	static const char *const unknown[] = {
+	        "", " (expandable: their places are not recorded)",
+	        " (their places are not known here)", ""};
+	const struct oom *oom = answer->oom;
+	const struct moment *moment = &oom->moment;
+
+	if (oom->free >= 0) {
+		head(out, "device");
+		fprintf(out, "%s = %s free + %s PyTorch + %s not PyTorch\n",
+		        text_size(moment->total).s, text_size(oom->free).s,
+		        text_size(moment->reserved).s, text_size(oom->outside).s);
+	}
+	head(out, "PyTorch");
+	fprintf(out, "%s = %s allocated + %s free in it\n",
+	        text_size(moment->reserved).s, text_size(moment->allocated).s,
+	        text_size(oom->cached).s);
+	head(out, "holes");
+	if (oom->segments.state == SEGMENTS_EXACT)
+		fprintf(out, "the largest that could take it: %s",
+		        text_size(oom->hole).s);
+	else
+		fprintf(out, "%s in all%s", text_size(oom->hole).s,
+		        unknown[oom->segments.state]);
+	if (oom->segment != oom->requested)
+		fprintf(out, "; otherwise a segment of %s", text_size(oom->segment).s);
+	fputc('\n', out);
+}
+
+static void print_buckets(const struct answer *answer, FILE *out)
+{
+	const struct oom *oom = answer->oom;
+	struct groups groups;
+	struct table *table = table_new("<>><");
+	int64_t whole = oom->moment.used >= 0 ? oom->moment.used : oom->moment.allocated;
+	int64_t around[] = {oom->cached, oom->outside};
+
+	groups_make(answer->trace, answer->places, &oom->live, BY_BUCKET, &groups);
+	for (size_t i = 0; i < groups.count + 2; i++) {
+		const char *name = i < groups.count    ? groups.groups[i].bucket
+		                   : i == groups.count ? "cache"
+		                                       : "context";
+		int64_t bytes = i < groups.count ? groups.groups[i].bytes
+		                                 : around[i - groups.count];
+		char *bar = NULL;
+		size_t length;
+		FILE *text;
+		if (bytes <= 0)
+			continue;
+		text = open_memstream(&bar, &length);
+		text_bar(text, bytes, whole, 30);
+		fclose(text);
+		bar[strcspn(bar, " ")] = 0;
+		table_cell(table, bucket_style(name), "%s", name);
+		table_cell(table, PLAIN, "%s", text_size(bytes).s);
+		table_cell(table, PLAIN, "%s", text_percent(bytes, whole).s);
+		table_cell(table, bucket_style(name), "%s", bar);
+		free(bar);
+	}
+	fprintf(out, "\n  %swho held the %s in use%s\n", style(DIM), text_size(whole).s,
+	        style(PLAIN));
+	table_print(table, out, 2, false);
+	table_free(table);
+	groups_free(&groups);
+}
+
+static void print_live(const struct answer *answer, int64_t top, FILE *out)
+{
+	enum { BY = BY_MODULE | BY_SHAPE | BY_BUCKET | BY_PHASE | BY_PATTERN };
+	struct groups groups;
+
+	groups_make(answer->trace, answer->places, &answer->oom->live, BY, &groups);
+	fputc('\n', out);
+	alive_print(answer->trace, &groups, BY, (size_t)top, out);
+	groups_free(&groups);
+}
+
+static void print_difference(const struct difference *d, FILE *out)
+{
+	const struct group *group = d->here ? d->here : d->there;
+	const char *here = d->here ? d->here->shape : NULL;
+	const char *there = d->there ? d->there->shape : NULL;
+	const char *name = group->module ? group->module : group->op;
+	bool changed = here && there && strcmp(here, there) != 0;
+	char *text = format_text("%s  %s%s%s%s%s", group->bucket ? group->bucket : "",
+	                         name ? name : "", here ? "  " : "", here ? here : "",
+	                         changed ? " was " : "", changed ? there : "");
+	char *size = format_text("%s%s", d->bytes > 0 ? "+" : "",
+	                         text_size(d->bytes).s);
+	fprintf(out, "%12s%12s  ", "", size);
+	text_fit(out, text, term.width - 26, KEEP_HEAD);
+	fputc('\n', out);
+	free(size);
+	free(text);
+}
+
+static void print_before(const struct answer *answer, FILE *out)
+{
+	enum { SHOWN = 3 };
+	const struct oom *oom = answer->oom;
+	const struct differences *all = &answer->differences;
+	struct point point;
+
+	fputc('\n', out);
+	if (oom->forecast.step < 0) {
+		fputs("  No complete step came before to compare with.\n", out);
+		return;
+	}
+	head(out, "before");
+	if (trace_peak(answer->trace, oom->moment.device->id, oom->forecast.step, &point))
+		fprintf(out, "step %s peaked at %s; where this one asked it had %s,\n",
+		        text_count(oom->forecast.step).s, text_size(point.allocated).s,
+		        text_size(all->allocated).s);
+	fprintf(out, "%12sthis one %s%s:\n", "",
+	        text_size(llabs(oom->moment.allocated - all->allocated)).s,
+	        oom->moment.allocated < all->allocated ? " less" : " more");
+	for (size_t i = 0; i < all->count && i < SHOWN; i++)
+		print_difference(&all->list[i], out);
+	if (answer->growth->count) {
+		head(out, "leak");
+		fprintf(out, "%s more is kept with every step; 'tidemark leaks' tells "
+		             "where\n",
+		        text_size(growth_rate(answer->growth)).s);
+	}
+}
+
+static void print_levers(const struct answer *answer, FILE *out)
+{
+	enum { SHOWN = 5 };
+	const struct levers *levers = &answer->levers;
+
+	fprintf(out, "\n  %swhat would make it fit%s   it lacks at least %s\n", style(DIM),
+	        style(PLAIN), text_size(answer->oom->lacking).s);
+	for (size_t i = 0; i < levers->count && i < SHOWN; i++) {
+		const struct lever *lever = &levers->list[i];
+		fprintf(out, "  %d %s%s%s %10s  ", (int)i + 1,
+		        style(lever->enough ? GREEN : RED),
+		        sign(lever->enough ? CHECK : CROSS), style(PLAIN),
+		        text_size(lever->saves).s);
+		text_wrap(out, lever->change, 18, 18);
+		fprintf(out, "%18s%s", "", style(DIM));
+		text_wrap(out, lever->basis, 18, 18);
+		fputs(style(PLAIN), out);
+	}
+	if (!levers->count)
+		fputs("    nothing in this trace says\n", out);
+}
+
+void answer_print(const struct answer *answer, int64_t top, FILE *out)
+{
+	const struct oom *oom = answer->oom;
+	char *why = verdict_text(oom);
+
+	fprintf(out, "%sOUT OF MEMORY%s  %s, step %s, %s, %s into the run; %s\n", style(BOLD),
+	        style(PLAIN), oom->moment.device->name, text_count(oom->moment.step.id).s,
+	        trace_phase(answer->trace, oom->moment.phase),
+	        text_duration(oom->moment.time_ns).s,
+	        oom->fatal ? "the run ended there" : "the run went on");
+	print_request(answer, out);
+	print_totals(answer, out);
+	head(out, "verdict");
+	fprintf(out, "%s%s%s: ", style(RED), verdict_names[oom->verdict], style(PLAIN));
+	text_wrap(out, why, 12, 14 + text_width(verdict_names[oom->verdict]));
+	free(why);
+	print_buckets(answer, out);
+	print_live(answer, top, out);
+	print_before(answer, out);
+	print_levers(answer, out);
+}

@@ -1,0 +1,152 @@
+"""SIGKILL at any moment loses nothing that a hook returned from."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import HERE, LIBRARY, PYTHON, clean_environment, need
+from reading import Trace, recover
+
+# 100 runs: one process imports torch, its forked children are the ones that are killed.
+# A child begins a trace of its own when it touches torch's memory.
+NURSERY = """
+import os, sys, torch, torch._dynamo  # an optimizer would import it, two seconds a child
+torch.set_num_threads(1)
+def child(line):
+    folder, out = line.split()
+    os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
+    os.chdir(folder)
+    model = torch.nn.Sequential(torch.nn.Linear(33, 101), torch.nn.Linear(101, 13))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    kept, step = [], 0
+    while True:
+        x = torch.randn(7, 33)
+        model(x).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        step += 1
+        if step % 10 == 0:
+            kept.append(torch.empty(3001, dtype=torch.uint8))
+        os.write(1, b"%d %d\\n" % (step, len(kept)))
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        child(line)
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("gone", flush=True)
+"""
+
+STEP_THREE = """
+import os, signal, torch
+from oracle import Oracle
+o = Oracle("cpu", marks=False)
+model = torch.nn.Linear(33, 101)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+x = torch.randn(7, 33)
+for step in range(1, 6):
+    loss = model(x).sum()
+    if step == 3:
+        big = torch.empty(5000001, dtype=torch.uint8)
+        os.kill(os.getpid(), signal.SIGKILL)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+"""
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory):
+    need("cpu")
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "nursery.py").write_text(NURSERY)
+    process = subprocess.Popen(
+        [str(PYTHON), str(folder / "nursery.py")], text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=clean_environment(LD_PRELOAD=LIBRARY, TIDEMARK_OUT="%p.db", TIDEMARK_STACKS="python"),
+    )
+    yield process, folder
+    process.stdin.close()
+    process.wait(30)
+
+
+@pytest.mark.parametrize("moment", range(100))
+def test_what_a_killed_run_had_printed_is_in_its_trace(nursery, moment):
+    process, parent = nursery
+    folder = parent / str(moment)
+    folder.mkdir()
+    printed = folder / "printed"
+    process.stdin.write(f"{folder} {printed}\n")
+    process.stdin.flush()
+    pid = int(process.stdout.readline())
+    # Moments differ by chance and by count of steps: from before the first event on.
+    chance = random.Random(moment)
+    if moment % 4:
+        want = chance.randrange(1, 200)
+        for _ in range(4000):
+            if printed.exists() and printed.read_bytes().count(b"\n") >= want:
+                break
+            time.sleep(0.005)
+    time.sleep(chance.uniform(0, 0.05))
+    os.kill(pid, signal.SIGKILL)
+    assert process.stdout.readline() == "gone\n"
+
+    lines = printed.read_bytes().split(b"\n")[:-1] if printed.exists() else []
+    steps, kept = map(int, lines[-1].split()) if lines else (0, 0)
+    files = sorted(folder.glob("*.db"))
+    if not files:
+        assert steps == 0
+        return
+    code, message = recover(LIBRARY, files[0])
+    assert code in (0, 1), message
+    assert sorted(p.name for p in folder.iterdir() if "ring" in p.name) == []
+    trace = Trace(files[0])
+    if not trace.all("SELECT * FROM sqlite_master"):
+        assert steps == 0, "killed before the file had its tables"
+        return
+    complete = trace.one("SELECT count(*) FROM step WHERE complete")
+    assert steps <= complete <= steps + 1
+    assert trace.one("PRAGMA integrity_check") == "ok"
+    assert trace.one("SELECT ended FROM run") == "killed"
+    assert trace.losses == {}
+    # The one tensor kept in ten steps: none is missing, none too many.
+    live = [b for b in trace.births("cpu") if b.shape == "[3001]" and b.died_step is None]
+    assert kept <= len(live) <= kept + 1
+    for device, step in trace.all("SELECT device, step FROM v_peak"):
+        peak = trace.one("SELECT allocated_bytes FROM v_peak WHERE device = ?", device)
+        assert trace.one("SELECT sum(bytes) FROM v_peak_live WHERE device = ?", device) == peak
+
+
+def test_killed_in_the_middle_of_step_three_the_peak_is_that_of_what_happened(trace):
+    run = trace(STEP_THREE)
+    assert run.code == -signal.SIGKILL
+    assert [n for n in run.left_over if "ring" in n], "a killed run leaves its ring"
+    code, message = recover(LIBRARY, run.files[0])
+    assert (code, message) == (0, "")
+    assert run.left_over == []
+    t = run.open()
+    assert t.one("SELECT count(*) FROM step WHERE complete") == 2
+    step, phase, peak = t.one("SELECT step, phase, allocated_bytes FROM v_peak")
+    assert step == 3
+    live = t.all("SELECT bytes, shape FROM v_peak_live ORDER BY bytes DESC")
+    assert live[0] == (5000001, "[5000001]")
+    assert sum(b for b, _ in live) == peak
+
+
+def test_the_command_says_the_peak_of_a_killed_run(trace, tidemark):
+    run = trace(STEP_THREE)
+    done = tidemark("peak", run.files[0], "--json")
+    assert done.returncode == 0, done.stderr
+    assert '"step":3' in done.stdout.replace(" ", "")
+    assert "5000001" in done.stdout
+
+
+def test_recovering_twice_changes_nothing(trace):
+    run = trace(STEP_THREE)
+    assert recover(LIBRARY, run.files[0])[0] == 0
+    before = run.open().all("SELECT * FROM v_peak_live")
+    assert recover(LIBRARY, run.files[0])[0] == 1
+    assert run.open().all("SELECT * FROM v_peak_live") == before

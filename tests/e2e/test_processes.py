@@ -1,0 +1,162 @@
+"""Forks, threads, workers, other programs: each process is itself, inert until it allocates."""
+
+import subprocess
+
+import pytest
+from conftest import LIBRARY, clean_environment
+
+MODEL = """
+import os, subprocess, sys, threading, torch
+def train(steps=3, width=101):
+    model = torch.nn.Linear(33, width)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for i in range(steps):
+        model(torch.randn(7, 33)).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+
+WORKERS = MODEL + """
+import torch.utils.data as data
+class Numbers(data.Dataset):
+    def __len__(self):
+        return 21
+    def __getitem__(self, i):
+        return torch.randn(33)
+if __name__ == "__main__":
+    loader = data.DataLoader(
+        Numbers(), batch_size=7, num_workers=2, multiprocessing_context=sys.argv[1]
+    )
+    model = torch.nn.Linear(33, 101)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x in loader:
+        model(x).sum().backward()
+        optimizer.step()
+    print("pid", os.getpid())
+"""
+
+
+def good(trace):
+    assert trace.one("PRAGMA integrity_check") == "ok"
+    assert trace.one("SELECT ended FROM run") == "exit"
+    assert trace.losses == {}
+    return trace
+
+
+def test_a_forked_child_that_trains_has_a_trace_of_its_own(trace):
+    run = trace(MODEL + """
+train(3)
+pid = os.fork()
+if not pid:
+    torch.set_num_threads(1)
+    train(5, 103)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+train(2)
+print(os.getpid(), pid)
+""")
+    assert run.code == 0, run.stderr
+    parent, child = (good(run.open(run.folder / f"{p}.db")) for p in run.stdout.split())
+    steps = "SELECT count(*) FROM step WHERE complete"
+    assert (parent.one(steps), child.one(steps)) == (5, 5)
+    assert [b for b in child.births() if b.shape == "[103, 33]"]
+    assert not [b for b in parent.births() if b.shape == "[103, 33]"]
+    assert len(run.files) == 2 and run.left_over == []
+
+
+def test_a_forked_child_that_does_not_touch_torch_makes_no_file(trace):
+    run = trace(MODEL + """
+train(3)
+pid = os.fork()
+if not pid:
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+train(2)
+""")
+    assert run.code == 0, run.stderr
+    assert good(run.open()).one("SELECT count(*) FROM step WHERE complete") == 5
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_workers_of_a_data_loader_do_no_harm(trace, method):
+    run = trace(WORKERS, method)
+    assert run.code == 0, run.stderr
+    assert run.stderr == ""
+    main = good(run.open(run.folder / (run.stdout.split()[1] + ".db")))
+    assert main.one("SELECT count(*) FROM step WHERE complete") == 3
+    for path in run.files:
+        other = run.open(path)
+        assert other.one("PRAGMA integrity_check") == "ok"
+        # a forked worker has what its parent had made, and says so
+        assert set(other.losses) <= {"before_tracing"}
+
+
+def test_threads_that_train_at_once_lose_nothing(trace):
+    run = trace(MODEL + """
+torch.set_num_threads(1)
+train(1, 99)
+def work(i):
+    for _ in range(20):
+        train(1, 101 + i)
+threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+""")
+    assert run.code == 0, run.stderr
+    t = good(run.open())
+    for i in range(4):
+        assert [b for b in t.births() if b.shape == f"[{101 + i}, 33]"]
+    assert t.one("SELECT count(DISTINCT thread) FROM site") >= 4
+    peak = t.peak("cpu")
+    assert t.one("SELECT sum(bytes) FROM v_peak_live") == peak
+
+
+def test_hundreds_of_threads_that_come_and_go_are_all_recorded(trace):
+    run = trace(MODEL + """
+def work(i):
+    torch.empty(20001 + i, dtype=torch.uint8)
+for i in range(600):
+    t = threading.Thread(target=work, args=(i,))
+    t.start()
+    t.join()
+""")
+    assert run.code == 0, run.stderr
+    t = good(run.open())
+    sizes = {b.requested for b in t.births() if b.dtype == "uint8"}
+    assert sizes >= set(range(20001, 20601))
+
+
+def test_other_programs_that_are_started_make_no_file(trace):
+    run = trace(MODEL + """
+train(1)
+subprocess.run(["sh", "-c", "ls / | wc -l"], check=True)
+subprocess.run([sys.executable, "-c", "print(1)"], check=True)
+subprocess.run(["gcc", "--version"], check=True)
+train(1)
+""")
+    assert run.code == 0, run.stderr
+    assert good(run.open()).one("SELECT count(*) FROM step WHERE complete") == 2
+
+
+def test_exec_leaves_a_trace_that_can_be_read(trace):
+    run = trace(MODEL + """
+train(3)
+os.execv("/bin/echo", ["echo", "gone over"])
+""")
+    assert (run.code, run.stdout, run.stderr) == (0, "gone over\n", "")
+    from reading import recover
+
+    assert recover(LIBRARY, run.files[0])[0] == 0
+    assert run.open().one("SELECT count(*) FROM step WHERE complete") == 3
+
+
+@pytest.mark.parametrize("words", [["true"], ["sh", "-c", "exit 3"], ["gcc", "--version"]])
+def test_a_program_that_is_not_python_runs_as_always(tmp_path, words):
+    run = subprocess.run(
+        words, cwd=tmp_path, env=clean_environment(LD_PRELOAD=LIBRARY), capture_output=True
+    )
+    plain = subprocess.run(words, cwd=tmp_path, env=clean_environment(), capture_output=True)
+    assert (run.returncode, run.stdout, run.stderr) == (
+        plain.returncode, plain.stdout, plain.stderr,
+    )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
