@@ -15,7 +15,8 @@ static void json_recognised(struct json *json, const struct recognised *known)
 	const struct training *t = &known->training;
 
 	json_object(json, "recognised");
-	json_text(json, "model", known->model.name);
+	json_name(json, "model", known->class);
+	json_text(json, "device", known->device->name);
 	json_number(json, "parameters", known->model.parameters);
 	json_number(json, "trainable", known->trainable);
 	json_number(json, "tensors", known->tensors);

@@ -50,6 +50,7 @@ struct item {
 	int64_t elements;
 	int64_t count;
 	char *label;
+	int64_t padded; /* bytes of one as a kernel may lay it out; 0: no other way */
 };
 
 struct items {
@@ -77,6 +78,8 @@ struct segment {
 struct recognised {
 	struct model model;
 	struct training training;
+	const struct device *device; /* where the model is */
+	char class[64];              /* the model's; "" where not known */
 	char optimizer[64]; /* its class, as the run has it; "" where not known */
 	char config[64];    /* where the shape is from; "" without one */
 	char shapeless[512];

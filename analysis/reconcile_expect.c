@@ -176,7 +176,17 @@ static void expect(struct reconciled *r, enum row_id row, enum item_role role,
 	if (bytes && count)
 		items_add(&r->expected,
 		          (struct item){row, role, bytes, elements, count,
-		                        copy_text(label)});
+		                        copy_text(label), 0});
+}
+
+/* The memory-efficient attention lays the rows of its logsumexp out in steps of 32. */
+static void pad_logsumexp(struct reconciled *r, const struct sizes *z, const char *label)
+{
+	struct item *item = &r->expected.items[r->expected.count - 1];
+	int64_t row = (z->training->seq + 31) / 32 * 32;
+
+	if (item->bytes == z->tokens * 4 * z->shape->heads && !strcmp(item->label, label))
+		item->padded = z->training->batch * z->shape->heads * row * 4;
 }
 
 static void expect_term(struct reconciled *r, const struct sizes *z,
@@ -194,6 +204,8 @@ static void expect_term(struct reconciled *r, const struct sizes *z,
 	for (int i = 0; i < pieces.count; i++)
 		expect(r, row, pieces.piece[i].role, pieces.piece[i].bytes, 0,
 		       layers * pieces.piece[i].copies, pieces.piece[i].label);
+	if (pieces.count && !strcmp(term->name, "attention"))
+		pad_logsumexp(r, z, pieces.piece[pieces.count - 1].label);
 	snprintf(label, sizeof(label), "%s of the formula", term->name);
 	expect(r, row, IN_NOTHING, term->bytes - layers * layer, 0, 1, label);
 }
@@ -281,6 +293,9 @@ void reconcile_expect(struct reconciled *r)
 	                  .inner = model->shape.heads * model->shape.head_dim,
 	                  .keys = model->shape.kv_heads * model->shape.head_dim};
 
+	/* The formula speaks for one device: where the model is. */
+	if (r->device->id != r->known->device->id && !r->rows[ROW_PARAMETER].measured)
+		return;
 	for (size_t i = 0; i < model->count; i++)
 		expect_weight(r, &model->weights[i]);
 	for (int i = 0; i < r->formula.count; i++) {

@@ -100,9 +100,9 @@ static void read_precision(const struct seen *seen, struct recognised *known)
 	struct rows *rows = db_rows(
 	        seen->trace->db,
 	        "SELECT h.dtype " OF_STEP
-	        "AND s.phase = 2 AND a.bucket IN (4, 6) AND o.name IN ('aten::addmm', "
-	        "'aten::mm', 'aten::linear', 'aten::bmm', 'aten::matmul', "
-	        "'aten::convolution') GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
+	        "AND s.phase IN (2, 4) AND h.dtype IS NOT NULL AND (o.name LIKE '%mm' OR "
+	        "o.name LIKE '%linear%' OR o.name LIKE '%matmul%' OR o.name LIKE "
+	        "'%conv%') GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
 	        "iii", seen->device, seen->first, seen->last);
 	char dtype[32] = "";
 
@@ -152,10 +152,12 @@ static void count_states(struct trace *trace, struct recognised *known)
 static void read_optimizer(struct trace *trace, struct recognised *known)
 {
 	static const char *const names[] = {"Adam", "Adafactor", "Lion", "Muon", "SGD"};
-	struct rows *rows = db_rows(trace->db, "SELECT optimizer_class FROM run", "");
+	struct rows *rows = db_rows(trace->db, "SELECT optimizer_class, model_class FROM run",
+	                            "");
 
 	if (rows_next(rows)) {
-		const char *name = rows_text(rows, 0);
+		const char *name = rows_text(rows, 0), *class = rows_text(rows, 1);
+		snprintf(known->class, sizeof(known->class), "%s", class ? class : "");
 		snprintf(known->optimizer, sizeof(known->optimizer), "%s",
 		         name ? name : "");
 		rows_free(rows);
@@ -190,7 +192,6 @@ static void count_blocks(struct trace *trace, const struct device *device,
 	if (by_width[2] > by_width[4])
 		training_precision(&known->training, PRECISION_BF16);
 	known->from_blocks = true;
-	snprintf(known->model.name, sizeof(known->model.name), "a model that no name told");
 	snprintf(known->shapeless, sizeof(known->shapeless),
 	         "Python told no names and no config");
 }
@@ -245,6 +246,7 @@ void recognise(struct trace *trace, const struct options *options,
 	char why[512];
 
 	memset(known, 0, sizeof(*known));
+	known->device = device;
 	training_default(&known->training, PRECISION_FP32);
 	if (trace_model(trace, &known->model, &known->training, known->shapeless,
 	                sizeof(known->shapeless), why, sizeof(why))) {

@@ -225,7 +225,7 @@ static int64_t add_parts(struct reconciled *r, const struct alive *a, int64_t pa
 		items_add(&r->measured,
 		          (struct item){(enum row_id)a->bucket, role_of(r, a, owner),
 		                        owner->bytes, owner->bytes / width_of(a), 1,
-		                        label_of(r, a, owner)});
+		                        label_of(r, a, owner), 0});
 	}
 	return sum;
 }
@@ -255,7 +255,7 @@ static void add_block(struct reconciled *r, const struct alive *a)
 	}
 	items_add(&r->measured,
 	          (struct item){row, role_of(r, a, owner), payload, payload / width_of(a),
-	                        1, label_of(r, a, owner)});
+	                        1, label_of(r, a, owner), 0});
 }
 
 static void add_rows(struct reconciled *r, struct rows *rows)
@@ -308,7 +308,7 @@ static void add_sizes(struct items *items, struct rows *rows)
 	while (rows_next(rows))
 		items_add(items, (struct item){(enum row_id)rows_number(rows, 0),
 		                               IN_NOTHING, rows_number(rows, 1), 0,
-		                               rows_number(rows, 2), copy_text("")});
+		                               rows_number(rows, 2), copy_text(""), 0});
 }
 
 void reconcile_absent(struct reconciled *r)

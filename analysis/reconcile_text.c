@@ -23,11 +23,18 @@ static void print_training(const struct recognised *known, FILE *out)
 {
 	const struct training *t = &known->training;
 
-	fprintf(out, "      %s%s %s", *known->optimizer ? known->optimizer : "optimizer",
-	        known->by_states ? ", counted as" : " as", optimizer_names[t->optimizer]);
-	fprintf(out, " %s parameters %s %s gradients %s %s states %s\n", sign(DOT),
-	        dtype_names[t->parameter], sign(DOT), dtype_names[t->gradient], sign(DOT),
-	        dtype_names[t->state]);
+	if (!*known->optimizer)
+		fprintf(out, "      optimizer as %s", optimizer_names[t->optimizer]);
+	else
+		fprintf(out, "      %s%s %s", known->optimizer,
+		        known->by_states ? ", counted as" : " as",
+		        optimizer_names[t->optimizer]);
+	if (t->parameter == t->gradient && t->parameter == t->state)
+		fprintf(out, " %s all in %s\n", sign(DOT), dtype_names[t->parameter]);
+	else
+		fprintf(out, " %s weights %s, gradients %s, states %s\n", sign(DOT),
+		        dtype_names[t->parameter], dtype_names[t->gradient],
+		        dtype_names[t->state]);
 	fputs("      ", out);
 	if (known->batch_known)
 		fprintf(out, "batch %s", text_count(t->batch).s);
@@ -57,7 +64,7 @@ static void print_head(const struct reconciled *r, FILE *out)
 	const struct recognised *known = r->known;
 
 	fprintf(out, "%sRECONCILE%s  %s %s %s parameters", style(BOLD), style(PLAIN),
-	        known->model.name, sign(DOT), text_count(known->model.parameters).s);
+	        *known->class ? known->class : "a model without a name", sign(DOT), text_count(known->model.parameters).s);
 	if (known->trainable != known->model.parameters)
 		fprintf(out, ", %s trained", text_count(known->trainable).s);
 	fputc('\n', out);

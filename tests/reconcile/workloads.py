@@ -75,6 +75,81 @@ class GPT(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
 
 
+class RMSNorm(nn.Module):
+    def __init__(self, hidden):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden))
+
+    def forward(self, x):
+        y = x.float()
+        y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-6)
+        return self.weight * y.to(x.dtype)
+
+
+class GatedBlock(nn.Module):
+    def __init__(self, hidden, heads, keys, ffn):
+        super().__init__()
+        self.size = hidden // heads
+        self.norm_1, self.norm_2 = RMSNorm(hidden), RMSNorm(hidden)
+        self.q = nn.Linear(hidden, hidden, bias=False)
+        self.k = nn.Linear(hidden, keys * self.size, bias=False)
+        self.v = nn.Linear(hidden, keys * self.size, bias=False)
+        self.o = nn.Linear(hidden, hidden, bias=False)
+        self.gate = nn.Linear(hidden, ffn, bias=False)
+        self.up = nn.Linear(hidden, ffn, bias=False)
+        self.down = nn.Linear(ffn, hidden, bias=False)
+
+    def forward(self, x, cos, sin):
+        b, s, d = x.shape
+        h = self.norm_1(x)
+        q, k, v = (p(h).view(b, s, -1, self.size).transpose(1, 2)
+                   for p in (self.q, self.k, self.v))
+        q, k = (t * cos + torch.cat((-t[..., t.shape[-1] // 2:], t[..., :t.shape[-1] // 2]), -1)
+                * sin for t in (q, k))
+        a = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        x = x + self.o(a.transpose(1, 2).reshape(b, s, d))
+        h = self.norm_2(x)
+        return x + self.down(F.silu(self.gate(h)) * self.up(h))
+
+
+class Llama(nn.Module):
+    def __init__(self, vocab=331, hidden=96, heads=6, keys=2, ffn=208, layers=3, ckpt=False):
+        super().__init__()
+        self.config = types.SimpleNamespace()
+        self.config.to_json_string = lambda: json.dumps({
+            "model_type": "llama", "hidden_size": hidden, "num_hidden_layers": layers,
+            "num_attention_heads": heads, "num_key_value_heads": keys, "vocab_size": vocab,
+            "intermediate_size": ffn, "hidden_act": "silu"})
+        self.size, self.ckpt = hidden // heads, ckpt
+        self.embed_tokens = nn.Embedding(vocab, hidden)
+        self.layers = nn.ModuleList(GatedBlock(hidden, heads, keys, ffn) for _ in range(layers))
+        self.norm = RMSNorm(hidden)
+        self.lm_head = nn.Linear(hidden, vocab, bias=False)
+
+    def forward(self, ids, labels):
+        x = self.embed_tokens(ids)
+        at = torch.arange(ids.shape[1], device=x.device).float()[:, None] / torch.arange(
+            1, self.size + 1, device=x.device)
+        cos, sin = at.cos().to(x.dtype), at.sin().to(x.dtype)
+        for layer in self.layers:
+            x = (checkpoint(layer, x, cos, sin, use_reentrant=False) if self.ckpt
+                 else layer(x, cos, sin))
+        logits = self.lm_head(self.norm(x))
+        return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
+
+
+class Convolutions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 13, 3, padding=1), nn.BatchNorm2d(13), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(13, 29, 3, padding=1), nn.BatchNorm2d(29), nn.ReLU())
+        self.head = nn.Linear(29, 10)
+
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+
+
 def optimizer_of(kind, model):
     p = [p for p in model.parameters() if p.requires_grad]
     return {
@@ -118,6 +193,11 @@ def main(name, **o):
     batch, steps, micro = int(o.get("batch", 4)), int(o.get("steps", 4)), int(o.get("micro", 1))
     if name == "mlp":
         model = MLP(int(o.get("width", 320)))
+    elif name == "cnn":
+        model = Convolutions()
+    elif name == "llama":
+        model = Llama(hidden=int(o.get("hidden", 96)), layers=int(o.get("layers", 3)),
+                      ckpt="ckpt" in o)
     else:
         model = GPT(seq=int(o.get("seq", 48)), hidden=int(o.get("hidden", 72)),
                     layers=int(o.get("layers", 3)), ckpt="ckpt" in o, config="bare" not in o,
@@ -130,8 +210,9 @@ def main(name, **o):
     half = torch.bfloat16
     for _ in range(steps):
         for _ in range(micro):
-            if name == "mlp":
-                x = torch.randn(batch, 96, device=DEVICE)
+            if name in ("mlp", "cnn"):
+                size = (96,) if name == "mlp" else (3, 17, 17)
+                x = torch.randn(batch, *size, device=DEVICE)
                 y = torch.zeros(batch, dtype=torch.int64, device=DEVICE)
                 with torch.autocast(DEVICE, half, enabled="autocast" in o):
                     loss = F.cross_entropy(model(x).float(), y)

@@ -1,0 +1,115 @@
+"""Traces of known content: what reconcile says of them, and what it refuses."""
+import sqlite3
+
+import make_trace
+import pytest
+from conftest import cause, rows_of
+
+CPU_ONLY = "DELETE FROM tensor; UPDATE allocation SET bucket = 6;"
+
+
+@pytest.fixture
+def trace(tmp_path):
+    """trace(changes, **options of make_trace.gpt) -> path"""
+    def make(changes="", write=None, **options):
+        path = tmp_path / "a.db"
+        path.unlink(missing_ok=True)
+        make_trace.gpt(**options).write(path, **(write or {}))
+        db = sqlite3.connect(path)
+        db.executescript(changes)
+        db.close()
+        return path
+    return make
+
+
+def test_buckets_at_the_peak_are_those_of_peak(trace, answer, tidemark):
+    import json
+    for fold in (True, False):
+        path = trace(write={"fold": fold}, leak=4096)
+        rows = rows_of(answer(path)["devices"][0])
+        peak = json.loads(tidemark("peak", path, "--json").stdout)["devices"][0]
+        for bucket in peak["by_bucket"]:
+            assert rows[bucket["bucket"]]["measured_bytes"] == bucket["bytes"]
+        assert rows["cache"]["measured_bytes"] == (
+            peak["reserved_bytes"] - peak["allocated_bytes"])
+        assert rows["context"]["measured_bytes"] == (
+            peak["device_used_bytes"] - peak["reserved_bytes"])
+
+
+def test_every_step_adds_up(trace, answer):
+    path = trace(leak=12345)
+    for step in range(7):
+        assert answer(path, "--step", step)["devices"][0]["unexplained_bytes"] == 0
+
+
+def test_memory_from_before_tracing_is_not_explained_away(trace, answer, tidemark):
+    path = trace(before=777216)
+    device = answer(path)["devices"][0]
+    assert device["unexplained_bytes"] == 777216
+    assert "777,216 B unexplained" in tidemark("reconcile", path).stdout
+
+
+def test_a_thinned_step_is_not_explained_away(trace, answer):
+    device = answer(trace(write={"thin": {1, 2, 3, 4, 5, 6}}))["devices"][0]
+    assert device["unexplained_bytes"] > 0
+
+
+def test_rounding_and_what_was_not_split_off_have_their_own_causes(trace, answer):
+    path = trace("UPDATE allocation SET requested = bytes - 100, bytes = bytes + 4096 "
+                 "WHERE bucket = 0;")
+    row = rows_of(answer(path)["devices"][0])["parameter"]
+    blocks = 8  # four layers of two
+    assert cause(row, "rounded up to 512") == blocks * 100
+    assert cause(row, "too small to split") == blocks * 4096
+
+
+def test_frozen_parameters_have_no_gradient(trace, answer):
+    path = trace("UPDATE tensor SET trainable = 0 WHERE name LIKE '%.h.0.%';")
+    known = answer(path)
+    assert known["recognised"]["trainable"] * 4 == known["recognised"]["parameters"] * 3
+    rows = rows_of(known["devices"][0])
+    assert rows["gradient"]["predicted_bytes"] * 4 == rows["parameter"]["predicted_bytes"] * 3
+
+
+def test_parameters_without_names_are_counted_from_their_blocks(trace, answer):
+    with_names = answer(trace())["recognised"]["parameters"]
+    found = answer(trace("DELETE FROM tensor; UPDATE run SET model_class = NULL;"))
+    assert found["recognised"]["parameters"] == with_names
+    assert found["recognised"]["model"] is None
+    assert found["devices"][0]["unexplained_bytes"] == 0
+
+
+@pytest.mark.parametrize("changes, words, said", [
+    (CPU_ONLY, [], "no parameters"),
+    ("DELETE FROM step_device; DELETE FROM step;", [], "nothing to reconcile"),
+    ("", ["--step", "99"], "no step 99"),
+    ("", ["--device", "cuda:7"], "no device 'cuda:7'"),
+    ("", ["--model", "gpt"], "there is no model 'gpt'"),
+    ("", ["--batch", "0"], "at least 1"),
+    ("", ["--optimizer", "adamx"], "did you mean"),
+    ("", ["--attention", "quick"], "one of"),
+    ("", ["--model", "gpt2", "--batch", "9e18"], "too large"),
+    ("UPDATE tensor SET dtype = 'uint8';", [], "quantised"),
+    ("UPDATE tensor SET dtype = NULL;", [], "dtype"),
+])
+def test_what_makes_no_sense_gets_one_sentence(trace, tidemark, changes, words, said):
+    done = tidemark("reconcile", trace(changes), *words)
+    assert done.returncode == 2 and done.stdout == ""
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("changes", [
+    "UPDATE shape SET dims = '[';",
+    "UPDATE shape SET dims = '[99999999999999999999999, -5, x';",
+    "UPDATE shape SET dims = '[0, 0, 0]', dtype = 'nothing';",
+    "UPDATE tensor SET bytes = -1 WHERE id > 3;",
+    "UPDATE allocation SET requested = 1 << 60;",
+    "UPDATE allocation SET bucket = 10 WHERE id % 5 = 0;",
+    "UPDATE run SET model_config = '{\"model_type\": \"gpt2\"}';",
+    "UPDATE run SET model_config = '[[[[';",
+    "DELETE FROM memory_sample; DELETE FROM rule;",
+])
+def test_damaged_facts_do_no_harm(trace, tidemark, changes):
+    done = tidemark("reconcile", trace(changes))
+    assert done.returncode in (0, 2), done
+    assert len(done.stderr.splitlines()) <= (1 if done.returncode else 0)

@@ -1,0 +1,106 @@
+"""Real trainings: nothing is left unexplained, and Python counts the same bytes."""
+import re
+
+import pytest
+from conftest import HERE, cause, cuda_or_cpu, e2e, rows_of
+
+WORKLOADS = {
+    "mlp": ("mlp",),
+    "mlp, SGD, frozen": ("mlp", "optimizer=sgd", "frozen"),
+    "convolutions": ("cnn", "batch=6"),
+    "gpt": ("gpt",),
+    "gpt, tied": ("gpt", "tied", "optimizer=loop", "batch=3"),
+    "gpt, no config, Adagrad": ("gpt", "bare", "optimizer=adagrad"),
+    "gpt, checkpoints": ("gpt", "ckpt", "optimizer=sgd", "seq=128", "layers=4"),
+    "gpt, momentum": ("gpt", "optimizer=momentum", "keep"),
+    "gpt, fused, bf16": ("gpt", "optimizer=fused", "bf16"),
+    "gpt, amsgrad": ("gpt", "optimizer=adam", "hidden=96"),
+    "gpt, autocast": ("gpt", "autocast", "batch=5"),
+    "gpt, accumulation": ("gpt", "micro=3"),
+    "llama": ("llama", "batch=6"),
+    "llama, bf16, checkpoints": ("llama", "bf16", "ckpt", "batch=16"),
+}
+
+
+@pytest.fixture(params=["cpu", "cuda13"])
+def device(request):
+    e2e.need(request.param)
+    if request.param != "cpu":
+        e2e.need("cpu")  # its Python runs both
+    return request.param
+
+
+@pytest.fixture
+def trained(tmp_path, device):
+    def run(*words):
+        done = e2e.execute(tmp_path, HERE / "workloads.py", *words, device=device,
+                           env={"TIDEMARK_CPU": "1"} if device == "cpu" else None)
+        assert done.code == 0, done.stderr
+        return done.files[0], done.truth
+    return run
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_every_byte_has_a_cause(name, trained, answer, tidemark):
+    path, truth = trained(*WORKLOADS[name])
+    for step in (None, 1, 2, 3):
+        found = answer(path, *([] if step is None else ["--step", step]))
+        for one in found["devices"]:
+            assert one["unexplained_bytes"] == 0, one
+    found = answer(path)
+    known, peak = found["recognised"], cuda_or_cpu(found, truth["device"])
+    assert known["parameters"] == truth["elements"]
+    assert known["trainable"] == truth["trainable"]
+    if truth["device"] == "cuda:0":
+        assert peak["allocated_bytes"] == truth["peak"]
+        assert peak["allocated_bytes"] + rows_of(peak)["cache"]["measured_bytes"] == (
+            truth["reserved"])
+    check_buckets(rows_of(peak), truth, WORKLOADS[name])
+    screen = tidemark("reconcile", path.name, cwd=path.parent)
+    assert screen.returncode == 0 and "0 B unexplained" in screen.stdout
+    assert max(map(len, screen.stdout.splitlines())) <= 80
+
+
+def exactly(row):
+    """What the tensors of a row take, without what the allocator adds to their blocks."""
+    return row["measured_bytes"] - cause(row, "rounded up") - cause(row, "too small to split")
+
+
+def check_buckets(rows, truth, words):
+    """Predicted and measured against numel x element_size, as Python has them."""
+    assert rows["parameter"]["predicted_bytes"] == truth["parameter"]
+    assert rows["gradient"]["predicted_bytes"] == truth["gradient"]
+    if "frozen" not in words:  # a frozen first layer's output counts as setup
+        assert exactly(rows["parameter"]) == truth["parameter"]
+    assert exactly(rows["buffer"]) == truth["buffer"]
+    missing = cause(rows["gradient"], "not made yet") + cause(rows["gradient"], "freed")
+    missing += cause(rows["gradient"], "never made")
+    assert exactly(rows["gradient"]) - missing == truth["gradient"]
+    state = exactly(rows["optimizer"]) - cause(rows["optimizer"], "not made yet")
+    assert state == truth["optimizer"]
+
+
+def test_the_training_is_recognised(trained, answer):
+    known = answer(trained("gpt", "autocast", "batch=5", "ckpt", "seq=40")[0])["recognised"]
+    assert (known["batch"], known["seq"]) == (5, 40)
+    assert known["optimizer"] == "adamw" and known["optimizer_class"] == "AdamW"
+    assert (known["param_dtype"], known["activation_dtype"]) == ("fp32", "bf16")
+    assert known["autocast"] and known["recompute"] and known["checkpoint"] == "full"
+
+
+def test_the_formula_knows_a_plain_transformer_to_the_tensor(trained, answer):
+    """What differs is the logits (freed before the peak) and two tiny tensors."""
+    path, truth = trained("gpt", "layers=2", "hidden=48", "batch=7")
+    row = rows_of(cuda_or_cpu(answer(path), truth["device"]))["activation"]
+    texts = [c["cause"] for c in row["causes"]]
+    expected = r"logits, freed|rounded up|arange|nll_loss|padded by its kernel"
+    assert [text for text in texts if not re.search(expected, text)] == []
+
+
+def test_options_say_otherwise(trained, answer):
+    path, _ = trained("gpt", "batch=7")
+    known = answer(path, "--batch", 9, "--seq", 31, "--optimizer", "sgd")["recognised"]
+    assert (known["batch"], known["seq"], known["optimizer"]) == (9, 31, "sgd")
+    found = answer(path, "--model", "gpt2", "--batch", 2)
+    assert found["recognised"]["shape_from"] == "--model gpt2"
+    assert all(d["unexplained_bytes"] == 0 for d in found["devices"])
