@@ -161,20 +161,24 @@ FILE *simulation_json(const char *path)
 
 int simulation_failed(const struct outcome *outcome)
 {
+	const char *card = outcome->card->gpu;
 	int status = outcome->status;
 
 	if (status == 128 + 9)
-		warn("no verdict: the program was killed (signal 9); was the machine's own "
-		     "memory too small for its CPU tensors?");
+		warn("no verdict for %s: the program was killed (signal 9); was the machine's "
+		     "own memory too small for its CPU tensors?",
+		     card);
 	else if (status > 128)
-		warn("no verdict: the program was ended by signal %d, and had not run out of "
-		     "device memory",
-		     status - 128);
+		warn("no verdict for %s: the program was ended by signal %d, and had not run "
+		     "out of device memory",
+		     card, status - 128);
 	else if (status)
-		warn("no verdict: the program ended with status %d, and had not run out of "
-		     "device memory",
-		     status);
+		warn("no verdict for %s: the program ended with status %d, and had not run "
+		     "out of device memory",
+		     card, status);
 	else
-		warn("no verdict: the program never allocated device memory through PyTorch");
+		warn("no verdict for %s: the program never allocated device memory through "
+		     "PyTorch",
+		     card);
 	return status ? status : STATUS_UNREADABLE;
 }
