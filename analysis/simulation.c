@@ -10,6 +10,7 @@
 #include "fail.h"
 #include "heap.h"
 #include "quantity.h"
+#include "ranks.h"
 #include "scratch.h"
 
 enum { DEVICES = 64 }; /* as many as the simulator has room for */
@@ -93,8 +94,11 @@ static void set_rank(const struct options *options, int64_t devices)
 	set_number("WORLD_SIZE", world);
 	set_number("LOCAL_RANK", rank % devices);
 	set_number("LOCAL_WORLD_SIZE", devices < world ? devices : world);
-	setenv("MASTER_ADDR", "127.0.0.1", 0);
-	setenv("MASTER_PORT", "29500", 0);
+	/* As under torchrun: the store is another process's, and the ranks its clients. */
+	setenv("MASTER_ADDR", "127.0.0.1", 1);
+	set_number("MASTER_PORT", ranks_serve(world));
+	setenv("TORCHELASTIC_USE_AGENT_STORE", "True", 1);
+	setenv("TORCHELASTIC_RESTART_COUNT", "0", 1);
 }
 
 int64_t simulation_settings(const struct options *options, size_t cards)

@@ -117,3 +117,28 @@ def test_several_devices_are_judged_by_the_fullest(simulate, newest_torch):
               "b = torch.empty(90001 << 10, device='cuda:2')\n")
     gpu = simulate(newest_torch, ["--count", "3"], source).gpu
     assert gpu["device"] == "cuda:2" and gpu["peak_allocated_bytes"] >= 90001 << 12
+
+
+RANKS = """
+import os, torch, torch.distributed as dist
+from torch import nn
+dist.init_process_group("nccl")
+torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+model = nn.parallel.DistributedDataParallel(nn.Linear(2003, 2003).cuda())
+optimizer = torch.optim.AdamW(model.parameters())
+for step in range(3):
+    model(torch.randn(7, 2003, device="cuda")).pow(2).mean().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+dist.barrier()
+print("rank", dist.get_rank(), "of", dist.get_world_size())
+dist.destroy_process_group()
+"""
+
+
+def test_one_process_poses_as_a_rank_of_many(simulate, torch_dir):
+    first = simulate(torch_dir, ["--rank", "0", "--world", "8"], RANKS)
+    other = simulate(torch_dir, ["--rank", "5", "--world", "8"], RANKS)
+    assert (first.status, first.out) == (0, "rank 0 of 8\n"), first.err
+    assert (other.status, other.out) == (0, "rank 5 of 8\n"), other.err
+    assert first.gpu["peak_allocated_bytes"] == other.gpu["peak_allocated_bytes"]
