@@ -22,11 +22,11 @@ static int by_pointer(uint8_t evidence, uint8_t named)
 	return -1;
 }
 
-/* Was it alive at one of these ordinals? */
+/* Was it alive at one of these boundaries? Each is the ordinal of the event after it. */
 static bool spans(const uint32_t *at, uint32_t count, uint32_t born, uint32_t died)
 {
 	for (uint32_t i = 0; i < count; i++)
-		if (at[i] > born && (!died || at[i] < died))
+		if (at[i] > born && (!died || at[i] <= died))
 			return true;
 	return false;
 }

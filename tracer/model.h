@@ -189,6 +189,14 @@ void tmk_model_review_setup(struct tmk_model *m);
 struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i);
 void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l);
 
+/* evidence.c: an address that torch named, a tensor that Python named */
+void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r);
+void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r);
+/* What this step made in `phase` and is alive now has `evidence` (TMK_EV_*). */
+void tmk_model_mark_alive(struct tmk_model *m, int phase, uint8_t evidence);
+/* The outermost backward has returned: candidates that are still there are gradients. */
+void tmk_model_settle_candidates(struct tmk_model *m);
+
 struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id);
 
 #endif

@@ -9,6 +9,7 @@
 #include "elfsym.h"
 #include "grow.h"
 #include "intern.h"
+#include "opname.h"
 #include "settings.h"
 
 /* A growing array by ring number. */
@@ -170,34 +171,22 @@ void tmk_names_pyframe(struct tmk_names *n, const struct tmk_rec_pyframe *r)
 		      function, shown(file), (int64_t)r->line, (int64_t)TMK_NULL);
 }
 
-/* "at::_ops::add_Tensor::call(...)" is the operator aten::add_Tensor. */
-static bool operator_name(const char *symbol, char *op, size_t size)
-{
-	const char *p = strstr(symbol, "at::_ops::");
-	if (!p)
-		return false;
-	p += strlen("at::_ops::");
-	const char *end = strstr(p, "::");
-	if (!end || (strncmp(end, "::call", 6) && strncmp(end, "::redispatch", 12)))
-		return false;
-	snprintf(op, size, "aten::%.*s", (int)(end - p), p);
-	return true;
-}
-
-static uint32_t op_row(struct tmk_names *n, const char *name)
+static uint32_t *op_slot(struct tmk_names *n, const char *name)
 {
 	uint64_t h = 0;
 	for (const char *p = name; *p; p++)
 		h = tmk_mix(h, (unsigned char)*p);
-	uint32_t *id = map_at(&n->ops, h);
+	return map_at(&n->ops, h);
+}
+
+static uint32_t op_row(struct tmk_names *n, const char *name)
+{
+	uint32_t *id = op_slot(n, name);
 	if (!id)
 		return 0;
 	if (!*id) {
 		*id = ++n->next_op;
-		set(&n->op_is_factory, *id,
-		    !strncmp(name, "aten::empty", 11) ||
-			    !strncmp(name, "aten::new_empty", 15) ||
-			    !strncmp(name, "aten::resize", 12));
+		set(&n->op_is_factory, *id, tmk_operator_is_factory(name));
 		tmk_store_run(n->store, TMK_SQL_op, (int64_t)*id * 2 + 1, name);
 	}
 	return *id * 2 + 1;
@@ -244,7 +233,7 @@ static void new_native_frame(struct tmk_names *n, uint64_t pc, uint32_t id)
 	if (!tmk_objects_name(n->objects, pc - 1, &object, mangled, sizeof mangled, &inside))
 		tmk_demangle(mangled, name, sizeof name, n->recovered);
 	set(&n->native_flags, id, native_flags(name));
-	if (operator_name(name, op, sizeof op))
+	if (tmk_operator_name(name, op, sizeof op))
 		set(&n->frame_op, id, op_row(n, op));
 	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)id * 2 + ROW_NATIVE, "native",
 		      *name ? name : NULL, object ? shown(object->path) : NULL, TMK_NULL,
@@ -426,6 +415,19 @@ static void reload_trie(struct tmk_row *row, void *context)
 		n->next_stack = id;
 }
 
+/* A name has one row: a second one would take the first from the sites that have it. */
+static void reload_op(struct tmk_row *row, void *context)
+{
+	struct tmk_names *n = context;
+	uint32_t id = (uint32_t)tmk_row_int(row, 0) / 2;
+	const char *name = tmk_row_text(row, 1);
+	uint32_t *slot = name ? op_slot(n, name) : NULL;
+	if (!slot)
+		return;
+	*slot = id;
+	set(&n->op_is_factory, id, tmk_operator_is_factory(name));
+}
+
 static void reload_next(struct tmk_row *row, void *context)
 {
 	struct tmk_names *n = context;
@@ -460,6 +462,7 @@ struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 			       "SELECT (SELECT max(id) FROM site), (SELECT max(id) FROM frame "
 			       "WHERE kind = 'native'), (SELECT max(id) FROM op WHERE id % 2)",
 			       reload_next, n);
+		tmk_store_read(store, "SELECT id, name FROM op WHERE id % 2", reload_op, n);
 		tmk_store_read(store, "SELECT value FROM meta WHERE key LIKE 'recover.object.%'",
 			       reload_object, n);
 	}
