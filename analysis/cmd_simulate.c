@@ -164,6 +164,7 @@ static void run_on(struct session *session, size_t index)
 	     card->product ? card->product : card->gpu, sign(DOT),
 	     text_size(card->memory_bytes).s);
 	*outcome = (struct outcome){.card = card,
+	                            .ran = true,
 	                            .total = card->memory_bytes,
 	                            .outside = session->outside};
 	outcome->status = launch_wait(session->program, session->options->words);
@@ -179,7 +180,7 @@ static void run_on(struct session *session, size_t index)
  * run that reaches its end says most. */
 static void answer(struct session *session)
 {
-	bool *done = allocate(session->count * sizeof(*done));
+	bool *done = allocate(session->count * sizeof(*done)), answered = false;
 
 	for (size_t round = 0; round < session->count; round++) {
 		size_t next = session->count;
@@ -197,9 +198,10 @@ static void answer(struct session *session)
 		if (!derived)
 			run_on(session, next);
 		done[next] = true;
-		if (session->outcomes[next].fit != NO_ANSWER)
+		answered |= session->outcomes[next].fit != NO_ANSWER;
+		if (answered)
 			continue;
-		/* What fails here by itself fails on every card. */
+		/* What fails on the first card by itself fails on the others. */
 		for (size_t i = 0; i < session->count; i++)
 			if (!done[i])
 				session->outcomes[i] = (struct outcome){
@@ -222,12 +224,10 @@ static int say(const struct session *session)
 
 	for (size_t i = 0; i < session->count; i++) {
 		const struct outcome *outcome = &session->outcomes[i];
-		if (outcome->fit == NO_ANSWER)
-			status = simulation_failed(outcome);
-		else if (outcome->fit == DOES_NOT_FIT && !status)
+		if (outcome->fit == DOES_NOT_FIT && !status)
 			status = STATUS_NO;
-		if (outcome->fit == NO_ANSWER)
-			break;
+		if (outcome->fit == NO_ANSWER && outcome->ran)
+			status = simulation_failed(outcome);
 	}
 	if (session->count > 1 || session->outcomes[0].fit != NO_ANSWER)
 		outcomes_print(session->outcomes, session->count, out);

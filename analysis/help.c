@@ -42,7 +42,8 @@ void help_usage(FILE *out)
 	      "folder.\n"
 	      "'tidemark help COMMAND' tells more, 'tidemark help environment' the settings.\n"
 	      "Exit status: 0 done, 1 the answer is no, 2 usage, 3 unreadable trace;\n"
-	      "of 'run' it is the program's own.\n",
+	      "of 'run' it is the program's own; of 'simulate' 0 fits, 1 does not, and the\n"
+	      "program's own where it failed for another reason than device memory.\n",
 	      out);
 }
 
@@ -137,7 +138,11 @@ void help_man(FILE *out)
 	      "usage;\n"
 	      "3 the file is unreadable, foreign or of a newer schema. \\fBrun\\fR "
 	      "returns\n"
-	      "the status of the program.\n"
+	      "the status of the program. \\fBsimulate\\fR: 0 fits, 1 does not fit; the "
+	      "status\n"
+	      "of the program where it failed for another reason than device memory; 3 "
+	      "where it\n"
+	      "used no device.\n"
 	      ".SH ENVIRONMENT\n",
 	      out);
 	for (size_t i = 0; i < environment_count; i++) {

@@ -191,6 +191,7 @@ bool outcome_derive(const struct outcome *run, const struct profile *card,
 	*outcome = *run;
 	outcome->card = card;
 	outcome->based_on = ran;
+	outcome->ran = false;
 	outcome->total = card->memory_bytes;
 	outcome->used = used;
 	outcome->device = copy_text(run->device);

@@ -19,6 +19,7 @@ struct outcome {
 	const struct profile *card;
 	const struct profile *based_on; /* the card that was run; NULL: this one */
 	enum fit fit;
+	bool ran;       /* false: the program was not run for this card */
 	int status;     /* the program's own */
 	bool no_trace;  /* it never allocated device memory through PyTorch */
 	int64_t total;  /* of the card */

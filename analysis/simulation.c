@@ -10,6 +10,7 @@
 #include "fail.h"
 #include "heap.h"
 #include "quantity.h"
+#include "ranks.h"
 #include "scratch.h"
 
 enum { DEVICES = 64 }; /* as many as the simulator has room for */
@@ -93,8 +94,11 @@ static void set_rank(const struct options *options, int64_t devices)
 	set_number("WORLD_SIZE", world);
 	set_number("LOCAL_RANK", rank % devices);
 	set_number("LOCAL_WORLD_SIZE", devices < world ? devices : world);
-	setenv("MASTER_ADDR", "127.0.0.1", 0);
-	setenv("MASTER_PORT", "29500", 0);
+	/* As under torchrun: the store is another process's, and the ranks its clients. */
+	setenv("MASTER_ADDR", "127.0.0.1", 1);
+	set_number("MASTER_PORT", ranks_serve(world));
+	setenv("TORCHELASTIC_USE_AGENT_STORE", "True", 1);
+	setenv("TORCHELASTIC_RESTART_COUNT", "0", 1);
 }
 
 int64_t simulation_settings(const struct options *options, size_t cards)
@@ -161,20 +165,24 @@ FILE *simulation_json(const char *path)
 
 int simulation_failed(const struct outcome *outcome)
 {
+	const char *card = outcome->card->gpu;
 	int status = outcome->status;
 
 	if (status == 128 + 9)
-		warn("no verdict: the program was killed (signal 9); was the machine's own "
-		     "memory too small for its CPU tensors?");
+		warn("no verdict for %s: the program was killed (signal 9); was the machine's "
+		     "own memory too small for its CPU tensors?",
+		     card);
 	else if (status > 128)
-		warn("no verdict: the program was ended by signal %d, and had not run out of "
-		     "device memory",
-		     status - 128);
+		warn("no verdict for %s: the program was ended by signal %d, and had not run "
+		     "out of device memory",
+		     card, status - 128);
 	else if (status)
-		warn("no verdict: the program ended with status %d, and had not run out of "
-		     "device memory",
-		     status);
+		warn("no verdict for %s: the program ended with status %d, and had not run "
+		     "out of device memory",
+		     card, status);
 	else
-		warn("no verdict: the program never allocated device memory through PyTorch");
+		warn("no verdict for %s: the program never allocated device memory through "
+		     "PyTorch",
+		     card);
 	return status ? status : STATUS_UNREADABLE;
 }

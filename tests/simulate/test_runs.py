@@ -1,0 +1,144 @@
+"""`tidemark simulate` with a real CUDA build of PyTorch: the verdict, in JSON and in words."""
+import sqlite3
+
+from conftest import TRAIN
+
+MIB = 1 << 20
+KEYS = {"gpu", "verdict", "bound", "peak_allocated_bytes", "peak_reserved_bytes",
+        "peak_device_bytes", "device_total_bytes", "headroom_bytes", "phase", "step"}
+
+
+def weights(n):
+    return 4 * (8 * n * n + 5 * n)
+
+
+def test_what_fits_fits_with_its_peak_and_headroom(simulate, torch_dir):
+    done = simulate(torch_dir, ["--gpu", "T4"], TRAIN, "2003")
+    gpu = done.gpu
+    assert done.status == 0 and "trained" in done.out, done.err
+    assert KEYS <= set(gpu)
+    assert (gpu["gpu"], gpu["verdict"], gpu["bound"]) == ("t4", "fits", "exact")
+    # weights, gradients and two states; what else lives at the peak is small
+    assert 4 * weights(2003) <= gpu["peak_allocated_bytes"] <= 4.4 * weights(2003)
+    assert gpu["peak_allocated_bytes"] <= gpu["peak_reserved_bytes"] < gpu["peak_device_bytes"]
+    assert gpu["device_total_bytes"] == 15835594752
+    assert gpu["headroom_bytes"] == gpu["device_total_bytes"] - gpu["peak_device_bytes"]
+    assert "fits" in done.err and "does not fit" not in done.err
+    assert "SIMULATED" not in done.out
+
+
+def test_the_verdict_is_that_of_the_trace(simulate, newest_torch, tmp_path):
+    gpu = simulate(newest_torch, ["--gpu", "l4", "-o", tmp_path / "a.db"], TRAIN, "1001").gpu
+    assert gpu["trace"] == str(tmp_path / "a.db")
+    with sqlite3.connect(gpu["trace"]) as db:
+        peak = db.execute("SELECT allocated_bytes, step, phase FROM v_peak").fetchall()
+        assert peak == [(gpu["peak_allocated_bytes"], gpu["step"], gpu["phase"])]
+        assert db.execute("SELECT simulated FROM run").fetchone() == (1,)
+
+
+def test_what_does_not_fit_says_where_it_stopped(simulate, torch_dir):
+    done = simulate(torch_dir, ["--gpu", "t4"], TRAIN, "12007")
+    gpu = done.gpu
+    # weights and gradients fit, the optimizer's states do not
+    assert done.status == 1, done.err
+    assert gpu["verdict"] == "does not fit"
+    assert (gpu["phase"], gpu["step"]) == ("optimizer", 1)
+    assert gpu["requested_bytes"] > 2 * 12007 ** 2
+    assert (gpu["line"]["file"].endswith("/train.py"), gpu["line"]["line"]) == (True, 11)
+    assert gpu["peak_device_bytes"] <= gpu["device_total_bytes"]
+    assert "OutOfMemoryError" in done.err and "ran out in step 1, optimizer, at train.py:11" in done.err
+
+
+def test_memory_and_outside_make_a_card_smaller(simulate, newest_torch):
+    fits = simulate(newest_torch, ["--memory", "3000MiB"], TRAIN, "2003").gpu
+    assert (fits["verdict"], fits["device_total_bytes"]) == ("fits", 3000 * MIB)
+    less = simulate(newest_torch, ["--memory", "3000MiB", "--outside", "2300MiB"], TRAIN, "2003")
+    assert less.status == 1 and less.gpu["verdict"] == "does not fit"
+
+
+def test_several_cards_take_as_few_runs_as_can_be(simulate, newest_torch, tmp_path):
+    done = simulate(newest_torch, ["--gpu", "l4,a100-80gb,l40s,a100-40gb",
+                                   "-o", tmp_path / "x.db"], TRAIN, "15007")
+    rows = {row["gpu"]: row for row in done.json["gpus"]}
+    assert list(rows) == ["l4", "a100-80gb", "l40s", "a100-40gb"]
+    assert {name: (row["verdict"], row["basis"]) for name, row in rows.items()} == {
+        "a100-80gb": ("fits", "measured"), "a100-40gb": ("fits", "derived"),
+        "l40s": ("fits", "measured"), "l4": ("does not fit", "derived")}
+    assert rows["a100-40gb"]["based_on"] == "a100-80gb"
+    assert rows["a100-40gb"]["peak_allocated_bytes"] == rows["a100-80gb"]["peak_allocated_bytes"]
+    assert rows["l4"]["headroom_bytes"] < 0
+    assert done.status == 1 and done.out == "trained\n" * 2
+    assert sorted(p.name for p in tmp_path.glob("x*.db")) == ["x-a100-80gb.db", "x-l40s.db"]
+
+
+def test_a_card_that_this_torch_has_no_kernels_for_gets_no_verdict(simulate, newest_torch):
+    # CUDA 13 builds begin at compute capability 7.5
+    done = simulate(newest_torch, ["--gpu", "v100-16gb,a100-40gb,t4"], TRAIN, "101")
+    assert [row["verdict"] for row in done.json["gpus"]] == [None, "fits", "fits"]
+    assert done.status == 1 and "no verdict for v100-16gb" in done.err
+
+
+def test_a_derived_verdict_is_what_a_run_gives(simulate, newest_torch):
+    both = simulate(newest_torch, ["--gpu", "a100-80gb,a100-40gb"], TRAIN, "2003").json["gpus"]
+    alone = simulate(newest_torch, ["--gpu", "a100-40gb"], TRAIN, "2003").gpu
+    assert (both[1]["basis"], alone["basis"]) == ("derived", "measured")
+    for key in KEYS:
+        assert both[1][key] == alone[key], key
+
+
+def test_sizes_that_come_from_values_make_it_a_lower_bound(simulate, newest_torch):
+    source = TRAIN + "x = torch.randn(1000, device='cuda')\nx[x > 0].sum()\n"
+    done = simulate(newest_torch, [], source, "101")
+    assert done.status == 0
+    assert (done.gpu["verdict"], done.gpu["bound"]) == ("fits", "lower")
+    assert done.gpu["sizes_from_values"] > 0
+    assert "bound: lower" in done.err
+
+
+def test_a_program_that_catches_an_oom_and_goes_on_fits(simulate, newest_torch):
+    source = ("import torch\ntry:\n    torch.empty(1 << 50, device='cuda')\n"
+              "except torch.OutOfMemoryError:\n    print('caught')\n") + TRAIN
+    done = simulate(newest_torch, [], source, "101")
+    assert done.status == 0 and done.gpu["verdict"] == "fits"
+    assert done.gpu["caught_ooms"] == 1 and "and went on" in done.err
+
+
+def test_a_failure_that_is_not_for_memory_is_no_verdict(simulate, newest_torch):
+    source = TRAIN + "raise SystemExit(5)\n"
+    done = simulate(newest_torch, ["--gpu", "t4,l4"], source, "101")
+    assert done.status == 5 and done.out == "trained\n"
+    assert "the program ended with status 5" in done.err
+    assert [row["verdict"] for row in done.json["gpus"]] == [None, None]
+
+
+def test_several_devices_are_judged_by_the_fullest(simulate, newest_torch):
+    source = ("import torch\nassert torch.cuda.device_count() == 3\n"
+              "a = torch.empty(10001 << 10, device='cuda:0')\n"
+              "b = torch.empty(90001 << 10, device='cuda:2')\n")
+    gpu = simulate(newest_torch, ["--count", "3"], source).gpu
+    assert gpu["device"] == "cuda:2" and gpu["peak_allocated_bytes"] >= 90001 << 12
+
+
+RANKS = """
+import os, torch, torch.distributed as dist
+from torch import nn
+dist.init_process_group("nccl")
+torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+model = nn.parallel.DistributedDataParallel(nn.Linear(2003, 2003).cuda())
+optimizer = torch.optim.AdamW(model.parameters())
+for step in range(3):
+    model(torch.randn(7, 2003, device="cuda")).pow(2).mean().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+dist.barrier()
+print("rank", dist.get_rank(), "of", dist.get_world_size())
+dist.destroy_process_group()
+"""
+
+
+def test_one_process_poses_as_a_rank_of_many(simulate, torch_dir):
+    first = simulate(torch_dir, ["--rank", "0", "--world", "8"], RANKS)
+    other = simulate(torch_dir, ["--rank", "5", "--world", "8"], RANKS)
+    assert (first.status, first.out) == (0, "rank 0 of 8\n"), first.err
+    assert (other.status, other.out) == (0, "rank 5 of 8\n"), other.err
+    assert first.gpu["peak_allocated_bytes"] == other.gpu["peak_allocated_bytes"]
