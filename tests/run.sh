@@ -53,7 +53,7 @@ for preset in $presets; do
 done
 
 say "end to end, on PyTorch"
-"$python" -m pytest tests/e2e -n "$(nproc)" -q -rN --junitxml=$results/pytest.xml "$@" || true
+"$python" -m pytest tests/e2e tests/oom -n "$(nproc)" -q -rN --junitxml=$results/pytest.xml "$@" || true
 
 say "done"
 "$python" tests/summary.py $results
