@@ -30,22 +30,36 @@ static void squeeze(const char *name, char *small, size_t size)
 	small[length] = 0;
 }
 
-const struct card *card_find(const char *name, const char **nearest)
+bool card_same(const char *a, const char *b)
+{
+	char one[40], other[40];
+	squeeze(a, one, sizeof(one));
+	squeeze(b, other, sizeof(other));
+	return *one && !strcmp(one, other);
+}
+
+int card_distance(const char *name, const char *card)
 {
 	char typed[40], known[40];
-	int best = 1000;
+	int common = 0;
 
 	squeeze(name, typed, sizeof(typed));
+	squeeze(card, known, sizeof(known));
+	if (*typed && strstr(known, typed))
+		return -100;
+	while (typed[common] && typed[common] == known[common])
+		common++;
+	return 2 * word_distance(typed, known) - 3 * common;
+}
+
+const struct card *card_find(const char *name, const char **nearest)
+{
+	int best = 1000;
+
 	for (int i = 0; i < CARDS; i++) {
-		int distance, common = 0;
-		squeeze(cards[i].name, known, sizeof(known));
-		if (!strcmp(typed, known))
+		int distance = card_distance(name, cards[i].name);
+		if (card_same(name, cards[i].name))
 			return &cards[i];
-		while (typed[common] && typed[common] == known[common])
-			common++;
-		distance = 2 * word_distance(typed, known) - 3 * common;
-		if (*typed && strstr(known, typed))
-			distance = -100;
 		if (distance < best) {
 			best = distance;
 			*nearest = cards[i].name;

@@ -17,4 +17,10 @@ const struct card *card_at(int index); /* smallest first; NULL after the last */
 /* "A100 80GB" and "a100-80gb" are one. NULL: unknown; nearest is then a close name. */
 const struct card *card_find(const char *name, const char **nearest);
 
+/* The same spelling, but for case and signs. */
+bool card_same(const char *a, const char *b);
+
+/* How far a typed name is from a card's; lower is closer. */
+int card_distance(const char *name, const char *card);
+
 #endif

@@ -7,15 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "doctor.h"
 #include "object.h"
 #include "fail.h"
 #include "json.h"
 #include "launch.h"
 #include "library.h"
+#include "python.h"
 #include "heap.h"
 #include "screen.h"
 #include "text.h"
@@ -27,7 +28,7 @@ struct finding {
 
 struct diagnosis {
 	const char *name; /* as it was asked for */
-	char *python, *version, *torch, *torch_version, *cuda;
+	struct python python;
 	struct finding findings[40];
 	int count;
 	bool cannot; /* something is missing without which nothing is traced */
@@ -45,111 +46,25 @@ static void find(struct diagnosis *diagnosis, const char *name, const char *stat
 		diagnosis->cannot = true;
 }
 
-/* Prints five lines: executable, version, free-threaded or not, torch's folder, torch's
- * version file. A program's own folder is on sys.path, the current one is not. */
-static const char question[] =
-        "import sys, sysconfig, importlib.util, os\n"
-        "sys.path = [p for p in sys.path if p]\n"
-        "print(os.path.realpath(sys.executable)); print('%d.%d.%d' % "
-        "sys.version_info[:3])\n"
-        "print(1 if sysconfig.get_config_var('Py_GIL_DISABLED') else 0)\n"
-        "s = importlib.util.find_spec('torch')\n"
-        "d = s.submodule_search_locations[0] if s and s.submodule_search_locations "
-        "else ''\n"
-        "print(d); print(os.path.join(d, 'version.py') if d else '')\n";
-
-static FILE *ask(const char *python, pid_t *child)
+static void look_at_python(struct diagnosis *diagnosis, const char *program)
 {
-	int ends[2];
+	struct python *python = &diagnosis->python;
 
-	if (pipe(ends))
-		return NULL;
-	*child = fork();
-	if (!*child) {
-		dup2(ends[1], STDOUT_FILENO);
-		close(ends[0]);
-		close(ends[1]);
-		unsetenv("LD_PRELOAD");
-		execl(python, python, "-c", question, (char *)NULL);
-		_exit(NOT_FOUND);
-	}
-	close(ends[1]);
-	return fdopen(ends[0], "r");
-}
-
-static char *line(FILE *from)
-{
-	char *text = NULL;
-	size_t size = 0;
-
-	if (getline(&text, &size, from) < 0) {
-		free(text);
-		return copy_text("");
-	}
-	text[strcspn(text, "\n")] = 0;
-	return text;
-}
-
-/* The value of `name = 'value'` or `name: str = 'value'` in torch/version.py. */
-static char *version_value(const char *file, const char *name)
-{
-	FILE *from = fopen(file, "r");
-	char *found = NULL, text[256];
-
-	while (from && !found && fgets(text, sizeof(text), from)) {
-		char *equals = strchr(text, '='), *quote, *end;
-		size_t length = strlen(name);
-		if (strncmp(text, name, length) || !equals ||
-		    !strchr(" :=", text[length]))
-			continue;
-		quote = strpbrk(equals, "'\"");
-		end = quote ? strchr(quote + 1, *quote) : NULL;
-		if (end) {
-			*end = 0;
-			found = copy_text(quote + 1);
-		}
-	}
-	if (from)
-		fclose(from);
-	return found;
-}
-
-static void look_at_python(struct diagnosis *diagnosis, const char *python)
-{
-	int major = 0, minor = 0, status = -1;
-	char *free_threaded, *file;
-	pid_t child;
-	FILE *from = ask(python, &child);
-
-	if (!from)
-		fail(STATUS_NO, "cannot start '%s': %s", python, strerror(errno));
-	diagnosis->python = line(from);
-	diagnosis->version = line(from);
-	free_threaded = line(from);
-	diagnosis->torch = line(from);
-	file = line(from);
-	fclose(from);
-	waitpid(child, &status, 0);
-	sscanf(diagnosis->version, "%d.%d", &major, &minor);
-	if (status || !major)
+	if (!python_ask(program, python))
+		fail(STATUS_NO, "cannot start '%s': %s", program, strerror(errno));
+	if (!python->major)
 		find(diagnosis, "python", "missing", true,
-		     format_text("'%s' did not answer like a Python", python));
-	else if (major != 3 || minor < 8 || minor > 14)
+		     format_text("'%s' did not answer like a Python", program));
+	else if (python->major != 3 || python->minor < 8 || python->minor > 14)
 		find(diagnosis, "python_stacks", "missing", false,
 		     format_text("frames are known for 3.8 to 3.14, not %s",
-		                 diagnosis->version));
-	else if (*free_threaded == '1')
+		                 python->version));
+	else if (python->free_threaded)
 		find(diagnosis, "python_stacks", "missing", false,
 		     copy_text("a free-threaded Python lets no other thread read "
 		               "frames"));
 	else
 		find(diagnosis, "python_stacks", "live", false, NULL);
-	if (*file) {
-		diagnosis->torch_version = version_value(file, "__version__");
-		diagnosis->cuda = version_value(file, "cuda");
-	}
-	free(free_threaded);
-	free(file);
 }
 
 /* Every function that the library hooks or calls, and the capability it serves. */
@@ -221,16 +136,16 @@ static void look_at_torch(struct diagnosis *diagnosis)
 {
 	struct torch torch;
 
-	if (!*diagnosis->torch) {
+	if (!*diagnosis->python.torch) {
 		find(diagnosis, "torch", "missing", true,
 		     format_text(
 		             "'%s' has no torch; name another Python: 'tidemark doctor "
 		             "PYTHON'",
-		             diagnosis->python));
+		             diagnosis->python.path));
 		return;
 	}
-	torch.c10 = open_library(diagnosis->torch, "libc10.so");
-	torch.cpu = open_library(diagnosis->torch, "libtorch_cpu.so");
+	torch.c10 = open_library(diagnosis->python.torch, "libc10.so");
+	torch.cpu = open_library(diagnosis->python.torch, "libtorch_cpu.so");
 #define SIGNAL(name, needed, without)                                                  \
 	look_at_signal(diagnosis, &torch, #name, needed, without);
 #include "signals.def"
@@ -289,11 +204,11 @@ static void print_json(const struct diagnosis *diagnosis, FILE *out)
 	json_text(&json, "version", TIDEMARK_VERSION);
 	json_null(&json, "schema");
 	json_end(&json);
-	json_text(&json, "python", diagnosis->python);
-	json_text(&json, "python_version", diagnosis->version);
-	json_text(&json, "torch", diagnosis->torch);
-	json_text(&json, "torch_version", diagnosis->torch_version);
-	json_text(&json, "cuda_version", diagnosis->cuda);
+	json_text(&json, "python", diagnosis->python.path);
+	json_text(&json, "python_version", diagnosis->python.version);
+	json_text(&json, "torch", diagnosis->python.torch);
+	json_text(&json, "torch_version", diagnosis->python.torch_version);
+	json_text(&json, "cuda_version", diagnosis->python.cuda);
 	json_truth(&json, "can_trace", !diagnosis->cannot);
 	json_array(&json, "capabilities");
 	for (int i = 0; i < diagnosis->count; i++) {
@@ -328,14 +243,14 @@ static void print_wrapped(FILE *out, const char *text, int left)
 static void print_screen(const struct diagnosis *diagnosis, FILE *out)
 {
 	fprintf(out, "%sDOCTOR%s  Python %s %s torch %s", style(BOLD), style(PLAIN),
-	        *diagnosis->version ? diagnosis->version : "?", sign(DOT),
-	        diagnosis->torch_version ? diagnosis->torch_version : "not found");
-	if (diagnosis->torch_version)
+	        *diagnosis->python.version ? diagnosis->python.version : "?", sign(DOT),
+	        diagnosis->python.torch_version ? diagnosis->python.torch_version : "not found");
+	if (diagnosis->python.torch_version)
 		fprintf(out, " %s %s%s", sign(DOT),
-		        diagnosis->cuda ? "CUDA " : "no CUDA",
-		        diagnosis->cuda ? diagnosis->cuda : "");
+		        diagnosis->python.cuda ? "CUDA " : "no CUDA",
+		        diagnosis->python.cuda ? diagnosis->python.cuda : "");
 	fputs("\n        ", out);
-	text_fit(out, diagnosis->python, term.width - 8, KEEP_TAIL);
+	text_fit(out, diagnosis->python.path, term.width - 8, KEEP_TAIL);
 	fputs("\n\n", out);
 	for (int i = 0; i < diagnosis->count; i++) {
 		const struct finding *finding = &diagnosis->findings[i];
@@ -362,11 +277,7 @@ static void free_diagnosis(struct diagnosis *diagnosis)
 {
 	for (int i = 0; i < diagnosis->count; i++)
 		free(diagnosis->findings[i].why);
-	free(diagnosis->python);
-	free(diagnosis->version);
-	free(diagnosis->torch);
-	free(diagnosis->torch_version);
-	free(diagnosis->cuda);
+	python_free(&diagnosis->python);
 }
 
 int cmd_doctor(const struct options *options)
@@ -381,6 +292,11 @@ int cmd_doctor(const struct options *options)
 		fail(STATUS_NO,
 		     "no '%s' to be found; name a Python: 'tidemark doctor PYTHON'",
 		     name);
+	if (options->value[OPT_SIMULATE]) {
+		status = doctor_simulate(options, name, python);
+		free(python);
+		return status;
+	}
 	look_at_python(&diagnosis, python);
 	look_at_torch(&diagnosis);
 	look_at_library(&diagnosis);

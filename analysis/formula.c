@@ -387,6 +387,8 @@ static void optimizer(const struct model *model, const struct training *training
 	for (size_t i = 0; i < model->count; i++) {
 		const struct weight *weight = &model->weights[i];
 		struct weight half = *weight;
+		if (weight->frozen && !has_adapters(training))
+			continue;
 		if (!has_adapters(training)) {
 			count_states(formula, training->optimizer, weight, &states);
 		} else if (adapter(weight, training, formula)) {
@@ -397,7 +399,7 @@ static void optimizer(const struct model *model, const struct training *training
 		}
 	}
 	if (training->lora_parameters) {
-		struct weight all = {ROLE_ANY, training->lora_parameters, 0, 1, -1};
+		struct weight all = {ROLE_ANY, training->lora_parameters, 0, 1, -1, false};
 		count_states(formula, training->optimizer, &all, &states);
 	}
 	print_states(training, &states, formula);
@@ -446,7 +448,7 @@ int formula_compute(const struct model *model, const struct training *training,
 	gathered(model, training, result);
 	extra = adapters(model, training, result);
 	result->parameters = formula_sum(result, model->parameters, extra);
-	result->trainable = has_adapters(training) ? extra : result->parameters;
+	result->trainable = has_adapters(training) ? extra : model_trained(model);
 	if (!training->inference) {
 		gradients(training, result);
 		optimizer(model, training, result);

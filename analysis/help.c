@@ -235,7 +235,7 @@ void help_zsh(FILE *out)
 			}
 			fputc('\'', out);
 		}
-		fputs(c == COMMAND_RUN ? " \\\n\t\t'*::command:_normal'\n\t;;\n"
+		fputs(runs_program((enum command_id)c) ? " \\\n\t\t'*::command:_normal'\n\t;;\n"
 		                       : " \\\n\t\t'*:file:_files'\n\t;;\n",
 		      out);
 	}

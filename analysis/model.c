@@ -277,6 +277,15 @@ int model_from_shape(struct model *model, const struct shape *shape)
 	return bad | add_head(model, s) ? -1 : 0;
 }
 
+int64_t model_trained(const struct model *model)
+{
+	int64_t elements = model->parameters;
+	for (size_t i = 0; i < model->count; i++)
+		if (model->weights[i].frozen)
+			elements -= weight_elements(&model->weights[i]);
+	return elements;
+}
+
 void model_free(struct model *model)
 {
 	free(model->weights);

@@ -75,6 +75,7 @@ struct weight {
 	int64_t rows, columns; /* columns 0: a vector of rows elements */
 	int64_t copies;        /* as many of them, in all layers together */
 	int target;            /* enum lora_target, or -1 */
+	bool frozen;           /* not trained: no gradient and no optimizer state */
 };
 
 /* Starts as all zeros; model_free() gives the weights back. */
@@ -104,6 +105,9 @@ int model_from_shape(struct model *model, const struct shape *shape);
 int model_add(struct model *model, struct weight weight);
 
 void model_free(struct model *model);
+
+/* Elements of the weights that are not frozen. */
+int64_t model_trained(const struct model *model);
 
 /* Elements in one copy, and in all; their sum was checked by model_add(). */
 int64_t weight_size(const struct weight *weight);

@@ -168,9 +168,31 @@ static const struct kind *find_kind(struct reader *reader)
 	return kind;
 }
 
+/* The function in a feed-forward part without a gate. GPT-2's own is written out in five
+ * operations; the others are one. */
+static void read_function(struct reader *reader, struct shape *s)
+{
+	static const char *const keys[] = {"activation_function", "hidden_act"};
+
+	for (int i = 0; i < 2 && !reader->failed && s->mlp != MLP_GATED; i++) {
+		struct rows *rows = look(reader, keys[i]);
+		const char *type = rows ? rows_text(rows, 0) : NULL;
+		const char *name = type && !strcmp(type, "text") ? rows_text(rows, 1) : "";
+		if (!strcmp(name, "gelu_new"))
+			s->mlp = MLP_GELU_NEW;
+		else if (!strncmp(name, "gelu", 4))
+			s->mlp = MLP_GELU;
+		else if (!strcmp(name, "relu"))
+			s->mlp = MLP_RELU;
+		if (rows)
+			rows_free(rows);
+	}
+}
+
 static void refine(struct reader *reader, const struct kind *kind, struct shape *s)
 {
 	bool gated = s->mlp == MLP_GATED;
+	read_function(reader, s);
 	if (!strcmp(kind->name, "llama")) {
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
 		s->mlp_bias = truth(reader, "mlp_bias", false);

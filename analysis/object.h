@@ -23,4 +23,18 @@ symbols_open(const char *path); /* NULL where it is no x86-64 ELF file */
 bool symbols_define(const struct symbols *symbols, const char *name);
 void symbols_close(struct symbols *symbols);
 
+/* What a shared object wants of others. The texts live as long as the symbols. */
+struct want {
+	const char *name;
+	const char *library, *version; /* NULL where the symbol names none */
+};
+size_t symbols_wants(const struct symbols *symbols, const struct want **wants);
+
+/* The name under which others ask for it, or NULL. */
+const char *symbols_soname(const struct symbols *symbols);
+
+/* The libraries that it asks for, and whether it defines a version node. */
+size_t symbols_libraries(const struct symbols *symbols, const char *const **libraries);
+bool symbols_have_version(const struct symbols *symbols, const char *version);
+
 #endif

@@ -106,7 +106,8 @@ static void find_line(struct trace *trace, struct oom *oom)
 	}
 }
 
-/* The run went on if it allocated again, or left by itself and well. */
+/* The run went on if it allocated again, or left by itself and well. What follows an
+ * Optimizer.step() that raised is a step too, of frees alone. */
 static bool went_on(struct trace *trace, const struct oom *oom)
 {
 	int64_t later;
@@ -114,7 +115,7 @@ static bool went_on(struct trace *trace, const struct oom *oom)
 	        trace->db,
 	        "SELECT (SELECT count(*) FROM allocation WHERE device = ?1 AND "
 	        "born_step = ?2 AND born > ?3) + (SELECT count(*) FROM step WHERE id > ?2 "
-	        "AND events > 0) + (SELECT count(*) FROM run WHERE ended = 'exit' AND "
+	        "AND (same_as IS NOT NULL OR thinned = 1 OR first_allocation IS NOT NULL)) + (SELECT count(*) FROM run WHERE ended = 'exit' AND "
 	        "exit_status = 0)",
 	        "iii", oom->moment.device->id, oom->moment.step.id, oom->moment.ordinal);
 	rows_next(rows);

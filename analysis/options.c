@@ -156,6 +156,11 @@ static int parse_option(enum command_id command, char **argv, int argc, int *at,
 	return 0;
 }
 
+bool runs_program(enum command_id command)
+{
+	return command == COMMAND_RUN || command == COMMAND_SIMULATE;
+}
+
 int options_parse(enum command_id command, int argc, char **argv,
                   struct options *options, char *why, size_t size)
 {
@@ -169,7 +174,7 @@ int options_parse(enum command_id command, int argc, char **argv,
 		if (option) {
 			if (parse_option(command, argv, argc, &at, options, why, size))
 				return -1;
-		} else if (ends || command == COMMAND_RUN) {
+		} else if (ends || runs_program(command)) {
 			at += ends;
 			while (at < argc)
 				options->words[options->count++] = argv[at++];

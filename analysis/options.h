@@ -51,10 +51,13 @@ const char *nearest_command(const char *name);
 int word_distance(const char *a, const char *b);
 
 /* Reads argv[0..argc) for one command. 0, or -1 with one line in why. Stops at "--";
- * for `run` also at the first word that is no option: the rest is the traced program's.
- */
+ * for a command that runs a program also at the first word that is no option: the rest
+ * is the program's. */
 int options_parse(enum command_id command, int argc, char **argv,
                   struct options *options, char *why, size_t size);
+
+/* `run` and `simulate`: what follows their options is a program and its words. */
+bool runs_program(enum command_id command);
 
 /* A decimal number >= 0. false: not given. Ends the program with status 2 if it is
  * none. */

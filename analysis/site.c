@@ -35,7 +35,7 @@ static void load_tensors(struct trace *trace, const char *device, struct places 
 	size_t room = 0;
 	struct rows *rows =
 	        db_rows(trace->db,
-	                "SELECT address, step, t.name, kind, b.id FROM tensor t LEFT JOIN "
+	                "SELECT address, step, t.name, kind, bytes, b.id FROM tensor t LEFT JOIN "
 	                "bucket b ON b.name = kind WHERE device = ? "
 	                "AND address IS NOT NULL ORDER BY address, step DESC, t.id",
 	                "t", device);
@@ -44,8 +44,8 @@ static void load_tensors(struct trace *trace, const char *device, struct places 
 		                       sizeof(*places->tensors));
 		places->tensors[places->tensor_count++] = (struct tensor){
 		        rows_number(rows, 0), rows_number_or(rows, 1, -1),
-		        rows_number_or(rows, 4, -1), rows_copy(rows, 2),
-		        rows_copy(rows, 3)};
+		        rows_number(rows, 4), rows_number_or(rows, 5, -1),
+		        rows_copy(rows, 2), rows_copy(rows, 3)};
 	}
 }
 
@@ -98,18 +98,10 @@ const struct site *places_site(const struct places *places, int64_t id)
 	               by_id);
 }
 
-const struct tensor *places_owner(const struct places *places, const struct block *block,
-                                  int64_t bucket)
+/* The first tensor at or after low that lay in the block, of its bucket. */
+static const struct tensor *inside(const struct places *places,
+                                   const struct block *block, int64_t bucket, size_t low)
 {
-	size_t low = 0, high = places->tensor_count;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-		if (places->tensors[middle].address < block->address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
 	for (; low < places->tensor_count; low++) {
 		const struct tensor *tensor = &places->tensors[low];
 		if (tensor->address >= block->address + block->bytes)
@@ -124,6 +116,32 @@ const struct tensor *places_owner(const struct places *places, const struct bloc
 			return tensor;
 	}
 	return NULL;
+}
+
+const struct tensor *places_owner(const struct places *places, const struct block *block,
+                                  int64_t bucket)
+{
+	size_t low = 0, high = places->tensor_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (places->tensors[middle].address < block->address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return inside(places, block, bucket, low);
+}
+
+const struct tensor *places_next(const struct places *places, const struct block *block,
+                                 int64_t bucket, const struct tensor *before)
+{
+	const struct tensor *next = before;
+
+	while (next && next->address == before->address)
+		next = inside(places, block, bucket,
+		              (size_t)(next - places->tensors) + 1);
+	return next;
 }
 
 struct frame *stack_frames(struct trace *trace, int64_t stack, size_t *count)

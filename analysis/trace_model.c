@@ -55,7 +55,7 @@ static void read_shape(const char *text, int64_t elements, struct weight *weight
 }
 
 static const char parameters_sql[] =
-        "SELECT name, shape, dtype, max(bytes) FROM tensor WHERE kind = 'parameter' "
+        "SELECT name, shape, dtype, max(bytes), max(trainable) FROM tensor WHERE kind = 'parameter' "
         "AND "
         "bytes > 0 GROUP BY device, coalesce(address, -id) ORDER BY min(id)";
 
@@ -83,6 +83,7 @@ static int read_weight(struct trace *trace, struct rows *rows, struct model *mod
 	}
 	read_shape(rows_text(rows, 1), rows_number(rows, 3) / each, &weight);
 	weight.role = role_of(name ? name : "", weight.columns);
+	weight.frozen = !rows_number_or(rows, 4, 1);
 	if (!model_add(model, weight))
 		return 0;
 	snprintf(why, size, "'%s' has too many parameters to count", trace->name);

@@ -87,7 +87,8 @@ def look(known):
             if id(p) not in names:
                 names[id(p)] = path
                 tell(PARAMETER, path, p, p.requires_grad)
-                if gradients and p.grad is not None:
+                # asking a non-leaf for its .grad would warn the program's user
+                if gradients and p.is_leaf and p.grad is not None:
                     tell(GRADIENT, path, p.grad, True)
         for path, b in r.named_buffers():
             tell(BUFFER, path, b, False)
@@ -110,12 +111,15 @@ def look(known):
                 if name is None:
                     name = "?"
                     tell(PARAMETER, name, p, True)
-                    if gradients and p.grad is not None:
+                    if gradients and p.is_leaf and p.grad is not None:
                         tell(GRADIENT, name, p.grad, True)
                 state = opt.state.get(p)
                 for key, value in state.items() if hasattr(state, "items") else ():
                     if torch.is_tensor(value):
                         tell(OPTIMIZER, name + " " + str(key), value, False)
+    # Where libtorch does not lie beside version.py (Debian), nobody else knows.
+    if known["looks"] == 1:
+        emit_run("torch_version", str(torch.__version__))
     if "script" not in seen and getattr(sys, "argv", None):
         seen.add("script")
         emit_run("script", str(sys.argv[0]))

@@ -22,13 +22,24 @@ static int by_pointer(uint8_t evidence, uint8_t named)
 	return -1;
 }
 
-/* Did a backward begin while it was alive? Ordinals of backwards are sorted. */
-static bool spans_backward(const struct tmk_model *m, uint32_t born, uint32_t died)
+/* Was it alive at one of these boundaries? Each is the ordinal of the event after it. */
+static bool spans(const uint32_t *at, uint32_t count, uint32_t born, uint32_t died)
 {
-	for (uint32_t i = 0; i < m->backward_count; i++)
-		if (m->backward_at[i] > born && (!died || m->backward_at[i] < died))
+	for (uint32_t i = 0; i < count; i++)
+		if (at[i] > born && (!died || at[i] <= died))
 			return true;
 	return false;
+}
+
+static int forward_rule(const struct tmk_model *m, uint32_t ordinal, bool alive,
+			uint32_t died)
+{
+	if (spans(m->backward_at, m->backward_count, ordinal, died))
+		return TMK_RULE_into_backward;
+	/* No backward came: the step died of what it had saved for it. */
+	if (spans(m->oom_at, m->oom_count, ordinal, died))
+		return TMK_RULE_at_oom;
+	return alive ? TMK_RULE_forward_survivor : TMK_RULE_short_lived;
 }
 
 static int by_lifetime(const struct tmk_model *m, const struct tmk_ev *e,
@@ -41,9 +52,7 @@ static int by_lifetime(const struct tmk_model *m, const struct tmk_ev *e,
 	case TMK_DATA:
 		return TMK_RULE_data_phase;
 	case TMK_FORWARD:
-		if (spans_backward(m, ordinal, alive ? 0 : e->died - 1))
-			return TMK_RULE_into_backward;
-		return alive ? TMK_RULE_forward_survivor : TMK_RULE_short_lived;
+		return forward_rule(m, ordinal, alive, alive ? 0 : e->died - 1);
 	case TMK_RECOMPUTE:
 		return TMK_RULE_recomputed;
 	case TMK_BACKWARD:

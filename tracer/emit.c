@@ -87,8 +87,10 @@ void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 	if (__builtin_expect(!tmk_self.ring || tmk_self.generation !=
 							atomic_load_explicit(&tmk_generation,
 							memory_order_relaxed), 0) &&
-	    !first_event())
+	    !first_event()) {
+		atomic_fetch_add(&tmk_rings.header->ring_full, 1);
 		return NULL;
+	}
 	struct tmk_ring *ring = tmk_self.ring;
 	char *p = tmk_ring_reserve(ring, size);
 	if (__builtin_expect(!p, 0) && !(p = wait_for_room(ring, size))) {

@@ -11,7 +11,7 @@ enum { SLOTS = 1 << 18, LIMIT = SLOTS / 4 * 3 };
 
 struct slot {
 	_Atomic uint64_t hash; /* 0: free; claimed by compare-and-swap */
-	uint32_t check;
+	_Atomic uint32_t check; /* good once id is there; read earlier by who adds the same */
 	_Atomic uint32_t id;   /* 0 while its claimer is still writing */
 };
 
@@ -46,7 +46,8 @@ uint32_t tmk_intern_find(enum tmk_table t, uint64_t hash, uint64_t check)
 		uint32_t id = atomic_load_explicit(&s->id, memory_order_acquire);
 		if (!id)
 			return 0;
-		if (s->check == (uint32_t)check)
+		if (atomic_load_explicit(&s->check, memory_order_relaxed) ==
+		    (uint32_t)check)
 			return id;
 	}
 }
@@ -67,13 +68,16 @@ void tmk_intern_add(enum tmk_table t, uint64_t hash, uint64_t check, uint32_t id
 		struct slot *s = &tables[t].slot[i];
 		uint64_t free_slot = 0;
 		if (atomic_compare_exchange_strong(&s->hash, &free_slot, hash)) {
-			s->check = (uint32_t)check;
+			atomic_store_explicit(&s->check, (uint32_t)check,
+					      memory_order_relaxed);
 			atomic_store_explicit(&s->id, id, memory_order_release);
 			return;
 		}
 		/* Another thread defined the same: two numbers for one content, the
 		 * writer joins them. */
-		if (free_slot == hash && s->check == (uint32_t)check)
+		if (free_slot == hash &&
+		    atomic_load_explicit(&s->check, memory_order_relaxed) ==
+			    (uint32_t)check)
 			return;
 	}
 }

@@ -47,6 +47,20 @@ static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns)
 		      d->total_bytes ? (int64_t)d->total_bytes : TMK_NULL);
 }
 
+/* The CUDA allocator reports under its lock. CPU tensors are reported outside of the
+ * reporter's, so that the totals of threads that compute side by side come in any order:
+ * our own sum goes on, and theirs is right when it keeps differing by the same amount. */
+static bool disagrees(struct tmk_device_state *d, int64_t told)
+{
+	enum { SURE = 16 };
+	int64_t drift = told - d->allocated;
+	if (d->id.type != 0)
+		return drift != 0;
+	d->drift_events = drift && drift == d->drift ? d->drift_events + 1 : 0;
+	d->drift = drift;
+	return d->drift_events >= SURE;
+}
+
 /* The trace checks itself: our sum must be what the allocator says, event by event. */
 static void account(struct tmk_model *m, struct tmk_device_state *d,
 		    const struct tmk_rec_event *r, int64_t bytes, int64_t ns)
@@ -64,33 +78,14 @@ static void account(struct tmk_model *m, struct tmk_device_state *d,
 			d->allocated = told;
 			d->seen = true;
 		}
-		m->lost[TMK_LOST_MISMATCH] += d->allocated != told;
-		d->allocated = told;
+		if (disagrees(d, told)) {
+			m->lost[TMK_LOST_MISMATCH]++;
+			d->allocated = told;
+		}
 		d->reserved = (int64_t)r->reserved;
 	}
 	if (d->reserved != d->sampled_reserved)
 		sample(m, d, ns);
-}
-
-struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i)
-{
-	struct tmk_live *l =
-		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr);
-	return l && l->young ? l : NULL;
-}
-
-static void add_key(struct tmk_model *m, struct tmk_keys *k, const struct tmk_live *l)
-{
-	if (tmk_grow((void **)&k->key, &k->capacity, k->count, sizeof *k->key))
-		k->key[k->count++] = (struct tmk_key){l->ptr, l->device};
-	else
-		m->lost[TMK_LOST_MEMORY]++;
-}
-
-void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l)
-{
-	l->young = 1;
-	add_key(m, &m->young, l);
 }
 
 static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_event *r)
@@ -151,10 +146,23 @@ static int64_t size_of(struct tmk_model *m, const struct tmk_device_state *d,
 	return l ? -l->bytes : 0;
 }
 
+/* Shared memory (a loader's batch) is reported with a total of 0, when it is mapped and
+ * when it is unmapped. The former is told by its "reserved" bytes and never gets here; the
+ * latter looks like a free of the last tensor there is, but for nobody knowing it. */
+static bool ends_mapping(struct tmk_model *m, const struct tmk_device_state *d,
+			 const struct tmk_rec_event *r)
+{
+	return d->id.type == 0 && r->head.kind == TMK_REC_FREE && !r->allocated &&
+	       !(r->flags & TMK_EVENT_NO_TOTAL) &&
+	       !tmk_live_find(&m->live, (uint8_t)(d - m->device), r->ptr);
+}
+
 static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns)
 {
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	int64_t bytes = size_of(m, d, r);
+	if (ends_mapping(m, d, r))
+		return;
 	if (!tmk_grow((void **)&m->ev, &m->capacity, m->events, sizeof *m->ev)) {
 		m->lost[TMK_LOST_MEMORY]++;
 		return;
@@ -180,74 +188,6 @@ static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns
 	m->total_events++;
 }
 
-static void pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
-{
-	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
-	if (!l)
-		return;
-	if (r->head.code == TMK_POINTER_GRADIENT) {
-		if (!(l->evidence & TMK_EV_CANDIDATE))
-			add_key(m, &m->candidates, l);
-		l->evidence |= TMK_EV_CANDIDATE;
-		return;
-	}
-	/* A reentrant checkpoint makes leaves of detached inputs inside the backward:
-	 * made in this step and not in setup, so not a parameter. */
-	if (l->born_step == m->step && m->setup_over)
-		return;
-	l->evidence |= TMK_EV_LEAF;
-	if (l->row || l->born_step != m->step)
-		tmk_model_reclassify(m, l);
-}
-
-static void named(struct tmk_model *m, const struct tmk_rec_tensor *r)
-{
-	static const char *const kinds[] = {"parameter", "buffer", "gradient", "optimizer"};
-	const char *name = r->text, *shape = name + strlen(name) + 1;
-	const char *dtype = shape + strlen(shape) + 1;
-	if (r->head.code >= TMK_TENSOR_KINDS)
-		return;
-	m->python_named |= r->head.code == TMK_TENSOR_PARAMETER;
-	struct tmk_device_state *d = tmk_model_device(m, r->device);
-	tmk_store_run(m->store, TMK_SQL_tensor, kinds[r->head.code], name, d->name,
-		      (int64_t)r->ptr, r->bytes, shape, dtype, (int64_t)r->trainable,
-		      (int64_t)m->step);
-	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
-	if (!l || &m->device[l->device] != d)
-		return;
-	l->named = 1 + r->head.code;
-	if (l->row || l->born_step != m->step)
-		tmk_model_reclassify(m, l);
-}
-
-/* What this step made in `phase` and is alive now has `evidence`. */
-static void mark_alive(struct tmk_model *m, int phase, uint8_t evidence)
-{
-	for (uint32_t i = 0; i < m->young.count; i++) {
-		struct tmk_live *l = tmk_model_young(m, i);
-		if (l && l->born_step == m->step && l->born >= m->flushed &&
-		    m->ev[l->born - m->flushed].phase == phase)
-			l->evidence |= evidence;
-	}
-}
-
-/* The backward has returned: what it gave to AccumulateGrad and is still there is a
- * gradient; what was freed was a temporary. */
-static void settle_candidates(struct tmk_model *m)
-{
-	for (uint32_t i = 0; i < m->candidates.count; i++) {
-		const struct tmk_key *k = &m->candidates.key[i];
-		struct tmk_live *l = tmk_live_find(&m->live, k->device, k->ptr);
-		if (!l || !(l->evidence & TMK_EV_CANDIDATE))
-			continue;
-		l->evidence =
-			(uint8_t)((l->evidence & ~TMK_EV_CANDIDATE) | TMK_EV_GRADIENT);
-		if (l->row)
-			tmk_model_reclassify(m, l);
-	}
-	m->candidates.count = 0;
-}
-
 static void backward_begins(struct tmk_model *m)
 {
 	m->setup_over = true;
@@ -260,7 +200,7 @@ static void setup_ends(struct tmk_model *m)
 {
 	if (m->setup_over)
 		return;
-	mark_alive(m, TMK_SETUP, TMK_EV_SETUP);
+	tmk_model_mark_alive(m, TMK_SETUP, TMK_EV_SETUP);
 	m->setup_over = true;
 	tmk_model_end_step(m, false); /* step 0 */
 }
@@ -281,7 +221,7 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 		m->forward_open = false;
 		break;
 	case TMK_AT_BACKWARD_END:
-		settle_candidates(m);
+		tmk_model_settle_candidates(m);
 		m->micro_steps += r->accumulate;
 		m->backward_since_step = true;
 		m->forward_open = false;
@@ -293,7 +233,7 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 		break;
 	case TMK_AT_STEP_END:
 		m->in_step = false;
-		mark_alive(m, TMK_OPTIMIZER, TMK_EV_KEPT_BY_STEP);
+		tmk_model_mark_alive(m, TMK_OPTIMIZER, TMK_EV_KEPT_BY_STEP);
 		m->forward_open = false;
 		break;
 	case TMK_AT_DATA:
@@ -353,6 +293,8 @@ static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_
 
 static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 {
+	if (tmk_grow((void **)&m->oom_at, &m->oom_capacity, m->oom_count, sizeof *m->oom_at))
+		m->oom_at[m->oom_count++] = m->flushed + m->events;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	uint8_t phase = r->phase;
 	if (phase == TMK_OPEN)
@@ -422,10 +364,10 @@ void tmk_model_apply(struct tmk_model *m, const struct tmk_record *r, int64_t ns
 		oom(m, (const struct tmk_rec_oom *)r, ns);
 		break;
 	case TMK_REC_POINTER:
-		pointer(m, (const struct tmk_rec_pointer *)r);
+		tmk_model_pointer(m, (const struct tmk_rec_pointer *)r);
 		break;
 	case TMK_REC_TENSOR:
-		named(m, (const struct tmk_rec_tensor *)r);
+		tmk_model_named(m, (const struct tmk_rec_tensor *)r);
 		break;
 	case TMK_REC_THREAD: {
 		const struct tmk_rec_thread *t = (const struct tmk_rec_thread *)r;
@@ -463,6 +405,7 @@ void tmk_model_free(struct tmk_model *m)
 	free(m->ev);
 	free(m->carried);
 	free(m->backward_at);
+	free(m->oom_at);
 	free(m->young.key);
 	free(m->candidates.key);
 	free(m);

@@ -65,6 +65,8 @@ struct tmk_device_state {
 	struct tmk_device_id id;
 	char name[16];
 	int64_t allocated, reserved; /* running, the allocator's own where it tells */
+	int64_t drift;               /* the allocator's total less ours, at the last event */
+	uint32_t drift_events;       /* ... and at how many before it */
 	int64_t start_allocated, start_reserved; /* when the step began */
 	uint64_t free_bytes, total_bytes;
 	int64_t sampled_reserved; /* at the last memory_sample row */
@@ -123,6 +125,8 @@ struct tmk_model {
 	uint32_t carried_count, carried_capacity;
 	uint32_t *backward_at;     /* ordinals at which an outermost backward began */
 	uint32_t backward_count, backward_capacity;
+	uint32_t *oom_at;          /* ... at which memory ran out */
+	uint32_t oom_count, oom_capacity;
 
 	uint32_t step;
 	int64_t step_start_ns, last_ns;
@@ -184,6 +188,14 @@ void tmk_model_review_setup(struct tmk_model *m);
 /* The i-th young allocation, NULL if it is gone. */
 struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i);
 void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l);
+
+/* evidence.c: an address that torch named, a tensor that Python named */
+void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r);
+void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r);
+/* What this step made in `phase` and is alive now has `evidence` (TMK_EV_*). */
+void tmk_model_mark_alive(struct tmk_model *m, int phase, uint8_t evidence);
+/* The outermost backward has returned: candidates that are still there are gradients. */
+void tmk_model_settle_candidates(struct tmk_model *m);
 
 struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id);
 

@@ -72,6 +72,12 @@ static bool start(void)
 	err = tmk_rings_create(&tmk_rings, path, tmk_settings.ring_size);
 	if (err)
 		goto error_rings;
+	/* The first ring now, while there is somebody to tell: on a full disk it cannot be. */
+	struct tmk_ring *first = tmk_rings_acquire(&tmk_rings, 0);
+	err = first ? 0 : -ENOSPC;
+	if (err)
+		goto error_writer;
+	tmk_ring_release(first);
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	struct tmk_ring_header *h = tmk_rings.header;

@@ -218,7 +218,7 @@ static void next_step(struct tmk_model *m)
 	m->step++;
 	m->step_start_ns = m->last_ns;
 	m->events = m->flushed = m->open_from = m->carried_count = 0;
-	m->backward_count = m->micro_steps = m->spans = 0;
+	m->backward_count = m->oom_count = m->micro_steps = m->spans = 0;
 	m->first_row = 0;
 	m->backward_since_step = false;
 }

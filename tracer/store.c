@@ -84,7 +84,10 @@ static void set_up(struct tmk_store *s, const char *path)
 	execute(s, "PRAGMA cache_size = -8192");
 	execute(s, "PRAGMA temp_store = MEMORY");
 	execute(s, "PRAGMA wal_autocheckpoint = 2000");
-	execute(s, "PRAGMA secure_delete = OFF");
+	/* Where the loaded libraries lie is kept for a recovery while the run goes on: in a
+	 * redacted trace nothing of it may stay behind in free pages. */
+	execute(s, tmk_settings.redact ? "PRAGMA secure_delete = ON"
+				       : "PRAGMA secure_delete = OFF");
 	if (is_empty(s->db)) {
 		execute(s, "BEGIN");
 		execute(s, tmk_schema_sql);

@@ -93,6 +93,16 @@ TEST("a mistyped command is recognised, another word is not")
 	CHECK(word_distance("kitten", "sitting") == 3);
 }
 
+/* Commands may have options of one name with a row each. */
+static bool takes(int command, const char *name)
+{
+	for (int i = 0; i < OPT_COUNT; i++)
+		if ((option_table[i].commands & (1u << command)) &&
+		    !strcmp(option_table[i].name, name))
+			return true;
+	return false;
+}
+
 TEST("every option of the table stands in every generated text")
 {
 	for (int i = 0; i < OPT_COUNT; i++) {
@@ -110,7 +120,7 @@ TEST("every option of the table stands in every generated text")
 			 */
 			strcat(name, " ");
 			CHECK(!strstr(written, name) ==
-			      !(option_table[i].commands & (1u << c)));
+			      !takes(c, option_table[i].name));
 			name[strlen(name) - 1] = 0;
 		}
 	}
@@ -142,7 +152,8 @@ TEST("no option has two rows or one letter twice in a command")
 		for (int j = 0; j < i; j++) {
 			unsigned both =
 			        option_table[i].commands & option_table[j].commands;
-			CHECK(strcmp(option_table[i].name, option_table[j].name) != 0);
+			CHECK(!both ||
+			      strcmp(option_table[i].name, option_table[j].name) != 0);
 			CHECK(!both || !option_table[i].letter ||
 			      option_table[i].letter != option_table[j].letter);
 		}

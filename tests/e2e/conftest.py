@@ -1,13 +1,11 @@
 """trace(): runs a script under the library on one of the devices, and reads what it wrote."""
 
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import re
-import shutil
-import socket
-import sqlite3
 import subprocess
 import sys
 
@@ -136,18 +134,28 @@ def trace(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def shared_trace(tmp_path_factory):
-    """The same, but a run that several tests look at is made once."""
-    runs = {}
+def shared_trace(tmp_path_factory, request):
+    """The same, but a run that several tests look at is made once, by whichever of the
+    parallel processes of the test run needs it first."""
+    root = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        root = root.parent
+    root = root / "shared"
+    root.mkdir(exist_ok=True)
 
     def run(script, *args, device="cpu", **env):
+        need(device)
         key = repr((script, args, device, sorted(env.items())))
-        if key not in runs:
-            name = hashlib.sha1(key.encode()).hexdigest()[:12]
-            runs[key] = execute(
-                tmp_path_factory.mktemp(name), script, *args, device=device, env=env
-            )
-        return runs[key]
+        folder = root / hashlib.sha1(key.encode()).hexdigest()[:12]
+        with open(f"{folder}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            outcome = folder / "outcome.json"
+            if not outcome.exists():
+                folder.mkdir()
+                made = execute(folder, script, *args, device=device, env=env)
+                outcome.write_text(json.dumps([made.code, made.stdout, made.stderr]))
+        code, stdout, stderr = json.loads(outcome.read_text())
+        return Run(folder, subprocess.CompletedProcess([], code, stdout, stderr))
 
     return run
 

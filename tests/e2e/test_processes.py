@@ -87,12 +87,14 @@ def test_the_workers_of_a_data_loader_do_no_harm(trace, method):
     for path in run.files:
         other = run.open(path)
         assert other.one("PRAGMA integrity_check") == "ok"
-        assert other.losses == {}
+        # a forked worker has what its parent had made, and says so
+        assert set(other.losses) <= {"before_tracing"}
 
 
 def test_threads_that_train_at_once_lose_nothing(trace):
     run = trace(MODEL + """
 torch.set_num_threads(1)
+train(1, 99)
 def work(i):
     for _ in range(20):
         train(1, 101 + i)

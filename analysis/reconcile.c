@@ -1,0 +1,155 @@
+/* reconcile.c - one device's peak against the formula; and what lies around allocated
+ * memory, for which there is no formula. */
+#include "reconcile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fail.h"
+#include "heap.h"
+
+/* Segments are never folded: (born_step, born) orders them with all events. A handle of
+ * cuMemCreate is no address, so that blocks can't be placed in it. */
+void reconcile_segments(struct reconciled *r)
+{
+	size_t room = 0;
+	struct rows *rows = db_rows(
+	        r->trace->db,
+	        "SELECT address, bytes FROM segment WHERE device = ?1 AND host = 0 "
+	        "AND kind = 'cudaMalloc' AND (born_step, born) <= (?2, ?3) AND "
+	        "(died_step IS NULL OR (died_step, died) > (?2, ?3)) ORDER BY address",
+	        "iii", r->device->id, r->point.step,
+	        r->point.ordinal < 0 ? 0 : r->point.ordinal);
+
+	while (rows_next(rows)) {
+		r->segments = grow(r->segments, r->segment_count, &room,
+		                   sizeof(*r->segments));
+		r->segments[r->segment_count++] =
+		        (struct segment){rows_number(rows, 0), rows_number(rows, 1), 0};
+	}
+}
+
+void segment_use(struct reconciled *r, const struct block *block)
+{
+	size_t low = 0, high = r->segment_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (r->segments[middle].address <= block->address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low && block->address - r->segments[low - 1].address <
+	                   r->segments[low - 1].bytes)
+		r->segments[low - 1].used += block->bytes;
+}
+
+static void cache(struct reconciled *r)
+{
+	struct row *row = &r->rows[ROW_CACHE];
+	int64_t reserved = 0, used = 0, whole = 0, parts = 0;
+
+	if (r->sample.reserved < r->point.allocated)
+		return; /* a device without a caching allocator: the CPU */
+	row->measured = r->sample.reserved - r->point.allocated;
+	for (size_t i = 0; i < r->segment_count; i++) {
+		const struct segment *segment = &r->segments[i];
+		reserved += segment->bytes;
+		used += segment->used;
+		if (segment->used)
+			parts += segment->bytes - segment->used;
+		else
+			whole += segment->bytes;
+	}
+	/* A folded step's blocks have its pattern's addresses, so that a block may lie
+	 * where another is: only what adds up is told apart. */
+	if (reserved == r->sample.reserved && used == r->point.allocated &&
+	    r->step.pattern == r->step.id) {
+		row_cause(row, parts, "free space beside blocks in use");
+		row_cause(row, whole, "segments with no block in use");
+	} else {
+		row_cause(row, row->measured, "free blocks that the allocator keeps");
+	}
+}
+
+static void context(struct reconciled *r)
+{
+	struct row *row = &r->rows[ROW_CONTEXT];
+	struct rows *rows;
+	int64_t first;
+
+	if (r->sample.device_used < 0 || r->sample.reserved < 0)
+		return;
+	row->measured = first = r->sample.device_used - r->sample.reserved;
+	/* A sample inside cudaMalloc has the new piece in use and not in reserved yet;
+	 * the one after it, with as much free, has both. */
+	rows = db_rows(r->trace->db,
+	               "SELECT min(device_total_bytes - device_free_bytes - "
+	               "reserved_bytes) FROM memory_sample WHERE device = ?1 AND "
+	               "device_free_bytes = (SELECT device_free_bytes FROM "
+	               "memory_sample WHERE device = ?1 AND device_free_bytes IS NOT "
+	               "NULL AND reserved_bytes IS NOT NULL ORDER BY id LIMIT 1)",
+	               "i", r->device->id);
+	if (rows_next(rows)) {
+		first = rows_number_or(rows, 0, first);
+		rows_free(rows);
+	}
+	row_cause(row, first,
+	          "CUDA context and other processes, at the first segment");
+	row_cause(row, row->measured - first,
+	          "driver, libraries, other processes since then");
+}
+
+void reconcile_around(struct reconciled *r)
+{
+	cache(r);
+	context(r);
+}
+
+bool reconcile(struct trace *trace, const struct device *device, int64_t step,
+               const struct recognised *known, struct reconciled *r)
+{
+	char why[256];
+
+	*r = (struct reconciled){.trace = trace, .device = device, .known = known};
+	if (!trace_peak(trace, device->id, step, &r->point))
+		return false;
+	r->step = trace_step(trace, r->point.step);
+	r->sample = trace_sample(trace, device->id, &r->point);
+	if (r->sample.reserved < 0)
+		r->sample.reserved = r->point.reserved_peak;
+	if (formula_compute(&known->model, &known->training, &r->formula, why,
+	                    sizeof(why)))
+		fail(STATUS_USAGE, "%s", why);
+	places_load(trace, device->name, &r->places);
+	reconcile_segments(r);
+	reconcile_measure(r);
+	reconcile_absent(r);
+	reconcile_around(r);
+	reconcile_expect(r);
+	reconcile_match(r);
+	return true;
+}
+
+static void free_items(struct items *items)
+{
+	for (size_t i = 0; i < items->count; i++)
+		free(items->items[i].label);
+	free(items->items);
+}
+
+void reconciled_free(struct reconciled *r)
+{
+	for (int i = 0; i < ROW_COUNT; i++) {
+		for (size_t k = 0; k < r->rows[i].count; k++)
+			free(r->rows[i].causes[k].text);
+		free(r->rows[i].causes);
+	}
+	free_items(&r->measured);
+	free_items(&r->expected);
+	free_items(&r->freed);
+	free_items(&r->later);
+	free(r->segments);
+	places_free(&r->places);
+}

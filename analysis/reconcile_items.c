@@ -1,0 +1,201 @@
+/* reconcile_items.c - lists of items and of causes; what is alike on both sides. */
+#include "reconcile.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "text.h"
+
+void items_add(struct items *items, struct item item)
+{
+	items->items =
+	        grow(items->items, items->count, &items->room, sizeof(*items->items));
+	items->items[items->count++] = item;
+}
+
+static int order(int64_t a, int64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int by_kind(const void *left, const void *right)
+{
+	const struct item *a = left, *b = right;
+	int way = order(a->row, b->row);
+
+	if (!way)
+		way = order(a->role, b->role);
+	if (!way)
+		way = strcmp(a->label, b->label);
+	if (!way)
+		way = order(a->elements, b->elements);
+	return way ? way : order(a->bytes, b->bytes);
+}
+
+void items_merge(struct items *items)
+{
+	size_t kept = 0;
+
+	if (items->count)
+		qsort(items->items, items->count, sizeof(*items->items), by_kind);
+	for (size_t i = 0; i < items->count; i++) {
+		struct item *item = &items->items[i];
+		if (kept && !by_kind(&items->items[kept - 1], item)) {
+			items->items[kept - 1].count += item->count;
+			free(item->label);
+		} else {
+			items->items[kept++] = *item;
+		}
+	}
+	items->count = kept;
+}
+
+void row_cause(struct row *row, int64_t bytes, const char *format, ...)
+{
+	va_list arguments;
+	char *text;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		out_of_memory();
+	va_end(arguments);
+	for (size_t i = 0; i < row->count; i++) {
+		if (strcmp(row->causes[i].text, text) != 0)
+			continue;
+		row->causes[i].bytes += bytes;
+		free(text);
+		return;
+	}
+	row->causes =
+	        grow(row->causes, row->count, &row->room, sizeof(*row->causes));
+	row->causes[row->count++] = (struct cause){text, bytes};
+}
+
+/* Weights are the same by their elements whatever their dtype, all else by bytes. */
+static bool alike(const struct item *a, const struct item *b)
+{
+	if (a->row != b->row || a->role != b->role)
+		return false;
+	return a->role == IN_WEIGHT ? a->elements == b->elements : a->bytes == b->bytes;
+}
+
+static void pair(struct reconciled *r, struct item *expected)
+{
+	for (size_t i = 0; i < r->measured.count && expected->count; i++) {
+		struct item *found = &r->measured.items[i];
+		int64_t n = found->count < expected->count ? found->count
+		                                           : expected->count;
+		if (!n || !alike(found, expected))
+			continue;
+		found->count -= n;
+		expected->count -= n;
+		if (found->bytes != expected->bytes)
+			row_cause(&r->rows[found->row],
+			          n * (found->bytes - expected->bytes),
+			          "%s in %lld B an element, not %lld", expected->label,
+			          (long long)(found->bytes / found->elements),
+			          (long long)(expected->bytes / expected->elements));
+	}
+}
+
+/* How many of an item are in a list of blocks by size, each counted once. */
+static int64_t take(struct items *items, const struct item *item)
+{
+	int64_t taken = 0;
+
+	for (size_t i = 0; i < items->count && taken < item->count; i++) {
+		struct item *other = &items->items[i];
+		int64_t n = item->count - taken;
+		if (other->bytes != item->bytes || other->row != item->row)
+			continue;
+		n = other->count < n ? other->count : n;
+		other->count -= n;
+		taken += n;
+	}
+	return taken;
+}
+
+static const char *never(const struct item *item)
+{
+	switch ((int)item->row) {
+	case ROW_PARAMETER:
+		return "not on this device";
+	case ROW_GRADIENT:
+		return "never made in this step";
+	case ROW_OPTIMIZER:
+		return "not kept on this device";
+	case ROW_INPUT:
+		return "no tensor of its own on this device";
+	default:
+		return "not kept by this model";
+	}
+}
+
+/* Why something that the formula counts isn't there: the step's other blocks tell. What
+ * backward uses up is looked for before the peak, what it leaves behind after it. */
+static void absent(struct reconciled *r, struct item *item)
+{
+	struct row *row = &r->rows[item->row];
+	bool used_up = item->row == ROW_ACTIVATION || item->row == ROW_TEMPORARY;
+	int64_t freed = 0, later = 0;
+
+	if (used_up)
+		item->count -= freed = take(&r->freed, item);
+	if (item->row != ROW_INPUT)
+		item->count -= later = take(&r->later, item);
+	if (!used_up && item->row != ROW_INPUT)
+		item->count -= freed = take(&r->freed, item);
+	row_cause(row, -freed * item->bytes, "%s, freed before the peak", item->label);
+	row_cause(row, -later * item->bytes, "%s, not made yet", item->label);
+	row_cause(row, -item->count * item->bytes, "%s, %s", item->label, never(item));
+}
+
+static int by_size(const void *left, const void *right)
+{
+	const struct cause *a = left, *b = right;
+	int way = order(llabs(b->bytes), llabs(a->bytes));
+	return way ? way : strcmp(a->text, b->text);
+}
+
+static void sort_causes(struct row *row)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < row->count; i++) {
+		if (row->causes[i].bytes)
+			row->causes[kept++] = row->causes[i];
+		else
+			free(row->causes[i].text);
+	}
+	row->count = kept;
+	if (kept)
+		qsort(row->causes, kept, sizeof(*row->causes), by_size);
+}
+
+void reconcile_match(struct reconciled *r)
+{
+	for (size_t i = 0; i < r->expected.count; i++) {
+		struct item *item = &r->expected.items[i];
+		pair(r, item);
+		if (item->count)
+			absent(r, item);
+	}
+	for (size_t i = 0; i < r->measured.count; i++) {
+		struct item *item = &r->measured.items[i];
+		if (item->count)
+			row_cause(&r->rows[item->row], item->count * item->bytes, "%s",
+			          item->label);
+	}
+	r->unexplained = llabs(r->unseen);
+	for (int i = 0; i < ROW_COUNT; i++) {
+		struct row *row = &r->rows[i];
+		int64_t left = row->measured - row->predicted;
+		for (size_t k = 0; k < row->count; k++)
+			left -= row->causes[k].bytes;
+		r->unexplained += llabs(left); /* two wrongs don't make a right */
+		sort_causes(row);
+	}
+}

@@ -1,0 +1,180 @@
+/* simulation.c - around a simulated run: its settings, its machine, how it failed. */
+#include "simulation.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "heap.h"
+#include "quantity.h"
+#include "scratch.h"
+
+enum { DEVICES = 64 }; /* as many as the simulator has room for */
+
+static void set_number(const char *name, int64_t number)
+{
+	char text[24];
+	snprintf(text, sizeof(text), "%" PRId64, number);
+	setenv(name, text, 1);
+}
+
+/* Sizes go on as plain bytes: what "24GB" means is decided here. otherwise: the
+ * environment's own. */
+static int64_t set_size(const struct options *options, enum option_id id,
+                        const char *name)
+{
+	const char *text = options->value[id];
+	int64_t bytes = 0;
+	bool given = text;
+
+	if (!given)
+		text = getenv(name);
+	if (!text || !*text)
+		return 0;
+	if (quantity_size(text, &bytes) != QUANTITY_GOOD) {
+		if (given)
+			fail(STATUS_USAGE, "'--%s' takes a size like 24GiB, not '%s'",
+			     option_table[id].name, text);
+		fail(STATUS_USAGE, "%s is a size like 24GiB, not '%s'", name, text);
+	}
+	set_number(name, bytes);
+	return bytes;
+}
+
+static void set_memory(const struct options *options, size_t cards)
+{
+	static const char name[] = "TIDEMARK_SIM_MEMORY";
+	const int64_t least = INT64_C(64) << 20, most = INT64_C(4) << 40;
+	int64_t bytes = set_size(options, OPT_SIM_MEMORY, name);
+
+	if (bytes && cards > 1)
+		fail(STATUS_USAGE, "'--memory' is of one card, and '--gpu' names %zu", cards);
+	if ((bytes || options->value[OPT_SIM_MEMORY]) && (bytes < least || bytes > most))
+		fail(STATUS_USAGE, "'--memory' is between 64 MiB and 4 TiB, not '%s'",
+		     options->value[OPT_SIM_MEMORY] ? options->value[OPT_SIM_MEMORY]
+		                                    : getenv(name));
+	if (!bytes)
+		unsetenv(name);
+}
+
+static void set_values(const char *values)
+{
+	static const char *const known[] = {"plausible", "memory", "zero", "nan"};
+
+	if (!values)
+		return;
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(values, known[i])) {
+			setenv("TIDEMARK_SIM_VALUES", values, 1);
+			return;
+		}
+	fail(STATUS_USAGE, "'--values' is plausible, memory, zero or nan, not '%s'", values);
+}
+
+/* One process poses as a rank: its launcher's variables, as torchrun sets them. */
+static void set_rank(const struct options *options, int64_t devices)
+{
+	int64_t rank = 0, world = 1;
+	bool has_rank = option_number(options, OPT_SIM_RANK, &rank);
+	bool has_world = option_number(options, OPT_SIM_WORLD, &world);
+
+	if (!has_rank && !has_world)
+		return;
+	if (!has_world)
+		fail(STATUS_USAGE, "'--rank' needs '--world N': of how many?");
+	if (world < 1 || rank >= world)
+		fail(STATUS_USAGE,
+		     "'--rank' counts from 0: there is no rank %" PRId64 " of %" PRId64, rank,
+		     world);
+	set_number("RANK", rank);
+	set_number("WORLD_SIZE", world);
+	set_number("LOCAL_RANK", rank % devices);
+	set_number("LOCAL_WORLD_SIZE", devices < world ? devices : world);
+	setenv("MASTER_ADDR", "127.0.0.1", 0);
+	setenv("MASTER_PORT", "29500", 0);
+}
+
+int64_t simulation_settings(const struct options *options, size_t cards)
+{
+	const char *already = getenv("TIDEMARK_SIM_COUNT");
+	int64_t devices = already && atoll(already) > 0 ? atoll(already) : 1, number;
+
+	if (option_number(options, OPT_SIM_COUNT, &devices)) {
+		if (devices < 1 || devices > DEVICES)
+			fail(STATUS_USAGE, "'--count' is between 1 and %d", DEVICES);
+		set_number("TIDEMARK_SIM_COUNT", devices);
+	}
+	if (option_number(options, OPT_SIM_LAG, &number))
+		set_number("TIDEMARK_SIM_LAG", number);
+	if (option_number(options, OPT_SIM_DENSITY, &number)) {
+		if (number > 100)
+			fail(STATUS_USAGE, "'--density' is a percentage, not %" PRId64, number);
+		set_number("TIDEMARK_SIM_DENSITY", number);
+	}
+	set_memory(options, cards);
+	set_values(options->value[OPT_SIM_VALUES]);
+	set_rank(options, devices);
+	return set_size(options, OPT_SIM_OUTSIDE, "TIDEMARK_SIM_OUTSIDE");
+}
+
+void simulation_machine(void)
+{
+	FILE *file = fopen("/proc/sys/vm/overcommit_memory", "re");
+	int mode = 0;
+
+	if (!access("/dev/nvidiactl", F_OK))
+		note("this machine has an NVIDIA GPU; the simulated one is used, not that");
+	if (file && fscanf(file, "%d", &mode) == 1 && mode == 2)
+		warn("vm.overcommit_memory is 2: device memory is address space here, and the "
+		     "kernel may refuse it; 'sysctl vm.overcommit_memory=0' allows it");
+	if (file)
+		fclose(file);
+}
+
+char *simulation_log(void)
+{
+	static char *path;
+	const char *own = getenv("TIDEMARK_SIM_LOG");
+
+	if (!path && (!own || !*own)) {
+		path = scratch_path();
+		if (path)
+			setenv("TIDEMARK_SIM_LOG", path, 1);
+	}
+	return copy_text(getenv("TIDEMARK_SIM_LOG"));
+}
+
+FILE *simulation_json(const char *path)
+{
+	FILE *file;
+
+	if (!path)
+		return NULL;
+	file = strcmp(path, "-") ? fopen(path, "we") : stdout;
+	if (!file)
+		fail(STATUS_USAGE, "cannot write '%s': %s", path, strerror(errno));
+	return file;
+}
+
+int simulation_failed(const struct outcome *outcome)
+{
+	int status = outcome->status;
+
+	if (status == 128 + 9)
+		warn("no verdict: the program was killed (signal 9); was the machine's own "
+		     "memory too small for its CPU tensors?");
+	else if (status > 128)
+		warn("no verdict: the program was ended by signal %d, and had not run out of "
+		     "device memory",
+		     status - 128);
+	else if (status)
+		warn("no verdict: the program ended with status %d, and had not run out of "
+		     "device memory",
+		     status);
+	else
+		warn("no verdict: the program never allocated device memory through PyTorch");
+	return status ? status : STATUS_UNREADABLE;
+}

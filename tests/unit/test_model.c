@@ -1,0 +1,377 @@
+/* test_model.c - phases, steps, folding and buckets from records made by hand. */
+#include "model.h"
+
+#include "../test.h"
+#include "settings.h"
+#include "temp.h"
+
+static struct tmk_model *model;
+static struct tmk_store *store;
+static uint64_t total, next_seq;
+
+static void begin(void)
+{
+	char message[256];
+	tmk_settings_read();
+	total = next_seq = 0;
+	store = tmk_store_open(temp_file("t.db"), message, sizeof message);
+	CHECK(store);
+	model = tmk_model_new(store, false);
+	CHECK(model);
+}
+
+static void end(void)
+{
+	tmk_model_finish(model, "exit");
+	tmk_store_commit(store);
+	CHECK(!tmk_store_failed(store));
+}
+
+static void close_all(void)
+{
+	tmk_model_free(model);
+	tmk_store_close(store);
+}
+
+/* As the writer does it, but that a step ends at once: no second optimizer here. */
+static void at(enum tmk_boundary boundary)
+{
+	struct tmk_rec_boundary r = {
+		.head = {sizeof r, 1, TMK_REC_BOUNDARY, boundary, next_seq++, 0},
+		.accumulate = 1};
+	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
+	if (tmk_model_step_may_end(model, &r.head))
+		tmk_model_end_step(model, true);
+}
+
+static void event(enum tmk_kind kind, uint64_t ptr, int64_t bytes, int phase, int flags)
+{
+	total += (uint64_t)bytes;
+	struct tmk_rec_event r = {.head = {sizeof r, 1, (uint8_t)kind, 0, next_seq++, 0},
+				  .ptr = ptr,
+				  .bytes = bytes,
+				  .allocated = total,
+				  .reserved = 1 << 20,
+				  .device = {1, 0},
+				  .phase = (uint8_t)phase,
+				  .flags = (uint8_t)flags,
+				  .requested = bytes};
+	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
+}
+
+/* ptr identifies, bytes too: odd and unique */
+static void take(uint64_t ptr, int64_t bytes, int phase)
+{
+	event(TMK_REC_ALLOC, ptr, bytes, phase, TMK_EVENT_GRAD_MODE);
+}
+
+static void take_without_gradients(uint64_t ptr, int64_t bytes)
+{
+	event(TMK_REC_ALLOC, ptr, bytes, TMK_OPEN, 0);
+}
+
+static void give(uint64_t ptr, int64_t bytes)
+{
+	event(TMK_REC_FREE, ptr, -bytes, TMK_OPEN, TMK_EVENT_GRAD_MODE);
+}
+
+static void point(enum tmk_pointer_code code, uint64_t ptr)
+{
+	struct tmk_rec_pointer r = {
+		.head = {sizeof r, 1, TMK_REC_POINTER, code, next_seq++, 0}, .ptr = ptr};
+	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
+}
+
+static void first_int(struct tmk_row *row, void *context)
+{
+	*(int64_t *)context = tmk_row_int(row, 0);
+}
+
+static int64_t number(const char *sql)
+{
+	int64_t n = -4711;
+	tmk_store_read(store, sql, first_int, &n);
+	return n;
+}
+
+static void first_text(struct tmk_row *row, void *context)
+{
+	const char *text = tmk_row_text(row, 0);
+	snprintf(context, 64, "%s", text ? text : "NULL");
+}
+
+static const char *text(const char *sql)
+{
+	static char value[64];
+	*value = 0;
+	tmk_store_read(store, sql, first_text, value);
+	return value;
+}
+
+static const char *phase_of(int64_t bytes)
+{
+	char sql[256];
+	snprintf(sql, sizeof sql,
+		 "SELECT p.name FROM allocation a JOIN site s ON s.id = a.site JOIN phase p "
+		 "ON p.id = s.phase WHERE a.bytes = %lld ORDER BY a.id LIMIT 1",
+		 (long long)bytes);
+	return text(sql);
+}
+
+static const char *bucket_of(int64_t bytes)
+{
+	char sql[256];
+	snprintf(sql, sizeof sql,
+		 "SELECT b.name FROM allocation a JOIN bucket b ON b.id = a.bucket WHERE "
+		 "a.bytes = %lld ORDER BY a.id LIMIT 1",
+		 (long long)bytes);
+	return text(sql);
+}
+
+/* Setup with one parameter and its state; `shift` moves the addresses of what is short-
+ * lived, as a caching allocator does from step to step. */
+static void setup(void)
+{
+	take(0x100000, 10001, TMK_OPEN);
+	take(0x200000, 20001, TMK_OPEN);
+}
+
+static void train_step(uint64_t shift)
+{
+	take(0x300000 + shift, 30001, TMK_OPEN); /* a batch */
+	at(TMK_AT_FORWARD);
+	point(TMK_POINTER_PARAMETER, 0x100000);
+	take(0x400000 + shift, 40001, TMK_OPEN); /* kept for the backward */
+	take(0x500000 + shift, 50001, TMK_OPEN); /* and not */
+	give(0x500000 + shift, 50001);
+	at(TMK_AT_BACKWARD);
+	take(0x600000 + shift, 60001, TMK_BACKWARD);
+	point(TMK_POINTER_GRADIENT, 0x600000 + shift);
+	take(0x700000 + shift, 70001, TMK_BACKWARD);
+	give(0x700000 + shift, 70001);
+	give(0x400000 + shift, 40001);
+	at(TMK_AT_BACKWARD_END);
+	take(0x800000 + shift, 80001, TMK_OPEN);
+	give(0x800000 + shift, 80001);
+	at(TMK_AT_STEP);
+	take(0x900000 + shift, 90001, TMK_OPTIMIZER);
+	give(0x900000 + shift, 90001);
+	give(0x600000 + shift, 60001);
+	give(0x300000 + shift, 30001);
+	at(TMK_AT_STEP_END);
+}
+
+TEST("a plain training step has its phases by what closes each stretch")
+{
+	begin();
+	setup();
+	train_step(0);
+	train_step(0);
+	end();
+	CHECK_TEXT(phase_of(10001), "setup");
+	CHECK_TEXT(phase_of(40001), "forward");
+	CHECK_TEXT(phase_of(50001), "forward");
+	CHECK_TEXT(phase_of(60001), "backward");
+	CHECK_TEXT(phase_of(80001), "clip");
+	CHECK_TEXT(phase_of(90001), "optimizer");
+	CHECK_TEXT(text("SELECT p.name FROM allocation a JOIN site s ON s.id = a.site JOIN "
+			"phase p ON p.id = s.phase WHERE a.bytes = 30001 AND born_step = 2"),
+		   "data");
+	close_all();
+}
+
+TEST("buckets follow from pointers and lifetimes")
+{
+	begin();
+	setup();
+	train_step(0);
+	train_step(0);
+	end();
+	CHECK_TEXT(bucket_of(10001), "parameter");
+	CHECK_TEXT(bucket_of(40001), "activation");
+	CHECK_TEXT(bucket_of(50001), "temporary");
+	CHECK_TEXT(bucket_of(60001), "gradient");
+	CHECK_TEXT(bucket_of(70001), "temporary");
+	CHECK_TEXT(text("SELECT b.name FROM allocation a JOIN bucket b ON b.id = a.bucket "
+			"WHERE a.bytes = 30001 AND born_step = 2"),
+		   "input");
+	close_all();
+}
+
+TEST("what a step keeps that it made is optimizer state")
+{
+	begin();
+	setup();
+	at(TMK_AT_FORWARD);
+	at(TMK_AT_BACKWARD);
+	at(TMK_AT_BACKWARD_END);
+	at(TMK_AT_STEP);
+	take(0xa00000, 11003, TMK_OPTIMIZER);
+	at(TMK_AT_STEP_END);
+	end();
+	CHECK_TEXT(bucket_of(11003), "optimizer");
+	close_all();
+}
+
+TEST("steps that repeat are one row each, and their peaks are kept")
+{
+	begin();
+	setup();
+	for (int i = 0; i < 10; i++)
+		train_step(i % 2 ? 0x1000000 : 0);
+	end();
+	CHECK(number("SELECT count(*) FROM step WHERE complete") == 10);
+	CHECK(number("SELECT count(*) FROM step WHERE same_as NOTNULL") >= 8);
+	CHECK(number("SELECT count(DISTINCT peak_allocated) FROM step_device WHERE step "
+		     "BETWEEN 2 AND 10") == 1);
+	/* parameter, other, batch, kept and freed: 10001 + 20001 + 30001 + 60001 + ... */
+	CHECK(number("SELECT max(peak_allocated) FROM step_device") ==
+	      10001 + 20001 + 30001 + 40001 + 60001 + 70001);
+	CHECK(number("SELECT sum(bytes) FROM v_peak_live") ==
+	      number("SELECT allocated_bytes FROM v_peak"));
+	CHECK(number("SELECT sum(count) FROM lost") == 0);
+	close_all();
+}
+
+TEST("a step with one byte more is not folded onto the others")
+{
+	begin();
+	setup();
+	for (int i = 0; i < 6; i++)
+		train_step(0);
+	at(TMK_AT_FORWARD);
+	take(0xb00000, 12001, TMK_OPEN);
+	give(0xb00000, 12001);
+	at(TMK_AT_STEP);
+	at(TMK_AT_STEP_END);
+	for (int i = 0; i < 6; i++)
+		train_step(0);
+	end();
+	CHECK(number("SELECT same_as FROM step WHERE id = 7") == TMK_NULL);
+	CHECK(number("SELECT count(*) FROM step WHERE same_as NOTNULL AND id > 7") == 6);
+	close_all();
+}
+
+TEST("a leak keeps its row in every step, folded or not")
+{
+	begin();
+	setup();
+	for (int i = 0; i < 20; i++) {
+		take(0xc00000 + 0x10000 * (uint64_t)i, 13001, TMK_OPEN);
+		train_step(0);
+	}
+	end();
+	CHECK(number("SELECT count(*) FROM step WHERE same_as NOTNULL") > 15);
+	CHECK(number("SELECT count(*) FROM allocation WHERE bytes = 13001 AND died_step IS "
+		     "NULL") == 20);
+	CHECK(number("SELECT sum(bytes) FROM v_peak_live") ==
+	      number("SELECT allocated_bytes FROM v_peak"));
+	close_all();
+}
+
+TEST("micro-steps are counted, and a step has as many as it had backwards")
+{
+	begin();
+	setup();
+	for (int i = 0; i < 4; i++) {
+		at(TMK_AT_FORWARD);
+		take(0xd00000, 14001, TMK_OPEN);
+		at(TMK_AT_BACKWARD);
+		give(0xd00000, 14001);
+		at(TMK_AT_BACKWARD_END);
+	}
+	at(TMK_AT_STEP);
+	at(TMK_AT_STEP_END);
+	end();
+	CHECK(number("SELECT micro_steps FROM step WHERE complete") == 4);
+	close_all();
+}
+
+TEST("without gradients and after the setup it is an evaluation")
+{
+	begin();
+	setup();
+	train_step(0);
+	take_without_gradients(0xe00000, 15001);
+	give(0xe00000, 15001);
+	at(TMK_AT_FORWARD);
+	end();
+	CHECK_TEXT(phase_of(15001), "eval");
+	close_all();
+}
+
+TEST("a sum that differs from the allocator's own is counted")
+{
+	begin();
+	setup();
+	total += 777; /* the allocator knows of something that no hook saw */
+	take(0xf00000, 16001, TMK_OPEN);
+	end();
+	CHECK(number("SELECT count FROM lost WHERE name = 'mismatch'") == 1);
+	close_all();
+}
+
+TEST("a free of something never seen is counted and changes no sum")
+{
+	begin();
+	setup();
+	event(TMK_REC_FREE, 0xdead00, 0, TMK_OPEN, TMK_EVENT_NO_TOTAL);
+	end();
+	CHECK(number("SELECT count FROM lost WHERE name = 'unmatched_free'") == 1);
+	CHECK(number("SELECT max(end_allocated) FROM step_device") == 30002);
+	close_all();
+}
+
+TEST("a free that tells no size has that of the birth")
+{
+	begin();
+	setup();
+	event(TMK_REC_FREE, 0x200000, 0, TMK_OPEN, TMK_EVENT_NO_TOTAL);
+	total -= 20001;
+	take(0xf10000, 17001, TMK_OPEN);
+	end();
+	CHECK(number("SELECT sum(count) FROM lost") == 0);
+	CHECK(number("SELECT max(peak_allocated) FROM step_device") == 30002);
+	close_all();
+}
+
+static struct tmk_record record(enum tmk_kind kind, enum tmk_boundary code)
+{
+	return (struct tmk_record){.kind = (uint8_t)kind, .code = (uint8_t)code};
+}
+
+TEST("two optimizers in a row are one step, unless the first ran a backward itself")
+{
+	begin();
+	setup();
+	struct tmk_record step = record(TMK_REC_BOUNDARY, TMK_AT_STEP);
+	struct tmk_record forward = record(TMK_REC_BOUNDARY, TMK_AT_FORWARD);
+	struct tmk_record zero = record(TMK_REC_BOUNDARY, TMK_AT_ZERO_GRAD);
+	at(TMK_AT_STEP);
+	CHECK(tmk_model_settles(model, &step) == -1);
+	CHECK(tmk_model_settles(model, &zero) == 0);
+	CHECK(tmk_model_settles(model, &forward) == 1);
+	at(TMK_AT_BACKWARD);
+	at(TMK_AT_BACKWARD_END);
+	CHECK(tmk_model_settles(model, &step) == 1);
+	end();
+	close_all();
+}
+
+TEST("a program that marks its steps has those, whatever its optimizers do")
+{
+	begin();
+	setup();
+	at(TMK_AT_MARK); /* the first mark ends what came before the first step */
+	for (int i = 0; i < 3; i++) {
+		train_step(0);
+		train_step(0);
+		at(TMK_AT_MARK);
+	}
+	end();
+	int64_t complete = number("SELECT count(*) FROM step WHERE complete");
+	CHECK(complete == 3 || complete == 4);
+	close_all();
+}
+
+TEST_MAIN

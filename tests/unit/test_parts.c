@@ -1,0 +1,210 @@
+/* test_parts.c - interning, the live table, places and settings. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "../test.h"
+#include "intern.h"
+#include "live.h"
+#include "place.h"
+#include "settings.h"
+#include "temp.h"
+
+/* ---- interning ----------------------------------------------------------------------- */
+
+TEST("a content has no number until it is added, then always the same")
+{
+	CHECK(tmk_intern_init() == 0);
+	CHECK(tmk_intern_find(TMK_TABLE_SHAPE, 77, 5) == 0);
+	uint32_t id = tmk_intern_new(TMK_TABLE_SHAPE);
+	CHECK(id);
+	tmk_intern_add(TMK_TABLE_SHAPE, 77, 5, id);
+	CHECK(tmk_intern_find(TMK_TABLE_SHAPE, 77, 5) == id);
+	CHECK(tmk_intern_find(TMK_TABLE_SHAPE, 77, 6) == 0);
+	CHECK(tmk_intern_find(TMK_TABLE_MODULE, 77, 5) == 0);
+}
+
+TEST("contents whose first hashes are equal are told apart by the second")
+{
+	CHECK(tmk_intern_init() == 0);
+	tmk_intern_add(TMK_TABLE_OP, 123, 1, 10);
+	tmk_intern_add(TMK_TABLE_OP, 123, 2, 20);
+	CHECK(tmk_intern_find(TMK_TABLE_OP, 123, 1) == 10);
+	CHECK(tmk_intern_find(TMK_TABLE_OP, 123, 2) == 20);
+}
+
+TEST("a full table says so and still finds what it has")
+{
+	uint32_t id = 1, last = 0;
+	CHECK(tmk_intern_init() == 0);
+	for (uint64_t i = 1; (id = tmk_intern_new(TMK_TABLE_CSTACK)); i++) {
+		tmk_intern_add(TMK_TABLE_CSTACK, tmk_mix(i, 3), i, id);
+		last = (uint32_t)i;
+	}
+	CHECK(last > 100000);
+	CHECK(tmk_intern_new(TMK_TABLE_CSTACK) == 0);
+	for (uint64_t i = 1; i <= last; i++)
+		CHECK(tmk_intern_find(TMK_TABLE_CSTACK, tmk_mix(i, 3), i));
+}
+
+static void *intern_many(void *arg)
+{
+	(void)arg;
+	for (uint64_t i = 1; i < 20000; i++) {
+		uint64_t hash = tmk_mix(i, 3), check = tmk_mix(i, 4);
+		if (!tmk_intern_find(TMK_TABLE_PYSTACK, hash, check))
+			tmk_intern_add(TMK_TABLE_PYSTACK, hash, check,
+				       tmk_intern_new(TMK_TABLE_PYSTACK));
+	}
+	return NULL;
+}
+
+TEST("threads that intern the same contents at once agree on a number each")
+{
+	pthread_t thread[4];
+	CHECK(tmk_intern_init() == 0);
+	for (int i = 0; i < 4; i++)
+		CHECK(!pthread_create(&thread[i], NULL, intern_many, NULL));
+	for (int i = 0; i < 4; i++)
+		pthread_join(thread[i], NULL);
+	for (uint64_t i = 1; i < 20000; i++) {
+		uint32_t id = tmk_intern_find(TMK_TABLE_PYSTACK, tmk_mix(i, 3),
+					      tmk_mix(i, 4));
+		CHECK(id && id == tmk_intern_find(TMK_TABLE_PYSTACK, tmk_mix(i, 3),
+						  tmk_mix(i, 4)));
+	}
+}
+
+/* ---- the live table ------------------------------------------------------------------ */
+
+TEST("an allocation is found by its address, its device and any address inside it")
+{
+	struct tmk_live_table t = {0};
+	bool existed;
+	struct tmk_live *l = tmk_live_add(&t, 1, 0x10000, &existed);
+	CHECK(l && !existed);
+	l->bytes = 10001;
+	CHECK(tmk_live_find(&t, 1, 0x10000)->bytes == 10001);
+	CHECK(!tmk_live_find(&t, 2, 0x10000));
+	CHECK(tmk_live_around(&t, 0x10000 + 10000)->ptr == 0x10000);
+	CHECK(!tmk_live_around(&t, 0x10000 + 10001));
+	CHECK(!tmk_live_around(&t, 0xffff));
+	tmk_live_free(&t);
+}
+
+TEST("an address that is handed out again without a free is reported")
+{
+	struct tmk_live_table t = {0};
+	bool existed;
+	CHECK(tmk_live_add(&t, 0, 64, &existed) && !existed);
+	CHECK(tmk_live_add(&t, 0, 64, &existed) && existed);
+	CHECK(t.count == 1);
+	tmk_live_free(&t);
+}
+
+TEST("a hundred thousand births and deaths in disorder leave exactly what is alive")
+{
+	enum { N = 100000 };
+	struct tmk_live_table t = {0};
+	bool existed;
+	uint32_t order = 12345;
+	static unsigned char alive[N];
+	uint32_t count = 0;
+	for (int i = 0; i < 4 * N; i++) {
+		order = order * 1664525 + 1013904223;
+		uint32_t k = order % N;
+		uint64_t ptr = 0x7f0000000000 + (uint64_t)k * 512;
+		if (alive[k]) {
+			struct tmk_live *l = tmk_live_find(&t, 0, ptr);
+			CHECK(l && l->ptr == ptr);
+			tmk_live_remove(&t, l);
+			count--;
+		} else {
+			CHECK(tmk_live_add(&t, 0, ptr, &existed) && !existed);
+			count++;
+		}
+		alive[k] ^= 1;
+		CHECK(t.count == count);
+	}
+	for (uint32_t k = 0; k < N; k++)
+		CHECK(!tmk_live_find(&t, 0, 0x7f0000000000 + (uint64_t)k * 512) == !alive[k]);
+	tmk_live_free(&t);
+}
+
+/* ---- places -------------------------------------------------------------------------- */
+
+TEST("names are expanded by host, process and rank, and made absolute")
+{
+	char path[4096], wanted[4096];
+	setenv("RANK", "17", 1);
+	CHECK(tmk_place_expand("/a/x-%r-%%.db", path, sizeof path) == 0);
+	CHECK_TEXT(path, "/a/x-17-%.db");
+	CHECK(tmk_place_expand("/a/%p", path, sizeof path) == 0);
+	snprintf(wanted, sizeof wanted, "/a/%d", (int)getpid());
+	CHECK_TEXT(path, wanted);
+	CHECK(tmk_place_expand("b.db", path, sizeof path) == 0);
+	CHECK(getcwd(wanted, sizeof wanted - 8));
+	strcat(wanted, "/b.db");
+	CHECK_TEXT(path, wanted);
+}
+
+TEST("a name that is too long is refused, not cut")
+{
+	char path[32];
+	CHECK(tmk_place_expand("/0123456789012345678901234567890", path, sizeof path) ==
+	      -ENAMETOOLONG);
+}
+
+TEST("a file is made where nothing is, for its owner alone, and never through a link")
+{
+	struct stat st;
+	int fd = tmk_place_create(temp_path("new"));
+	CHECK(fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 0777) == 0600);
+	close(fd);
+	CHECK(tmk_place_create(temp_path("new")) == -EEXIST);
+	CHECK(symlink(temp_path("nowhere"), temp_path("link")) == 0);
+	CHECK(tmk_place_create(temp_path("link")) == -EEXIST);
+	CHECK(access(temp_path("nowhere"), F_OK) != 0);
+}
+
+TEST("this machine's own folders are not taken for a network's")
+{
+	CHECK(!tmk_place_is_network("/dev/shm/x"));
+	CHECK(!tmk_place_is_network("/proc/x"));
+}
+
+/* ---- settings ------------------------------------------------------------------------ */
+
+TEST("sizes are read as people write them")
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {{"0", 0},           {"123", 123},          {"64K", 65536},
+		    {"1m", 1 << 20},    {"2GiB", 2ull << 30},  {"3MB", 3 << 20},
+		    {"1T", 1ull << 40}};
+	static const char *const bad[] = {"",    "K",    "-1",  "1X",
+					  "1KK", "12 3", "1GiBs", "99999999999T"};
+	uint64_t n;
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		CHECK(tmk_parse_size(good[i].text, &n) == 0 && n == good[i].bytes);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		CHECK(tmk_parse_size(bad[i], &n) == -EINVAL);
+}
+
+TEST("the environment is read, defaults fill what it does not say")
+{
+	setenv("TIDEMARK_STACKS", "python", 1);
+	setenv("TIDEMARK_MAX_SIZE", "7M", 1);
+	setenv("TIDEMARK_RING_SIZE", "100000", 1);
+	tmk_settings_read();
+	CHECK(tmk_settings.want_stacks == TMK_STACKS_PYTHON);
+	CHECK(tmk_settings.max_size == 7 << 20);
+	CHECK(tmk_settings.ring_size == 131072); /* the next power of two */
+	CHECK(!tmk_settings.off && tmk_settings.enrich);
+	CHECK_TEXT(tmk_settings.out, "tidemark-%h-%p.db");
+}
+
+TEST_MAIN

@@ -1,0 +1,94 @@
+/* evidence.c - what torch and Python say about live allocations, and what their survival
+ * says: collected here, judged in classify.c. Called from: model.c, step.c, save.c. */
+#include "model.h"
+
+#include <string.h>
+
+struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i)
+{
+	struct tmk_live *l =
+		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr);
+	return l && l->young ? l : NULL;
+}
+
+static void add_key(struct tmk_model *m, struct tmk_keys *k, const struct tmk_live *l)
+{
+	if (tmk_grow((void **)&k->key, &k->capacity, k->count, sizeof *k->key))
+		k->key[k->count++] = (struct tmk_key){l->ptr, l->device};
+	else
+		m->lost[TMK_LOST_MEMORY]++;
+}
+
+void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l)
+{
+	l->young = 1;
+	add_key(m, &m->young, l);
+}
+
+void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
+{
+	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
+	if (!l)
+		return;
+	if (r->head.code == TMK_POINTER_GRADIENT) {
+		if (!(l->evidence & TMK_EV_CANDIDATE))
+			add_key(m, &m->candidates, l);
+		l->evidence |= TMK_EV_CANDIDATE;
+		return;
+	}
+	/* A reentrant checkpoint makes leaves of detached inputs inside the backward:
+	 * made in this step and not in setup, so not a parameter. */
+	if (l->born_step == m->step && m->setup_over)
+		return;
+	l->evidence |= TMK_EV_LEAF;
+	if (l->row || l->born_step != m->step)
+		tmk_model_reclassify(m, l);
+}
+
+void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r)
+{
+	static const char *const kinds[] = {"parameter", "buffer", "gradient", "optimizer"};
+	const char *name = r->text, *shape = name + strlen(name) + 1;
+	const char *dtype = shape + strlen(shape) + 1;
+	if (r->head.code >= TMK_TENSOR_KINDS)
+		return;
+	m->python_named |= r->head.code == TMK_TENSOR_PARAMETER;
+	struct tmk_device_state *d = tmk_model_device(m, r->device);
+	tmk_store_run(m->store, TMK_SQL_tensor, kinds[r->head.code], name, d->name,
+		      (int64_t)r->ptr, r->bytes, shape, dtype, (int64_t)r->trainable,
+		      (int64_t)m->step);
+	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
+	if (!l || &m->device[l->device] != d)
+		return;
+	l->named = 1 + r->head.code;
+	if (l->row || l->born_step != m->step)
+		tmk_model_reclassify(m, l);
+}
+
+/* What this step made in `phase` and is alive now has `evidence`. */
+void tmk_model_mark_alive(struct tmk_model *m, int phase, uint8_t evidence)
+{
+	for (uint32_t i = 0; i < m->young.count; i++) {
+		struct tmk_live *l = tmk_model_young(m, i);
+		if (l && l->born_step == m->step && l->born >= m->flushed &&
+		    m->ev[l->born - m->flushed].phase == phase)
+			l->evidence |= evidence;
+	}
+}
+
+/* The backward has returned: what it gave to AccumulateGrad and is still there is a
+ * gradient; what was freed was a temporary. */
+void tmk_model_settle_candidates(struct tmk_model *m)
+{
+	for (uint32_t i = 0; i < m->candidates.count; i++) {
+		const struct tmk_key *k = &m->candidates.key[i];
+		struct tmk_live *l = tmk_live_find(&m->live, k->device, k->ptr);
+		if (!l || !(l->evidence & TMK_EV_CANDIDATE))
+			continue;
+		l->evidence =
+			(uint8_t)((l->evidence & ~TMK_EV_CANDIDATE) | TMK_EV_GRADIENT);
+		if (l->row)
+			tmk_model_reclassify(m, l);
+	}
+	m->candidates.count = 0;
+}
