@@ -38,31 +38,43 @@ static void read_births(struct trace *trace, const struct step *step, int64_t de
 	}
 }
 
-static bool alike(const struct places *places, int64_t one, int64_t other)
+/* How well two sites must agree to be the same place in two steps. A refused allocation
+ * is named in the middle of a throw: its operator may be known less well. */
+enum agreement { FULLY, BY_LINE };
+
+static bool alike(const struct places *places, int64_t one, int64_t other,
+                  enum agreement agreement)
 {
 	const struct site *a = places_site(places, one), *b = places_site(places, other);
 	if (one == other)
 		return true;
-	return a && b && places_alike(a, b);
-}
-
-/* The n-th allocation of a place, or NULL. */
-static const struct birth *nth(const struct places *places, const struct births *births,
-                               int64_t site, size_t n)
-{
-	for (size_t i = 0; i < births->count; i++)
-		if (alike(places, births->list[i].site, site) && !n--)
-			return &births->list[i];
-	return NULL;
+	if (!a || !b)
+		return false;
+	return agreement == FULLY ? places_alike(a, b)
+	                          : a->stack >= 0 && a->stack == b->stack &&
+	                                    a->module_id == b->module_id;
 }
 
 static size_t count_alike(const struct places *places, const struct births *births,
-                          int64_t site)
+                          int64_t site, enum agreement agreement)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < births->count; i++)
-		count += alike(places, births->list[i].site, site);
+		count += alike(places, births->list[i].site, site, agreement);
 	return count;
+}
+
+/* The allocation of `then` that corresponds to the next one of this site in `now`. */
+static const struct birth *twin_of(const struct places *places, const struct births *now,
+                                   const struct births *then, int64_t site)
+{
+	for (int agreement = FULLY; agreement <= BY_LINE; agreement++) {
+		size_t n = count_alike(places, now, site, agreement);
+		for (size_t i = 0; i < then->count; i++)
+			if (alike(places, then->list[i].site, site, agreement) && !n--)
+				return &then->list[i];
+	}
+	return NULL;
 }
 
 struct walk {
@@ -130,7 +142,7 @@ struct forecast forecast_make(struct trace *trace, const struct places *places,
 	struct step step = trace_step(trace, id);
 	read_births(trace, &moment->step, moment->device->id, moment->ordinal, &now);
 	read_births(trace, &step, moment->device->id, INT64_MAX, &then);
-	twin = nth(places, &then, site, count_alike(places, &now, site));
+	twin = twin_of(places, &now, &then, site);
 	if (twin) {
 		struct walk walk = walk_step(trace, moment, &step, twin->ordinal);
 		int64_t start = replay_start(trace, id, moment->device->id);

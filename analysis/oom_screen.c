@@ -32,6 +32,12 @@ static char *limit_text(const struct oom *oom)
 
 static char *fragmentation_text(const struct oom *oom)
 {
+	if (oom->segments.state != SEGMENTS_EXACT)
+		return format_text("%s free and %s inside PyTorch's memory would do for "
+		                   "%s, were they in one piece",
+		                   text_size(oom->free > 0 ? oom->free : 0).s,
+		                   text_size(oom->cached).s,
+		                   text_size(oom->requested).s);
 	return format_text("%s free and %s in holes would do for %s, but the largest hole "
 	                   "is %s",
 	                   text_size(oom->free > 0 ? oom->free : 0).s,
@@ -97,13 +103,19 @@ static void print_request(const struct answer *answer, FILE *out)
 	char *line = line_text(&oom->line), *text;
 
 	head(out, "asked");
-	text = format_text("%s%s%s %s%s%s", site && site->op ? site->op : "",
-	                   site && site->op ? "  " : "",
+	text = format_text("%s%s%s%s%s%s%s", site && site->op ? "  " : "",
+	                   site && site->op ? site->op : "",
+	                   site && site->shape ? "  " : "",
 	                   site && site->shape ? site->shape : "",
+	                   site && site->dtype ? " " : "",
 	                   site && site->dtype ? short_type(site->dtype) : "",
-	                   site && site->module ? "  in " : "",
-	                   site && site->module ? site->module : "");
-	fprintf(out, "%s%s%s  ", style(BOLD), text_size(oom->requested).s, style(PLAIN));
+	                   site && site->module ? "  in " : "");
+	if (site && site->module) {
+		char *longer = format_text("%s%s", text, site->module);
+		free(text);
+		text = longer;
+	}
+	fprintf(out, "%s%s%s", style(BOLD), text_size(oom->requested).s, style(PLAIN));
 	text_fit(out, text, term.width - 24, KEEP_TAIL);
 	fputc('\n', out);
 	free(text);
@@ -125,14 +137,15 @@ static void print_request(const struct answer *answer, FILE *out)
 static void print_totals(const struct answer *answer, FILE *out)
 {
 	static const char *const unknown[] = {
-	        "", " (expandable: their places are not recorded)",
-	        " (their places are not known here)", ""};
+	        "", " in all (expandable: their places are not recorded)",
+	        " in all (their places are not known here)", " in all"};
 	const struct oom *oom = answer->oom;
 	const struct moment *moment = &oom->moment;
+	char *text;
 
 	if (oom->free >= 0) {
 		head(out, "device");
-		fprintf(out, "%s = %s free + %s PyTorch + %s not PyTorch\n",
+		fprintf(out, "%s = %s free + %s PyTorch + %s outside\n",
 		        text_size(moment->total).s, text_size(oom->free).s,
 		        text_size(moment->reserved).s, text_size(oom->outside).s);
 	}
@@ -141,15 +154,16 @@ static void print_totals(const struct answer *answer, FILE *out)
 	        text_size(moment->reserved).s, text_size(moment->allocated).s,
 	        text_size(oom->cached).s);
 	head(out, "holes");
-	if (oom->segments.state == SEGMENTS_EXACT)
-		fprintf(out, "the largest that could take it: %s",
-		        text_size(oom->hole).s);
-	else
-		fprintf(out, "%s in all%s", text_size(oom->hole).s,
-		        unknown[oom->segments.state]);
-	if (oom->segment != oom->requested)
-		fprintf(out, "; otherwise a segment of %s", text_size(oom->segment).s);
-	fputc('\n', out);
+	text = format_text("%s%s%s%s%s",
+	                   oom->segments.state == SEGMENTS_EXACT
+	                           ? "the largest that could take it: "
+	                           : "",
+	                   text_size(oom->hole).s, unknown[oom->segments.state],
+	                   oom->segment != oom->requested ? "; or a segment of " : "",
+	                   oom->segment != oom->requested ? text_size(oom->segment).s
+	                                                  : "");
+	text_wrap(out, text, 12, 12);
+	free(text);
 }
 
 static void print_buckets(const struct answer *answer, FILE *out)
@@ -243,8 +257,7 @@ static void print_before(const struct answer *answer, FILE *out)
 		print_difference(&all->list[i], out);
 	if (answer->growth->count) {
 		head(out, "leak");
-		fprintf(out, "%s more is kept with every step; 'tidemark leaks' tells "
-		             "where\n",
+		fprintf(out, "%s more is kept with every step; see 'tidemark leaks'\n",
 		        text_size(growth_rate(answer->growth)).s);
 	}
 }
@@ -276,11 +289,15 @@ void answer_print(const struct answer *answer, int64_t top, FILE *out)
 	const struct oom *oom = answer->oom;
 	char *why = verdict_text(oom);
 
-	fprintf(out, "%sOUT OF MEMORY%s  %s, step %s, %s, %s into the run; %s\n", style(BOLD),
-	        style(PLAIN), oom->moment.device->name, text_count(oom->moment.step.id).s,
-	        trace_phase(answer->trace, oom->moment.phase),
-	        text_duration(oom->moment.time_ns).s,
-	        oom->fatal ? "the run ended there" : "the run went on");
+	char *when = format_text("%s, step %s, %s, after %s; %s", oom->moment.device->name,
+	                         text_count(oom->moment.step.id).s,
+	                         trace_phase(answer->trace, oom->moment.phase),
+	                         text_duration(oom->moment.time_ns).s,
+	                         oom->fatal ? "the run ended there" : "the run went on");
+
+	fprintf(out, "%sOUT OF MEMORY%s  ", style(BOLD), style(PLAIN));
+	text_wrap(out, when, 15, 15);
+	free(when);
 	print_request(answer, out);
 	print_totals(answer, out);
 	head(out, "verdict");

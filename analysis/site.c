@@ -12,7 +12,7 @@ static void load_sites(struct trace *trace, struct places *places)
 	struct rows *rows = db_rows(
 	        trace->db,
 	        "SELECT s.id, s.phase, s.python_stack, s.native_stack, "
-	        "coalesce(m.name, m.class), o.name, h.dims, h.dtype FROM site s "
+	        "coalesce(m.name, m.class), o.name, h.dims, h.dtype, s.module FROM site s "
 	        "LEFT JOIN module m ON m.id = s.module LEFT JOIN op o ON o.id = s.op "
 	        "LEFT JOIN shape h ON h.id = s.shape ORDER BY s.id",
 	        "");
@@ -22,6 +22,7 @@ static void load_sites(struct trace *trace, struct places *places)
 		places->sites[places->site_count++] = (struct site){
 		        rows_number(rows, 0),        rows_number(rows, 1),
 		        rows_number_or(rows, 2, -1), rows_number_or(rows, 3, -1),
+		        rows_number_or(rows, 8, -1),
 		        rows_copy(rows, 4),          rows_copy(rows, 5),
 		        rows_copy(rows, 6),          rows_copy(rows, 7)};
 	}

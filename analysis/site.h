@@ -11,6 +11,7 @@
 struct site {
 	int64_t id, phase;
 	int64_t stack, native_stack;       /* -1: none was recorded */
+	int64_t module_id;                 /* -1: not known */
 	char *module, *op, *shape, *dtype; /* NULL where not known */
 };
 

@@ -57,6 +57,9 @@ done
 say "end to end, on PyTorch"
 "$python" -m pytest tests/e2e -n "$(nproc)" -q -rN \
 	--basetemp=$results/tmp --junitxml=$results/pytest.xml "$@" || true
+say "runs that run out of memory"
+"$python" -m pytest -p no:cacheprovider tests/oom -n "$(nproc)" --dist=loadfile -q -rN \
+	--basetemp=$results/tmp-oom --junitxml=$results/pytest-oom.xml || true
 
 say "done"
 "$python" tests/summary.py $results

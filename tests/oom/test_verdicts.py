@@ -1,0 +1,169 @@
+"""Five scripts run out of memory for five reasons; each is told, with the line that asked."""
+import pathlib
+import signal
+
+import pytest
+import replay
+
+SCRIPTS = pathlib.Path(__file__).resolve().parent / "scripts"
+GIB = 1 << 30
+
+# script, memory, environment, verdict, the statement that asked, its phase
+CASES = {
+    "batch": ("4GiB", {}, "shortage", "return x + self.mlp(self.norm(x))", "forward"),
+    "leak": ("4GiB", {}, "shortage", "loss.backward(retain_graph=True)", "backward"),
+    "fragmentation": ("4GiB", {}, "fragmentation", "bank.append(narrow(hidden))", "eval"),
+    "fraction": ("8GiB", {}, "limit", "return x + self.mlp(self.norm(x))", "forward"),
+    "outside": ("4GiB", {"TIDEMARK_SIM_OUTSIDE": "2700MiB"}, "outside", None, "forward"),
+}
+
+
+def statement(line):
+    return pathlib.Path(line["file"]).read_text().splitlines()[line["line"] - 1].strip()
+
+
+@pytest.fixture(params=sorted(CASES))
+def case(request):
+    return request.param
+
+
+@pytest.fixture(params=["raise", "kill"])
+def died(request, case, sim):
+    memory, env, *_ = CASES[case]
+    run = sim(f"{case}.py", memory=memory, THEN=request.param, **env)
+    assert run.code == (1 if request.param == "raise" else -signal.SIGKILL), run.stderr
+    return run
+
+
+def test_verdict_and_line(case, died, answer):
+    _, _, verdict, asked, phase = CASES[case]
+    event, = answer("oom", died.file)["events"]
+    assert event["verdict"] == verdict
+    assert event["phase"] == phase
+    assert event["fatal"] is True
+    assert event["line"]["file"].startswith(str(SCRIPTS))
+    if asked:
+        assert statement(event["line"]) == asked
+
+
+def test_figures_agree_with_a_second_replay(died, answer):
+    event, = answer("oom", died.file)["events"]
+    trace = replay.Trace(died.file)
+    oom = trace.oom()
+    blocks = trace.blocks(oom["step"], oom["ordinal"])
+    holes = list(trace.holes(oom["step"], oom["ordinal"], oom["time_ns"]))
+    assert sum(size for _, size, _ in blocks) == event["allocated_bytes"]
+    assert event["allocated_bytes"] == oom["allocated_bytes"]
+    assert sum(b["bytes"] for b in event["by_bucket"]) == event["allocated_bytes"]
+    assert sum(group["bytes"] for group in event["live"]) == event["allocated_bytes"]
+    assert sum(holes) == event["reserved_bytes"] - event["allocated_bytes"]
+    assert event["cached_bytes"] == sum(holes)
+    assert event["segments"] == "exact"
+    if event["requested_bytes"] > 1 << 20:
+        large = [h for h in holes if h > 2 << 20]
+        assert event["largest_free_block_bytes"] == max(large, default=0) or not large
+        assert event["largest_free_block_bytes"] < event["requested_bytes"]
+    assert event["outside_bytes"] == (event["device_total_bytes"] - event["device_free_bytes"]
+                                      - event["reserved_bytes"])
+
+
+def test_a_page_of_eighty_columns(died, tidemark):
+    screen = tidemark("oom", died.file).stdout
+    assert screen.startswith("OUT OF MEMORY")
+    assert max(len(line) for line in screen.splitlines() if str(died.file) not in line) <= 80
+    assert len(screen.splitlines()) <= 60
+    assert not any(line != line.rstrip() for line in screen.splitlines())
+
+
+def test_the_first_lever_is_the_one_for_the_reason(case, died, answer):
+    levers = answer("oom", died.file)["events"][0]["levers"]
+    first = {"leak": "stop the leak", "fragmentation": "expandable segments",
+             "fraction": "raise the limit", "outside": "free the device"}
+    assert levers[0]["enough"]
+    assert all(lever["saves_bytes"] > 0 and lever["basis"] for lever in levers)
+    if case in first:
+        assert levers[0]["lever"] == first[case]
+    else:
+        assert {lever["lever"] for lever in levers if lever["enough"]} == {
+            "checkpointing", "smaller batch"}
+
+
+def test_buckets_add_up_to_the_device(died, answer):
+    device, = answer("buckets", "--at", "oom", died.file)["devices"]
+    inside = sum(b["bytes"] for b in device["buckets"])
+    assert inside == device["allocated_bytes"]
+    cache = device["cache"]
+    assert cache["free_segment_bytes"] + cache["split_remainder_bytes"] == cache["bytes"]
+    assert inside + cache["bytes"] == device["reserved_bytes"]
+    assert device["reserved_bytes"] + device["context"]["bytes"] == device["device_used_bytes"]
+    for bucket in device["buckets"]:
+        assert sum(rule["bytes"] for rule in bucket["rules"]) == bucket["bytes"]
+        assert bucket["maximum_bytes"] >= bucket["bytes"]
+
+
+def test_the_leak_is_where_it_is(sim, answer):
+    run = sim("leak.py", memory="4GiB", THEN="raise")
+    device, = answer("leaks", run.file)["devices"]
+    assert statement(device["newest_line"]) == "history.append(hidden.mean())"
+    assert device["bytes_per_step"] == pytest.approx(device["level_rose_bytes"] / (
+        device["to_step"] - device["from_step"]), rel=0.01)
+    died_in = answer("oom", run.file)["events"][0]["step"]
+    assert abs(device["full_in_step"] - died_in) <= 1
+
+
+def test_what_pins_a_segment_is_named(sim, answer):
+    run = sim("fragmentation.py", memory="4GiB", THEN="raise")
+    device, = answer("fragmentation", "--at", "oom", run.file)["devices"]
+    trace = replay.Trace(run.file)
+    oom = trace.oom()
+    assert [(s["address"], s["bytes"]) for s in device["segments"]] == trace.segments(
+        oom["time_ns"])
+    assert sorted((b["address"], b["bytes"], b["bucket"]) for s in device["segments"]
+                  for b in s["blocks"]) == trace.blocks(oom["step"], oom["ordinal"])
+    assert device["largest_hole_bytes"] == max(
+        trace.holes(oom["step"], oom["ordinal"], oom["time_ns"]))
+
+
+def test_expandable_segments_do_what_the_lever_says(sim, answer):
+    plain = sim("fragmentation.py", memory="4GiB", THEN="raise")
+    other = sim("fragmentation.py", memory="4GiB", THEN="raise",
+                PYTORCH_CUDA_ALLOC_CONF="expandable_segments:True")
+    before, = answer("oom", plain.file)["events"]
+    after, = answer("oom", other.file)["events"]
+    assert after["step"] > before["step"]
+    assert after["segments"] == "expandable"
+    assert after["verdict"] == "shortage"
+
+
+def test_the_batch_that_the_lever_names_fits(sim, answer):
+    run = sim("batch.py", memory="4GiB", THEN="raise")
+    levers = answer("oom", run.file)["events"][0]["levers"]
+    change, = [lever["change"] for lever in levers if lever["lever"] == "smaller batch"]
+    batch = int(change.split()[1])
+    assert sim("fits.py", batch, memory="4GiB").code == 0
+    assert sim("fits.py", 2 * batch, memory="4GiB").code == 1  # and it is no idle caution
+
+
+def test_a_caught_oom_is_not_the_end(sim, answer):
+    run = sim("retry.py", memory="4GiB")
+    assert run.code == 0, run.stderr
+    events = answer("oom", run.file)["events"]
+    assert events and not any(event["fatal"] for event in events)
+
+
+@pytest.mark.parametrize("emptied", [(), ("emptied",)])
+def test_at_the_end_the_buckets_are_what_the_device_says(sim, answer, emptied):
+    run = sim("fits.py", 8, *emptied, memory="4GiB")
+    device, = answer("buckets", "--at", "10000s", run.file)["devices"]
+    assert device["allocated_bytes"] == run.truth["allocated"]
+    assert device["reserved_bytes"] == run.truth["reserved"]
+    assert device["device_used_bytes"] == run.truth["used"]
+    assert sum(b["bytes"] for b in device["buckets"]) == run.truth["allocated"]
+
+
+def test_a_run_that_fits_says_how_close_it_came(sim, answer, tidemark):
+    run = sim("fits.py", 8, memory="4GiB")
+    said = answer("oom", run.file)
+    assert said["events"] == []
+    assert 0 < said["headroom"][0]["headroom_bytes"] < 4 * GIB
+    assert "No allocation was refused" in tidemark("oom", run.file).stdout
