@@ -1,5 +1,6 @@
 /* cmd_oom.c - `tidemark oom`: why it ran out of memory, and what would make it fit. */
 #include "command.h"
+#include "losses.h"
 #include "oom_answer.h"
 #include "screen.h"
 #include "text.h"
@@ -117,7 +118,10 @@ int cmd_oom(const struct options *options)
 	if (as_json) {
 		asked.json = &json;
 		json_begin(&json, asked.out);
+		struct losses losses = losses_count(asked.trace);
 		trace_json_head(asked.trace, &json);
+		json_number(&json, "lost_events", losses.events);
+		json_number(&json, "mismatches", losses.mismatches);
 		json_array(&json, "events");
 	}
 	for (size_t i = 0; i < count; i++)

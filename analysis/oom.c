@@ -36,13 +36,13 @@ static bool would_do(const struct oom *oom, int64_t extra)
 
 static enum verdict judge(const struct oom *oom)
 {
-	bool holes = oom->hole < oom->requested && would_do(oom, oom->cached);
+	/* PyTorch looked: no hole was large enough, whether or not we know where they are. */
+	bool holes = would_do(oom, oom->cached);
 	bool others = oom->excess > 0 && would_do(oom, oom->cached + oom->excess);
 
 	/* Expandable segments leave holes of less than a page: only many of them count. */
 	if (oom->segments.state == SEGMENTS_EXPANDABLE)
-		holes = would_do(oom, oom->cached) &&
-		        oom->cached >= oom->moment.reserved / 5;
+		holes = holes && oom->cached >= oom->moment.reserved / 5;
 	if (oom->free >= oom->segment)
 		return LIMIT;
 	if (others && (!holes || oom->excess > oom->cached))

@@ -4,6 +4,7 @@
 
 #include "alive.h"
 #include "heap.h"
+#include "losses.h"
 #include "oom_answer.h"
 #include "text.h"
 
@@ -284,6 +285,19 @@ static void print_levers(const struct answer *answer, FILE *out)
 		fputs("    nothing in this trace says\n", out);
 }
 
+/* Figures from an incomplete trace are not passed off as exact. */
+static void print_losses(const struct answer *answer, FILE *out)
+{
+	struct losses losses = losses_count(answer->trace);
+
+	if (!losses.events && !losses.mismatches)
+		return;
+	head(out, "doubt");
+	fprintf(out, "%s%s lost, %s of the allocator's totals not met%s\n", style(YELLOW),
+	        text_plural(losses.events, "event").s, text_count(losses.mismatches).s,
+	        style(PLAIN));
+}
+
 void answer_print(const struct answer *answer, int64_t top, FILE *out)
 {
 	const struct oom *oom = answer->oom;
@@ -304,6 +318,7 @@ void answer_print(const struct answer *answer, int64_t top, FILE *out)
 	fprintf(out, "%s%s%s: ", style(RED), verdict_names[oom->verdict], style(PLAIN));
 	text_wrap(out, why, 12, 14 + text_width(verdict_names[oom->verdict]));
 	free(why);
+	print_losses(answer, out);
 	print_buckets(answer, out);
 	print_live(answer, top, out);
 	print_before(answer, out);

@@ -136,6 +136,18 @@ static void drop_others(struct segments *segments, int64_t reserved)
 	}
 }
 
+/* No address is taken twice: a trace that was finished after a crash may say so. */
+static void drop_twins(struct segments *segments)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < segments->count; i++)
+		if (!kept ||
+		    segments->list[i].address != segments->list[kept - 1].address)
+			segments->list[kept++] = segments->list[i];
+	segments->count = kept;
+}
+
 static void add_up(struct segments *segments)
 {
 	for (size_t i = 0; i < segments->count; i++) {
@@ -163,6 +175,7 @@ void segments_load(struct trace *trace, const struct moment *moment,
 	if (segments->count)
 		qsort(segments->list, segments->count, sizeof(*segments->list),
 		      by_address);
+	drop_twins(segments);
 	for (size_t i = 0; i < segments->count; i++)
 		segments->bytes += segments->list[i].bytes;
 	outside = place_blocks(segments);

@@ -25,9 +25,10 @@ class Trace:
         return sorted(alive)
 
     def segments(self, time_ns):
-        return sorted(self.db.execute(
+        # a dictionary: recovery after a crash may write a segment a second time
+        return sorted(dict(self.db.execute(
             "SELECT address, bytes FROM segment WHERE host = 0 AND born_ns <= ? AND "
-            "(died_ns IS NULL OR died_ns > ?)", (time_ns, time_ns)))
+            "(died_ns IS NULL OR died_ns > ?)", (time_ns, time_ns))).items())
 
     def holes(self, step, ordinal, time_ns):
         """Sizes of what lies between the blocks of each segment."""

@@ -47,7 +47,10 @@ def test_verdict_and_line(case, died, answer):
 
 
 def test_figures_agree_with_a_second_replay(died, answer):
-    event, = answer("oom", died.file)["events"]
+    said = answer("oom", died.file)
+    event, = said["events"]
+    if said["lost_events"]:
+        pytest.xfail(f"the recorder lost {said['lost_events']} events at the kill")
     trace = replay.Trace(died.file)
     oom = trace.oom()
     blocks = trace.blocks(oom["step"], oom["ordinal"])
@@ -89,6 +92,9 @@ def test_the_first_lever_is_the_one_for_the_reason(case, died, answer):
 
 
 def test_buckets_add_up_to_the_device(died, answer):
+    lost = answer("oom", died.file)["lost_events"]
+    if lost:
+        pytest.xfail(f"the recorder lost {lost} events at the kill")
     device, = answer("buckets", "--at", "oom", died.file)["devices"]
     inside = sum(b["bytes"] for b in device["buckets"])
     assert inside == device["allocated_bytes"]
