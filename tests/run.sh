@@ -30,6 +30,7 @@ python=$cache/venv/bin/python
 results=build/results
 rm -rf $results
 mkdir -p $results
+broken=()
 
 for preset in $presets; do
 	say "building: $preset"
@@ -52,14 +53,16 @@ for preset in $presets; do
 	ctest --test-dir build/"$preset" -j "$(nproc)" "${only[@]}" --output-on-failure \
 		--no-tests=ignore --output-junit "$home/$results/ctest-$preset.xml" |
 		grep -v -e '^Internal' -e ' Passed ' -e '^ *Start ' || true
+	[ -s $results/ctest-"$preset".xml ] || broken+=("ctest ($preset) ended before its time")
 done
 
 say "end to end, on PyTorch"
-"$python" -m pytest tests/e2e -n "$(nproc)" -q -rN \
+"$python" -m pytest tests/e2e -n "$(nproc)" -v -rN --tb=short \
 	--basetemp=$results/tmp --junitxml=$results/pytest.xml "$@" || true
+[ -s $results/pytest.xml ] || broken+=("pytest ended before its time")
 say "runs that run out of memory"
 "$python" -m pytest -p no:cacheprovider tests/oom -n "$(nproc)" --dist=loadfile -q -rN \
 	--basetemp=$results/tmp-oom --junitxml=$results/pytest-oom.xml || true
 
 say "done"
-"$python" tests/summary.py $results
+"$python" tests/summary.py $results "${broken[@]}"

@@ -56,7 +56,7 @@ static int map_ring(struct tmk_rings *r, uint32_t i)
 	ring->cursor = (struct tmk_ring_cursor *)base;
 	ring->data = base + TMK_RING_PAGE;
 	ring->size = size;
-	ring->read = ring->mark = ring->seen_tail = atomic_load(&ring->cursor->tail);
+	ring->read = ring->mark = ring->safe = ring->seen_tail = atomic_load(&ring->cursor->tail);
 	return 0;
 }
 

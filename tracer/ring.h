@@ -46,7 +46,9 @@ struct tmk_ring {
 	uint64_t size;
 	uint64_t seen_tail;  /* the producer's copy */
 	uint64_t read;       /* the writer's position, >= tail */
-	uint64_t mark;       /* the writer's position when a step ended */
+	uint64_t mark;       /* the writer's position when a step may have ended */
+	uint64_t safe;       /* ... when the state last saved was true: up to here the trace,
+				once committed, has everything */
 };
 
 struct tmk_rings {

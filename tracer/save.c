@@ -26,8 +26,30 @@ struct saved {
 
 enum { LAYOUT = sizeof(struct saved) << 8 | sizeof(struct tmk_live) };
 
+/* Rows that are written as they come, and not when their step ends, may be committed
+ * before the state that goes with them: recovery meets their records again, and first
+ * takes the rows back. */
+static void save_last_rows(struct tmk_model *m)
+{
+	tmk_store_run(m->store, TMK_SQL_last_segment);
+	tmk_store_run(m->store, TMK_SQL_last_memory_sample);
+	tmk_store_run(m->store, TMK_SQL_last_oom);
+	tmk_store_run(m->store, TMK_SQL_last_tensor);
+}
+
+static void undo_later_rows(struct tmk_model *m)
+{
+	tmk_store_run(m->store, TMK_SQL_undo_segment);
+	tmk_store_run(m->store, TMK_SQL_undo_memory_sample);
+	tmk_store_run(m->store, TMK_SQL_undo_oom);
+	tmk_store_run(m->store, TMK_SQL_undo_tensor);
+	tmk_store_run(m->store, TMK_SQL_undo_died, (int64_t)m->step, (int64_t)m->step,
+		      (int64_t)m->flushed);
+}
+
 void tmk_model_save(struct tmk_model *m)
 {
+	save_last_rows(m);
 	uint32_t n = 0;
 	struct tmk_live *out = malloc((m->young.count + 1) * sizeof *out);
 	if (!out)
@@ -138,6 +160,7 @@ static void reload_row(struct tmk_row *row, void *context)
 void tmk_model_reload(struct tmk_model *m)
 {
 	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 2", reload_model, m);
+	undo_later_rows(m);
 	tmk_store_read(m->store,
 		       "SELECT id, device, site, bucket, rule, bytes, requested, address, "
 		       "born_step, born, born_ns FROM allocation WHERE died_step IS NULL",

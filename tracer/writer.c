@@ -83,21 +83,19 @@ static int64_t to_ns(const struct tmk_writer *w, uint64_t tick)
 
 /* ---- committing ------------------------------------------------------------------ */
 
-static void give_back(struct tmk_writer *w, bool to_mark)
+static void give_back(struct tmk_writer *w)
 {
 	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
 	for (uint32_t i = 0; i < n; i++) {
 		struct tmk_ring *r = &w->rings->ring[i];
-		uint64_t to = to_mark ? r->mark : r->read;
-		r->mark = to;
-		atomic_store_explicit(&r->cursor->tail, to, memory_order_release);
+		atomic_store_explicit(&r->cursor->tail, r->safe, memory_order_release);
 	}
 }
 
 static void commit_now(struct tmk_writer *w)
 {
 	tmk_store_commit(w->store);
-	give_back(w, true);
+	give_back(w);
 	w->due = false;
 	w->last_commit_ns = tmk_clock_ns();
 }
@@ -117,6 +115,9 @@ static bool fuller_than(const struct tmk_writer *w, uint64_t part)
  * the transaction is closed the ring keeps what the rows say: short steps share one. */
 static void commit(struct tmk_writer *w, uint64_t seq)
 {
+	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
+	for (uint32_t i = 0; i < n; i++)
+		w->rings->ring[i].safe = w->rings->ring[i].mark;
 	w->committed_seq = seq;
 	tmk_model_save(w->model);
 	tmk_store_run(w->store, TMK_SQL_spill_clear);
@@ -143,7 +144,9 @@ static void spill(struct tmk_writer *w)
 	tmk_store_run(w->store, TMK_SQL_meta_number, "recover.seq",
 		      (int64_t)w->committed_seq);
 	tmk_store_commit(w->store);
-	give_back(w, false);
+	for (uint32_t i = 0; i < n; i++)
+		w->rings->ring[i].safe = w->rings->ring[i].mark = w->rings->ring[i].read;
+	give_back(w);
 }
 
 static void set_marks(struct tmk_writer *w)
