@@ -125,6 +125,8 @@ static uint32_t python_flags(const char *function, const char *file)
 		return TMK_IN_SEED;
 	if (ends_with(file, "torch/nn/utils/clip_grad.py"))
 		return TMK_IN_CLIP;
+	if (ends_with(file, "torch/utils/data/dataloader.py"))
+		return TMK_IN_LOADER;
 	/* torch/amp/, up to 2.2 torch/cuda/amp/: gradients are divided by the scale, and
 	 * where one is infinite no optimizer's step follows to tell what this was */
 	if (ends_with(file, "amp/grad_scaler.py") && strstr(function, "unscale"))
