@@ -16,6 +16,8 @@ static uint8_t by_frames(const struct tmk_model *m, const struct tmk_ev *e)
 		return TMK_CLIP;
 	if (flags & TMK_IN_ZERO_GRAD)
 		return TMK_ZERO_GRAD;
+	if (flags & TMK_IN_DATA)
+		return TMK_DATA;
 	/* A reentrant checkpoint runs its forward without gradients: not an evaluation. */
 	if (flags & TMK_IN_CHECKPOINT)
 		return TMK_FORWARD;

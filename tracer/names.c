@@ -131,6 +131,8 @@ static uint32_t python_flags(const char *function, const char *file)
 		return TMK_IN_CLIP;
 	if (ends_with(function, "zero_grad") && strstr(file, "torch/"))
 		return TMK_IN_ZERO_GRAD;
+	if (strstr(file, "torch/utils/data/"))
+		return TMK_IN_DATA;
 	if (strstr(file, "torch/distributed/"))
 		return strstr(file, "fsdp") || strstr(file, "nn/parallel") ? 0
 									   : TMK_IN_COMMUNICATION;
