@@ -16,8 +16,7 @@ static uint8_t by_frames(const struct tmk_model *m, const struct tmk_ev *e)
 		return TMK_CLIP;
 	if (flags & TMK_IN_ZERO_GRAD)
 		return TMK_ZERO_GRAD;
-	/* iter(loader) draws its seed before the scope of the first batch opens */
-	if (flags & TMK_IN_LOADER)
+	if (flags & TMK_IN_DATA)
 		return TMK_DATA;
 	/* A reentrant checkpoint runs its forward without gradients: not an evaluation. */
 	if (flags & TMK_IN_CHECKPOINT)

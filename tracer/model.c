@@ -48,18 +48,27 @@ static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns)
 }
 
 /* The CUDA allocator reports under its lock. CPU tensors are reported outside of the
- * reporter's, so that the totals of threads that compute side by side come in any order:
- * our own sum goes on, and theirs is right when it keeps differing by the same amount. */
-static bool disagrees(struct tmk_device_state *d, int64_t told)
+ * reporter's: where threads compute side by side, totals come in any order, and one that
+ * was preempted in between reports long after. Our own sum goes on; theirs is right when
+ * it keeps differing by the same amount for longer than any thread is kept waiting. */
+static bool disagrees(struct tmk_device_state *d, int64_t told, int64_t ns)
 {
-	/* a thread may be held up for long between its total and its report */
-	enum { SURE = 1 << 14 };
 	int64_t drift = told - d->allocated;
 	if (d->id.type != 0)
 		return drift != 0;
-	d->drift_events = drift && drift == d->drift ? d->drift_events + 1 : 0;
+	if (drift != d->drift) {
+		d->drift_ns = ns;
+		d->drift_events = 0;
+	}
 	d->drift = drift;
-	return d->drift_events >= SURE;
+	d->drift_events++;
+	return tmk_model_drifts(d) && ns - d->drift_ns > 2000000000;
+}
+
+bool tmk_model_drifts(const struct tmk_device_state *d)
+{
+	enum { SURE = 16 };
+	return d->drift && d->drift_events >= SURE;
 }
 
 /* The trace checks itself: our sum must be what the allocator says, event by event. */
@@ -79,9 +88,10 @@ static void account(struct tmk_model *m, struct tmk_device_state *d,
 			d->allocated = told;
 			d->seen = true;
 		}
-		if (disagrees(d, told)) {
+		if (disagrees(d, told, ns)) {
 			m->lost[TMK_LOST_MISMATCH]++;
 			d->allocated = told;
+			d->drift = 0;
 		}
 		d->reserved = (int64_t)r->reserved;
 	}

@@ -66,7 +66,8 @@ struct tmk_device_state {
 	char name[16];
 	int64_t allocated, reserved; /* running, the allocator's own where it tells */
 	int64_t drift;               /* the allocator's total less ours, at the last event */
-	uint32_t drift_events;       /* ... and at how many before it */
+	int64_t drift_ns;            /* since when it is that, */
+	uint32_t drift_events;       /* ... and for how many events */
 	int64_t start_allocated, start_reserved; /* when the step began */
 	uint64_t free_bytes, total_bytes;
 	int64_t sampled_reserved; /* at the last memory_sample row */
@@ -196,6 +197,9 @@ void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r);
 void tmk_model_mark_alive(struct tmk_model *m, int phase, uint8_t evidence);
 /* The outermost backward has returned: candidates that are still there are gradients. */
 void tmk_model_settle_candidates(struct tmk_model *m);
+
+/* CPU: do the allocator's totals differ from ours by more than a matter of order? */
+bool tmk_model_drifts(const struct tmk_device_state *d);
 
 struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id);
 

@@ -125,14 +125,14 @@ static uint32_t python_flags(const char *function, const char *file)
 		return TMK_IN_SEED;
 	if (ends_with(file, "torch/nn/utils/clip_grad.py"))
 		return TMK_IN_CLIP;
-	if (ends_with(file, "torch/utils/data/dataloader.py"))
-		return TMK_IN_LOADER;
 	/* torch/amp/, up to 2.2 torch/cuda/amp/: gradients are divided by the scale, and
 	 * where one is infinite no optimizer's step follows to tell what this was */
 	if (ends_with(file, "amp/grad_scaler.py") && strstr(function, "unscale"))
 		return TMK_IN_CLIP;
 	if (ends_with(function, "zero_grad") && strstr(file, "torch/"))
 		return TMK_IN_ZERO_GRAD;
+	if (strstr(file, "torch/utils/data/"))
+		return TMK_IN_DATA;
 	if (strstr(file, "torch/distributed/"))
 		return strstr(file, "fsdp") || strstr(file, "nn/parallel") ? 0
 									   : TMK_IN_COMMUNICATION;

@@ -19,7 +19,7 @@ enum { /* what a stack tells, from its frames */
 	TMK_IN_ZERO_GRAD = 8,
 	TMK_IN_WORKSPACE = 16, /* cuBLAS, cuDNN handles and workspaces */
 	TMK_IN_COMMUNICATION = 32,
-	TMK_IN_LOADER = 64, /* torch/utils/data/dataloader.py */
+	TMK_IN_DATA = 64,      /* torch/utils/data/: an iterator is made before its scope opens */
 };
 
 /* recovered: read back what an earlier writer of this file defined. */

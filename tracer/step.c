@@ -289,6 +289,8 @@ void tmk_model_finish(struct tmk_model *m, const char *ended)
 	/* What follows the last step is one of its own, even if it is empty: what is
 	 * alive at the end gets its rows by it. */
 	tmk_model_end_step(m, false);
+	for (int i = 0; i < m->devices; i++)
+		m->lost[TMK_LOST_MISMATCH] += tmk_model_drifts(&m->device[i]);
 	static const struct {
 		const char *name, *what;
 	} lost[] = {
