@@ -9,8 +9,9 @@
 #	venv         PyTorch 2.13 on the CPU, pytest, numpy
 #	torch-2.11.0 unpacked CUDA 13 wheel, for the simulated device
 #	torch-2.6.0  unpacked CUDA 12 wheel
+#	headers-12, headers-13 the CUDA toolkits' headers, for checks at build time
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
-# The last three are optional: where one cannot be had, NAME.why says so in one line and
+# All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
 set -eu
 home=$(cd "$(dirname "$0")/.." && pwd)
@@ -81,6 +82,23 @@ wheel() { # FOLDER VERSION: the wheel alone, without NVIDIA's libraries
 wheel_cuda13() { wheel "$1" 2.11.0; }
 wheel_cuda12() { wheel "$1" 2.6.0; }
 
+# headers FOLDER WHEEL...: the folder include of NVIDIA's wheels
+headers() {
+	local folder=$1
+	shift
+	"$cache/venv/bin/pip" install --disable-pip-version-check -q --no-deps \
+		--target "$folder/wheels" "$@" || return 1
+	local found
+	found=$(find "$folder/wheels" -name cuda_runtime_api.h | head -n 1)
+	[ -n "$found" ] || return 1
+	mkdir "$folder/include"
+	find "$folder/wheels" -name include -type d -exec cp -a {}/. "$folder/include" \;
+	rm -rf "$folder/wheels"
+	test -e "$folder/include/crt/host_defines.h"
+}
+headers_12() { headers "$1" nvidia-cuda-runtime-cu12==12.8.90 nvidia-cuda-nvcc-cu12==12.8.93; }
+headers_13() { headers "$1" nvidia-cuda-runtime==13.0.96 nvidia-cuda-crt==13.0.88; }
+
 # Nothing goes into the system: the packages that are not installed are fetched and
 # unpacked side by side.
 debian_torch() {
@@ -108,4 +126,6 @@ attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
 attempt torch-2.11.0 "PyTorch 2.11 for CUDA 13 (1.2 GB)" wheel_cuda13 || true
 [ "${1:-}" != --example ] || exit 0
 attempt torch-2.6.0 "PyTorch 2.6 for CUDA 12 (1.6 GB)" wheel_cuda12 || true
+attempt headers-12 "CUDA 12 headers" headers_12 || true
+attempt headers-13 "CUDA 13 headers" headers_13 || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
