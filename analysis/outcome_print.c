@@ -70,7 +70,7 @@ static void print_bound(const struct outcome *outcome, FILE *out)
 		        outcome->caught == 1 ? "once"
 		                             : text_plural(outcome->caught, "time").s);
 	if (!outcome->sizes) {
-		fputs("  bound: exact, no size came from a value read from the device\n",
+		fputs("  no size came from a value read from the device\n",
 		      out);
 		return;
 	}

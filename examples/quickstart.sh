@@ -39,21 +39,15 @@ if [ -e /dev/nvidiactl ] && "$python" -c \
 	LD_PRELOAD=$library "$python" ../../examples/gpt2.py --device cuda
 elif [ -e "$cache/torch-2.11.0/.ready" ]; then
 	say "training GPT-2 on a simulated A100"
-	LD_PRELOAD=$library "$home/build/release/simulator/simrun.sh" --gpu a100-80gb \
-		"$cache/torch-2.11.0" -- "$python" ../../examples/gpt2.py --device cuda
+	PYTHONPATH=$cache/torch-2.11.0 "$command" simulate -o "$TIDEMARK_OUT" \
+		--gpu a100-80gb -- "$python" ../../examples/gpt2.py --device cuda
 else
 	say "training a small GPT-2 on the CPU"
 	LD_PRELOAD=$library "$python" ../../examples/gpt2.py --device cpu --size tiny --batch 2
 fi
 
 say "what held the memory at the peak"
-if [ -x "$command" ]; then
-	"$command" peak "$trace"
-	echo
-	echo "The trace is $PWD/$trace; go on with:"
-	echo "  $command report $PWD/$trace"
-else
-	sqlite3 -header -column "$trace" "SELECT * FROM v_peak; SELECT device, bucket, phase,
-		sum(bytes) AS bytes, sum(blocks) AS blocks FROM v_peak_live
-		GROUP BY device, bucket, phase ORDER BY bytes DESC;"
-fi
+"$command" peak "$trace"
+echo
+echo "The trace is $PWD/$trace; go on with:"
+echo "  $command report $PWD/$trace"

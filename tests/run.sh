@@ -27,6 +27,7 @@ fi
 say "what the tests need"
 tests/setup.sh
 python=$cache/venv/bin/python
+export TIDEMARK_TEST_PYTHON=$python
 results=build/results
 rm -rf $results
 mkdir -p $results

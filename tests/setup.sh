@@ -10,6 +10,7 @@
 #	torch-2.11.0 unpacked CUDA 13 wheel, for the simulated device
 #	torch-2.6.0  unpacked CUDA 12 wheel
 #	headers-12, headers-13 the CUDA toolkits' headers, for checks at build time
+#	python3.14   Debian unstable's interpreter with its own C library
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
@@ -120,6 +121,39 @@ debian_torch() {
 	"$home/tests/debian-python.sh" "$1" -c 'import torch; print(torch.__version__)'
 }
 
+# python3.14 FOLDER: unpacked beside the C library that it needs, from Debian unstable
+python314() {
+	local apt=$1/apt uri
+	mkdir -p "$apt/state/lists/partial" "$apt/archives/partial" "$1/root"
+	uri=$(apt-get indextargets --format '$(REPO_URI)' "Created-By: Packages" 2>/dev/null |
+		grep '/debian/*$' | head -n 1)
+	[ -n "$uri" ] || { echo "no Debian mirror is set up"; return 1; }
+	echo "deb $uri unstable main" >"$apt/list"
+	local options=(-o "Dir::State=$apt/state" -o "Dir::State::Status=/dev/null"
+		-o "Dir::Etc::SourceList=$apt/list" -o Dir::Etc::SourceParts=/dev/null
+		-o "Dir::Cache=$apt" -o APT::Sandbox::User= -o Acquire::Languages=none
+		-o Acquire::Check-Valid-Until=false)
+	apt-get "${options[@]}" -q update &&
+		(cd "$apt/archives" && apt-get "${options[@]}" -q download libc6 libexpat1 \
+			libffi8 libgcc-s1 liblzma5 libpython3.14 libpython3.14-minimal \
+			libpython3.14-stdlib libssl3t64 libunwind8 python3.14-minimal zlib1g) ||
+		return 1
+	local deb
+	for deb in "$apt"/archives/*.deb; do
+		dpkg -x "$deb" "$1/root" || return 1
+	done
+	rm -rf "$apt"
+	cat >"$1/python" <<'END'
+#!/bin/sh
+root=$(cd "$(dirname "$0")" && pwd)/root/usr
+export PYTHONHOME="$root"
+exec "$root/lib64/ld-linux-x86-64.so.2" --library-path "$root/lib/x86_64-linux-gnu" \
+	"$root/bin/python3.14" "$@"
+END
+	chmod +x "$1/python"
+	"$1/python" -c 'import ctypes, sys; assert sys.version_info[:2] == (3, 14)'
+}
+
 packages
 mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
@@ -128,4 +162,5 @@ attempt torch-2.11.0 "PyTorch 2.11 for CUDA 13 (1.2 GB)" wheel_cuda13 || true
 attempt torch-2.6.0 "PyTorch 2.6 for CUDA 12 (1.6 GB)" wheel_cuda12 || true
 attempt headers-12 "CUDA 12 headers" headers_12 || true
 attempt headers-13 "CUDA 13 headers" headers_13 || true
+attempt python3.14 "Python 3.14" python314 || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
