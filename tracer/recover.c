@@ -101,6 +101,10 @@ int tmk_recover(const char *trace, const char *into, char *message, size_t size)
 	int err = tmk_rings_open(&r, path, true);
 	if (err == -ENOENT)
 		return 1;
+	if (err == -ENODATA) {
+		tmk_rings_discard_unfinished(path);
+		return 1;
+	}
 	if (err) {
 		snprintf(message, size, err == -EPROTO
 			 ? "'%s' was written by another version of tidemark"

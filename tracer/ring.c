@@ -97,10 +97,10 @@ int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size)
 	atomic_flag_clear(&growing);
 	if (open_for(r, trace) < 0)
 		return r->fd;
+	lock_file(r->fd, F_SETLK, NULL); /* first: unlocked and unfinished is nobody's */
 	int err = -posix_fallocate(r->fd, 0, TMK_RING_PAGE);
 	if (err)
 		goto failed;
-	lock_file(r->fd, F_SETLK, NULL);
 	r->header = mmap(NULL, TMK_RING_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
 	if (r->header == MAP_FAILED) {
 		err = -errno;
@@ -138,12 +138,20 @@ int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared)
 		return -errno;
 	struct stat st;
 	int err = -EPROTO;
-	if (fstat(r->fd, &st) < 0 || st.st_size < TMK_RING_PAGE)
+	if (fstat(r->fd, &st) < 0)
 		goto failed;
+	if (st.st_size < TMK_RING_PAGE) {
+		err = st.st_size ? -EPROTO : -ENODATA;
+		goto failed;
+	}
 	r->header = mmap(NULL, TMK_RING_PAGE, PROT_READ | PROT_WRITE,
 			 shared ? MAP_SHARED : MAP_PRIVATE, r->fd, 0);
 	if (r->header == MAP_FAILED) {
 		err = -errno;
+		goto failed;
+	}
+	if (!r->header->magic) {
+		err = -ENODATA;
 		goto failed;
 	}
 	if (r->header->magic != TMK_RING_MAGIC || r->header->layout != tmk_ring_layout() ||
@@ -201,6 +209,18 @@ int tmk_rings_orphaned(struct tmk_rings *r)
 	struct flock l;
 	int err = lock_file(r->fd, F_GETLK, &l);
 	return err ? err : l.l_type == F_UNLCK;
+}
+
+bool tmk_rings_discard_unfinished(const char *path)
+{
+	struct tmk_rings r = {.fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
+	if (r.fd < 0)
+		return false;
+	bool orphan = tmk_rings_orphaned(&r) == 1;
+	if (orphan)
+		unlink(path);
+	close(r.fd);
+	return orphan;
 }
 
 void tmk_rings_close(struct tmk_rings *r, bool unlink_file)

@@ -67,8 +67,12 @@ struct tmk_rings {
 int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size);
 
 /* Maps an existing file; shared = false takes a private snapshot of it. Returns 0,
- * -errno, or -EPROTO when another layout wrote it. */
+ * -errno, -EPROTO when another layout wrote it, or -ENODATA when its making was
+ * interrupted before anything could be written into it. */
 int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared);
+
+/* Removes such a file of a process that is gone; false where it lives. */
+bool tmk_rings_discard_unfinished(const char *path);
 
 /* A ring for this thread: a free one or a new one. NULL when there is none to be had.
  * Any thread, a few system calls. */

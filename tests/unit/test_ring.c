@@ -122,6 +122,19 @@ TEST("a ring whose file was cut off is refused, not read past its end")
 	tmk_rings_close(&rings, true);
 }
 
+TEST("a ring whose maker was killed before it was done holds nothing, and is removed")
+{
+	static struct tmk_rings other;
+	for (int length = 0; length <= TMK_RING_PAGE; length += TMK_RING_PAGE) {
+		FILE *f = fopen(temp_path("unfinished"), "w");
+		CHECK(ftruncate(fileno(f), length) == 0);
+		fclose(f);
+		CHECK(tmk_rings_open(&other, temp_path("unfinished"), true) == -ENODATA);
+		CHECK(tmk_rings_discard_unfinished(temp_path("unfinished")));
+		CHECK(access(temp_path("unfinished"), F_OK) < 0);
+	}
+}
+
 enum { PRODUCERS = 4, EACH = 60000 };
 
 static void *produce(void *arg)
