@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 #include "fail.h"
@@ -104,18 +105,28 @@ static bool finish(struct trace *trace)
 	return false;
 }
 
+/* A run that was killed at once has left a ring, and a trace without tables. */
+static bool has_ring(const char *path)
+{
+	char ring[4096];
+	int n = snprintf(ring, sizeof(ring), "%s-ring", path);
+	return n < (int)sizeof(ring) && access(ring, F_OK) == 0;
+}
+
 /* The ring holds what the recorder had not put into the file yet. */
 static void open_complete(struct trace *trace)
 {
-	int64_t unfinished;
 	const char *question = "SELECT ring IS NOT NULL AND ended IS NULL FROM run";
+	char why[1024];
 
-	trace->db = open_or_fail(trace->path);
-	unfinished = db_number(trace->db, 0, question);
-	if (!unfinished)
+	trace->db = db_open(trace->path, why, sizeof(why));
+	if (!trace->db && !has_ring(trace->path))
+		fail(STATUS_UNREADABLE, "%s", why);
+	if (trace->db && !db_number(trace->db, 0, question))
 		return;
 	/* Our snapshot would keep the library from finishing the file. */
-	db_close(trace->db);
+	if (trace->db)
+		db_close(trace->db);
 	finish(trace);
 	if (trace->running)
 		note("still running: as of now");

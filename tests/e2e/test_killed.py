@@ -120,6 +120,15 @@ def test_what_a_killed_run_had_printed_is_in_its_trace(nursery, moment):
         assert trace.one("SELECT sum(bytes) FROM v_peak_live WHERE device = ?", device) == peak
 
 
+def test_killed_while_its_files_were_made(tmp_path, tidemark):
+    (tmp_path / "t.db").touch()
+    (tmp_path / "t.db-ring").write_bytes(bytes(4096))
+    done = tidemark("report", "t.db")
+    assert done.returncode == 3
+    assert done.stderr == "tidemark: 't.db' is empty: the run that made it wrote no event\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["t.db"]
+
+
 def test_killed_in_the_middle_of_step_three_the_peak_is_that_of_what_happened(trace):
     run = trace(STEP_THREE)
     assert run.code == -signal.SIGKILL
