@@ -12,7 +12,7 @@ library=$build/hooks/libtidemark.so
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-rounds=${ROUNDS:-3}
+rounds=${ROUNDS:-25}
 
 echo "# the hook alone, without torch: ns per event (25 native frames)"
 for stacks in none native; do
@@ -22,40 +22,29 @@ for stacks in none native; do
 	rm -f hook.db*
 done
 
-echo "# torch.empty(64) and its free, 13 Python frames deep: ns, least of bursts"
-for _ in $(seq "$rounds"); do
-	printf 'bare %s' "$("$python" "$home/tests/bench/loop.py")"
-	for stacks in none python all; do
-		printf '  stacks=%s %s' $stacks "$(TIDEMARK_STACKS=$stacks TIDEMARK_OUT=loop.db \
-			LD_PRELOAD=$library "$python" "$home/tests/bench/loop.py")"
-		rm -f loop.db*
-	done
-	echo
-done
+traced() { # STACKS COMMAND: the command with the library in front
+	echo "TIDEMARK_STACKS=$1 TIDEMARK_OUT=$work/$1-%p.db LD_PRELOAD=$library $2"
+}
+
+echo "# torch.empty(64) and its free, 13 Python frames deep: ns a pair"
+loop="$python $home/tests/bench/loop.py"
+"$python" "$home/tests/bench/pairs.py" "$rounds" bare="exec $loop" \
+	none="$(traced none "exec $loop")" python="$(traced python "exec $loop")" \
+	native="$(traced native "exec $loop")" all="$(traced all "exec $loop")"
+rm -f ./*.db*
 
 echo "# the writer"
 "$build/tests/bench/bench_writer" writer.db
 "$build/tests/bench/bench_steps" steps.db
 "$build/tests/bench/bench_steps" leak.db 100000 1
 
-step() { # DEVICE MODE: least and median milliseconds of CPU per training step
-	if [ "$1" = cuda ]; then
-		"$build/simulator/simrun.sh" "$cache/torch-2.11.0" -- "$python" \
-			"$home/tests/bench/step.py" cuda "$2" 100 2>/dev/null
-	else
-		"$python" "$home/tests/bench/step.py" cpu "$2" 60 2>/dev/null
-	fi
-}
-
-for pair in "cuda history" "cpu profiler"; do
-	read -r device other <<<"$pair"
-	[ "$device" = cpu ] || [ -e "$cache/torch-2.11.0/.ready" ] || continue
-	echo "# a training step on $device: ms of CPU, least and median; $other is PyTorch's own"
-	for _ in $(seq "$rounds"); do
-		printf 'bare %s' "$(step "$device" bare)"
-		printf '  %s %s' "$other" "$(step "$device" "$other")"
-		printf '  tidemark %s\n' "$(LD_PRELOAD=$library TIDEMARK_OUT=$work/step.db \
-			step "$device" bare)"
-		rm -f step.db*
-	done
-done
+if [ -e "$cache/torch-2.11.0/.ready" ]; then
+	echo "# a training step on simulated CUDA: ns of CPU; history is PyTorch's own"
+	step="$build/simulator/simrun.sh $cache/torch-2.11.0 -- $python $home/tests/bench/step.py cuda"
+	"$python" "$home/tests/bench/pairs.py" "$rounds" bare="exec $step bare 10" \
+		tidemark="$(traced all "exec $step bare 10")" history="exec $step history 10"
+fi
+echo "# a training step on the CPU: ns of CPU; profiler is PyTorch's own"
+step="$python $home/tests/bench/step.py cpu"
+"$python" "$home/tests/bench/pairs.py" "$rounds" bare="exec $step bare 5" \
+	tidemark="$(traced all "exec $step bare 5")" profiler="exec $step profiler 5"

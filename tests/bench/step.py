@@ -1,17 +1,18 @@
-"""What tracing adds to a training step, beside what PyTorch's own recorders add.
+"""A training step, to be timed with and without something that watches it; see pairs.py.
 
-usage: step.py DEVICE MODE STEPS    (MODE: bare, history, profiler; tracing is LD_PRELOAD's)
-Prints the CPU milliseconds per step of all threads but the tracer's: least, median.
+usage: step.py DEVICE MODE BLOCK    (MODE: bare, history, profiler; tracing is LD_PRELOAD's)
+For each line on stdin runs BLOCK steps and prints the CPU nanoseconds that a step took, of
+all threads but the tracer's own writer.
 """
-
 import os
 import sys
+import time
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-DEVICE, MODE, STEPS = sys.argv[1], sys.argv[2], int(sys.argv[3])
+DEVICE, MODE, BLOCK = sys.argv[1], sys.argv[2], int(sys.argv[3])
 LAYERS, WIDTH, HEADS, VOCAB, BATCH, LENGTH = 12, 96, 4, 512, 2, 32
 
 
@@ -53,10 +54,9 @@ def cpu_seconds():
     for task in os.listdir("/proc/self/task"):
         try:
             with open(f"/proc/self/task/{task}/comm") as f:
-                if f.read().strip() == "tidemark":
-                    continue
-            with open(f"/proc/self/task/{task}/schedstat") as f:
-                total += int(f.read().split()[0])
+                if f.read().strip() != "tidemark":
+                    # the clock of one thread, as pthread_getcpuclockid() makes its number
+                    total += time.clock_gettime_ns(~int(task) << 3 | 6)
         except OSError:
             pass  # a thread that has just ended
     return total * 1e-9
@@ -68,29 +68,29 @@ def main():
     model = GPT().to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, foreach=True)
     batch = torch.randint(VOCAB, (BATCH, LENGTH + 1))
-    recorder = None
+
+    def steps(n):
+        for _ in range(n):
+            ids = batch.to(DEVICE)
+            loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    steps(5)
     if MODE == "history":
         torch.cuda.memory._record_memory_history(stacks="all", max_entries=1_000_000)
-    times = []
-    for i in range(STEPS):
-        if MODE == "profiler" and i == 5:
-            recorder = torch.profiler.profile(
-                activities=[torch.profiler.ProfilerActivity.CPU],
-                profile_memory=True,
-                with_stack=True,
-            )
-            recorder.start()
+    if MODE == "profiler":
+        torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, with_stack=True
+        ).start()
+    steps(5)
+    print("ready", flush=True)
+    for _ in sys.stdin:
         start = cpu_seconds()
-        ids = batch.to(DEVICE)
-        loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        times.append(cpu_seconds() - start)
-    times = sorted(times[5:])
-    print(f"{times[0] * 1e3:.4f} {times[len(times) // 2] * 1e3:.4f}")
-    sys.stdout.flush()
+        steps(BLOCK)
+        print(round((cpu_seconds() - start) / BLOCK * 1e9), flush=True)
     os._exit(0)  # a profiler's report is not what is measured
 
 
