@@ -2,47 +2,19 @@
  *
  * Called from: tmk_pystack_init, off the hot path; it calls dlsym.
  *
- * Up to 3.12 the offsets are facts of each minor version, in the table below. From 3.13
+ * Up to 3.12 the offsets are facts of each minor version (pylayout_table.h). From 3.13
  * the interpreter publishes them in _PyRuntime.debug_offsets; but that structure does
  * not describe itself (its blocks grow from one minor to the next), so it is read only
  * for the minors whose shape is known. An unknown minor is refused: a guess would read
  * wild addresses in a process that is not ours.
  */
 #include "pylayout.h"
+#include "pylayout_table.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* clang-format off */
-static const struct tmk_py_layout by_minor[] = {
-	/* PyFrameObject in the thread state; no co_qualname; owner and bytes do not exist */
-	{.minor = 8, .current = 24, .cframe = -1,
-	 .code = 32, .previous = 24, .ip = 104, .locals = 360, .owner = -1, .ip_kind = TMK_PY_IP_BYTES,
-	 .file = 104, .name = 112, .qualname = 112, .first_line = 40, .lines = 120, .bytes = -1,
-	 .ascii = 48, .compact = 72},
-	{.minor = 9, .current = 24, .cframe = -1,
-	 .code = 32, .previous = 24, .ip = 104, .locals = 360, .owner = -1, .ip_kind = TMK_PY_IP_BYTES,
-	 .file = 104, .name = 112, .qualname = 112, .first_line = 40, .lines = 120, .bytes = -1,
-	 .ascii = 48, .compact = 72},
-	/* f_stacktop became an int, f_lasti counts instructions, co_lnotab became co_linetable */
-	{.minor = 10, .current = 24, .cframe = -1,
-	 .code = 32, .previous = 24, .ip = 96, .locals = 352, .owner = -1, .ip_kind = TMK_PY_IP_UNITS,
-	 .file = 104, .name = 112, .qualname = 112, .first_line = 40, .lines = 120, .bytes = -1,
-	 .ascii = 48, .compact = 72},
-	/* _PyInterpreterFrame behind _PyCFrame; bytecode inside the code object */
-	{.minor = 11, .current = 56, .cframe = 8,
-	 .code = 32, .previous = 48, .ip = 56, .locals = 72, .owner = 69, .ip_kind = TMK_PY_IP_POINTER,
-	 .file = 112, .name = 120, .qualname = 128, .first_line = 72, .lines = 136, .bytes = 184,
-	 .ascii = 48, .compact = 72},
-	/* wstr left the str object; shim frames appeared (owner 3) */
-	{.minor = 12, .current = 56, .cframe = 0,
-	 .code = 0, .previous = 8, .ip = 56, .locals = 72, .owner = 70, .ip_kind = TMK_PY_IP_POINTER,
-	 .file = 112, .name = 120, .qualname = 128, .first_line = 68, .lines = 136, .bytes = 192,
-	 .ascii = 40, .compact = 56},
-};
-/* clang-format on */
 
 /* The shape of _Py_DebugOffsets, in 8-byte words. The order of the blocks: head
  * (cookie, version, free_threaded), runtime_state (3), interpreter_state, thread_state,
@@ -148,16 +120,15 @@ int tmk_pylayout_find(struct tmk_py_layout *out, char *why, size_t n)
 	const void *code_type = dlsym(RTLD_DEFAULT, "PyCode_Type");
 	if (!this_thread.object || !code_type)
 		return refuse(why, n, "no Python in this process");
-	int minor = version();
-	int rc = -ENOTSUP;
-	for (size_t i = 0; i < sizeof by_minor / sizeof by_minor[0]; i++)
-		if (by_minor[i].minor == minor) {
-			*out = by_minor[i];
-			rc = 0;
-		}
-	if (rc && (minor == 13 || minor == 14))
+	int minor = version(), rc = 0;
+	*why = 0;
+	if (minor >= 8 && minor <= 12)
+		*out = tmk_py_by_minor[minor - TMK_PY_FIRST];
+	else if (minor == 13 || minor == 14)
 		rc = from_debug_offsets(out, minor, why, n);
-	else if (rc)
+	else
+		rc = -ENOTSUP;
+	if (rc == -ENOTSUP && !*why)
 		snprintf(why, n, "Python 3.%d is not known to this version", minor);
 	if (rc)
 		return rc;

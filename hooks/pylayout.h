@@ -20,8 +20,7 @@ struct tmk_py_layout {
 	int16_t current; /* the frame, or the C frame that holds it (3.11, 3.12) */
 	int16_t cframe;  /* the frame within the C frame, or -1 */
 	/* frame */
-	int16_t code, previous, ip, locals, owner;
-	enum tmk_py_ip ip_kind;
+	int16_t code, previous, ip, locals, owner, ip_kind; /* enum tmk_py_ip */
 	/* code object */
 	int16_t file, name, qualname, first_line, lines, bytes;
 	/* str: first character of a compact ASCII string, and of any other compact one

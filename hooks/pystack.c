@@ -6,9 +6,11 @@
  */
 #include "pystack.h"
 #include "pylayout.h"
+#include "pylayout_table.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +34,14 @@ static const struct {
 static const char impl_file[] = "torch/nn/modules/module.py";
 static _Atomic uint64_t impl_key[IMPLS];
 
+/* Does the table say the same of this version? Then offsets are constants. */
+static bool is_known;
+static bool known(const struct tmk_py_layout *found)
+{
+	const struct tmk_py_layout *table = &tmk_py_by_minor[found->minor - TMK_PY_FIRST];
+	return !memcmp(table, found, offsetof(struct tmk_py_layout, compact) + sizeof(int16_t));
+}
+
 int tmk_pystack_init(char *why, size_t n)
 {
 	if (atomic_load_explicit(&ready, memory_order_acquire))
@@ -43,6 +53,7 @@ int tmk_pystack_init(char *why, size_t n)
 	pthread_mutex_lock(&init_lock);
 	if (!atomic_load_explicit(&ready, memory_order_relaxed)) {
 		tmk_py = found;
+		is_known = known(&found);
 		atomic_store_explicit(&ready, 1, memory_order_release);
 	}
 	pthread_mutex_unlock(&init_lock);
@@ -121,14 +132,14 @@ static __attribute__((noinline)) int impl_of(const char *code, uint64_t key,
 	return i;
 }
 
-static inline const char *current_frame(void)
+static inline const char *current_frame(const struct tmk_py_layout *py)
 {
 	/* NULL where the thread has no thread state, and after finalization. */
 	const char *thread = tmk_py.this_thread();
 	if (!thread)
 		return NULL;
-	const char *p = tmk_py_ptr(thread, tmk_py.current);
-	return p && tmk_py.cframe >= 0 ? tmk_py_ptr(p, tmk_py.cframe) : p;
+	const char *p = tmk_py_ptr(thread, py->current);
+	return p && py->cframe >= 0 ? tmk_py_ptr(p, py->cframe) : p;
 }
 
 /* The module called in the innermost frame of impls[], from the innermost frame on. */
@@ -147,34 +158,34 @@ static inline void look_for_module(struct search *s, const char *frame, int impl
 	s->plain = impl == PLAIN ? local : NULL;
 }
 
-int tmk_pystack_walk(struct tmk_py_stack *out)
+/* Inlined once for each version: offsets in the instructions, not in memory. */
+static inline __attribute__((always_inline)) int walk(const struct tmk_py_layout *py,
+						       struct tmk_py_stack *out)
 {
 	struct search module = {NULL, NULL};
 	uint64_t hash = M2, check = M3;
 	int n = 0;
 
+	const void *code_type = tmk_py.code_type;
+	const char *frame = current_frame(py);
 	out->truncated = 0;
-	const char *frame = NULL;
-	if (atomic_load_explicit(&ready, memory_order_acquire))
-		frame = current_frame();
-	const struct tmk_py_layout py = tmk_py;
-	for (; frame; frame = tmk_py_ptr(frame, py.previous)) {
+	for (; frame; frame = tmk_py_ptr(frame, py->previous)) {
 		/* Frames that the interpreter puts at each entry from C: owner 3,
 		 * in 3.14 also 4; their code is None or a stub. */
-		if (py.minor >= 12 && (unsigned char)frame[py.owner] >= 3)
+		if (py->minor >= 12 && (unsigned char)frame[py->owner] >= 3)
 			continue;
-		const char *code = untag(tmk_py_ptr(frame, py.code));
-		if (!code || tmk_py_ptr(code, TMK_PY_OB_TYPE) != py.code_type)
+		const char *code = untag(tmk_py_ptr(frame, py->code));
+		if (!code || tmk_py_ptr(code, TMK_PY_OB_TYPE) != code_type)
 			continue;
 		if (n == TMK_PY_DEPTH) {
 			out->truncated = 1;
 			break;
 		}
-		const char *name = tmk_py_ptr(code, py.name);
+		const char *name = tmk_py_ptr(code, py->name);
 		struct tmk_py_frame *f = &out->frame[n++];
 		f->code = code;
-		f->key = key_of(&py, code, name);
-		f->where = where_of(&py, frame, code);
+		f->key = key_of(py, code, name);
+		f->where = where_of(py, frame, code);
 		uint64_t v = f->key + (uint64_t)(uint32_t)f->where * M1;
 		hash = (hash ^ v) * M1;
 		hash ^= hash >> 32;
@@ -198,6 +209,27 @@ int tmk_pystack_walk(struct tmk_py_stack *out)
 	out->module_type =
 	        module.found ? tmk_py_ptr(module.found, TMK_PY_OB_TYPE) : NULL;
 	return n;
+}
+
+int tmk_pystack_walk(struct tmk_py_stack *out)
+{
+	if (!atomic_load_explicit(&ready, memory_order_acquire)) {
+		memset(out, 0, offsetof(struct tmk_py_stack, frame));
+		return 0;
+	}
+	switch (is_known ? tmk_py.minor : 0) {
+#define VERSION(minor)                                                                   \
+	case minor:                                                                      \
+		return walk(&tmk_py_by_minor[(minor) - TMK_PY_FIRST], out)
+	VERSION(8);
+	VERSION(9);
+	VERSION(10);
+	VERSION(11);
+	VERSION(12);
+	VERSION(13);
+	VERSION(14);
+	}
+	return walk(&tmk_py, out);
 }
 
 const char *tmk_pystack_class(const void *module, char *buf, size_t n)
