@@ -120,7 +120,8 @@ int tmk_recover(const char *trace, const char *into, char *message, size_t size)
 		tmk_rings_close(&r, false);
 		return snapshot(trace, path, into, message, size);
 	}
-	rc = tmk_writer_recover(&r, trace, "killed", message, size);
+	const char *ended = atomic_load(&r.header->stopped) ? "stopped" : "killed";
+	rc = tmk_writer_recover(&r, trace, ended, message, size);
 	tmk_rings_close(&r, rc == 0);
 	return rc;
 }

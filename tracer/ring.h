@@ -31,6 +31,7 @@ struct tmk_ring_header {
 	_Atomic uint32_t rings;
 	_Atomic uint32_t threads; /* ids given out */
 	_Atomic uint32_t finished; /* the writer has put everything into the trace */
+	_Atomic uint32_t stopped;  /* ... or could not, and nothing more is recorded */
 	/* the clock: ns = anchor_ns + (tick - anchor_tick) * rate / 2^32 */
 	_Atomic uint64_t anchor_tick, anchor_ns, rate;
 	uint64_t started_unix_ns;

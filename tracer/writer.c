@@ -95,7 +95,8 @@ static void give_back(struct tmk_writer *w)
 static void commit_now(struct tmk_writer *w)
 {
 	tmk_store_commit(w->store);
-	give_back(w);
+	if (!tmk_store_failed(w->store))
+		give_back(w);
 	w->due = false;
 	w->last_commit_ns = tmk_clock_ns();
 }
@@ -144,6 +145,8 @@ static void spill(struct tmk_writer *w)
 	tmk_store_run(w->store, TMK_SQL_meta_number, "recover.seq",
 		      (int64_t)w->committed_seq);
 	tmk_store_commit(w->store);
+	if (tmk_store_failed(w->store))
+		return;
 	for (uint32_t i = 0; i < n; i++)
 		w->rings->ring[i].safe = w->rings->ring[i].mark = w->rings->ring[i].read;
 	give_back(w);
@@ -339,6 +342,7 @@ void tmk_writer_stop(struct tmk_writer *w)
 static void give_up(struct tmk_writer *w, const char *why)
 {
 	tmk_say("%s; no longer tracing, '%s' ends here", why, w->path);
+	atomic_store(&w->rings->header->stopped, 1);
 	atomic_store(&tmk_state, TMK_DISABLED);
 }
 
@@ -371,8 +375,10 @@ void *tmk_writer_run(void *arg)
 		nanosleep(&nap, NULL);
 	}
 	calibrate(w);
-	drain(w, true);
-	finish(w, "exit");
+	if (!tmk_store_failed(w->store)) {
+		drain(w, true);
+		finish(w, "exit");
+	}
 	const char *failed = tmk_store_failed(w->store);
 	if (failed) /* a full disk, say: the ring stays, for when there is room */
 		give_up(w, failed);

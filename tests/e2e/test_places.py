@@ -1,0 +1,111 @@
+"""Places that are hard to write to: a network file system, a quota.
+
+What a file system does is put on by a library preloaded behind tidemark's: it answers
+statfs(2) and pwrite(2) as such a file system does.
+"""
+
+import os
+import signal
+import subprocess
+
+import pytest
+from conftest import LIBRARY
+from reading import recover
+from test_bad_input import TRAIN
+
+SHIM = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+int statfs(const char *path, struct statfs *fs)
+{
+	int (*next)(const char *, struct statfs *) = dlsym(RTLD_NEXT, "statfs");
+	const char *type = getenv("SHIM_FILE_SYSTEM");
+	int rc = next(path, fs);
+	if (type && !strstr(path, "/dev/shm"))
+		fs->f_type = strtol(type, NULL, 0);
+	return rc;
+}
+int statfs64(const char *, struct statfs64 *) __attribute__((alias("statfs")));
+
+ssize_t pwrite64(int fd, const void *data, size_t n, off64_t at)
+{
+	ssize_t (*next)(int, const void *, size_t, off64_t) = dlsym(RTLD_NEXT, "pwrite64");
+	static long left = -1;
+	if (left < 0)
+		left = getenv("SHIM_QUOTA") ? atol(getenv("SHIM_QUOTA")) : 1L << 60;
+	if ((long)n > left) {
+		errno = EDQUOT;
+		return -1;
+	}
+	left -= n;
+	return next(fd, data, n, at);
+}
+ssize_t pwrite(int, const void *, size_t, off_t) __attribute__((alias("pwrite64")));
+"""
+
+KILLED = TRAIN + "import os; os.kill(os.getpid(), 9)\n"
+NFS = "0x6969"
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shim")
+    (folder / "shim.c").write_text(SHIM)
+    built = subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-w", "-o", folder / "shim.so",
+                            folder / "shim.c", "-ldl"])
+    if built.returncode:
+        pytest.skip("no C compiler")
+    return folder / "shim.so"
+
+
+def rings():
+    return {n for n in os.listdir("/dev/shm") if n.startswith("tidemark-") and "ring" in n}
+
+
+def test_on_a_network_file_system_a_rollback_journal_is_used(trace, shim):
+    before = rings()
+    run = trace(TRAIN, env={"LD_PRELOAD": str(shim), "SHIM_FILE_SYSTEM": NFS})
+    assert (run.code, run.stdout, run.stderr) == (0, "trained\n", "")
+    t = run.open()
+    assert t.one("SELECT count(*) FROM step WHERE complete") == 3
+    assert run.left_over == [] and rings() == before
+
+
+def test_killed_there_nothing_is_lost(trace, shim):
+    before = rings()
+    run = trace(KILLED, env={"LD_PRELOAD": str(shim), "SHIM_FILE_SYSTEM": NFS})
+    assert run.code == -signal.SIGKILL
+    assert len(rings() - before) == 1, "the ring is not on the network"
+    assert [n for n in run.left_over if not n.endswith("-journal")] == []
+    assert recover(LIBRARY, run.files[0]) == (0, "")
+    assert rings() == before
+    assert run.open().one("SELECT count(*) FROM step WHERE complete") == 3
+
+
+def test_on_a_local_file_system_there_is_a_write_ahead_log(trace, shim):
+    run = trace(KILLED, env={"LD_PRELOAD": str(shim)})
+    assert len([n for n in run.left_over if n.endswith("-wal")]) == 1
+
+
+LONG = TRAIN.replace("range(3)", "range(600)").replace("torch.randn(7,", "torch.randn(7 + i,")
+
+
+@pytest.mark.parametrize("quota", [50_000, 400_000, 1_000_000])
+def test_a_quota_that_is_used_up_is_said_and_the_program_goes_on(trace, shim, quota):
+    run = trace(LONG, env={"LD_PRELOAD": str(shim), "SHIM_QUOTA": str(quota)})
+    assert (run.code, run.stdout) == (0, "trained\n")
+    assert run.stderr.startswith("tidemark: ") and run.stderr.count("\n") == 1, run.stderr
+    # What could not be written waits in the ring, for when there is room.
+    assert recover(LIBRARY, run.files[0])[0] == 0
+    t = run.open()
+    assert t.one("SELECT ended FROM run") == "stopped"
+    assert t.losses == {}
+    steps = t.one("SELECT count(*) FROM step WHERE complete")
+    assert 0 < steps < 600 or quota < 100_000
