@@ -11,6 +11,7 @@
 #	torch-2.6.0  unpacked CUDA 12 wheel
 #	headers-12, headers-13 the CUDA toolkits' headers, for checks at build time
 #	python3.14   Debian unstable's interpreter with its own C library
+#	mallocs      jemalloc and tcmalloc
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
@@ -121,6 +122,15 @@ debian_torch() {
 	"$home/tests/debian-python.sh" "$1" -c 'import torch; print(torch.__version__)'
 }
 
+mallocs() {
+	mkdir -p "$1/partial"
+	(cd "$1" && apt-get download -q libjemalloc2 libgoogle-perftools4) || return 1
+	local deb
+	for deb in "$1"/*.deb; do
+		dpkg -x "$deb" "$1" || return 1
+	done
+}
+
 # python3.14 FOLDER: unpacked beside the C library that it needs, from Debian unstable
 python314() {
 	local apt=$1/apt uri
@@ -163,4 +173,5 @@ attempt torch-2.6.0 "PyTorch 2.6 for CUDA 12 (1.6 GB)" wheel_cuda12 || true
 attempt headers-12 "CUDA 12 headers" headers_12 || true
 attempt headers-13 "CUDA 13 headers" headers_13 || true
 attempt python3.14 "Python 3.14" python314 || true
+attempt mallocs "jemalloc and tcmalloc" mallocs || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
