@@ -99,7 +99,7 @@ static void set_up(struct tmk_store *s, const char *path)
 static sqlite3_stmt *prepare_batch(struct tmk_store *s, int rows)
 {
 	char sql[4096];
-	size_t n = (size_t)snprintf(sql, sizeof sql, "INSERT INTO allocation VALUES ");
+	size_t n = (size_t)snprintf(sql, sizeof sql, "INSERT OR FAIL INTO allocation VALUES ");
 	for (int i = 0; i < rows; i++) {
 		n += (size_t)snprintf(sql + n, sizeof sql - n, i ? ", (?" : "(?");
 		for (int c = 0; c < TMK_ALLOCATION_COLUMNS; c++)
