@@ -107,6 +107,16 @@ def batch(device, width=33, classes=13):
     )
 
 
+def batches(o, steps, make):
+    """(number, batch) of each step. The first is made before anything else: setup."""
+    first = [make()]
+    o.after("data")
+    o.step(complete=False)
+    yield 0, first.pop()
+    for i in range(1, steps):
+        yield i, make()
+
+
 def tokens(device, n=3, length=19):
     return torch.randint(331, (n, length), device=device)
 
@@ -122,13 +132,7 @@ def mlp(o, device, steps=3, zero_first=True, to_none=True, sgd=False):
         torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
         if sgd else torch.optim.AdamW(model.parameters(), lr=1e-3)
     )
-    x, y = batch(device)
-    o.after("data")
-    for i in range(steps):
-        if i == 0:
-            o.step(complete=False)
-        else:
-            x, y = batch(device)
+    for i, (x, y) in batches(o, steps, lambda: batch(device)):
         if zero_first:
             with o.phase("zero_grad"):
                 optimizer.zero_grad(set_to_none=to_none)
@@ -160,13 +164,7 @@ def mlp_zero_in_place(o, device):
 def gpt(o, device, checkpointed=None, steps=3):
     model = GPT(checkpointed=checkpointed, oracle=o).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    t = tokens(device)
-    o.after("data")
-    for i in range(steps):
-        if i == 0:
-            o.step(complete=False)
-        else:
-            t = tokens(device)
+    for i, t in batches(o, steps, lambda: tokens(device)):
         with o.phase("forward"):
             logits = model(t[:, :-1])
             loss = F.cross_entropy(logits.reshape(-1, 331), t[:, 1:].reshape(-1))
@@ -269,13 +267,7 @@ def autograd_grad(o, device, steps=3):
     """Gradients by torch.autograd.grad, put into .grad by hand."""
     model = MLP().to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    x, y = batch(device)
-    o.after("data")
-    for i in range(steps):
-        if i == 0:
-            o.step(complete=False)
-        else:
-            x, y = batch(device)
+    for i, (x, y) in batches(o, steps, lambda: batch(device)):
         with o.phase("forward"):
             loss = F.cross_entropy(model(x), y)
         with o.phase("backward"):
@@ -290,13 +282,7 @@ def autograd_grad(o, device, steps=3):
 def clipping(o, device, steps=3):
     model = MLP().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    x, y = batch(device)
-    o.after("data")
-    for i in range(steps):
-        if i == 0:
-            o.step(complete=False)
-        else:
-            x, y = batch(device)
+    for i, (x, y) in batches(o, steps, lambda: batch(device)):
         with o.phase("forward"):
             loss = F.cross_entropy(model(x), y)
         backward(o, loss)
@@ -314,13 +300,7 @@ def scaler_skips(o, device, steps=4):
     model = MLP().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     scaler = torch.amp.GradScaler("cuda", init_scale=8.0)
-    x, y = batch(device)
-    o.after("data")
-    for i in range(steps):
-        if i == 0:
-            o.step(complete=False)
-        else:
-            x, y = batch(device)
+    for i, (x, y) in batches(o, steps, lambda: batch(device)):
         with o.phase("forward"):
             with torch.autocast("cuda", dtype=torch.float16):
                 loss = F.cross_entropy(model(x), y)
@@ -385,13 +365,7 @@ def exception(o, device, steps=3):
     """In the second step the backward raises half way; the program goes on."""
     model = MLP().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    x, y = batch(device)
-    o.after("data")
-    for i in range(steps):
-        if i == 0:
-            o.step(complete=False)
-        else:
-            x, y = batch(device)
+    for i, (x, y) in batches(o, steps, lambda: batch(device)):
         if i == 1:
             with o.phase("forward"):
                 hidden = Broken.apply(model.act1(model.fc1(x)))
@@ -417,15 +391,8 @@ def create_graph(o, device, steps=3):
     """A gradient penalty: a backward whose own graph is then gone through again."""
     model = MLP().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    x, y = batch(device)
-    x.requires_grad_()
-    o.after("data")
-    for i in range(steps):
-        if i == 0:
-            o.step(complete=False)
-        else:
-            x, y = batch(device)
-            x.requires_grad_()
+    for i, (x, y) in batches(o, steps, lambda: batch(device)):
+        x.requires_grad_()
         with o.phase("forward"):
             loss = F.cross_entropy(model(x), y)
         with o.phase("backward"):
