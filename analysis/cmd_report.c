@@ -273,7 +273,7 @@ static void print_device(struct trace *trace, const struct device *device, int64
 		fprintf(out, "        %s of the device ",
 		        text_percent(point.allocated, device->total_bytes).s);
 	if (reserved > 0)
-		fprintf(out, "%s reserved %s",
+		fprintf(out, "%s most reserved %s",
 		        device->total_bytes > 0 ? sign(DOT) : "       ",
 		        text_size(reserved).s);
 	fputs(device->total_bytes > 0 || reserved > 0 ? "\n\n" : "\n", out);
