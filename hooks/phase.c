@@ -10,6 +10,7 @@
 #include "emit.h"
 #include "real.h"
 #include "record.h"
+#include "scope.h"
 #include "session.h"
 #include "settings.h"
 #include "late.h"
@@ -48,7 +49,8 @@ uint8_t tmk_phase_now(bool *grad_mode)
 		return grad ? TMK_FORWARD : TMK_OPTIMIZER;
 	if (p->in_data)
 		return TMK_DATA;
-	return TMK_OPEN;
+	/* What we cannot know the program may have said. */
+	return tmk_scope_phase();
 }
 
 static void boundary(enum tmk_boundary at, bool create, bool accumulate)
@@ -95,7 +97,11 @@ static int *scope_of(const char *name)
 static void *scope_begins(void *result, const void *function)
 {
 	*(void **)result = NULL;
-	int *depth = scope_of(tmk_real.scope_name(function));
+	const char *label = tmk_real.scope_name(function), *name;
+	enum tmk_scope_kind kind = tmk_scope_parse(label, &name);
+	if (kind != TMK_SCOPE_NONE)
+		tmk_scope_push(tmk_scope_owner(label), kind, name);
+	int *depth = scope_of(label);
 	if (depth && !(*depth)++) {
 		if (depth == &tmk_place.in_step)
 			boundary(TMK_AT_STEP, false, false);
@@ -110,7 +116,10 @@ static void *scope_begins(void *result, const void *function)
 static void scope_ends(const void *function, void *context)
 {
 	(void)context;
-	int *depth = scope_of(tmk_real.scope_name(function));
+	const char *label = tmk_real.scope_name(function), *name;
+	if (tmk_scope_parse(label, &name) != TMK_SCOPE_NONE)
+		tmk_scope_pop(tmk_scope_owner(label));
+	int *depth = scope_of(label);
 	if (!depth || *depth <= 0 || --*depth)
 		return;
 	if (depth == &tmk_place.in_step) {
@@ -150,6 +159,7 @@ static void execute_ends(struct executing *e)
 	tmk_place.in_execute--;
 	if (!e->outermost)
 		return;
+	tmk_scope_backward(false);
 	if (!tmk_place.in_step)
 		atomic_store(&forward_open, false);
 	boundary(TMK_AT_BACKWARD_END, e->create, e->accumulate);
@@ -166,8 +176,10 @@ _ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at6Tenso
 		tmk_late_init();
 	struct executing e __attribute__((cleanup(execute_ends))) = {
 		create, !tmk_place.in_execute && graph_task() == -1, accumulate};
-	if (e.outermost)
+	if (e.outermost) {
 		boundary(TMK_AT_BACKWARD, create, accumulate);
+		tmk_scope_backward(true);
+	}
 	tmk_place.in_execute++;
 	atomic_fetch_add(&creating_graph, create);
 	return tmk_real.execute(self, roots, inputs, keep, create, accumulate, outputs);

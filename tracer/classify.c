@@ -69,6 +69,12 @@ void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal)
 {
 	int flags = tmk_names_flags(m->names, e->python, e->native);
 	int rule = by_pointer(e->evidence, e->named);
+	uint32_t said = tmk_names_scope_bucket(m->names, e->scope);
+	if (rule < 0 && said) {
+		e->rule = TMK_RULE_program; /* its bucket is the one that was said */
+		e->bucket = (uint8_t)(said - 1);
+		return;
+	}
 	if (rule < 0 && flags & TMK_IN_WORKSPACE)
 		rule = TMK_RULE_workspace_stack;
 	if (rule < 0 && flags & TMK_IN_COMMUNICATION)

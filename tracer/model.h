@@ -43,7 +43,7 @@ struct tmk_ev { /* one allocation or free of the running step */
 	int64_t requested;
 	int64_t allocated; /* of its device, after it */
 	int64_t reserved;
-	uint32_t python, native, module, op, shape;
+	uint32_t python, native, module, op, shape, scope;
 	uint32_t site;     /* birth: set when the step ends */
 	uint32_t died;     /* birth: 1 + ordinal of its death in this step, 0: alive */
 	uint32_t target;   /* death: index of the birth in ev, or index into carried */

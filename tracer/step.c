@@ -17,7 +17,7 @@ static void settle_event(struct tmk_model *m, uint32_t i)
 	if (e->bytes < 0)
 		return;
 	struct tmk_site site = {e->phase,  e->thread, e->python, e->native,
-				e->module, e->op,     e->shape};
+				e->module, e->op,     e->shape, e->scope};
 	e->site = tmk_names_site(m->names, &site);
 	tmk_model_classify(m, e, m->flushed + i);
 }
