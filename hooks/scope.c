@@ -1,11 +1,12 @@
 /* scope.c - the thread's stack of named phases and buckets.
  * Called from: api.c, phase.c (record_function), wrap_nvtx.c on the program's thread, and
- * event.c under the guard, possibly under the allocator's lock: nothing here allocates. */
+ * event.c under the guard, possibly under the allocator's lock: there nothing allocates. */
 #include "scope.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "emit.h"
 #include "intern.h"
@@ -13,7 +14,7 @@
 /* A name longer than this is cut; scopes deeper than this are counted, not named. More
  * distinct ones than MOST are names with a number in them that counts up: each would make
  * its step unlike all others. */
-enum { LONGEST = 64, DEEPEST = 48, MOST = 4096 };
+enum { LONGEST = 64, DEEPEST = 46, MOST = 4096 };
 
 struct entry {
 	uint64_t owner;
@@ -23,10 +24,17 @@ struct entry {
 	char name[LONGEST];
 };
 
-static __thread struct {
+/* Of one thread, mapped at its first push: the command opens the library by dlopen, where
+ * there is no room for more than a pointer in a thread's own memory. */
+struct stack {
 	uint32_t depth, open; /* entries; begins without their end, those too deep too */
 	struct entry entry[DEEPEST];
-} scopes __attribute__((tls_model("initial-exec")));
+};
+_Static_assert(sizeof(struct stack) <= 4096, "a thread's scopes are one page");
+
+static __thread struct stack *scopes __attribute__((tls_model("initial-exec")));
+static pthread_key_t exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 
 static _Atomic uint32_t backwards, backward_scope;
 
@@ -39,6 +47,28 @@ static void copy_name(char *to, const char *from)
 			n--;
 	memcpy(to, from, n);
 	to[n] = 0;
+}
+
+static void unmap_stack(void *stack)
+{
+	scopes = NULL;
+	munmap(stack, sizeof(struct stack));
+}
+
+static void make_key(void)
+{
+	pthread_key_create(&exit_key, unmap_stack);
+}
+
+static struct stack *map_stack(void)
+{
+	void *p = mmap(NULL, sizeof(struct stack), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	pthread_once(&exit_once, make_key);
+	pthread_setspecific(exit_key, p);
+	return p;
 }
 
 static uint8_t fixed_phase(const char *name)
@@ -55,36 +85,38 @@ static uint8_t fixed_phase(const char *name)
 
 void tmk_scope_push(uint64_t owner, enum tmk_scope_kind kind, const char *name)
 {
-	scopes.open++;
-	if (scopes.depth == DEEPEST)
+	if (!scopes && !(scopes = map_stack()))
 		return;
-	struct entry *e = &scopes.entry[scopes.depth];
+	scopes->open++;
+	if (scopes->depth == DEEPEST)
+		return;
+	struct entry *e = &scopes->entry[scopes->depth];
 	e->owner = owner;
 	e->id = 0;
 	e->kind = (uint8_t)kind;
-	e->phase = scopes.depth ? e[-1].phase : TMK_OPEN;
+	e->phase = scopes->depth ? e[-1].phase : TMK_OPEN;
 	copy_name(e->name, name ? name : "");
 	if (!*e->name)
 		e->kind = TMK_SCOPE_NONE;
 	if (e->kind == TMK_SCOPE_PHASE)
 		e->phase = fixed_phase(e->name);
-	scopes.depth++;
+	scopes->depth++;
 }
 
 void tmk_scope_pop(uint64_t owner)
 {
-	uint32_t i = scopes.depth;
-	while (i && scopes.entry[i - 1].owner != owner)
+	uint32_t i = scopes ? scopes->depth : 0;
+	while (i && scopes->entry[i - 1].owner != owner)
 		i--;
-	if (!i && scopes.open <= scopes.depth)
+	if (!scopes || (!i && scopes->open <= scopes->depth))
 		return; /* opened on another thread, or before the library looked */
 	if (i) {
-		memmove(&scopes.entry[i - 1], &scopes.entry[i],
-			(scopes.depth - i) * sizeof *scopes.entry);
-		scopes.depth--;
+		memmove(&scopes->entry[i - 1], &scopes->entry[i],
+			(scopes->depth - i) * sizeof *scopes->entry);
+		scopes->depth--;
 	}
-	if (!--scopes.open) /* whatever was too deep to keep is over, too */
-		scopes.depth = 0;
+	if (!--scopes->open) /* whatever was too deep to keep is over, too */
+		scopes->depth = 0;
 }
 
 enum tmk_scope_kind tmk_scope_parse(const char *text, const char **name)
@@ -143,8 +175,8 @@ static uint32_t number(void)
 {
 	uint32_t parent = 0;
 	uint32_t generation = atomic_load_explicit(&tmk_generation, memory_order_relaxed);
-	for (uint32_t i = 0; i < scopes.depth; i++) {
-		struct entry *e = &scopes.entry[i];
+	for (uint32_t i = 0; i < scopes->depth; i++) {
+		struct entry *e = &scopes->entry[i];
 		if (!e->id || e->generation != generation) {
 			e->id = e->kind == TMK_SCOPE_NONE ? parent : define(e, parent);
 			e->generation = generation;
@@ -156,12 +188,12 @@ static uint32_t number(void)
 
 uint32_t tmk_scope_now(uint8_t phase)
 {
-	if (__builtin_expect(!scopes.depth, 1))
+	if (__builtin_expect(!scopes || !scopes->depth, 1))
 		return phase == TMK_BACKWARD || phase == TMK_RECOMPUTE
 			       ? atomic_load_explicit(&backward_scope,
 						      memory_order_relaxed)
 			       : 0;
-	const struct entry *top = &scopes.entry[scopes.depth - 1];
+	const struct entry *top = &scopes->entry[scopes->depth - 1];
 	if (top->id && top->generation ==
 			       atomic_load_explicit(&tmk_generation, memory_order_relaxed))
 		return top->id;
@@ -170,7 +202,7 @@ uint32_t tmk_scope_now(uint8_t phase)
 
 uint8_t tmk_scope_phase(void)
 {
-	return scopes.depth ? scopes.entry[scopes.depth - 1].phase : TMK_OPEN;
+	return scopes && scopes->depth ? scopes->entry[scopes->depth - 1].phase : TMK_OPEN;
 }
 
 /* Where two threads run a backward at once nothing tells for which of them an engine's
@@ -183,7 +215,7 @@ void tmk_scope_backward(bool begins)
 			atomic_store(&backward_scope, 0);
 		return;
 	}
-	if (scopes.depth && tmk_is_active() && tmk_enter()) {
+	if (scopes && scopes->depth && tmk_is_active() && tmk_enter()) {
 		scope = number();
 		tmk_leave();
 	}

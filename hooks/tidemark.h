@@ -7,7 +7,9 @@
  *	...
  *	TIDEMARK_POP_PHASE();
  *
- * Another language looks the name up: dlsym(RTLD_DEFAULT, "tidemark_push_phase"). Programs
+ * (In a program linked at a fixed address, gcc -no-pie, a weak function that is missing
+ * when it is linked stays missing.) There, and in another language, look the name up:
+ * dlsym(RTLD_DEFAULT, "tidemark_push_phase"). Programs
  * in Python need neither: torch.profiler.record_function("tidemark.phase:rollout") and NVTX
  * ranges of that name do the same, "tidemark.bucket:NAME" likewise (docs/scopes.md).
  *
@@ -40,8 +42,8 @@ TIDEMARK_API void tidemark_step(void);
  * bucket, of this name: shown beside the phases and buckets that tidemark knows by itself,
  * as its scope. Scopes nest, phases in buckets and the other way round; a backward's scope
  * is that of the thread that called it. name: copied, cut after 63 bytes; NULL and "" name
- * nothing but have a pop. A few nanoseconds, no lock, nothing allocated; any thread, at any
- * time, also before the first allocation. Pops without a push do nothing. A name that
+ * nothing but have a pop. No lock, and nothing is allocated but a page at a thread's first
+ * one; any thread, at any time, also before the first allocation. Pops without a push do nothing. A name that
  * counts ("step 17") makes each step unlike all others and the trace large.
  * A phase called as one of tidemark's own ("forward", "eval", ...) is that phase, wherever
  * tidemark could not be sure of another; a bucket called as one of its own ("activation",
