@@ -63,7 +63,8 @@ static void boundary(enum tmk_boundary at, bool create, bool accumulate)
 
 void tmk_phase_forward(void)
 {
-	if (atomic_load_explicit(&forward_open, memory_order_relaxed))
+	/* What a program computes on the CPU before it comes to a traced device opens none. */
+	if (atomic_load_explicit(&forward_open, memory_order_relaxed) || !tmk_is_active())
 		return;
 	const struct tmk_place *p = &tmk_place;
 	if (p->in_execute || p->in_step || graph_task() != -1)
@@ -92,6 +93,18 @@ static int *scope_of(const char *name)
 	return NULL;
 }
 
+static void depth_begins(int *depth)
+{
+	if ((*depth)++)
+		return;
+	if (depth == &tmk_place.in_step)
+		boundary(TMK_AT_STEP, false, false);
+	else if (depth == &tmk_place.in_zero_grad)
+		boundary(TMK_AT_ZERO_GRAD, false, false);
+	else
+		boundary(TMK_AT_DATA, false, false);
+}
+
 /* std::unique_ptr<ObserverContext> start(const RecordFunction &): returned through the
  * hidden first argument; an empty one is a null pointer. */
 static void *scope_begins(void *result, const void *function)
@@ -102,25 +115,14 @@ static void *scope_begins(void *result, const void *function)
 	if (kind != TMK_SCOPE_NONE)
 		tmk_scope_push(tmk_scope_owner(label), kind, name);
 	int *depth = scope_of(label);
-	if (depth && !(*depth)++) {
-		if (depth == &tmk_place.in_step)
-			boundary(TMK_AT_STEP, false, false);
-		else if (depth == &tmk_place.in_zero_grad)
-			boundary(TMK_AT_ZERO_GRAD, false, false);
-		else
-			boundary(TMK_AT_DATA, false, false);
-	}
+	if (depth)
+		depth_begins(depth);
 	return result;
 }
 
-static void scope_ends(const void *function, void *context)
+static void depth_ends(int *depth)
 {
-	(void)context;
-	const char *label = tmk_real.scope_name(function), *name;
-	if (tmk_scope_parse(label, &name) != TMK_SCOPE_NONE)
-		tmk_scope_pop(tmk_scope_owner(label));
-	int *depth = scope_of(label);
-	if (!depth || *depth <= 0 || --*depth)
+	if (*depth <= 0 || --*depth)
 		return;
 	if (depth == &tmk_place.in_step) {
 		atomic_store(&forward_open, false);
@@ -131,6 +133,17 @@ static void scope_ends(const void *function, void *context)
 	} else {
 		boundary(TMK_AT_DATA_END, false, false);
 	}
+}
+
+static void scope_ends(const void *function, void *context)
+{
+	(void)context;
+	const char *label = tmk_real.scope_name(function), *name;
+	if (tmk_scope_parse(label, &name) != TMK_SCOPE_NONE)
+		tmk_scope_pop(tmk_scope_owner(label));
+	int *depth = scope_of(label);
+	if (depth)
+		depth_ends(depth);
 }
 
 void tmk_phase_install(void)
@@ -145,6 +158,18 @@ void tmk_phase_install(void)
 					.probability = 1.0};
 	c.scopes[USER_SCOPE] = true;
 	tmk_real.add_global_callback(c);
+}
+
+/* ---- optimizers of the C++ frontend --------------------------------------------------- */
+
+void tmk_phase_step(bool begins)
+{
+	(begins ? depth_begins : depth_ends)(&tmk_place.in_step);
+}
+
+void tmk_phase_zero_grad(bool begins)
+{
+	(begins ? depth_begins : depth_ends)(&tmk_place.in_zero_grad);
 }
 
 /* ---- the autograd engine ------------------------------------------------------------- */

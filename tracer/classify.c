@@ -101,6 +101,14 @@ void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l)
 		change(m, l, rule);
 }
 
+/* A model outlives its first steps; the first batch, made before anything told that setup
+ * was over, does not. Not in a step that nothing ended: there a program takes itself down. */
+void tmk_model_review_death(struct tmk_model *m, struct tmk_live *l)
+{
+	if (m->step <= 2 && l->rule == TMK_RULE_setup_survivor && l->born_step < m->step)
+		change(m, l, TMK_RULE_setup_gone);
+}
+
 void tmk_model_review_setup(struct tmk_model *m)
 {
 	if (!m->python_named || m->step > 2)

@@ -183,6 +183,8 @@ void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer);
 void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal);
 /* ... and of a live allocation whose evidence changed after its row was written */
 void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l);
+/* Born in setup and freed in the running step, which an Optimizer.step() has ended. */
+void tmk_model_review_death(struct tmk_model *m, struct tmk_live *l);
 /* Python has named what it knows: what setup left and nobody named is data. */
 void tmk_model_review_setup(struct tmk_model *m);
 
