@@ -85,7 +85,8 @@ INSERT INTO bucket VALUES (0, 'parameter'), (1, 'buffer'), (2, 'gradient'),
 	(7, 'workspace'), (8, 'communication'), (9, 'cache'), (10, 'context');
 
 -- The rule that put an allocation into its bucket. evidence: 'pointer' (an address that
--- torch or Python named), 'lifetime' (when it was born and died), 'stack', 'weak'.
+-- torch or Python named), 'program' (what the program said itself, see scope), 'lifetime'
+-- (when it was born and died), 'stack', 'weak'.
 CREATE TABLE rule (
 	id INTEGER PRIMARY KEY,
 	name TEXT NOT NULL UNIQUE,
@@ -140,6 +141,17 @@ CREATE TABLE shape (
 	dtype TEXT NOT NULL        -- 'float32', 'bfloat16', ...
 );
 
+-- Phases and buckets of the program's own (tidemark.h, record_function, NVTX), as they lie
+-- inside each other: beside the fixed ones, not instead of them. One that has the name of a
+-- fixed phase names what would be open otherwise; one that has the name of a bucket decides
+-- where no pointer does (rule 'program'). v_scope has the whole path.
+CREATE TABLE scope (
+	id INTEGER PRIMARY KEY,
+	parent INTEGER REFERENCES scope, -- the one around it
+	kind TEXT NOT NULL,        -- 'phase' or 'bucket'
+	name TEXT NOT NULL         -- cut after 63 bytes
+);
+
 -- Where allocations come from: everything about one that repeats.
 CREATE TABLE site (
 	id INTEGER PRIMARY KEY,
@@ -149,7 +161,8 @@ CREATE TABLE site (
 	native_stack INTEGER REFERENCES stack,
 	module INTEGER REFERENCES module,
 	op INTEGER REFERENCES op,
-	shape INTEGER REFERENCES shape
+	shape INTEGER REFERENCES shape,
+	scope INTEGER REFERENCES scope -- the innermost; NULL outside of all
 );
 
 -- Parameters, buffers and optimizer state as Python names them.
@@ -287,6 +300,18 @@ CREATE TABLE spill (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 
 -- ---------------------------------------------------------------------------
 -- Views: the three questions, for someone with nothing but sqlite3.
+
+-- Every scope with its path and the innermost phase and bucket of the program's own in it.
+CREATE VIEW v_scope AS
+WITH RECURSIVE inside(id, path, phase, bucket) AS (
+	SELECT id, name, CASE kind WHEN 'phase' THEN name END,
+	       CASE kind WHEN 'bucket' THEN name END FROM scope WHERE parent IS NULL
+	UNION ALL
+	SELECT s.id, i.path || ' / ' || s.name,
+	       CASE s.kind WHEN 'phase' THEN s.name ELSE i.phase END,
+	       CASE s.kind WHEN 'bucket' THEN s.name ELSE i.bucket END
+	FROM inside i JOIN scope s ON s.parent = i.id)
+SELECT id, path, phase, bucket FROM inside;
 
 CREATE VIEW v_step_peak AS
 SELECT d.name AS device, sd.step AS step, p.name AS phase, sd.peak_ns AS time_ns,

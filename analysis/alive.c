@@ -18,6 +18,7 @@ void group_json(struct trace *trace, struct json *json,
 	json_text(json, "shape", group->shape);
 	json_text(json, "dtype", group->dtype);
 	json_text(json, "owner", group->owner);
+	json_text(json, "scope", group->scope);
 	stack_json(trace, json, "stack", group->largest_stack);
 	if (group->native_stack >= 0 && group->native_stack != group->largest_stack)
 		stack_json(trace, json, "native_stack", group->native_stack);

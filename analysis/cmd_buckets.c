@@ -23,14 +23,16 @@ static unsigned parse_by(const char *text)
 	            {"module", BY_MODULE},
 	            {"parameter", BY_OWNER},
 	            {"stack", BY_STACK},
-	            {"dtype", BY_DTYPE}};
+	            {"dtype", BY_DTYPE},
+	            {"scope", BY_SCOPE}};
 
 	for (size_t i = 0; text && i < sizeof(keys) / sizeof(*keys); i++)
 		if (!strcmp(text, keys[i].name))
 			return keys[i].by;
 	if (text)
 		fail(STATUS_USAGE,
-		     "'--by' takes phase, module, parameter, stack or dtype, not '%s'", text);
+		     "'--by' takes phase, module, parameter, stack, dtype or scope, "
+		     "not '%s'", text);
 	return 0;
 }
 
@@ -273,6 +275,7 @@ static void print_owners(struct trace *trace, const struct account *account, uns
 		const char *key = by == BY_PHASE    ? group->phase
 		                  : by == BY_MODULE ? group->module
 		                  : by == BY_OWNER  ? group->owner
+		                  : by == BY_SCOPE  ? group->scope
 		                                    : group->dtype;
 		char *chain = NULL;
 		if ((int64_t)i >= top) {
@@ -286,7 +289,7 @@ static void print_owners(struct trace *trace, const struct account *account, uns
 		table_cell(table, bucket_style(group->bucket), "%s", group->bucket);
 		table_cell(table, PLAIN, "%s",
 		           key && *key ? key
-		           : group->op ? group->op
+		           : group->op && by != BY_SCOPE ? group->op
 		                       : sign(DASH));
 		free(chain);
 	}

@@ -59,6 +59,7 @@ static struct group describe(const struct trace *trace, const struct places *pla
 	group.op = site ? site->op : NULL;
 	group.shape = site ? site->shape : NULL;
 	group.dtype = site ? site->dtype : NULL;
+	group.scope = site ? site->scope : NULL;
 	group.stack = site ? site->stack : -1;
 	group.native_stack = site ? site->native_stack : -1;
 	group.largest_stack = group.stack >= 0 ? group.stack : group.native_stack;
@@ -98,6 +99,8 @@ static int by_key(const void *left, const void *right)
 		way = compare(a->op, b->op);
 	if (!way && (sort_key & BY_OWNER))
 		way = compare(a->owner, b->owner);
+	if (!way && (sort_key & BY_SCOPE))
+		way = compare(a->scope, b->scope);
 	if (!way && (sort_key & BY_STACK))
 		way = order(a->stack, b->stack);
 	if (!way && (sort_key & BY_STACK))
@@ -159,6 +162,7 @@ static void merge(struct groups *groups, struct group *into, int64_t *largest,
 	keep_common(&into->op, from->op);
 	keep_common(&into->shape, from->shape);
 	keep_common(&into->dtype, from->dtype);
+	keep_common(&into->scope, from->scope);
 	if (by & BY_PATTERN)
 		keep_beginning(groups, &into->owner, from->owner);
 	else

@@ -16,12 +16,14 @@ enum group_key {
 	/* 'h.0.mlp' and 'h.1.mlp' are both 'h.*.mlp': layers are alike */
 	BY_PATTERN = 128,
 	BY_DTYPE = 256,
+	BY_SCOPE = 512, /* the program's own phases and buckets */
 };
 
 /* What a group's blocks do not share is NULL, or -1. */
 struct group {
 	int64_t bytes, blocks;
-	const char *phase, *bucket, *module, *op, *shape, *dtype, *owner, *owner_kind;
+	const char *phase, *bucket, *module, *op, *shape, *dtype, *owner, *owner_kind,
+	        *scope;
 	int64_t stack, native_stack;
 	int64_t largest_stack; /* that of the most bytes in the group */
 };

@@ -12,7 +12,8 @@ static void load_sites(struct trace *trace, struct places *places)
 	struct rows *rows = db_rows(
 	        trace->db,
 	        "SELECT s.id, s.phase, s.python_stack, s.native_stack, "
-	        "coalesce(m.name, m.class), o.name, h.dims, h.dtype, s.module FROM site s "
+	        "coalesce(m.name, m.class), o.name, h.dims, h.dtype, s.module, "
+	        "v.path FROM site s LEFT JOIN v_scope v ON v.id = s.scope "
 	        "LEFT JOIN module m ON m.id = s.module LEFT JOIN op o ON o.id = s.op "
 	        "LEFT JOIN shape h ON h.id = s.shape ORDER BY s.id",
 	        "");
@@ -24,7 +25,8 @@ static void load_sites(struct trace *trace, struct places *places)
 		        rows_number_or(rows, 2, -1), rows_number_or(rows, 3, -1),
 		        rows_number_or(rows, 8, -1),
 		        rows_copy(rows, 4),          rows_copy(rows, 5),
-		        rows_copy(rows, 6),          rows_copy(rows, 7)};
+		        rows_copy(rows, 6),          rows_copy(rows, 7),
+		        rows_copy(rows, 9)};
 	}
 }
 
@@ -63,6 +65,7 @@ void places_free(struct places *places)
 		free(places->sites[i].op);
 		free(places->sites[i].shape);
 		free(places->sites[i].dtype);
+		free(places->sites[i].scope);
 	}
 	for (size_t i = 0; i < places->tensor_count; i++) {
 		free(places->tensors[i].name);

@@ -13,6 +13,7 @@ struct site {
 	int64_t stack, native_stack;       /* -1: none was recorded */
 	int64_t module_id;                 /* -1: not known */
 	char *module, *op, *shape, *dtype; /* NULL where not known */
+	char *scope; /* 'rollout / kv cache'; NULL: in none of the program's own */
 };
 
 /* The owner of a block, as Python names it: a parameter, a buffer, optimizer state. */

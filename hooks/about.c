@@ -11,6 +11,7 @@
 #include "about.h"
 #include "emit.h"
 #include "late.h"
+#include "nvtx.h"
 #include "real.h"
 #include "settings.h"
 #include "stacks.h"
@@ -159,6 +160,7 @@ void tmk_about_run(void)
 		tmk_emit_meta("run_id", tmk_settings.run_id);
 	tmk_stacks_init();
 	tmk_report_capabilities();
+	tmk_nvtx_report();
 	int device;
 	if (tmk_real.cudaGetDevice && !tmk_late_cpu() && !tmk_real.cudaGetDevice(&device))
 		tmk_about_device(device);

@@ -1,9 +1,11 @@
 /* api.c - tidemark.h. */
+#define TIDEMARK_API
 #include "tidemark.h"
 
 #include "emit.h"
 #include "real.h"
 #include "recover.h"
+#include "scope.h"
 
 TMK_EXPORT const char *tidemark_version(void)
 {
@@ -16,6 +18,28 @@ TMK_EXPORT void tidemark_step(void)
 		return;
 	tmk_emit_boundary(TMK_AT_MARK, false, false);
 	tmk_leave();
+}
+
+/* Not under the guard: a push is the thread's own business and is wanted before the first
+ * event, too. */
+TMK_EXPORT void tidemark_push_phase(const char *name)
+{
+	tmk_scope_push(TMK_OWNER_PHASE, TMK_SCOPE_PHASE, name);
+}
+
+TMK_EXPORT void tidemark_pop_phase(void)
+{
+	tmk_scope_pop(TMK_OWNER_PHASE);
+}
+
+TMK_EXPORT void tidemark_push_bucket(const char *name)
+{
+	tmk_scope_push(TMK_OWNER_BUCKET, TMK_SCOPE_BUCKET, name);
+}
+
+TMK_EXPORT void tidemark_pop_bucket(void)
+{
+	tmk_scope_pop(TMK_OWNER_BUCKET);
 }
 
 TMK_EXPORT int tidemark_recover(const char *trace, const char *into, char *message,

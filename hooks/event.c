@@ -7,6 +7,7 @@
 #include "emit.h"
 #include "phase.h"
 #include "real.h"
+#include "scope.h"
 #include "session.h"
 #include "stacks.h"
 
@@ -17,9 +18,12 @@ void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
 		return;
 	bool grad;
 	struct tmk_where w;
+	uint32_t scope = 0;
 	uint8_t phase = tmk_phase_now(&grad);
-	if (bytes > 0)
-		tmk_where_now(&w, bytes); /* definitions first: they have records too */
+	if (bytes > 0) { /* definitions first: they have records too */
+		tmk_where_now(&w, bytes);
+		scope = tmk_scope_now(phase);
+	}
 	struct tmk_rec_event *r =
 		bytes > 0 ? tmk_begin(TMK_REC_ALLOC, 0, sizeof *r)
 			  : tmk_begin(TMK_REC_FREE, 0,
@@ -41,6 +45,7 @@ void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
 		r->native = w.native;
 		r->module = w.module;
 		r->shape = w.shape;
+		r->scope = scope;
 	}
 	tmk_end(r);
 }
@@ -80,6 +85,7 @@ void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
 	uint64_t free_bytes = 0, total = 0;
 	uint8_t phase = tmk_phase_now(&grad);
 	tmk_where_now(&w, bytes);
+	uint32_t scope = tmk_scope_now(phase);
 	if (device.type == 1)
 		device_memory(&free_bytes, &total);
 	struct tmk_rec_oom *r = tmk_begin(TMK_REC_OOM, 0, sizeof *r + 8);
@@ -99,6 +105,7 @@ void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
 	r->native = w.native;
 	r->module = w.module;
 	r->shape = w.shape;
+	r->scope = scope;
 	snprintf(r->source, sizeof r->source, "%s", source);
 	tmk_end(r);
 }

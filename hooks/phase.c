@@ -10,6 +10,7 @@
 #include "emit.h"
 #include "real.h"
 #include "record.h"
+#include "scope.h"
 #include "session.h"
 #include "settings.h"
 #include "late.h"
@@ -48,7 +49,8 @@ uint8_t tmk_phase_now(bool *grad_mode)
 		return grad ? TMK_FORWARD : TMK_OPTIMIZER;
 	if (p->in_data)
 		return TMK_DATA;
-	return TMK_OPEN;
+	/* What we cannot know the program may have said. */
+	return tmk_scope_phase();
 }
 
 static void boundary(enum tmk_boundary at, bool create, bool accumulate)
@@ -61,7 +63,8 @@ static void boundary(enum tmk_boundary at, bool create, bool accumulate)
 
 void tmk_phase_forward(void)
 {
-	if (atomic_load_explicit(&forward_open, memory_order_relaxed))
+	/* What a program computes on the CPU before it comes to a traced device opens none. */
+	if (atomic_load_explicit(&forward_open, memory_order_relaxed) || !tmk_is_active())
 		return;
 	const struct tmk_place *p = &tmk_place;
 	if (p->in_execute || p->in_step || graph_task() != -1)
@@ -90,28 +93,36 @@ static int *scope_of(const char *name)
 	return NULL;
 }
 
+static void depth_begins(int *depth)
+{
+	if ((*depth)++)
+		return;
+	if (depth == &tmk_place.in_step)
+		boundary(TMK_AT_STEP, false, false);
+	else if (depth == &tmk_place.in_zero_grad)
+		boundary(TMK_AT_ZERO_GRAD, false, false);
+	else
+		boundary(TMK_AT_DATA, false, false);
+}
+
 /* std::unique_ptr<ObserverContext> start(const RecordFunction &): returned through the
  * hidden first argument; an empty one is a null pointer. */
 static void *scope_begins(void *result, const void *function)
 {
 	*(void **)result = NULL;
-	int *depth = scope_of(tmk_real.scope_name(function));
-	if (depth && !(*depth)++) {
-		if (depth == &tmk_place.in_step)
-			boundary(TMK_AT_STEP, false, false);
-		else if (depth == &tmk_place.in_zero_grad)
-			boundary(TMK_AT_ZERO_GRAD, false, false);
-		else
-			boundary(TMK_AT_DATA, false, false);
-	}
+	const char *label = tmk_real.scope_name(function), *name;
+	enum tmk_scope_kind kind = tmk_scope_parse(label, &name);
+	if (kind != TMK_SCOPE_NONE)
+		tmk_scope_push(tmk_scope_owner(label), kind, name);
+	int *depth = scope_of(label);
+	if (depth)
+		depth_begins(depth);
 	return result;
 }
 
-static void scope_ends(const void *function, void *context)
+static void depth_ends(int *depth)
 {
-	(void)context;
-	int *depth = scope_of(tmk_real.scope_name(function));
-	if (!depth || *depth <= 0 || --*depth)
+	if (*depth <= 0 || --*depth)
 		return;
 	if (depth == &tmk_place.in_step) {
 		atomic_store(&forward_open, false);
@@ -122,6 +133,17 @@ static void scope_ends(const void *function, void *context)
 	} else {
 		boundary(TMK_AT_DATA_END, false, false);
 	}
+}
+
+static void scope_ends(const void *function, void *context)
+{
+	(void)context;
+	const char *label = tmk_real.scope_name(function), *name;
+	if (tmk_scope_parse(label, &name) != TMK_SCOPE_NONE)
+		tmk_scope_pop(tmk_scope_owner(label));
+	int *depth = scope_of(label);
+	if (depth)
+		depth_ends(depth);
 }
 
 void tmk_phase_install(void)
@@ -138,6 +160,18 @@ void tmk_phase_install(void)
 	tmk_real.add_global_callback(c);
 }
 
+/* ---- optimizers of the C++ frontend --------------------------------------------------- */
+
+void tmk_phase_step(bool begins)
+{
+	(begins ? depth_begins : depth_ends)(&tmk_place.in_step);
+}
+
+void tmk_phase_zero_grad(bool begins)
+{
+	(begins ? depth_begins : depth_ends)(&tmk_place.in_zero_grad);
+}
+
 /* ---- the autograd engine ------------------------------------------------------------- */
 
 struct executing {
@@ -150,6 +184,7 @@ static void execute_ends(struct executing *e)
 	tmk_place.in_execute--;
 	if (!e->outermost)
 		return;
+	tmk_scope_backward(false);
 	if (!tmk_place.in_step)
 		atomic_store(&forward_open, false);
 	boundary(TMK_AT_BACKWARD_END, e->create, e->accumulate);
@@ -166,8 +201,10 @@ _ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at6Tenso
 		tmk_late_init();
 	struct executing e __attribute__((cleanup(execute_ends))) = {
 		create, !tmk_place.in_execute && graph_task() == -1, accumulate};
-	if (e.outermost)
+	if (e.outermost) {
 		boundary(TMK_AT_BACKWARD, create, accumulate);
+		tmk_scope_backward(true);
+	}
 	tmk_place.in_execute++;
 	atomic_fetch_add(&creating_graph, create);
 	return tmk_real.execute(self, roots, inputs, keep, create, accumulate, outputs);

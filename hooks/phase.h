@@ -27,6 +27,11 @@ uint8_t tmk_phase_now(bool *grad_mode);
  * torch: outside any lock. */
 void tmk_phase_install(void);
 
+/* An optimizer's step or zero_grad begins or ends on this thread, where torch's own scopes
+ * do not say so. */
+void tmk_phase_step(bool begins);
+void tmk_phase_zero_grad(bool begins);
+
 /* A differentiable operation outside backward and step: the forward has begun. */
 void tmk_phase_forward(void);
 

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "cstack.h"
 #include "emit.h"
+#include "nvtx.h"
 #include "real.h"
 #include "session.h"
 #include "settings.h"
@@ -39,6 +40,7 @@ __attribute__((constructor)) static void loaded(void)
 	}
 	owner = getpid();
 	tmk_clock_init();
+	tmk_nvtx_offer();
 	tmk_session_about = tmk_about_run;
 	tmk_on_thread_exit = tmk_cstack_thread_exit;
 	pthread_atfork(NULL, NULL, in_child);

@@ -279,7 +279,7 @@ class Writer:
 
     def site(self, s):
         return self.intern(
-            "INSERT INTO site VALUES (NULL,?,NULL,?,NULL,?,?,?)", PHASES.index(s.phase),
+            "INSERT INTO site VALUES (NULL,?,NULL,?,NULL,?,?,?,NULL)", PHASES.index(s.phase),
             self.stack(s.stack),
             s.module and self.intern("INSERT INTO module VALUES (NULL,'Module',?,NULL)",
                                      s.module),

@@ -69,6 +69,12 @@ void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal)
 {
 	int flags = tmk_names_flags(m->names, e->python, e->native);
 	int rule = by_pointer(e->evidence, e->named);
+	uint32_t said = tmk_names_scope_bucket(m->names, e->scope);
+	if (rule < 0 && said) {
+		e->rule = TMK_RULE_program; /* its bucket is the one that was said */
+		e->bucket = (uint8_t)(said - 1);
+		return;
+	}
 	if (rule < 0 && flags & TMK_IN_WORKSPACE)
 		rule = TMK_RULE_workspace_stack;
 	if (rule < 0 && flags & TMK_IN_COMMUNICATION)
@@ -93,6 +99,14 @@ void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l)
 	int rule = by_pointer(l->evidence, l->named);
 	if (rule >= 0 && rule != l->rule)
 		change(m, l, rule);
+}
+
+/* A model outlives its first steps; the first batch, made before anything told that setup
+ * was over, does not. Not in a step that nothing ended: there a program takes itself down. */
+void tmk_model_review_death(struct tmk_model *m, struct tmk_live *l)
+{
+	if (m->step <= 2 && l->rule == TMK_RULE_setup_survivor && l->born_step < m->step)
+		change(m, l, TMK_RULE_setup_gone);
 }
 
 void tmk_model_review_setup(struct tmk_model *m)

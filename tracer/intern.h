@@ -1,4 +1,5 @@
-/* intern.h - small numbers for what repeats: stacks, frames, modules, shapes, operators.
+/* intern.h - small numbers for what repeats: stacks, frames, modules, shapes, operators,
+ * scopes.
  * Lock-free, fixed capacity, anonymous memory: nothing is allocated after the first use.
  * Keyed by 64 + 32 bits of two independent hashes of the whole content; two different
  * contents get one number with probability below 1e-15 in a run of a million stacks. */
@@ -14,6 +15,7 @@ enum tmk_table {
 	TMK_TABLE_MODULE,
 	TMK_TABLE_SHAPE,
 	TMK_TABLE_OP,
+	TMK_TABLE_SCOPE,
 	TMK_TABLES
 };
 

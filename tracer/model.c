@@ -108,6 +108,7 @@ static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_ev
 	e->native = r->native;
 	e->module = r->module;
 	e->shape = r->shape;
+	e->scope = r->scope;
 	struct tmk_live *l = tmk_live_add(&m->live, e->device, e->ptr, &existed);
 	if (!l) {
 		m->lost[TMK_LOST_MEMORY]++;
@@ -315,7 +316,7 @@ static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 			: r->flags & TMK_EVENT_GRAD_MODE ? TMK_FORWARD
 							 : TMK_EVAL;
 	struct tmk_site site = {phase,     r->head.thread, r->python, r->native,
-				r->module, r->op,          r->shape};
+				r->module, r->op,          r->shape, r->scope};
 	tmk_store_run(m->store, TMK_SQL_oom, (int64_t)(d - m->device), (int64_t)m->step,
 		      (int64_t)m->flushed + m->events, ns,
 		      (int64_t)tmk_names_site(m->names, &site),

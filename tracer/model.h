@@ -43,7 +43,7 @@ struct tmk_ev { /* one allocation or free of the running step */
 	int64_t requested;
 	int64_t allocated; /* of its device, after it */
 	int64_t reserved;
-	uint32_t python, native, module, op, shape;
+	uint32_t python, native, module, op, shape, scope;
 	uint32_t site;     /* birth: set when the step ends */
 	uint32_t died;     /* birth: 1 + ordinal of its death in this step, 0: alive */
 	uint32_t target;   /* death: index of the birth in ev, or index into carried */
@@ -183,6 +183,8 @@ void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer);
 void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal);
 /* ... and of a live allocation whose evidence changed after its row was written */
 void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l);
+/* Born in setup and freed in the running step, which an Optimizer.step() has ended. */
+void tmk_model_review_death(struct tmk_model *m, struct tmk_live *l);
 /* Python has named what it knows: what setup left and nobody named is data. */
 void tmk_model_review_setup(struct tmk_model *m);
 

@@ -33,6 +33,7 @@ struct tmk_names {
 	struct column native_op;              /* by native stack */
 	struct column native_flags, frame_op; /* by native frame */
 	struct column op_is_factory;          /* by operator of ours */
+	struct column scope_bucket;           /* by scope: see names.h */
 	struct map trie, native, sites, ops;
 	struct map module_name;   /* by address: index into name + 1 */
 	char **name;
@@ -338,6 +339,35 @@ static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
 	tmk_store_run(n->store, TMK_SQL_module_name, name, (int64_t)address);
 }
 
+/* Buckets of schema.sql inside what PyTorch allocates, in its order. */
+static uint32_t bucket_named(const char *name)
+{
+	static const char *const buckets[] = {"parameter", "buffer", "gradient",
+					      "optimizer", "activation", "input",
+					      "temporary", "workspace", "communication"};
+	for (uint32_t i = 0; i < sizeof buckets / sizeof *buckets; i++)
+		if (!strcmp(name, buckets[i]))
+			return i + 1;
+	return 0;
+}
+
+/* A bucket's scope says which bucket it is; a phase's leaves that to what is around it. */
+static void know_scope(struct tmk_names *n, uint32_t id, uint32_t parent, bool bucket,
+		       const char *name)
+{
+	set(&n->scope_bucket, id,
+	    bucket ? bucket_named(name) : get(&n->scope_bucket, parent));
+}
+
+static void new_scope(struct tmk_names *n, const struct tmk_rec_text *r)
+{
+	bool bucket = r->address == TMK_SCOPE_BUCKET;
+	tmk_store_run(n->store, TMK_SQL_scope, (int64_t)r->id,
+		      r->extra ? (int64_t)r->extra : TMK_NULL, bucket ? "bucket" : "phase",
+		      r->text);
+	know_scope(n, r->id, r->extra, bucket, r->text);
+}
+
 void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r)
 {
 	if (r->head.kind == TMK_REC_MODULE) {
@@ -349,6 +379,13 @@ void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r)
 	}
 	if (r->head.kind == TMK_REC_OP)
 		tmk_store_run(n->store, TMK_SQL_op, (int64_t)r->id * 2, r->text);
+	if (r->head.kind == TMK_REC_SCOPE)
+		new_scope(n, r);
+}
+
+uint32_t tmk_names_scope_bucket(const struct tmk_names *n, uint32_t scope)
+{
+	return get(&n->scope_bucket, scope);
 }
 
 int tmk_names_flags(const struct tmk_names *n, uint32_t python, uint32_t native)
@@ -366,6 +403,7 @@ uint32_t tmk_names_site(struct tmk_names *n, const struct tmk_site *s)
 	uint64_t h = tmk_mix(s->phase, s->thread);
 	h = tmk_mix(tmk_mix(h, s->python), s->native);
 	h = tmk_mix(tmk_mix(tmk_mix(h, s->module), s->op), s->shape);
+	h = tmk_mix(h, s->scope);
 	uint32_t *id = map_at(&n->sites, h);
 	if (!id)
 		return 0;
@@ -375,7 +413,8 @@ uint32_t tmk_names_site(struct tmk_names *n, const struct tmk_site *s)
 		tmk_store_run(n->store, TMK_SQL_site, (int64_t)*id, (int64_t)s->phase,
 			      or_null(s->thread), or_null(get(&n->leaf[0], s->python)),
 			      or_null(get(&n->leaf[1], s->native)), or_null(s->module),
-			      or_null(op ? op : s->op * 2), or_null(s->shape));
+			      or_null(op ? op : s->op * 2), or_null(s->shape),
+			      or_null(s->scope));
 	}
 	return *id;
 }
@@ -430,6 +469,14 @@ static void reload_op(struct tmk_row *row, void *context)
 	set(&n->op_is_factory, id, tmk_operator_is_factory(name));
 }
 
+static void reload_scope(struct tmk_row *row, void *context)
+{
+	int64_t parent = tmk_row_int(row, 1);
+	know_scope(context, (uint32_t)tmk_row_int(row, 0),
+		   parent == TMK_NULL ? 0 : (uint32_t)parent, tmk_row_int(row, 2) == 1,
+		   tmk_row_text(row, 3));
+}
+
 static void reload_next(struct tmk_row *row, void *context)
 {
 	struct tmk_names *n = context;
@@ -465,6 +512,9 @@ struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 			       "WHERE kind = 'native'), (SELECT max(id) FROM op WHERE id % 2)",
 			       reload_next, n);
 		tmk_store_read(store, "SELECT id, name FROM op WHERE id % 2", reload_op, n);
+		tmk_store_read(store,
+			       "SELECT id, parent, kind = 'bucket', name FROM scope ORDER BY id",
+			       reload_scope, n);
 		tmk_store_read(store, "SELECT value FROM meta WHERE key LIKE 'recover.object.%'",
 			       reload_object, n);
 	}
@@ -475,7 +525,8 @@ void tmk_names_free(struct tmk_names *n)
 {
 	struct column *columns[] = {&n->frame_flags, &n->leaf[0], &n->leaf[1],
 				    &n->leaf_flags[0], &n->leaf_flags[1], &n->native_op,
-				    &n->native_flags, &n->frame_op, &n->op_is_factory};
+				    &n->native_flags, &n->frame_op, &n->op_is_factory,
+				    &n->scope_bucket};
 	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
 		free(columns[i]->value);
 	struct map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops, &n->module_name};

@@ -32,10 +32,13 @@ void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r);
 void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r);
 
 int tmk_names_flags(const struct tmk_names *n, uint32_t python, uint32_t native);
+/* The bucket of schema.sql that the innermost bucket around a scope has the name of: one
+ * more than its number, 0 for none. */
+uint32_t tmk_names_scope_bucket(const struct tmk_names *n, uint32_t scope);
 
 /* The number of a site; its row is written when it is new. */
 struct tmk_site {
-	uint32_t phase, thread, python, native, module, op, shape;
+	uint32_t phase, thread, python, native, module, op, shape, scope;
 };
 uint32_t tmk_names_site(struct tmk_names *n, const struct tmk_site *site);
 

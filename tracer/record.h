@@ -28,6 +28,7 @@ enum tmk_kind {
 	TMK_REC_LOST,
 	TMK_REC_DEVICE,
 	TMK_REC_END,      /* the process says goodbye */
+	TMK_REC_SCOPE,    /* definition: a phase or bucket that the program named */
 };
 
 /* Phases as schema.sql numbers them; TMK_OPEN is named by the boundary that closes it. */
@@ -88,6 +89,7 @@ struct tmk_rec_event { /* ALLOC, FREE */
 	uint32_t op; /* ALLOC from here on; FREE records end at op */
 	int64_t requested; /* bytes the tensor needs; -1 not known */
 	uint32_t python, native, module, shape;
+	uint32_t scope, pad;
 };
 
 struct tmk_rec_boundary {
@@ -115,8 +117,15 @@ struct tmk_rec_oom {
 	struct tmk_device_id device;
 	uint8_t phase, flags;
 	uint32_t op, python, native, module, shape;
+	uint32_t scope, pad;
 	char source[24];
 	char message[]; /* NUL-terminated, padded */
+};
+
+enum tmk_scope_kind {
+	TMK_SCOPE_NONE, /* keeps a place, so that its end finds its begin; never recorded */
+	TMK_SCOPE_PHASE,
+	TMK_SCOPE_BUCKET
 };
 
 enum tmk_pointer_code { TMK_POINTER_PARAMETER, TMK_POINTER_GRADIENT };
@@ -146,11 +155,11 @@ struct tmk_rec_stack { /* PYSTACK: frame ids; CSTACK: program counters */
 	uint64_t frame[]; /* innermost first */
 };
 
-struct tmk_rec_text { /* MODULE, OP, MODNAME, RUN, META, CAPABILITY, LOST, DEVICE */
+struct tmk_rec_text { /* MODULE, OP, MODNAME, RUN, META, CAPABILITY, LOST, DEVICE, SCOPE */
 	struct tmk_record head;
 	uint32_t id;
-	uint32_t extra;
-	uint64_t address; /* MODULE, MODNAME; DEVICE: total bytes; LOST: count */
+	uint32_t extra;   /* SCOPE: the one around it, 0: none */
+	uint64_t address; /* MODULE, MODNAME; DEVICE: total bytes; LOST: count; SCOPE: kind */
 	char text[];      /* NUL-terminated strings one after the other, padded */
 };
 

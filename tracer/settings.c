@@ -100,6 +100,17 @@ static int stacks_from(const char *text)
 	return TMK_STACKS_PYTHON | TMK_STACKS_NATIVE;
 }
 
+static int nvtx_from(const char *text)
+{
+	static const char *const names[] = {
+		[TMK_NVTX_NONE] = "none", [TMK_NVTX_NAMED] = "named", [TMK_NVTX_ALL] = "all"};
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(text, names[i]))
+			return i;
+	tmk_say("TIDEMARK_NVTX is '%s', not named, all or none; taking named", text);
+	return TMK_NVTX_NAMED;
+}
+
 /* A misspelt variable would be silently ignored otherwise. */
 static void warn_unknown(void)
 {
@@ -134,6 +145,7 @@ void tmk_settings_read(void)
 #include "settings.def"
 #undef SETTING
 	s->want_stacks = stacks_from(s->stacks);
+	s->want_nvtx = nvtx_from(s->nvtx);
 	if (s->ring_size < 1 << 16)
 		s->ring_size = 1 << 16;
 	while (s->ring_size & (s->ring_size - 1))

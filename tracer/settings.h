@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 enum { TMK_STACKS_PYTHON = 1, TMK_STACKS_NATIVE = 2 };
+enum { TMK_NVTX_NONE, TMK_NVTX_NAMED, TMK_NVTX_ALL };
 
 #define TMK_GIB(n) ((uint64_t)(n) << 30)
 #define TMK_MIB(n) ((uint64_t)(n) << 20)
@@ -19,6 +20,7 @@ struct tmk_settings {
 #include "settings.def"
 #undef SETTING
 	int want_stacks; /* TMK_STACKS_*, from stacks */
+	int want_nvtx;   /* TMK_NVTX_*, from nvtx */
 };
 
 extern struct tmk_settings tmk_settings;

@@ -30,7 +30,7 @@ def hooked():
 def test_nothing_is_exported_but_hooks_and_the_public_functions():
     assert len(hooked()) > 25
     stray = {n for n in exported() if not n.startswith("tidemark_")} - hooked()
-    assert not stray
+    assert stray == {"InitializeInjectionNvtx2"}  # what NVTX looks for
     assert hooked() <= exported()
 
 
