@@ -24,6 +24,7 @@ enum tmksim_trait tmksim_classify(const char *kernel)
 		enum tmksim_trait trait;
 	} parts[] = {
 		{"NonZeroOp", TMKSIM_NONZERO},
+		{"spin_kernel", TMKSIM_SPIN}, /* torch.cuda._sleep */
 		{"and_kernel", TMKSIM_TRUE},
 		{"MulFunctorIb", TMKSIM_TRUE}, /* isfinite: x == x and |x| != inf */
 		{"or_kernel", TMKSIM_ORDINARY},
