@@ -107,6 +107,24 @@ static bool is_worse(const struct outcome *a, const struct outcome *b)
 	return a->used > b->used;
 }
 
+/* "8 bytes, density, masked_select at train.py:7, after KERNEL" (simulator/core/values.c) */
+static void read_size(char *line, struct outcome *outcome)
+{
+	char *how = strstr(line, ", "), *where = how ? strstr(how + 2, ", ") : NULL;
+	char *kernel = where ? strstr(where, ", after ") : NULL;
+
+	outcome->sizes++;
+	if (!kernel)
+		return;
+	outcome->guessed += !strncmp(how, ", density", strlen(", density"));
+	if (outcome->sized_by)
+		return;
+	line[strcspn(line, "\n")] = 0;
+	outcome->sized_by_kernel = copy_text(kernel + strlen(", after "));
+	*kernel = 0;
+	outcome->sized_by = copy_text(where + 2);
+}
+
 static void read_log(const struct simulator_log *log, struct outcome *outcome)
 {
 	static const char mark[] = "size from a value: ";
@@ -116,14 +134,9 @@ static void read_log(const struct simulator_log *log, struct outcome *outcome)
 	if (file)
 		fseek(file, (long)log->from, SEEK_SET);
 	while (file && fgets(line, sizeof(line), file)) {
-		const char *kernel = strstr(line, mark);
-		if (!kernel)
-			continue;
-		kernel = strstr(kernel, " after ");
-		if (!outcome->sizes++ && kernel) {
-			line[strcspn(line, "\n")] = 0;
-			outcome->sized_by = copy_text(kernel + strlen(" after "));
-		}
+		char *size = strstr(line, mark);
+		if (size)
+			read_size(size + strlen(mark), outcome);
 	}
 	if (file)
 		fclose(file);
@@ -167,6 +180,7 @@ void outcome_free(struct outcome *outcome)
 {
 	drop(outcome);
 	free(outcome->sized_by);
+	free(outcome->sized_by_kernel);
 }
 
 /* Other scratch memory comes with another number of multiprocessors: a twentieth either
@@ -198,6 +212,7 @@ bool outcome_derive(const struct outcome *run, const struct profile *card,
 	outcome->phase = copy_text(run->phase);
 	outcome->trace = copy_text(run->trace);
 	outcome->sized_by = copy_text(run->sized_by);
+	outcome->sized_by_kernel = copy_text(run->sized_by_kernel);
 	outcome->line = (struct line){copy_text(run->line.file),
 	                              copy_text(run->line.function), run->line.number};
 	if (!run->ran_out && used + slack <= card->memory_bytes) {

@@ -36,7 +36,9 @@ struct outcome {
 	int64_t caught;    /* OOMs after which it went on */
 
 	int64_t sizes;  /* allocations whose size came from a value nobody computed */
-	char *sized_by; /* the first such kernel */
+	int64_t guessed; /* of them, those that TIDEMARK_SIM_DENSITY decided */
+	char *sized_by;  /* the first one's operator and line */
+	char *sized_by_kernel;
 };
 
 /* Where the simulator's log stands before a run. */

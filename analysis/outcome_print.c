@@ -63,6 +63,17 @@ static void print_one(const struct outcome *outcome, FILE *out)
 		print_stop(outcome, out);
 }
 
+/* What the sizes of masks and of nonzero() rest on. */
+static const char *assumption(void)
+{
+	static char text[80];
+	const char *density = getenv("TIDEMARK_SIM_DENSITY");
+
+	snprintf(text, sizeof(text), "%.10s %% of what a mask holds is set (--density)",
+	         density && *density ? density : "50");
+	return text;
+}
+
 static void print_bound(const struct outcome *outcome, FILE *out)
 {
 	if (outcome->caught)
@@ -74,12 +85,14 @@ static void print_bound(const struct outcome *outcome, FILE *out)
 		      out);
 		return;
 	}
-	fprintf(out, "  bound: lower, %s came from values that were assumed, the first "
-	             "from\n         ",
+	fprintf(out, "  bound: lower, %s came from values that nobody computed, the first "
+	             "in\n         ",
 	        text_plural(outcome->sizes, "size").s);
 	text_fit(out, outcome->sized_by ? outcome->sized_by : "?", term.width - 9,
-	         KEEP_HEAD);
+	         KEEP_TAIL);
 	fputc('\n', out);
+	if (outcome->guessed)
+		fprintf(out, "  assumed: %s\n", assumption());
 }
 
 static void print_table(const struct outcome *outcomes, size_t count, FILE *out)
@@ -190,7 +203,9 @@ static void json_outcome(const struct outcome *outcome, struct json *json)
 	line_json(json, "line", &outcome->line);
 	json_number(json, "caught_ooms", outcome->caught);
 	json_number(json, "sizes_from_values", outcome->sizes);
+	json_text(json, "assumption", outcome->guessed ? assumption() : NULL);
 	json_text(json, "first_size_from", outcome->sized_by);
+	json_text(json, "first_size_kernel", outcome->sized_by_kernel);
 	json_number(json, "exit_status", outcome->status);
 	json_text(json, "trace", outcome->trace);
 	json_end(json);

@@ -167,6 +167,8 @@ int tmksim_stream_wait_event(struct tmksim_stream *stream, struct tmksim_event *
 		event->collective = false;
 		tmksim_pace_collective();
 	}
+	if (event->done_at)
+		tmksim_stream_busy_until(stream, event->done_at);
 	/* an uncaptured stream that waits for captured work joins the capture */
 	if (!tmksim_default_stream(stream) && !stream->capture &&
 	    tmksim_capture_alive(event->capture))

@@ -2,6 +2,7 @@
  * PyTorch has given up the interpreter lock at each of them. */
 #include "pace.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,20 @@ static void pause_for(long microseconds)
 void tmksim_pace_wait(void)
 {
 	pause_for(50);
+}
+
+uint64_t tmksim_now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+void tmksim_pace_until(uint64_t ns)
+{
+	struct timespec t = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+		;
 }
 
 static uint64_t now_us(void)

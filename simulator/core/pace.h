@@ -6,8 +6,13 @@
 #ifndef TMKSIM_PACE_H
 #define TMKSIM_PACE_H
 
+#include <stdint.h>
+
 /* The host waits for the device: lets other threads run. */
 void tmksim_pace_wait(void);
+/* The clock that busy streams go by, and a wait until it shows `ns`. */
+uint64_t tmksim_now_ns(void);
+void tmksim_pace_until(uint64_t ns);
 /* A thread issues work: the first time after another thread did, lets that one finish. */
 void tmksim_pace_work(void);
 /* A stream or the host waits for a collective: lets watchdogs see that it is over. */

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "pace.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -14,6 +15,16 @@ struct tmksim_stream *tmksim_streams;
 
 static _Atomic unsigned long long clock_now, everything_waited_for;
 static _Atomic unsigned long long stream_ids = 2; /* 1 and 2 are the default streams */
+
+/* Streams that are busy by the wall clock. The default streams of all devices share one
+ * entry: nobody was seen to spin on two of them. */
+static _Atomic uint64_t default_busy;
+static _Atomic bool ever_busy;
+
+static _Atomic uint64_t *busy_until(struct tmksim_stream *stream)
+{
+	return tmksim_default_stream(stream) ? &default_busy : &stream->busy_until;
+}
 
 static void lock_it(void)
 {
@@ -111,6 +122,28 @@ void tmksim_work_collective(struct tmksim_stream *stream)
 		stream->collective = true;
 }
 
+void tmksim_stream_busy_until(struct tmksim_stream *stream, uint64_t ns)
+{
+	_Atomic uint64_t *until = busy_until(stream);
+	uint64_t before = *until;
+	while (before < ns && !atomic_compare_exchange_weak(until, &before, ns))
+		;
+}
+
+void tmksim_stream_busy(struct tmksim_stream *stream, uint64_t ns)
+{
+	if (tmksim_capture_status(stream))
+		return;
+	ever_busy = true;
+	uint64_t now = tmksim_now_ns(), before = *busy_until(stream);
+	tmksim_stream_busy_until(stream, (before > now ? before : now) + ns);
+}
+
+static bool is_busy(uint64_t until)
+{
+	return until && until > tmksim_now_ns();
+}
+
 void tmksim_tick(size_t work)
 {
 	clock_now += work;
@@ -122,6 +155,8 @@ int tmksim_stream_query(struct tmksim_stream *stream)
 		tmksim_capture_invalidate(stream);
 		return TMKSIM_CAPTURE_UNSUPPORTED;
 	}
+	if (is_busy(*busy_until(stream)))
+		return TMKSIM_NOT_READY;
 	return lag() && !tmksim_default_stream(stream) &&
 			       stream->last_work > everything_waited_for &&
 			       clock_now - stream->last_work < lag()
@@ -129,8 +164,10 @@ int tmksim_stream_query(struct tmksim_stream *stream)
 		       : 0;
 }
 
-static void host_waits(void)
+static void host_waits(uint64_t until)
 {
+	if (is_busy(until))
+		tmksim_pace_until(until);
 	everything_waited_for = clock_now;
 	tmksim_pace_wait();
 }
@@ -141,15 +178,26 @@ int tmksim_stream_wait(struct tmksim_stream *stream)
 		tmksim_capture_invalidate(stream);
 		return TMKSIM_CAPTURE_UNSUPPORTED;
 	}
-	host_waits();
+	host_waits(*busy_until(stream));
 	return 0;
+}
+
+static uint64_t all_done_at(void)
+{
+	uint64_t last = default_busy;
+	pthread_mutex_lock(&tmksim_stream_lock);
+	for (struct tmksim_stream *s = tmksim_streams; s; s = s->next)
+		if (s->busy_until > last)
+			last = s->busy_until;
+	pthread_mutex_unlock(&tmksim_stream_lock);
+	return last;
 }
 
 int tmksim_device_wait(void)
 {
 	if (tmksim_capture_forbids())
 		return TMKSIM_CAPTURE_UNSUPPORTED;
-	host_waits();
+	host_waits(ever_busy ? all_done_at() : 0);
 	return 0;
 }
 
@@ -176,6 +224,11 @@ int tmksim_event_record(struct tmksim_event *event, struct tmksim_stream *stream
 	event->capture = tmksim_capture_id(stream);
 	event->collective = !tmksim_default_stream(stream) && stream->collective;
 	event->at = clock_now + 1; /* 0 means never recorded */
+	event->done_at = 0;
+	if (ever_busy) {
+		uint64_t now = tmksim_now_ns(), until = *busy_until(stream);
+		event->done_at = until > now ? until : now;
+	}
 	if (!tmksim_default_stream(stream))
 		stream->last_work = clock_now;
 	return 0;
@@ -187,6 +240,8 @@ int tmksim_event_query(struct tmksim_event *event)
 		return TMKSIM_INVALID_HANDLE;
 	if (tmksim_capture_alive(event->capture))
 		return TMKSIM_CAPTURED_EVENT;
+	if (is_busy(event->done_at))
+		return TMKSIM_NOT_READY;
 	if (!event->at || !lag() || event->at <= everything_waited_for + 1 ||
 	    clock_now + 1 - event->at >= lag())
 		return 0;
@@ -199,6 +254,8 @@ int tmksim_event_wait(struct tmksim_event *event)
 		return TMKSIM_INVALID_HANDLE;
 	if (tmksim_capture_alive(event->capture))
 		return TMKSIM_CAPTURED_EVENT;
+	if (is_busy(event->done_at))
+		tmksim_pace_until(event->done_at);
 	tmksim_pace_wait();
 	if (event->at > everything_waited_for + 1)
 		everything_waited_for = event->at - 1;
@@ -212,5 +269,7 @@ int tmksim_event_elapsed(struct tmksim_event *from, struct tmksim_event *to, flo
 	/* a microsecond a launch, and never zero: callers divide by it */
 	double ticks = (double)to->at - (double)from->at;
 	*ms = (float)(1e-3 * (ticks < 0 ? ticks : ticks + 1));
+	if (from->done_at && to->done_at)
+		*ms += (float)(1e-6 * ((double)to->done_at - (double)from->done_at));
 	return 0;
 }

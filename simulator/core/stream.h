@@ -1,12 +1,14 @@
 /* stream.h - streams, events, and the captures that turn work into graphs.
  * Work takes no time: it is a tick of one clock. With TIDEMARK_SIM_LAG an event stays
- * unfinished until so many ticks have passed or somebody waited for it.
+ * unfinished until so many ticks have passed or somebody waited for it. Work that says how
+ * long it lasts (tmksim_stream_busy) takes that long by the clock on the wall.
  * Handles are pointers to these objects. Any thread may call. Errors are CUDA's numbers. */
 #ifndef TMKSIM_STREAM_H
 #define TMKSIM_STREAM_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct tmksim_stream;
 struct tmksim_event;
@@ -34,6 +36,8 @@ unsigned long long tmksim_stream_id(struct tmksim_stream *stream);
 void tmksim_work(struct tmksim_stream *stream);
 /* The same for a collective: whoever waits for it lets NCCL's watchdogs see its end. */
 void tmksim_work_collective(struct tmksim_stream *stream);
+/* The work just added keeps the stream busy for so long: a kernel that spins on purpose. */
+void tmksim_stream_busy(struct tmksim_stream *stream, uint64_t ns);
 int tmksim_stream_query(struct tmksim_stream *stream);
 int tmksim_stream_wait(struct tmksim_stream *stream);
 /* The host waits for every stream; fails while the thread's streams are captured. */

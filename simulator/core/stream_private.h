@@ -13,12 +13,14 @@ struct tmksim_stream {
 	unsigned long long id, last_work;
 	unsigned long long capture; /* the capture it takes part in, 0 for none */
 	bool collective;	    /* its last work is a collective */
+	_Atomic uint64_t busy_until; /* ns, CLOCK_MONOTONIC; 0 where nothing waited */
 	struct tmksim_stream *next;
 };
 
 struct tmksim_event {
 	unsigned long long at;	    /* clock when recorded, plus one */
 	unsigned long long capture; /* of the stream it was recorded on */
+	uint64_t done_at; /* ns; 0 where no stream was ever busy */
 	bool timed;
 	bool collective; /* recorded after one, and not waited for since */
 };
@@ -36,5 +38,7 @@ bool tmksim_capture_add(struct tmksim_stream *stream, size_t nodes);
 void tmksim_capture_invalidate(struct tmksim_stream *stream);
 bool tmksim_capture_alive(unsigned long long id);
 void tmksim_tick(size_t work);
+/* The stream's work ends no earlier than the event's. */
+void tmksim_stream_busy_until(struct tmksim_stream *stream, uint64_t ns);
 
 #endif

@@ -4,6 +4,7 @@
 #include "values.h"
 #include "config.h"
 #include "log.h"
+#include "origin.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +25,7 @@ enum tmksim_trait tmksim_classify(const char *kernel)
 		enum tmksim_trait trait;
 	} parts[] = {
 		{"NonZeroOp", TMKSIM_NONZERO},
+		{"spin_kernel", TMKSIM_SPIN}, /* torch.cuda._sleep */
 		{"and_kernel", TMKSIM_TRUE},
 		{"MulFunctorIb", TMKSIM_TRUE}, /* isfinite: x == x and |x| != inf */
 		{"or_kernel", TMKSIM_ORDINARY},
@@ -102,15 +104,24 @@ static void store_plausible(void *to, size_t bytes)
 	}
 }
 
+/* Where the size is used is worth a walk through the stack for the first ones alone. */
+static void log_size(size_t bytes)
+{
+	enum { WALKED = 32 };
+	char origin[300] = "an operator";
+	if (sizes++ < WALKED && *tmksim_text(TMKSIM_LOG))
+		tmksim_origin(origin, sizeof(origin));
+	tmksim_log("size from a value: %zu bytes, %s, %s, after %.100s", bytes,
+		   last.trait == TMKSIM_NONZERO ? "density" : "unknown", origin, last.kernel);
+}
+
 void tmksim_value_read(void *to, size_t bytes)
 {
 	if (last.trait == TMKSIM_UNCLASSIFIED || (bytes & (bytes - 1)) || bytes > 8)
 		return;
 	reads++;
-	if (last.trait == TMKSIM_NONZERO || last.trait == TMKSIM_EXTENT) {
-		sizes++;
-		tmksim_log("size from a value: %zu bytes after %.200s", bytes, last.kernel);
-	}
+	if (last.trait == TMKSIM_NONZERO || last.trait == TMKSIM_EXTENT)
+		log_size(bytes);
 	switch (tmksim_text(TMKSIM_VALUES)[0]) {
 	case 'p':
 		store_plausible(to, bytes);

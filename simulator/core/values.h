@@ -12,6 +12,7 @@ enum tmksim_trait {
 	TMKSIM_TRUE,	 /* "are all...", "is finite": a flag that is up */
 	TMKSIM_FLOAT,	 /* a loss, a norm: one */
 	TMKSIM_NONZERO,	 /* counts what is not zero: decides a size */
+	TMKSIM_SPIN,	 /* keeps its stream busy for a number of cycles, on purpose */
 	TMKSIM_EXTENT,	 /* another size: unique values, repeats, bins */
 };
 

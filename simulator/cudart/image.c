@@ -37,12 +37,13 @@ const char *cudart_kernel_name(const void *function)
 	return kernels[slot_of(function)].name;
 }
 
-void cudart_note_launch(const void *function, void **arguments)
+enum tmksim_trait cudart_note_launch(const void *function, void **arguments)
 {
 	unsigned slot = slot_of(function);
 	if (!kernels[slot].trait)
 		kernels[slot].trait = (unsigned char)tmksim_classify(kernels[slot].name);
 	tmksim_launched(kernels[slot].trait, kernels[slot].name, arguments);
+	return kernels[slot].trait;
 }
 
 int cudart_check_image(const void *function)

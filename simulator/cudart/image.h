@@ -3,6 +3,8 @@
 #ifndef TMKSIM_IMAGE_H
 #define TMKSIM_IMAGE_H
 
+#include "values.h"
+
 /* The image of a fat binary that the card would load. */
 struct image {
 	int ptx, binary; /* architectures as cudaFuncGetAttributes reports; 0: none fits */
@@ -12,8 +14,8 @@ struct image {
 const struct image *cudart_image(const void *function);
 /* Its name on the device; NULL likewise. */
 const char *cudart_kernel_name(const void *function);
-/* The thread launches it: see values.h. */
-void cudart_note_launch(const void *function, void **arguments);
+/* The thread launches it: see values.h. What the kernel computes. */
+enum tmksim_trait cudart_note_launch(const void *function, void **arguments);
 /* 0, or "no kernel image is available" as the thread's last error. */
 int cudart_check_image(const void *function);
 

@@ -5,7 +5,9 @@
 #include "image.h"
 #include "memory.h"
 #include "stream.h"
+#include "values.h"
 
+#include <stdint.h>
 #include <string.h>
 
 /* What `kernel<<<grid, block, shared, stream>>>` pushes before it calls the host stub. */
@@ -44,9 +46,13 @@ static int launch(const void *function, void **arguments, stream_t stream)
 {
 	if (cudart_check_image(function))
 		return ERROR_NO_IMAGE;
-	cudart_note_launch(function, arguments);
+	enum tmksim_trait trait = cudart_note_launch(function, arguments);
 	tmksim_touch_device(cudart_device());
 	tmksim_work(stream);
+	if (trait == TMKSIM_SPIN && arguments) {
+		double cycles = (double)*(const int64_t *)arguments[0];
+		tmksim_stream_busy(stream, (uint64_t)(cycles * 1e6 / tmksim_card()->clock_khz));
+	}
 	return 0;
 }
 

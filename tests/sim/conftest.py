@@ -7,12 +7,18 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOME = os.environ.get("TIDEMARK_SIM_HOME") or os.path.join(HERE, "../../build/simulator")
 TORCHES = os.environ.get("TIDEMARK_TORCH_DIR", "")
+CACHE = (os.environ.get("TIDEMARK_TEST_CACHE") or
+         os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tidemark"))
+#: What trains with PyTorch, by `pip install --target`; a subfolder torch-VERSION holds what
+#: goes with that PyTorch alone (triton, torchvision, torchao).
+LIBRARIES = os.environ.get("TIDEMARK_LIBRARIES") or os.path.join(CACHE, "libraries")
 
 
 def wheels():
     """Folders that hold a CUDA 12 or 13 build of PyTorch."""
     found = []
-    for version in glob.glob(f"{TORCHES}/*/torch/version.py") if TORCHES else []:
+    places = f"{TORCHES}/*" if TORCHES else f"{CACHE}/torch-*"
+    for version in glob.glob(f"{places}/torch/version.py"):
         if re.search(r"^cuda.*= '1[23]\.", open(version).read(), re.M):
             found.append(os.path.dirname(os.path.dirname(version)))
     return sorted(found, key=lambda f: [int(n) for n in re.findall(r"\d+", os.path.basename(f))])
@@ -20,9 +26,15 @@ def wheels():
 
 def pytest_generate_tests(metafunc):
     if "torch_dir" in metafunc.fixturenames:
-        skip = pytest.mark.skip(reason="TIDEMARK_TORCH_DIR names no folder with CUDA wheels")
+        skip = pytest.mark.skip(reason="no CUDA build of PyTorch: run tests/setup.sh or set "
+                                       "TIDEMARK_TORCH_DIR")
         params = wheels() or [pytest.param("", marks=skip)]
         metafunc.parametrize("torch_dir", params, ids=lambda f: os.path.basename(f) or "none")
+
+
+def torch_version(torch_dir):
+    with open(f"{torch_dir}/torch/version.py") as file:
+        return re.search(r"__version__ = '([\d.]+)", file.read())[1]
 
 
 class Run:

@@ -92,7 +92,23 @@ def test_sizes_that_come_from_values_make_it_a_lower_bound(simulate, newest_torc
     assert done.status == 0
     assert (done.gpu["verdict"], done.gpu["bound"]) == ("fits", "lower")
     assert done.gpu["sizes_from_values"] > 0
-    assert "bound: lower" in done.err
+    assert done.gpu["first_size_from"].startswith("index_Tensor at ")
+    assert done.gpu["first_size_from"].endswith("train.py:15")
+    assert "NonZero" in done.gpu["first_size_kernel"]
+    assert done.gpu["assumption"].startswith("50 % of what a mask holds")
+    assert "bound: lower" in done.err and "train.py:15" in done.err
+    assert "assumed: 50 %" in done.err
+
+
+def test_the_line_is_found_under_pytorchs_own_frames_and_only_masks_are_assumed(
+        simulate, newest_torch):
+    source = ("import torch\nx = torch.zeros(1000, device='cuda')\n"
+              "def program():\n    return torch.unique(x)\nprogram()\n")
+    done = simulate(newest_torch, [], source)
+    assert done.gpu["first_size_from"].endswith("train.py:4")
+    assert "unique" in done.gpu["first_size_from"]
+    assert (done.gpu["bound"], done.gpu["assumption"]) == ("lower", None)
+    assert "assumed" not in done.err
 
 
 def test_a_program_that_catches_an_oom_and_goes_on_fits(simulate, newest_torch):
