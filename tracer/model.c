@@ -131,6 +131,8 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 		m->lost[TMK_LOST_UNMATCHED]++;
 		return;
 	}
+	if (l->rule == TMK_RULE_setup_survivor)
+		tmk_model_setup_dies(m, l);
 	if (l->born_step == m->step && l->born >= m->flushed) {
 		struct tmk_ev *b = &m->ev[l->born - m->flushed];
 		b->died = m->flushed + m->events + 1;
@@ -222,6 +224,7 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 	tmk_model_label(m, at);
 	switch (at) {
 	case TMK_AT_FORWARD:
+		m->forward_unsure |= !m->setup_over && !r->module;
 		setup_ends(m);
 		m->forward_open = true;
 		break;

@@ -83,14 +83,14 @@ def sums(live):
 
 
 def owners(truth):
-    """{number of the birth: (category, bytes)}, {moment: live births}, by the history: a block
-    is for its whole life what it is at any moment, the first category that claims it."""
+    """{number of the birth: (category, bytes)} by the history: a block is for its whole life
+    what it is at any moment, by the first category that claims it."""
     live, owner, moments = {}, {}, iter(truth["moments"])
     wanted = next(moments, None)
     for i, (born, address) in enumerate([*truth["history"], (None, None)]):
         while wanted and wanted["event"] == i:
             for category in KNOWN:
-                for place, size in wanted["blocks"].get(category, ()):
+                for place, size in wanted["blocks"].get(category, []):
                     had = owner.get(live[place])
                     if not had or KNOWN.index(category) < KNOWN.index(had[0]):
                         owner[live[place]] = category, size
@@ -100,6 +100,26 @@ def owners(truth):
         else:
             live.pop(address, None)
     return owner
+
+
+def for_life(truth):
+    """The same at the moments: a gradient's block is one before and after it is .grad."""
+    owner, live, moments = owners(truth), {}, iter(truth["moments"])
+    wanted = next(moments, None)
+    for i, (born, address) in enumerate([*truth["history"], (None, None)]):
+        while wanted and wanted["event"] == i:
+            wanted["blocks"] = {c: [] for c in KNOWN}
+            for place, birth in live.items():
+                if birth in owner:
+                    category, size = owner[birth]
+                    wanted["blocks"][category].append((place, size))
+            for category, blocks in wanted["blocks"].items():
+                wanted[category] = sum(size for _, size in blocks)
+            wanted = next(moments, None)
+        if born:
+            live[address] = i
+        else:
+            live.pop(address, None)
 
 
 def at_peak(truth, events):
@@ -122,6 +142,8 @@ def at_peak(truth, events):
 def compare(path, truth):
     """[{"at", "bucket": (measured, truth), ...}] for every moment and the peak."""
     trace, answers = Trace(path, truth["device"]), []
+    if "history" in truth:
+        for_life(truth)
     marks = trace.marks()
     told = [m["kind"] for m in truth["moments"]]
     if [kind for kind, _ in marks] != told:

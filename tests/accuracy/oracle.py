@@ -60,6 +60,27 @@ def plain(tensor):
     return [tensor]
 
 
+def quantised(parameter):
+    """What bitsandbytes keeps beside a 4-bit weight, and beside its scales."""
+    state = getattr(parameter, "quant_state", None)
+    while state is not None:
+        yield from tensors_in([state.absmax, state.code, state.offset])
+        state = state.state2
+
+
+def parameters_of(model):
+    """Its parameters; of a fully sharded module the shards, also while they are gathered."""
+    shards, gathered = [], set()
+    for module in model.modules():
+        state = getattr(module, "_get_fsdp_state", lambda: None)()
+        group = getattr(state, "_fsdp_param_group", None)
+        for p in group.fsdp_params if group else ():
+            shards.append(p.sharded_param)
+            gathered.add(id(getattr(p, "_unsharded_param", None)))
+    seen = {id(p) for p in shards}
+    return shards + [p for p in model.parameters() if id(p) not in seen | gathered]
+
+
 def storage_of(tensor, device):
     """(address, bytes) of the storage, or None where it has none on this device."""
     try:
@@ -168,11 +189,12 @@ class Oracle:
 
     def of_kind(self, kind):
         if kind == "parameter":
-            return (p for m in self.models for p in m.parameters())
+            own = [p for m in self.models for p in parameters_of(m)]
+            return own + [t for p in own for t in quantised(p)]
         if kind == "buffer":
             return (b for m in self.models for b in m.buffers())
         if kind == "gradient":
-            own = [p for m in self.models for p in m.parameters()]
+            own = [p for m in self.models for p in parameters_of(m)]
             own += [p for o in self.optimizers for g in o.param_groups for p in g["params"]]
             return (p.grad for p in own if p.is_leaf and p.grad is not None)
         if kind == "optimizer":
