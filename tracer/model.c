@@ -221,11 +221,13 @@ static void setup_ends(struct tmk_model *m)
 static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 {
 	enum tmk_boundary at = r->head.code;
+	bool first;
 	tmk_model_label(m, at);
 	switch (at) {
 	case TMK_AT_FORWARD:
-		m->forward_unsure |= !m->setup_over && !r->module;
+		first = !m->setup_over;
 		setup_ends(m);
+		m->forward_unsure |= first && !r->module;
 		m->forward_open = true;
 		break;
 	case TMK_AT_BACKWARD:
