@@ -43,10 +43,28 @@ def look(known):
         known["roots"] = [weakref.ref(r) for r in roots]
         known["optimizers"] = [weakref.ref(o) for o in optimizers]
 
+    def inner(t):
+        # The tensors behind a wrapper (quantised weights, jagged ones): it has no memory.
+        flatten = getattr(t, "__tensor_flatten__", None)
+        return [getattr(t, n) for n in flatten()[0]] if flatten else []
+
+    def kept_by(thing, depth=3):
+        # What a parameter carries along in its attributes: scales and codes of a quantised
+        # weight. Sharding keeps its gradients there too.
+        for key, value in list(getattr(thing, "__dict__", {}).items()):
+            if "grad" in key:
+                continue
+            if torch.is_tensor(value):
+                yield key, value
+            elif depth and type(value).__module__.split(".")[0] != "torch":
+                yield from kept_by(value, depth - 1)
+
     def tell(kind, name, t, trainable):
         try:
             # a distributed tensor's memory is its local part's
             local = getattr(t, "_local_tensor", t)
+            for part in inner(local):
+                tell(kind, name, part, trainable)
             if local.device.type not in devices or local.layout is not torch.strided:
                 return
             held = (
@@ -56,7 +74,8 @@ def look(known):
             )
             address = held.data_ptr()
             key = (kind, name, address)
-            if not address or key in seen:
+            # of a gradient the address says little: its memory goes and comes back
+            if not address or (key in seen and kind != GRADIENT):
                 return
             seen.add(key)
             # where the tensor lies: a view into a bigger block is an interior address
@@ -87,6 +106,8 @@ def look(known):
             if id(p) not in names:
                 names[id(p)] = path
                 tell(PARAMETER, path, p, p.requires_grad)
+                for key, value in kept_by(p):
+                    tell(PARAMETER, path + "." + key, value, False)
                 # asking a non-leaf for its .grad would warn the program's user
                 if gradients and p.is_leaf and p.grad is not None:
                     tell(GRADIENT, path, p.grad, True)

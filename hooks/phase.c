@@ -13,6 +13,7 @@
 #include "scope.h"
 #include "session.h"
 #include "settings.h"
+#include "stacks.h"
 #include "late.h"
 
 __thread struct tmk_place tmk_place __attribute__((tls_model("initial-exec")));
@@ -70,7 +71,10 @@ void tmk_phase_forward(void)
 	if (p->in_execute || p->in_step || graph_task() != -1)
 		return;
 	if (!atomic_exchange(&forward_open, true)) {
-		boundary(TMK_AT_FORWARD, false, false);
+		if (tmk_is_active() && tmk_enter()) {
+			tmk_emit_forward(tmk_module_now() != 0);
+			tmk_leave();
+		}
 		tmk_late_forward();
 	}
 }

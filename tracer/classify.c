@@ -22,6 +22,12 @@ static int by_pointer(uint8_t evidence, uint8_t named)
 	return -1;
 }
 
+/* A gathered parameter is a leaf, and Python may name it: the parameter is the shard. */
+static bool gathers(uint8_t evidence, uint8_t named)
+{
+	return named ? named == 1 + TMK_TENSOR_PARAMETER : evidence & TMK_EV_LEAF;
+}
+
 /* Was it alive at one of these boundaries? Each is the ordinal of the event after it. */
 static bool spans(const uint32_t *at, uint32_t count, uint32_t born, uint32_t died)
 {
@@ -68,7 +74,9 @@ static int by_lifetime(const struct tmk_model *m, const struct tmk_ev *e,
 void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal)
 {
 	int flags = tmk_names_flags(m->names, e->python, e->native);
-	int rule = by_pointer(e->evidence, e->named);
+	int rule = flags & TMK_IN_COMMUNICATION && gathers(e->evidence, e->named)
+			   ? -1
+			   : by_pointer(e->evidence, e->named);
 	uint32_t said = tmk_names_scope_bucket(m->names, e->scope);
 	if (rule < 0 && said) {
 		e->rule = TMK_RULE_program; /* its bucket is the one that was said */
@@ -77,7 +85,9 @@ void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal)
 	}
 	if (rule < 0 && flags & TMK_IN_WORKSPACE)
 		rule = TMK_RULE_workspace_stack;
-	if (rule < 0 && flags & TMK_IN_COMMUNICATION)
+	/* what a reduction leaves of a backward is the gradient */
+	if (rule < 0 && flags & TMK_IN_COMMUNICATION &&
+	    (e->phase != TMK_BACKWARD || e->died))
 		rule = TMK_RULE_communication_stack;
 	if (rule < 0)
 		rule = by_lifetime(m, e, ordinal, !e->died);
@@ -97,16 +107,10 @@ static void change(struct tmk_model *m, struct tmk_live *l, int rule)
 void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l)
 {
 	int rule = by_pointer(l->evidence, l->named);
+	if (l->rule == TMK_RULE_communication_stack && gathers(l->evidence, l->named))
+		return;
 	if (rule >= 0 && rule != l->rule)
 		change(m, l, rule);
-}
-
-/* A model outlives its first steps; the first batch, made before anything told that setup
- * was over, does not. Not in a step that nothing ended: there a program takes itself down. */
-void tmk_model_review_death(struct tmk_model *m, struct tmk_live *l)
-{
-	if (m->step <= 2 && l->rule == TMK_RULE_setup_survivor && l->born_step < m->step)
-		change(m, l, TMK_RULE_setup_gone);
 }
 
 void tmk_model_review_setup(struct tmk_model *m)
@@ -118,4 +122,13 @@ void tmk_model_review_setup(struct tmk_model *m)
 		if (l->used && l->born_step < m->step && l->rule == TMK_RULE_setup_survivor)
 			change(m, l, TMK_RULE_setup_unnamed);
 	}
+}
+
+/* A model outlives the steps that train it; what wrappers give back comes before any
+ * backward. */
+void tmk_model_setup_dies(struct tmk_model *m, struct tmk_live *l)
+{
+	bool trains = m->step == 1 ? m->backward_since_step : m->step == 2;
+	if (trains && l->born_step < m->step && !l->named && !(l->evidence & TMK_EV_LEAF))
+		change(m, l, TMK_RULE_setup_batch);
 }

@@ -175,5 +175,17 @@ void tmk_emit_boundary(enum tmk_boundary at, bool create_graph, bool accumulate)
 		return;
 	r->create_graph = create_graph;
 	r->accumulate = accumulate;
+	r->module = 0;
+	tmk_end(r);
+}
+
+void tmk_emit_forward(bool module)
+{
+	struct tmk_rec_boundary *r =
+		tmk_begin(TMK_REC_BOUNDARY, TMK_AT_FORWARD, sizeof *r);
+	if (!r)
+		return;
+	r->create_graph = r->accumulate = 0;
+	r->module = module;
 	tmk_end(r);
 }

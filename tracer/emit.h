@@ -73,5 +73,7 @@ void tmk_emit_meta(const char *key, const char *value);
 void tmk_emit_capability(const char *name, const char *state, const char *why);
 void tmk_emit_lost(const char *name, uint64_t count, const char *what);
 void tmk_emit_boundary(enum tmk_boundary at, bool create_graph, bool accumulate);
+/* ... of a forward; module: it began inside the call of one */
+void tmk_emit_forward(bool module);
 
 #endif

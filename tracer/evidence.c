@@ -38,7 +38,7 @@ void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
 	}
 	/* A reentrant checkpoint makes leaves of detached inputs inside the backward:
 	 * made in this step and not in setup, so not a parameter. */
-	if (l->born_step == m->step && m->setup_over)
+	if (l->born_step == m->step && m->setup_over && !m->forward_unsure)
 		return;
 	l->evidence |= TMK_EV_LEAF;
 	if (l->row || l->born_step != m->step)

@@ -24,6 +24,12 @@ static uint8_t by_frames(const struct tmk_model *m, const struct tmk_ev *e)
 	return TMK_OPEN;
 }
 
+/* Sharded modules gather their parameters without gradients, whatever they do then. */
+static bool gathers(const struct tmk_model *m, const struct tmk_ev *e)
+{
+	return tmk_names_flags(m->names, e->python, e->native) & TMK_IN_COMMUNICATION;
+}
+
 /* Evaluation is what modules do without gradients. A stretch with no module in it that
  * has gradients off is somebody's no_grad arithmetic. Without Python frames there is no
  * module to see, and gradients off has to be enough. */
@@ -32,7 +38,7 @@ static bool stretch_evaluates(const struct tmk_model *m)
 	bool frames = false;
 	for (uint32_t i = m->open_from; i < m->events; i++) {
 		const struct tmk_ev *e = &m->ev[i];
-		if (e->bytes < 0 || e->flags & TMK_EVENT_GRAD_MODE)
+		if (e->bytes < 0 || e->flags & TMK_EVENT_GRAD_MODE || gathers(m, e))
 			continue;
 		if (e->module)
 			return true;
@@ -94,11 +100,29 @@ static uint8_t without_gradients(const struct tmk_model *m, const struct tmk_ev 
 	return with_gradients(m, e, closer);
 }
 
+/* Wrappers that shard make autograd nodes while they prepare the parameters. A first
+ * forward that was opened outside any module begins with a module's call, if there is one
+ * before the backward; where it begins, setup goes on up to there. */
+static uint32_t first_call(struct tmk_model *m, enum tmk_boundary closer)
+{
+	if (!m->forward_unsure)
+		return 0;
+	uint32_t i = m->open_from;
+	while (i < m->events && (m->ev[i].bytes < 0 || !m->ev[i].module))
+		i++;
+	bool backward = closer == TMK_AT_BACKWARD || closer == TMK_AT_END;
+	m->forward_unsure = !backward && i == m->events;
+	return backward && i == m->events ? 0 : i;
+}
+
 void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer)
 {
 	bool evaluates = false, asked = false;
+	uint32_t forward_from = first_call(m, closer);
 	for (uint32_t i = m->open_from; i < m->events; i++) {
 		struct tmk_ev *e = &m->ev[i];
+		if (e->phase == TMK_OPEN && i < forward_from)
+			e->phase = TMK_SETUP;
 		if (e->phase != TMK_OPEN) {
 			/* inside a step's closure the seed of its backward is known too */
 			if (e->bytes > 0 && e->phase == TMK_FORWARD &&

@@ -132,6 +132,8 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 		m->lost[TMK_LOST_UNMATCHED]++;
 		return;
 	}
+	if (l->rule == TMK_RULE_setup_survivor)
+		tmk_model_setup_dies(m, l);
 	if (l->born_step == m->step && l->born >= m->flushed) {
 		struct tmk_ev *b = &m->ev[l->born - m->flushed];
 		b->died = m->flushed + m->events + 1;
@@ -220,10 +222,13 @@ static void setup_ends(struct tmk_model *m)
 static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 {
 	enum tmk_boundary at = r->head.code;
+	bool first;
 	tmk_model_label(m, at);
 	switch (at) {
 	case TMK_AT_FORWARD:
+		first = !m->setup_over;
 		setup_ends(m);
+		m->forward_unsure |= first && !r->module;
 		m->forward_open = true;
 		break;
 	case TMK_AT_BACKWARD:

@@ -133,6 +133,7 @@ struct tmk_model {
 	int64_t step_start_ns, last_ns;
 	uint32_t micro_steps;
 	bool setup_over, forward_open, backward_since_step;
+	bool forward_unsure; /* the first one, opened outside any module: a wrapper may have */
 	bool in_step, closure; /* inside Optimizer.step; it ran a backward itself */
 	bool python_named; /* Python has told its parameters */
 	bool by_marks; /* the program says itself where steps end */
@@ -183,10 +184,10 @@ void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer);
 void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal);
 /* ... and of a live allocation whose evidence changed after its row was written */
 void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l);
-/* Born in setup and freed in the running step, which an Optimizer.step() has ended. */
-void tmk_model_review_death(struct tmk_model *m, struct tmk_live *l);
 /* Python has named what it knows: what setup left and nobody named is data. */
 void tmk_model_review_setup(struct tmk_model *m);
+/* ... and what it left and the first steps gave back was their batch. */
+void tmk_model_setup_dies(struct tmk_model *m, struct tmk_live *l);
 
 /* The i-th young allocation, NULL if it is gone. */
 struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i);

@@ -117,6 +117,25 @@ static bool ends_with(const char *s, const char *end)
 	return n >= k && !strcmp(s + n - k, end);
 }
 
+/* What gathers, reduces and holds what is gathered. Most of torch/distributed/ is on the
+ * stack of every allocation of a sharded model and says nothing about one of them. */
+static bool communicates(const char *function, const char *file)
+{
+	static const char *const files[] = {"/distributed_c10d.py", "/_functional_collectives.py",
+					    "/_collective_utils.py", "/_redistribute.py"};
+	const char *inside = strstr(file, "torch/distributed/");
+	if (!inside)
+		return false;
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+		if (ends_with(inside, files[i]))
+			return true;
+	if (strstr(inside, "/fsdp/"))
+		return strstr(function, "all_gather") != NULL;
+	return strstr(inside, "/ddp_comm_hooks/") ||
+	       (ends_with(inside, "torch/distributed/utils.py") &&
+		strstr(function, "_alloc_storage"));
+}
+
 static uint32_t python_flags(const char *function, const char *file)
 {
 	if (ends_with(file, "torch/utils/checkpoint.py"))
@@ -132,12 +151,10 @@ static uint32_t python_flags(const char *function, const char *file)
 		return TMK_IN_CLIP;
 	if (ends_with(function, "zero_grad") && strstr(file, "torch/"))
 		return TMK_IN_ZERO_GRAD;
-	if (strstr(file, "torch/utils/data/"))
+	/* also what wraps PyTorch's loader and moves its batches to the device */
+	if (strstr(file, "torch/utils/data/") || ends_with(file, "/data_loader.py"))
 		return TMK_IN_DATA;
-	if (strstr(file, "torch/distributed/"))
-		return strstr(file, "fsdp") || strstr(file, "nn/parallel") ? 0
-									   : TMK_IN_COMMUNICATION;
-	return 0;
+	return communicates(function, file) ? TMK_IN_COMMUNICATION : 0;
 }
 
 static uint32_t native_flags(const char *symbol)

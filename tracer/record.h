@@ -94,7 +94,9 @@ struct tmk_rec_event { /* ALLOC, FREE */
 
 struct tmk_rec_boundary {
 	struct tmk_record head; /* code: tmk_boundary */
-	uint8_t create_graph, accumulate, pad[6];
+	uint8_t create_graph, accumulate;
+	uint8_t module; /* a forward: it began inside a module's call */
+	uint8_t pad[5];
 };
 
 enum tmk_segment_code { TMK_SEGMENT_TAKEN, TMK_SEGMENT_GIVEN, TMK_SEGMENT_SAMPLE };

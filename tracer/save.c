@@ -71,7 +71,8 @@ void tmk_model_save(struct tmk_model *m)
 			  .step_start_ns = m->step_start_ns,
 			  .last_ns = m->last_ns,
 			  .setup_over = m->setup_over,
-			  .forward_open = m->forward_open,
+			  .forward_open =
+				  (uint8_t)(m->forward_open | m->forward_unsure << 1),
 			  .by_marks = m->by_marks,
 			  .thin_only = m->thin_only,
 			  .devices = (uint32_t)m->devices,
@@ -103,7 +104,8 @@ static void reload_model(struct tmk_row *row, void *context)
 	m->step_start_ns = s->step_start_ns;
 	m->last_ns = s->last_ns;
 	m->setup_over = s->setup_over;
-	m->forward_open = s->forward_open;
+	m->forward_open = s->forward_open & 1;
+	m->forward_unsure = s->forward_open >> 1;
 	m->by_marks = s->by_marks;
 	m->thin_only = s->thin_only;
 	m->devices = (int)s->devices;

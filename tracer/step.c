@@ -82,16 +82,14 @@ static int64_t insert(struct tmk_model *m, const struct tmk_live *l, int64_t die
 }
 
 /* Rows of what died here but was born before: new where the birth was folded away. */
-static void write_carried(struct tmk_model *m, bool folded, bool complete)
+static void write_carried(struct tmk_model *m, bool folded)
 {
 	for (uint32_t i = 0; i < m->events; i++) {
 		const struct tmk_ev *e = &m->ev[i];
 		if (e->bytes > 0 || !e->carried)
 			continue;
-		struct tmk_live *l = &m->carried[e->target];
+		const struct tmk_live *l = &m->carried[e->target];
 		int64_t ordinal = (int64_t)m->flushed + i;
-		if (complete)
-			tmk_model_review_death(m, l);
 		if (l->row)
 			tmk_store_run(m->store, TMK_SQL_died, (int64_t)m->step, ordinal,
 				      e->ns, (int64_t)e->phase, l->row);
@@ -237,7 +235,7 @@ bool tmk_model_is_long(const struct tmk_model *m)
 void tmk_model_flush(struct tmk_model *m)
 {
 	settle(m);
-	write_carried(m, false, false);
+	write_carried(m, false);
 	write_survivors(m);
 	write_spans(m);
 	write_births(m, m->thin_only && !new_peak(m));
@@ -259,7 +257,7 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 		same_as = tmk_fold_find(m, signature);
 	bool folded = same_as >= 0;
 	bool thin = !folded && m->thin_only && !new_peak(m);
-	write_carried(m, folded, complete);
+	write_carried(m, folded);
 	write_survivors(m);
 	if (!folded) {
 		if (!thin)
