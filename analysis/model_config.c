@@ -43,6 +43,7 @@ static const struct kind kinds[] = {
         {"phi3", FAMILY_PHI3, COMMON, "intermediate_size", NULL},
         {"gemma", FAMILY_GEMMA, COMMON, "intermediate_size", NULL},
         {"gpt2", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner", "n_positions"},
+        {"nanogpt", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner", "block_size"},
         {"gpt_neox", FAMILY_NEOX, COMMON, "intermediate_size", NULL},
         {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
         {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
@@ -52,8 +53,8 @@ enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 const char *config_kinds(void)
 {
-	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, gpt_neox, opt, bert, "
-	       "roberta";
+	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, opt, "
+	       "bert, roberta";
 }
 
 static void wrong(struct reader *reader, const char *format, ...)
@@ -144,20 +145,40 @@ static double fraction(struct reader *reader, const char *key, double otherwise)
 	return value;
 }
 
+static bool has_number(struct reader *reader, const char *key)
+{
+	struct rows *rows = look(reader, key);
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	bool has = type && !strcmp(type, "integer");
+
+	if (rows)
+		rows_free(rows);
+	return has;
+}
+
+static const struct kind *kind_named(const char *name)
+{
+	for (int i = 0; i < KINDS; i++)
+		if (!strcmp(name, kinds[i].name))
+			return &kinds[i];
+	return NULL;
+}
+
 static const struct kind *find_kind(struct reader *reader)
 {
 	struct rows *rows = look(reader, "model_type");
 	const char *type = rows ? rows_text(rows, 0) : NULL;
 	const struct kind *kind = NULL;
 
-	if (!type || strcmp(type, "text") != 0) {
+	/* nanoGPT's configuration names no type, but no other has these two keys */
+	if (!type && has_number(reader, "block_size") && has_number(reader, "n_embd")) {
+		kind = kind_named("nanogpt");
+	} else if (!type || strcmp(type, "text") != 0) {
 		wrong(reader, "'%s' has no 'model_type'; is it a model's config.json?",
 		      reader->name);
 	} else {
 		const char *name = rows_text(rows, 1);
-		for (int i = 0; i < KINDS; i++)
-			if (!strcmp(name, kinds[i].name))
-				kind = &kinds[i];
+		kind = kind_named(name);
 		if (!kind)
 			wrong(reader,
 			      "'%s' describes a '%.40s', which is not one of %s",
@@ -219,6 +240,10 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	}
 	if (!strcmp(kind->name, "gpt2"))
 		s->dropout = fraction(reader, "resid_pdrop", 0.1) > 0;
+	if (!strcmp(kind->name, "nanogpt")) {
+		s->mlp = MLP_GELU;
+		s->dropout = fraction(reader, "dropout", 0) > 0;
+	}
 	if (s->embedding_norm) {
 		s->types = whole(reader, "type_vocab_size", 2);
 		s->dropout = fraction(reader, "hidden_dropout_prob", 0.1) > 0;
@@ -233,7 +258,7 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 	s->heads = whole(reader, kind->heads, -1);
 	s->vocab = whole(reader, "vocab_size", -1);
 	s->ffn = whole(reader, kind->ffn,
-	               strcmp(kind->name, "gpt2") ? -1 : 4 * s->hidden);
+	               kind->family == FAMILY_GPT2 ? 4 * s->hidden : -1);
 	s->kv_heads = whole(reader, "num_key_value_heads", s->heads);
 	s->context = whole(reader, "max_position_embeddings", 2048);
 	if (kind->positions)

@@ -44,8 +44,8 @@ static int read_dims(const char *dims, int64_t *sizes, int room)
 	return count;
 }
 
-/* Batch and sequence from shapes: with a known model a tensor [B, S, hidden], else the
- * first size of what came in. */
+/* Batch and sequence from shapes: with a known model a tensor [B, S, hidden], which says
+ * what the model was given of what came in; else the first size of that. */
 static void batch_from(struct recognised *known, struct rows *rows)
 {
 	struct training *t = &known->training;
@@ -79,8 +79,9 @@ static void read_batch(const struct seen *seen, struct recognised *known)
 	                   "SELECT h.dims, h.dtype, a.bucket " OF_STEP
 	                   "AND a.bucket IN (4, 5) AND h.dims IS NOT NULL "
 	                   "GROUP BY h.dims, h.dtype, a.bucket "
-	                   "ORDER BY a.bucket = 5 DESC, sum(a.bytes) DESC",
-	                   "iii", seen->device, seen->first, seen->last));
+	                   "ORDER BY a.bucket = ?4 DESC, sum(a.bytes) DESC",
+	                   "iiii", seen->device, seen->first, seen->last,
+	                   (int64_t)(known->model.known ? ROW_ACTIVATION : ROW_INPUT)));
 	if (known->batch_known)
 		return;
 	/* Made before the loop, or before the first forward. */

@@ -56,6 +56,8 @@ class Block(nn.Module):
 class GPT2(nn.Module):
     def __init__(self, width, heads, layers, length):
         super().__init__()
+        self.config = {"vocab_size": VOCABULARY, "block_size": length, "n_layer": layers,
+                       "n_head": heads, "n_embd": width, "dropout": 0.0}
         self.wte = nn.Embedding(VOCABULARY, width)
         self.wpe = nn.Embedding(length, width)
         self.h = nn.ModuleList(Block(width, heads) for _ in range(layers))

@@ -9,6 +9,7 @@ PARAMETER, BUFFER, GRADIENT, OPTIMIZER = range(4)
 
 def look(known):
     import gc
+    import json
     import sys
     import weakref
 
@@ -42,6 +43,12 @@ def look(known):
         roots.sort(key=lambda r: -sum(1 for _ in r.modules()))
         known["roots"] = [weakref.ref(r) for r in roots]
         known["optimizers"] = [weakref.ref(o) for o in optimizers]
+
+    def plain(config):
+        # a dictionary, dataclass or namespace: its numbers, texts and truths
+        values = config if isinstance(config, dict) else getattr(config, "__dict__", {})
+        return {k: v for k, v in values.items()
+                if isinstance(k, str) and isinstance(v, (bool, int, float, str))}
 
     def inner(t):
         # The tensors behind a wrapper (quantised weights, jagged ones): it has no memory.
@@ -116,12 +123,14 @@ def look(known):
     for r in alive("roots")[: "model" not in seen]:
         seen.add("model")
         emit_run("model_class", type(r).__name__)
-        config = getattr(r, "config", None)
-        if hasattr(config, "to_json_string"):
-            try:
+        try:
+            config = getattr(r, "config", None)
+            if hasattr(config, "to_json_string"):
                 emit_run("model_config", config.to_json_string())
-            except Exception:
-                pass
+            elif plain(config):
+                emit_run("model_config", json.dumps(plain(config)))
+        except Exception:
+            pass
     for opt in alive("optimizers"):
         if "optimizer" not in seen:
             seen.add("optimizer")

@@ -1,5 +1,7 @@
 """Shapes, modules, parameters, steps and micro-steps are what the script knows."""
 
+import json
+
 import pytest
 from reading import between_marks
 from test_phases import kind, name
@@ -128,3 +130,21 @@ def test_phases_need_no_stacks_for_a_plain_training_step(shared_trace, stacks):
         # of torch/autograd/__init__.py tells it from the forward's last scalar.
         wrong = [(said, b) for said, b in wrong if (said, b.shape) != ("backward", "[]")]
     assert not wrong, wrong[:10]
+
+
+@pytest.mark.parametrize("made", [
+    "{'n_embd': 33, 'bias': True, 'rate': 0.5, 'name': 'x', 'skipped': [1], 3: 4}",
+    "types.SimpleNamespace(n_embd=33, bias=True, rate=0.5, name='x', skipped=[1])",
+])
+def test_a_plain_config_of_the_model_is_kept(trace, made):
+    run = trace(f"""
+import torch, types
+model = torch.nn.Linear(33, 101)
+model.config = {made}
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for _ in range(3):
+    model(torch.randn(7, 33)).sum().backward()
+    optimizer.step()
+""")
+    kept = json.loads(run.open().one("SELECT model_config FROM run"))
+    assert kept == {"n_embd": 33, "bias": True, "rate": 0.5, "name": "x"}

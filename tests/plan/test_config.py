@@ -56,6 +56,17 @@ def config(tmp_path, plan):
     return call
 
 
+def test_nanogpts_configuration_needs_no_type(config):
+    nano = {"block_size": 1024, "vocab_size": 50257, "n_layer": 12, "n_head": 12,
+            "n_embd": 768, "dropout": 0.1, "bias": True}
+    twin = {**CONFIGS["gpt2"], "activation_function": "gelu"}
+    mine, theirs = (json.loads(config(c).stdout) for c in (nano, twin))
+    for answer in (mine, theirs):
+        for key in ("model", "config"):
+            answer.pop(key, None)
+    assert mine == theirs
+
+
 def refused(done, part):
     assert (done.returncode, done.stdout) == (2, ""), done.stdout[:200]
     assert done.stderr.startswith("tidemark: ") and done.stderr.count("\n") == 1
