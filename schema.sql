@@ -279,7 +279,8 @@ CREATE TABLE segment (
 	died_ns INTEGER
 );
 
--- The allocator's and the device's own totals, whenever reserved memory changed.
+-- The allocator's and the device's own totals, whenever reserved memory changed, and the
+-- device's alone (reserved_bytes NULL) just after memory was given back to it.
 CREATE TABLE memory_sample (
 	id INTEGER PRIMARY KEY,
 	device INTEGER NOT NULL,
