@@ -217,6 +217,20 @@ CREATE TABLE step_phase (
 	PRIMARY KEY (step, device, phase)
 ) WITHOUT ROWID;
 
+-- The most that each bucket held in each phase of a step, each at a time of its own, of the
+-- blocks that were seen. phase -1: when the step began. A folded step has rows of phase -1
+-- alone, where they differ from those of its same_as; its phases are that step's, shifted by
+-- the difference. A zero has no row but there. Buckets are those known when the step ended; evidence
+-- that came later is in allocation. v_step_bucket puts it together.
+CREATE TABLE step_bucket (
+	step INTEGER NOT NULL,
+	device INTEGER NOT NULL,
+	bucket INTEGER NOT NULL,
+	phase INTEGER NOT NULL,
+	bytes INTEGER NOT NULL,
+	PRIMARY KEY (step, device, bucket, phase)
+) WITHOUT ROWID;
+
 -- Phase spans of raw steps, in order. first: ordinal of the first event in it.
 CREATE TABLE span (
 	step INTEGER NOT NULL,
@@ -265,7 +279,8 @@ CREATE TABLE segment (
 	died_ns INTEGER
 );
 
--- The allocator's and the device's own totals, whenever reserved memory changed.
+-- The allocator's and the device's own totals, whenever reserved memory changed, and the
+-- device's alone (reserved_bytes NULL) just after memory was given back to it.
 CREATE TABLE memory_sample (
 	id INTEGER PRIMARY KEY,
 	device INTEGER NOT NULL,
@@ -375,6 +390,23 @@ FROM highest h JOIN step_device q ON q.step = h.pattern AND q.device = h.device
 JOIN step_phase sp ON sp.step = h.pattern AND sp.device = h.device
 JOIN device d ON d.id = h.device JOIN phase p ON p.id = sp.phase
 GROUP BY d.name, p.name;
+
+-- step_bucket with folded steps told in full, zeros left out.
+CREATE VIEW v_step_bucket AS
+SELECT d.name AS device, s.id AS step, p.name AS phase, b.name AS bucket,
+       coalesce(q.bytes, 0) + coalesce(mine.bytes, first.bytes, 0) -
+       coalesce(first.bytes, 0) AS bytes
+FROM step s JOIN step_phase sp ON sp.step = coalesce(s.same_as, s.id)
+JOIN bucket b ON b.id < 9
+LEFT JOIN step_bucket q ON q.step = sp.step AND q.device = sp.device
+	AND q.bucket = b.id AND q.phase = sp.phase
+LEFT JOIN step_bucket first ON first.step = sp.step AND first.device = sp.device
+	AND first.bucket = b.id AND first.phase = -1
+LEFT JOIN step_bucket mine ON s.same_as NOTNULL AND mine.step = s.id
+	AND mine.device = sp.device AND mine.bucket = b.id AND mine.phase = -1
+JOIN device d ON d.id = sp.device JOIN phase p ON p.id = sp.phase
+WHERE coalesce(q.bytes, 0) + coalesce(mine.bytes, first.bytes, 0) -
+      coalesce(first.bytes, 0) > 0;
 
 CREATE VIEW v_oom AS
 SELECT d.name AS device, o.step AS step, p.name AS phase, o.time_ns AS time_ns,

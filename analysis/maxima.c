@@ -2,7 +2,8 @@
  *
  * In step k a bucket holds what lives through the whole of k, which differs from step to
  * step, and what is born or dies in it, which is the same in all steps of a shape
- * (schema.sql). So each shape is walked once, and each step adds its own level. */
+ * (schema.sql). So each shape is walked once, and each step adds its own level. Of a step
+ * without rows the recorder has kept the maxima themselves. */
 #include "maxima.h"
 
 #include <stdlib.h>
@@ -90,6 +91,28 @@ static void take(struct maxima *maxima, const int64_t *level, const struct shape
 	}
 }
 
+/* A step whose rows were thinned away: the recorder has kept what its buckets held. */
+static bool take_kept(struct trace *trace, int64_t device, int64_t step,
+                      struct maxima *maxima)
+{
+	bool any = false;
+	struct rows *rows = db_rows(trace->db,
+	                            "SELECT b.id, p.id, v.bytes FROM v_step_bucket v "
+	                            "JOIN device d ON d.name = v.device "
+	                            "JOIN bucket b ON b.name = v.bucket "
+	                            "JOIN phase p ON p.name = v.phase "
+	                            "WHERE v.step = ? AND d.id = ? ORDER BY p.id",
+	                            "ii", step, device);
+	while (rows_next(rows)) {
+		struct maximum one = {rows_number(rows, 2), step, rows_number(rows, 1)};
+		int64_t bucket = rows_number(rows, 0);
+		any = true;
+		if (known(bucket) && one.bytes > maxima->of[bucket].bytes)
+			maxima->of[bucket] = one;
+	}
+	return any;
+}
+
 void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima)
 {
 	struct levels levels = {
@@ -110,7 +133,7 @@ void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima)
 		for (int b = 0; b < BUCKETS; b++)
 			level[b] += levels.change[id][b];
 		if (step.thinned) {
-			maxima->thinned = true;
+			maxima->thinned |= !take_kept(trace, device, id, maxima);
 			continue;
 		}
 		if (step.pattern < 0 || step.pattern > levels.last)

@@ -10,7 +10,7 @@ struct maximum {
 
 struct maxima {
 	struct maximum of[BUCKETS];
-	bool thinned; /* steps without rows are left out: at least so much */
+	bool thinned; /* steps of which nothing was kept are left out: at least so much */
 };
 
 void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima);

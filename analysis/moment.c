@@ -59,29 +59,6 @@ struct wish moment_parse(const char *text, int64_t step)
 	return wish;
 }
 
-/* A segment is sampled just before it is given back: until the next look at the device its
- * bytes are missing from the free ones. */
-static int64_t given_since(struct trace *trace, const struct moment *moment, int64_t used)
-{
-	int64_t bytes = 0;
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT g.bytes, m.device_total_bytes - m.device_free_bytes "
-	        "FROM segment g JOIN memory_sample m ON m.time_ns = g.died_ns "
-	        "AND m.device = g.device WHERE g.device = ?1 AND g.host = 0 "
-	        "AND (g.died_step, g.died) <= (?2, ?3) AND NOT EXISTS (SELECT 1 FROM "
-	        "segment n WHERE n.device = ?1 AND n.host = 0 AND "
-	        "(n.born_step, n.born) <= (?2, ?3) AND n.born_ns >= g.died_ns) "
-	        "ORDER BY g.died_ns DESC, m.id DESC LIMIT 1",
-	        "iii", moment->device->id, moment->step.id,
-	        moment->ordinal < 0 ? 0 : moment->ordinal);
-	if (rows_next(rows)) {
-		bytes = rows_number(rows, 1) == used ? rows_number(rows, 0) : 0;
-		rows_free(rows);
-	}
-	return bytes;
-}
-
 /* What the newest sample said that the instant has seen. */
 static void sample(struct trace *trace, struct moment *moment)
 {
@@ -106,8 +83,6 @@ static void sample(struct trace *trace, struct moment *moment)
 			break;
 		}
 	}
-	if (moment->used >= 0)
-		moment->used -= given_since(trace, moment, moment->used);
 }
 
 static bool at_peak(struct trace *trace, const struct device *device, int64_t step,

@@ -147,6 +147,15 @@ def look(known):
                 for key, value in state.items() if hasattr(state, "items") else ():
                     if torch.is_tensor(value):
                         tell(OPTIMIZER, name + " " + str(key), value, False)
+    # Asked of an allocator that is there: a question must not create a context.
+    cuda = getattr(torch, "cuda", None)
+    fraction = getattr(cuda, "get_per_process_memory_fraction", None)
+    if fraction is not None and cuda.is_initialized():
+        for i in range(cuda.device_count()):
+            value = fraction(i)
+            if known.get(("fraction", i), 1.0) != value:
+                known[("fraction", i)] = value
+                emit_run("memory_fraction.cuda:%d" % i, repr(value))
     # Where libtorch does not lie beside version.py (Debian), nobody else knows.
     if known["looks"] == 1:
         emit_run("torch_version", str(torch.__version__))

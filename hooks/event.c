@@ -75,6 +75,18 @@ static struct tmk_device_id current_device(void)
 	return (struct tmk_device_id){1, (int8_t)index};
 }
 
+static __thread bool oom_awaits_message __attribute__((tls_model("initial-exec")));
+
+void tmk_event_oom_message(const char *text)
+{
+	/* From 2.14 a fraction's limit reports to nobody. What was asked for is the tensor's
+	 * size, where a tensor was being made. */
+	if (!oom_awaits_message)
+		tmk_event_oom(-1, 0, 0, current_device(), "exception");
+	oom_awaits_message = false;
+	tmk_emit_text(TMK_REC_OOM_MESSAGE, 0, 0, 0, 1, &text);
+}
+
 void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
 		   struct tmk_device_id device, const char *source)
 {
@@ -84,15 +96,16 @@ void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
 	struct tmk_where w;
 	uint64_t free_bytes = 0, total = 0;
 	uint8_t phase = tmk_phase_now(&grad);
-	tmk_where_now(&w, bytes);
+	tmk_where_now(&w, bytes < 0 ? INT64_MAX : bytes);
 	uint32_t scope = tmk_scope_now(phase);
+	oom_awaits_message = true;
 	if (device.type == 1)
 		device_memory(&free_bytes, &total);
 	struct tmk_rec_oom *r = tmk_begin(TMK_REC_OOM, 0, sizeof *r + 8);
 	if (!r)
 		return;
 	memset((char *)r + sizeof r->head, 0, sizeof *r + 8 - sizeof r->head);
-	r->requested = bytes;
+	r->requested = bytes < 0 ? w.requested : bytes;
 	r->allocated = allocated;
 	r->reserved = reserved;
 	r->free_bytes = free_bytes;
@@ -108,6 +121,11 @@ void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
 	r->scope = scope;
 	snprintf(r->source, sizeof r->source, "%s", source);
 	tmk_end(r);
+}
+
+void tmk_event_sample(void)
+{
+	tmk_event_segment(TMK_SEGMENT_SAMPLE, "", 0, 0, 0);
 }
 
 void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,

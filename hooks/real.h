@@ -17,6 +17,10 @@ struct tmk_sizes { /* c10::ArrayRef<int64_t>, passed in two registers */
 	const int64_t *data;
 	size_t count;
 };
+struct tmk_source_location { /* c10::SourceLocation, passed in memory */
+	const char *function, *file;
+	uint32_t line;
+};
 struct tmk_vector { /* std::vector<at::Tensor>, returned through memory */
 	void *begin, *end, *capacity;
 };

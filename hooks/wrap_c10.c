@@ -1,6 +1,8 @@
 /* wrap_c10.c - the caching allocator's reports, and the tensors about to be made.
  * Called from: torch; the reports under the allocator's lock, on any thread. There: no
  * GIL, no I/O, no dlopen (late.c has resolved everything before). */
+#include <string.h>
+
 #include "emit.h"
 #include "event.h"
 #include "late.h"
@@ -60,6 +62,40 @@ void _ZN3c1027reportOutOfMemoryToProfilerElllNS_6DeviceE(int64_t bytes, size_t a
 {
 	_ZN3c1027reportOutOfMemoryToProfilerElmmNS_6DeviceE(bytes, allocated, reserved,
 							     device);
+}
+
+/* ---- the exception that follows ------------------------------------------------------ */
+
+/* c10::Error(SourceLocation, std::string): made before it is thrown, on the thread that ran
+ * out of memory. A std::string, passed by its address, begins with the address of its text
+ * in both of libstdc++'s layouts. Errors are rare, and this one is told by its first words. */
+static bool says_out_of_memory(const char *text)
+{
+	static const char *const first[] = {"CUDA out of memory", "Allocation on device",
+					    "HIP out of memory"};
+	for (size_t i = 0; text && i < sizeof first / sizeof *first; i++)
+		if (!strncmp(text, first[i], strlen(first[i])))
+			return true;
+	return false;
+}
+
+void _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE(
+	void *self, struct tmk_source_location where, const char **text)
+{
+	if (!tmk_real.error)
+		tmk_resolve(TMK_LIB_C10);
+	if (says_out_of_memory(*text) && tmk_is_active() && tmk_enter()) {
+		tmk_event_oom_message(*text);
+		tmk_leave();
+	}
+	tmk_real.error(self, where, text);
+}
+
+void _ZN3c105ErrorC2ENS_14SourceLocationESs(void *self, struct tmk_source_location where,
+					     const char **text)
+{
+	_ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE(
+		self, where, text);
 }
 
 /* Asked at every CPU tensor; answering yes makes them report. And the best moment to

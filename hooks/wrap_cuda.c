@@ -44,6 +44,7 @@ tmk_cuda_error cudaFree(void *ptr)
 		return tmk_real.cudaFree(ptr);
 	tmk_event_segment(GIVEN, "cudaFree", (uintptr_t)ptr, 0, 0);
 	tmk_cuda_error rc = tmk_real.cudaFree(ptr);
+	tmk_event_sample();
 	tmk_leave();
 	return rc;
 }
@@ -197,6 +198,8 @@ tmk_cuda_error cudaFreeAsync(void *ptr, tmk_cuda_handle stream)
 			  (struct tmk_device_id){1, (int8_t)pool_now().device},
 			  TMK_EVENT_ASYNC | TMK_EVENT_NO_TOTAL);
 	tmk_cuda_error rc = tmk_real.cudaFreeAsync(ptr, stream);
+	if (!async_backend())
+		tmk_event_sample();
 	tmk_leave();
 	return rc;
 }

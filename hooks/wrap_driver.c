@@ -38,6 +38,7 @@ static tmk_cuda_error our_release(handle h)
 		return release(h);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemRelease", h, 0, 0);
 	tmk_cuda_error rc = release(h);
+	tmk_event_sample();
 	tmk_leave();
 	return rc;
 }
@@ -172,6 +173,7 @@ tmk_cuda_error cuMemFree_v2(handle ptr)
 		return tmk_real.cuMemFree(ptr);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemFree", ptr, 0, 0);
 	tmk_cuda_error rc = tmk_real.cuMemFree(ptr);
+	tmk_event_sample();
 	tmk_leave();
 	return rc;
 }
@@ -224,6 +226,7 @@ tmk_cuda_error cuMemRelease(handle h)
 		return tmk_real.cuMemRelease(h);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemRelease", h, 0, 0);
 	tmk_cuda_error rc = tmk_real.cuMemRelease(h);
+	tmk_event_sample();
 	tmk_leave();
 	return rc;
 }
@@ -258,6 +261,7 @@ tmk_cuda_error ncclMemFree(void *ptr)
 		return tmk_real.ncclMemFree(ptr);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "ncclMemFree", (uintptr_t)ptr, 0, 0);
 	tmk_cuda_error rc = tmk_real.ncclMemFree(ptr);
+	tmk_event_sample();
 	tmk_leave();
 	return rc;
 }

@@ -97,6 +97,7 @@ void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal)
 
 static void change(struct tmk_model *m, struct tmk_live *l, int rule)
 {
+	tmk_most_moved(m, l, l->bucket, bucket_of[rule]);
 	l->rule = (uint8_t)rule;
 	l->bucket = bucket_of[rule];
 	if (l->row)

@@ -18,6 +18,7 @@ struct pattern {
 	uint32_t events, step;
 	uint64_t used; /* when last */
 	int devices;
+	int64_t held[TMK_MAX_DEVICES][TMK_BUCKETS];
 	struct {
 		int64_t rise, ordinal; /* of the peak above the step's start */
 		bool active;
@@ -92,7 +93,8 @@ static bool same_peaks(const struct tmk_model *m, const struct pattern *p)
 	return true;
 }
 
-int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature)
+int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature,
+		      const int64_t (**begin)[TMK_BUCKETS])
 {
 	for (int i = 0; m->patterns && i < KEPT; i++) {
 		struct pattern *p = &m->patterns->kept[i];
@@ -100,6 +102,7 @@ int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature)
 		    memcmp(p->signature, signature, m->events * sizeof *signature))
 			continue;
 		p->used = ++m->patterns->clock;
+		*begin = (const int64_t(*)[TMK_BUCKETS])p->held;
 		for (int d = 0; d < p->devices; d++)
 			m->device[d].peak_ordinal = p->device[d].ordinal;
 		return p->step;
@@ -130,6 +133,7 @@ void tmk_fold_keep(struct tmk_model *m, uint64_t *signature)
 		p->device[i].active = d->active;
 		p->device[i].rise = d->peak - d->start_allocated;
 		p->device[i].ordinal = d->peak_ordinal;
+		memcpy(p->held[i], d->held, sizeof p->held[i]);
 	}
 }
 

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct tmk_model;
+#include "model.h"
+
 struct tmk_patterns;
 
 /* What every event of the running step is, one number each, thread by thread: where
@@ -15,8 +16,9 @@ uint64_t *tmk_fold_signature(const struct tmk_model *m);
 
 /* The kept step whose signature equals this one and whose peaks rise as far above their
  * start, or -1. With it the running step's peaks get that one's ordinals: its rows will
- * stand for them. */
-int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature);
+ * stand for them. *begin: what its devices' buckets held when it began. */
+int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature,
+		      const int64_t (**begin)[TMK_BUCKETS]);
 
 /* Keeps the running step as a pattern for later ones (the array is taken over). */
 void tmk_fold_keep(struct tmk_model *m, uint64_t *signature);

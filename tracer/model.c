@@ -37,12 +37,15 @@ struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device
 	return d;
 }
 
-/* Reserved memory changed: the allocator's totals at this moment become a row. */
-static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns)
+/* Reserved memory changed: the allocator's totals at this moment become a row. Just after a
+ * segment is given back its allocator has not said yet what it holds: that is NULL. */
+static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns,
+		   int64_t reserved)
 {
-	d->sampled_reserved = d->reserved;
+	if (reserved != TMK_NULL)
+		d->sampled_reserved = reserved;
 	tmk_store_run(m->store, TMK_SQL_sample, (int64_t)(d - m->device), (int64_t)m->step,
-		      (int64_t)m->flushed + m->events, ns, d->allocated, d->reserved,
+		      (int64_t)m->flushed + m->events, ns, d->allocated, reserved,
 		      d->total_bytes ? (int64_t)d->free_bytes : TMK_NULL,
 		      d->total_bytes ? (int64_t)d->total_bytes : TMK_NULL);
 }
@@ -96,7 +99,7 @@ static void account(struct tmk_model *m, struct tmk_device_state *d,
 		d->reserved = (int64_t)r->reserved;
 	}
 	if (d->reserved != d->sampled_reserved)
-		sample(m, d, ns);
+		sample(m, d, ns, d->reserved);
 }
 
 static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_event *r)
@@ -304,8 +307,10 @@ static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_
 		tmk_store_run(m->store, TMK_SQL_segment_died, (int64_t)m->step,
 			      (int64_t)m->flushed + m->events, ns, (int64_t)r->address,
 			      (int64_t)r->host);
-	if (!r->host || r->head.code == TMK_SEGMENT_SAMPLE)
-		sample(m, d, ns);
+	if (r->head.code == TMK_SEGMENT_SAMPLE && r->total_bytes)
+		sample(m, d, ns, TMK_NULL);
+	else if (!r->host && r->head.code != TMK_SEGMENT_SAMPLE)
+		sample(m, d, ns, d->reserved);
 }
 
 static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
@@ -325,8 +330,9 @@ static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 	tmk_store_run(m->store, TMK_SQL_oom, (int64_t)(d - m->device), (int64_t)m->step,
 		      (int64_t)m->flushed + m->events, ns,
 		      (int64_t)tmk_names_site(m->names, &site),
-		      r->source, r->requested, (int64_t)r->allocated,
-		      (int64_t)r->reserved,
+		      r->source, r->requested < 0 ? TMK_NULL : r->requested,
+		      r->allocated || r->reserved ? (int64_t)r->allocated : d->allocated,
+		      r->allocated || r->reserved ? (int64_t)r->reserved : d->reserved,
 		      r->total_bytes ? (int64_t)r->free_bytes : TMK_NULL,
 		      r->total_bytes ? (int64_t)r->total_bytes : TMK_NULL,
 		      *r->message ? r->message : NULL);
@@ -347,6 +353,9 @@ static void text(struct tmk_model *m, const struct tmk_rec_text *r)
 		break;
 	case TMK_REC_LOST:
 		tmk_store_run(m->store, TMK_SQL_lost, a, (int64_t)r->address, b);
+		break;
+	case TMK_REC_OOM_MESSAGE:
+		tmk_store_run(m->store, TMK_SQL_oom_message, a, (int64_t)r->head.thread);
 		break;
 	case TMK_REC_DEVICE: {
 		struct tmk_device_id id = {.type = (int8_t)r->id, .index = (int8_t)r->extra};

@@ -26,7 +26,8 @@ enum tmk_bucket {
 	TMK_BUCKET_INPUT,
 	TMK_BUCKET_TEMPORARY,
 	TMK_BUCKET_WORKSPACE,
-	TMK_BUCKET_COMMUNICATION
+	TMK_BUCKET_COMMUNICATION,
+	TMK_BUCKETS /* inside what PyTorch allocates */
 };
 
 enum tmk_rule {
@@ -78,6 +79,14 @@ struct tmk_device_state {
 	struct tmk_phase_state phase[TMK_PHASES];
 	int64_t run_peak;
 	uint32_t run_peak_step;
+	int64_t held[TMK_BUCKETS]; /* of the blocks we saw, when the step began */
+};
+
+/* The most that each bucket of one device held in each phase of the running step. */
+struct tmk_most {
+	int64_t of[TMK_PHASES][TMK_BUCKETS];
+	int64_t now[TMK_BUCKETS];
+	uint8_t phase; /* of the last event; TMK_OPEN: none yet */
 };
 
 enum tmk_lost_code {
@@ -116,6 +125,7 @@ struct tmk_model {
 	struct tmk_keys candidates; /* given to AccumulateGrad in the running backward */
 
 	struct tmk_device_state device[TMK_MAX_DEVICES];
+	struct tmk_most most[TMK_MAX_DEVICES];
 	int devices;
 
 	struct tmk_ev *ev; /* the running step's, by ordinal minus flushed */
@@ -180,6 +190,15 @@ void tmk_model_finish(struct tmk_model *m, const char *ended);
 
 /* label.c: names the open events up to now by the boundary that closes the stretch */
 void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer);
+/* most.c: how much each bucket holds, phase by phase. The step begins; an event of it,
+ * whose bucket and phase are settled; a block that is counted already changed its bucket. */
+void tmk_most_begin(struct tmk_model *m);
+void tmk_most_event(struct tmk_model *m, const struct tmk_ev *e);
+void tmk_most_moved(struct tmk_model *m, const struct tmk_live *l, uint8_t from, uint8_t to);
+/* What the step's rows are, and what of a step that equals `pattern`'s differs. */
+void tmk_most_write(struct tmk_model *m);
+void tmk_most_write_folded(struct tmk_model *m, const int64_t (*pattern)[TMK_BUCKETS]);
+
 /* classify.c: bucket and rule of a birth in ev, by its ordinal */
 void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal);
 /* ... and of a live allocation whose evidence changed after its row was written */

@@ -28,6 +28,7 @@ enum tmk_kind {
 	TMK_REC_LOST,
 	TMK_REC_DEVICE,
 	TMK_REC_END,      /* the process says goodbye */
+	TMK_REC_OOM_MESSAGE, /* of the thread's last OOM */
 	TMK_REC_SCOPE,    /* definition: a phase or bucket that the program named */
 };
 

@@ -8,7 +8,7 @@
 
 #include "fold.h"
 
-enum { CARRY_LIVE = 1, CARRY_MODEL = 2 };
+enum { CARRY_LIVE = 1, CARRY_MODEL = 2, CARRY_MOST = 3 };
 
 struct saved {
 	uint32_t layout;
@@ -90,6 +90,21 @@ void tmk_model_save(struct tmk_model *m)
 	memcpy(s.device, m->device, sizeof s.device);
 	size_t size = offsetof(struct saved, device) + m->devices * sizeof *s.device;
 	tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MODEL, (const void *)&s, size);
+	/* Of a step that was written in part, how much its buckets have held so far. */
+	if (m->flushed)
+		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MOST,
+			      (const void *)m->most, m->devices * sizeof *m->most);
+	else
+		tmk_store_run(m->store, TMK_SQL_carry_clear, (int64_t)CARRY_MOST);
+}
+
+static void reload_most(struct tmk_row *row, void *context)
+{
+	struct tmk_model *m = context;
+	size_t size;
+	const void *most = tmk_row_blob(row, 0, &size);
+	if (size == m->devices * sizeof *m->most)
+		memcpy(m->most, most, size);
 }
 
 static void reload_model(struct tmk_row *row, void *context)
@@ -162,6 +177,7 @@ static void reload_row(struct tmk_row *row, void *context)
 void tmk_model_reload(struct tmk_model *m)
 {
 	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 2", reload_model, m);
+	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 3", reload_most, m);
 	undo_later_rows(m);
 	tmk_store_read(m->store,
 		       "SELECT id, device, site, bucket, rule, bytes, requested, address, "

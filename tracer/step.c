@@ -181,9 +181,12 @@ static void settle(struct tmk_model *m)
 {
 	tmk_model_label(m, TMK_AT_END); /* nothing is left open but at the run's end */
 	settle_live(m, false);
+	if (!m->flushed)
+		tmk_most_begin(m);
 	for (uint32_t i = 0; i < m->events; i++) {
 		settle_event(m, i);
 		measure(m, i);
+		tmk_most_event(m, &m->ev[i]);
 	}
 	settle_live(m, true);
 }
@@ -246,15 +249,16 @@ void tmk_model_flush(struct tmk_model *m)
 
 void tmk_model_end_step(struct tmk_model *m, bool complete)
 {
+	tmk_model_review_setup(m); /* before the buckets are summed up */
 	settle(m);
-	tmk_model_review_setup(m);
 	int64_t same_as = -1;
+	const int64_t(*begin)[TMK_BUCKETS] = NULL;
 	uint64_t *signature = NULL;
 	uint32_t events = m->events;
 	if (complete && !m->flushed && events)
 		signature = tmk_fold_signature(m);
 	if (signature)
-		same_as = tmk_fold_find(m, signature);
+		same_as = tmk_fold_find(m, signature, &begin);
 	bool folded = same_as >= 0;
 	bool thin = !folded && m->thin_only && !new_peak(m);
 	write_carried(m, folded);
@@ -278,6 +282,10 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 		tmk_fold_keep(m, signature);
 	else
 		free(signature);
+	if (folded)
+		tmk_most_write_folded(m, begin);
+	else
+		tmk_most_write(m);
 	if (complete && events > m->longest)
 		m->longest = events;
 	tmk_model_thin(m);

@@ -173,3 +173,41 @@ def test_a_run_that_fits_says_how_close_it_came(sim, answer, tidemark):
     assert said["events"] == []
     assert 0 < said["headroom"][0]["headroom_bytes"] < 4 * GIB
     assert "No allocation was refused" in tidemark("oom", run.file).stdout
+
+
+def test_the_exceptions_text_is_kept(died, answer):
+    """Also where the process was killed before it could print it."""
+    event, = answer("oom", died.file)["events"]
+    assert event["message"].startswith("CUDA out of memory. Tried to allocate ")
+    if died.code == 1:  # Python's own last line, in one piece
+        assert f"OutOfMemoryError: {event['message']}" in died.stderr
+
+
+def test_each_oom_that_was_caught_has_a_text_of_its_own(sim, answer):
+    run = sim("retry.py", memory="4GiB")
+    assert run.code == 0, run.stderr
+    events = answer("oom", run.file)["events"]
+    assert events
+    for event in events:
+        assert event["message"].startswith("CUDA out of memory")
+
+
+def test_the_memory_fraction_is_in_the_trace(sim):
+    run = sim("fraction.py", memory="8GiB", THEN="kill")
+    told = dict(replay.Trace(run.file).db.execute("SELECT key, value FROM meta"))
+    assert float(told["memory_fraction.cuda:0"]) == pytest.approx(0.3, rel=1e-6)
+
+
+def test_the_device_is_looked_at_again_when_memory_was_given_back(sim):
+    """Fragmentation makes PyTorch give segments back before it gives up."""
+    run = sim("fragmentation.py", memory="4GiB", THEN="kill")
+    db = replay.Trace(run.file).db
+    given = db.execute("SELECT died_ns, bytes FROM segment WHERE died_ns NOTNULL AND host = 0 "
+                       "ORDER BY died_ns").fetchall()
+    assert given
+    for at, size in given:
+        before, = db.execute("SELECT device_free_bytes FROM memory_sample WHERE time_ns = ? "
+                             "AND reserved_bytes NOTNULL ORDER BY id LIMIT 1", (at,)).fetchone()
+        after, = db.execute("SELECT device_free_bytes FROM memory_sample WHERE time_ns >= ? "
+                            "AND reserved_bytes IS NULL ORDER BY id LIMIT 1", (at,)).fetchone()
+        assert after - before == size
