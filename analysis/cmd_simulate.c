@@ -24,7 +24,7 @@
 
 struct session {
 	const struct options *options;
-	char *program, *stubs;
+	char *program, *stubs, *compile_lacks;
 	struct profile *cards;
 	struct outcome *outcomes; /* one a card */
 	size_t count;
@@ -56,7 +56,7 @@ static int list_cards(void)
 }
 
 /* The torch that the program will import decides which libraries stand in. */
-static char *find_stubs(const struct session *session)
+static char *find_stubs(struct session *session)
 {
 	char *name = python_of(session->program, session->options->words), *folder;
 	struct python python;
@@ -86,6 +86,7 @@ static char *find_stubs(const struct session *session)
 		     "cannot find the simulated device for CUDA %d beside the command or in "
 		     "'%s/tidemark/sim%d'; was tidemark built with TIDEMARK_SIMULATOR=OFF?",
 		     major, TIDEMARK_LIBDIR, major);
+	session->compile_lacks = copy_text(python.compile_lacks);
 	python_free(&python);
 	free(name);
 	return folder;
@@ -227,7 +228,7 @@ static int say(const struct session *session)
 		if (outcome->fit == DOES_NOT_FIT && !status)
 			status = STATUS_NO;
 		if (outcome->fit == NO_ANSWER && outcome->ran)
-			status = simulation_failed(outcome);
+			status = simulation_failed(outcome, session->compile_lacks);
 	}
 	if (session->count > 1 || session->outcomes[0].fit != NO_ANSWER)
 		outcomes_print(session->outcomes, session->count, out);
@@ -251,6 +252,7 @@ static void free_session(struct session *session)
 	free(session->outcomes);
 	free(session->program);
 	free(session->stubs);
+	free(session->compile_lacks);
 }
 
 int cmd_simulate(const struct options *options)

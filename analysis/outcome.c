@@ -125,6 +125,19 @@ static void read_size(char *line, struct outcome *outcome)
 	outcome->sized_by = copy_text(where + 2);
 }
 
+/* "4711 refused cudart cudaIpcOpenMemHandle" (simulator/core/log.c), once a name */
+static void read_refusal(const char *line, struct outcome *outcome)
+{
+	char name[100], *before = outcome->refused;
+
+	if (sscanf(line, "%*d refused %*s %99s", name) != 1 ||
+	    (before && (strstr(before, name) || strlen(before) > 200)))
+		return;
+	outcome->refused = format_text("%s%s%s", before ? before : "", before ? ", " : "",
+	                               name);
+	free(before);
+}
+
 static void read_log(const struct simulator_log *log, struct outcome *outcome)
 {
 	static const char mark[] = "size from a value: ";
@@ -137,6 +150,8 @@ static void read_log(const struct simulator_log *log, struct outcome *outcome)
 		char *size = strstr(line, mark);
 		if (size)
 			read_size(size + strlen(mark), outcome);
+		else
+			read_refusal(line, outcome);
 	}
 	if (file)
 		fclose(file);
@@ -180,6 +195,7 @@ void outcome_free(struct outcome *outcome)
 {
 	drop(outcome);
 	free(outcome->sized_by);
+	free(outcome->refused);
 	free(outcome->sized_by_kernel);
 }
 
@@ -212,6 +228,7 @@ bool outcome_derive(const struct outcome *run, const struct profile *card,
 	outcome->phase = copy_text(run->phase);
 	outcome->trace = copy_text(run->trace);
 	outcome->sized_by = copy_text(run->sized_by);
+	outcome->refused = copy_text(run->refused);
 	outcome->sized_by_kernel = copy_text(run->sized_by_kernel);
 	outcome->line = (struct line){copy_text(run->line.file),
 	                              copy_text(run->line.function), run->line.number};

@@ -39,6 +39,7 @@ struct outcome {
 	int64_t guessed; /* of them, those that TIDEMARK_SIM_DENSITY decided */
 	char *sized_by;  /* the first one's operator and line */
 	char *sized_by_kernel;
+	char *refused; /* entry points that said NOT_SUPPORTED, with commas; NULL */
 };
 
 /* Where the simulator's log stands before a run. */

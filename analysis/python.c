@@ -12,8 +12,8 @@
 #include "heap.h"
 #include "launch.h"
 
-/* Prints five lines: executable, version, free-threaded or not, torch's folder, torch's
- * version file. A program's own folder is on sys.path, the current one is not. */
+/* Prints six lines: executable, version, free-threaded or not, torch's folder, torch's
+ * version file, what torch.compile lacks. A program's own folder is on sys.path, the current one is not. */
 static const char question[] =
         "import sys, sysconfig, importlib.util, os\n"
         "sys.path = [p for p in sys.path if p]\n"
@@ -23,7 +23,23 @@ static const char question[] =
         "s = importlib.util.find_spec('torch')\n"
         "d = s.submodule_search_locations[0] if s and s.submodule_search_locations "
         "else ''\n"
-        "print(d); print(os.path.join(d, 'version.py') if d else '')\n";
+        "print(d); print(os.path.join(d, 'version.py') if d else '')\n"
+        "import re, shutil\n"
+        "def lacks():\n"
+        "  if not importlib.util.find_spec('triton'):\n"
+        "    try:\n"
+        "      from importlib.metadata import requires\n"
+        "      n = [re.match(r'triton==[\\w.]+', r) for r in requires('torch') or []]\n"
+        "    except Exception: n = []\n"
+        "    n = [m[0] for m in n if m] or ['triton']\n"
+        "    return \"no Triton; 'pip install %s'\" % n[0]\n"
+        "  if not any(map(shutil.which, [os.environ.get('CC') or 'cc', 'gcc', 'clang'])):\n"
+        "    return 'no C compiler for its launchers; install gcc, or set CC'\n"
+        "  if not os.path.exists(sysconfig.get_path('include') + '/Python.h'):\n"
+        "    return 'no Python.h for its launchers; install python%d.%d-dev' % "
+        "sys.version_info[:2]\n"
+        "  return ''\n"
+        "print(lacks() if d else '')\n";
 
 static FILE *ask(const char *python, pid_t *child)
 {
@@ -96,6 +112,7 @@ bool python_ask(const char *program, struct python *python)
 	free_threaded = line(from);
 	python->torch = line(from);
 	file = line(from);
+	python->compile_lacks = line(from);
 	fclose(from);
 	waitpid(child, &status, 0);
 	sscanf(python->version, "%d.%d", &python->major, &python->minor);
@@ -163,4 +180,5 @@ void python_free(struct python *python)
 	free(python->torch);
 	free(python->torch_version);
 	free(python->cuda);
+	free(python->compile_lacks);
 }

@@ -10,6 +10,7 @@ struct python {
 	bool free_threaded;
 	char *torch;                /* torch's folder, "" where there is none */
 	char *torch_version, *cuda; /* NULL where torch/version.py has none */
+	char *compile_lacks; /* what keeps torch.compile from building kernels; "" */
 };
 
 /* Starts the program and asks. false: it could not be started. */

@@ -163,7 +163,7 @@ FILE *simulation_json(const char *path)
 	return file;
 }
 
-int simulation_failed(const struct outcome *outcome)
+int simulation_failed(const struct outcome *outcome, const char *compile_lacks)
 {
 	const char *card = outcome->card->gpu;
 	int status = outcome->status;
@@ -184,5 +184,11 @@ int simulation_failed(const struct outcome *outcome)
 		warn("no verdict for %s: the program never allocated device memory through "
 		     "PyTorch",
 		     card);
+	/* Which of its own errors ended the program is on its stderr; what would make
+	 * torch.compile fail on this machine is known here. */
+	if (status && status < 128 && *compile_lacks)
+		note("if that was torch.compile: this machine has %s", compile_lacks);
+	if (status && outcome->refused)
+		note("not simulated, and it was told so: %s", outcome->refused);
 	return status ? status : STATUS_UNREADABLE;
 }

@@ -23,6 +23,6 @@ char *simulation_log(void);
 FILE *simulation_json(const char *path);
 
 /* Says why there is no verdict; the exit status for that. */
-int simulation_failed(const struct outcome *outcome);
+int simulation_failed(const struct outcome *outcome, const char *compile_lacks);
 
 #endif
