@@ -181,6 +181,8 @@ class Oracle:
                 str(getattr(k, "value", k)).lower(): v
                 for d, kinds in found.items() if torch.device(d).type == self.device
                 for k, v in kinds.items()}})
+            if kind == "step":
+                self.tracker.reset_mod_stats()  # it takes one iteration at a time
             return
         if self.mode in ("truth", "saved"):
             self.moments.append(self.count(kind))
