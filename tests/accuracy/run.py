@@ -1,13 +1,14 @@
-"""run.py [--only TEXT] [--again] [--docs FILE] - every workload against the oracle.
+"""run.py [--only TEXT] [--modes LIST] [--again] [--docs FILE] - every workload against the oracle.
 
 Each workload is run under trace with the oracle inside, and again with Python enrichment
-off, with hooks for saved tensors, under torch.profiler and under MemTracker. What each run
-said is kept under build/accuracy (--again makes them anew); docs/accuracy.md is written from
-that. Exit status 1 if the trace differs from the oracle where CAUSES names no cause.
+off, with hooks for saved tensors, under torch.profiler and under MemTracker: one mode of all
+workloads after the other. What each run said is kept under build/accuracy (--again makes them
+anew); docs/accuracy.md is written from that. Exit status 1 if the trace differs from the oracle where CAUSES names no cause.
 """
 import argparse
 import datetime
 import json
+import re
 import sys
 import time
 
@@ -185,9 +186,8 @@ def document(results):
             lines.append(f"- {name}: {CAUSES.get(name, 'cause not found yet')}.")
         if any(result["trace"].get("losses", {}).values()):
             lines.append(f"- {name}: the trace counts losses, {result['trace']['losses']}.")
-    first = next(iter(done.values()))
-    text = HEAD.format(date=datetime.date.today(), torch=first["torch"],
-                       python=".".join(map(str, first["python"])), libraries=versions(),
+    text = HEAD.format(date=datetime.date.today(), torch=torch_version(),
+                       python=".".join(map(str, sys.version_info[:3])), libraries=versions(),
                        summary="\n".join(lines))
     text += "\n".join(row for n, r in done.items() for row in detail_rows(n, r["trace"]["answers"]))
     pairs = {n: activations(r) for n, r in done.items()}
@@ -196,27 +196,34 @@ def document(results):
     return text + "\n".join(tool_row(n, r) for n, r in done.items()) + "\n"
 
 
-def watch(name, place, again):
-    """All modes of one workload; what a mode said is kept in a file of its own."""
-    result = {}
-    for mode in MODES:
-        kept = place / (mode.replace(" ", "-") + ".json")
-        if kept.exists() and not again:
-            result[mode] = json.loads(kept.read_text())
-            continue
-        folder = place / mode.replace(" ", "-")
-        result[mode] = one(name, mode, folder)
-        place.mkdir(parents=True, exist_ok=True)
-        if not result[mode].get("missing"):
-            kept.write_text(json.dumps(result[mode]))
-        for leftover in folder.glob("t.db*"):
-            leftover.unlink()
-    result["torch"], result["python"] = versions_of_torch(), sys.version_info[:3]
+def files(name, mode):
+    """(folder of the run, file of what it said)"""
+    plain = ["".join(c if c.isalnum() else "-" for c in text) for text in (name, mode)]
+    folder = runs.BUILD.parent / "accuracy" / plain[0] / plain[1]
+    return folder, folder.with_suffix(".json")
+
+
+def watch(name, mode, again):
+    """One run, or what is kept of it."""
+    folder, kept = files(name, mode)
+    if kept.exists() and not again:
+        return json.loads(kept.read_text())
+    result = one(name, mode, folder)
+    if not result.get("missing"):
+        kept.write_text(json.dumps(result))
+    for leftover in folder.glob("t.db*"):
+        leftover.unlink()
     return result
 
 
-def versions_of_torch():
-    import re
+def verdict(name, result):
+    if "answers" not in result:
+        return result.get("why", "done")
+    found = {b: d for b, d in differences(result["answers"]).items() if d}
+    return f"differs, {found}" if found else "agrees"
+
+
+def torch_version():
     text = (runs.pathlib.Path(runs.TORCH) / "torch" / "version.py").read_text()
     return re.search(r"__version__ = '([^']*)'", text)[1]
 
@@ -226,18 +233,18 @@ def main():
     parser.add_argument("--only", default="", help="workloads whose name has this")
     parser.add_argument("--again", action="store_true", help="also what was run before")
     parser.add_argument("--docs", help="write the document there")
+    parser.add_argument("--modes", default=",".join(MODES), help="of " + ", ".join(MODES))
     options = parser.parse_args()
-    results, failed = {}, 0
     names = [n for n in runs.WORKLOADS if options.only in n]
-    for i, name in enumerate(names):
-        began = time.time()
-        place = runs.BUILD.parent / "accuracy" / "".join(c if c.isalnum() else "-" for c in name)
-        result = results[name] = watch(name, place, options.again)
-        wrong = "why" in result["trace"] or any(
-            differences(result["trace"]["answers"]).values())
-        failed += wrong and name not in CAUSES and not result["trace"].get("missing")
-        said = result["trace"].get("why") or ("differs" if wrong else "agrees")
-        print(f"[{i + 1}/{len(names)}] {name}: {said} ({time.time() - began:.0f} s)", flush=True)
+    results = {n: {m: {"why": "not run"} for m in MODES} for n in names}
+    for mode in options.modes.split(","):
+        for i, name in enumerate(names):
+            began = time.time()
+            result = results[name][mode] = watch(name, mode, options.again)
+            print(f"{mode} [{i + 1}/{len(names)}] {name}: {verdict(name, result)} "
+                  f"({time.time() - began:.0f} s)", flush=True)
+    failed = [n for n in names if n not in CAUSES and not results[n]["trace"].get("missing")
+              and verdict(n, results[n]["trace"]) != "agrees"]
     if options.docs:
         with open(options.docs, "w") as file:
             file.write(document(results))
