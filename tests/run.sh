@@ -64,6 +64,10 @@ say "end to end, on PyTorch"
 say "runs that run out of memory"
 "$python" -m pytest -p no:cacheprovider tests/oom -n "$(nproc)" --dist=loadfile -q -rN \
 	--basetemp=$results/tmp-oom --junitxml=$results/pytest-oom.xml || true
+say "the buckets against an oracle"
+"$python" -m pytest -p no:cacheprovider tests/accuracy -n "$(nproc)" -q -rN \
+	--basetemp=$results/tmp-accuracy --junitxml=$results/pytest-accuracy.xml || true
+[ -s $results/pytest-accuracy.xml ] || broken+=("pytest of tests/accuracy ended before its time")
 
 say "done"
 "$python" tests/summary.py $results "${broken[@]}"

@@ -1,8 +1,9 @@
 #!/bin/bash
 # setup.sh - puts in place what the tests need; run again, it does only what is missing.
 #
-# usage: tests/setup.sh [--example]
-#	--example  only what examples/quickstart.sh needs: no CUDA 12 wheel, no Debian torch
+# usage: tests/setup.sh [--example | --libraries]
+#	--example    only what examples/quickstart.sh needs: no CUDA 12 wheel, no Debian torch
+#	--libraries  also what tests/accuracy trains with (see "libraries" below)
 # Debian's build packages are installed when this is root; otherwise the one apt-get line
 # to ask for is printed and the exit status is 1. Everything else goes into
 # ${XDG_CACHE_HOME:-~/.cache}/tidemark (TIDEMARK_TEST_CACHE names another folder):
@@ -13,6 +14,7 @@
 #	python3.14   Debian unstable's interpreter with its own C library
 #	mallocs      jemalloc and tcmalloc
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
+#	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
 set -eu
@@ -164,6 +166,18 @@ END
 	"$1/python" -c 'import ctypes, sys; assert sys.version_info[:2] == (3, 14)'
 }
 
+# libraries FOLDER: without the torch that they ask for; what it needs itself is pure Python
+libraries() {
+	"$cache/venv/bin/pip" install --disable-pip-version-check -q --no-deps --target "$1" \
+		accelerate==1.15.0 bitsandbytes==0.50.2 lightning==2.6.6 \
+		lightning-utilities==0.15.3 peft==0.21.2 pillow==13.0.0 \
+		pytorch-lightning==2.6.6 torchmetrics==1.9.0 torchvision==0.26.0 \
+		transformers==5.23.0 triton==3.6.0 &&
+		"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \
+			huggingface-hub==2.4.0 packaging psutil pyyaml regex rich \
+			safetensors==0.8.0 tokenizers==0.23.3 tqdm
+}
+
 packages
 mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
@@ -175,3 +189,5 @@ attempt headers-13 "CUDA 13 headers" headers_13 || true
 attempt python3.14 "Python 3.14" python314 || true
 attempt mallocs "jemalloc and tcmalloc" mallocs || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
+[ "${1:-}" != --libraries ] || attempt libraries "Hugging Face's libraries, Lightning, \
+bitsandbytes, torchvision" libraries || true

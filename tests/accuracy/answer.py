@@ -85,7 +85,8 @@ def sums(live):
 def owners(truth):
     """{number of the birth: (category, bytes)} by the history: a block is for its whole life
     what it is at any moment, by the first category that claims it."""
-    live, owner, moments = {}, {}, iter(truth["moments"])
+    live, owner = {}, {}
+    moments = iter(sorted(truth["moments"] + truth["batches"], key=lambda m: m["event"]))
     wanted = next(moments, None)
     for i, (born, address) in enumerate([*truth["history"], (None, None)]):
         while wanted and wanted["event"] == i:

@@ -130,7 +130,7 @@ class Oracle:
         self.mode, self.device, self.path = mode, device, path
         self.models, self.optimizers = [], []
         self.given, self.held = [], []
-        self.moments = []
+        self.moments, self.batches = [], []
         self.packed = weakref.WeakSet()
         self.tracker = self.profile = None
         self.cuda = device == "cuda" and mode in ("truth", "saved")
@@ -145,7 +145,10 @@ class Oracle:
         self.optimizers += [o for o in optimizers if o not in self.optimizers]
 
     def inputs(self, *things):
+        """A batch; where it lies is noted at once, since it may be gone at the next moment."""
         self.given = [weakref.ref(t) for t in tensors_in(things)]
+        if self.cuda:
+            self.batches.append(self.count("batch", ("input",)))
 
     def outputs(self, *things):
         """What the program itself holds of a forward: its results."""
@@ -181,6 +184,8 @@ class Oracle:
                 str(getattr(k, "value", k)).lower(): v
                 for d, kinds in found.items() if torch.device(d).type == self.device
                 for k, v in kinds.items()}})
+            if kind == "step":
+                self.tracker.reset_mod_stats()  # it takes one iteration at a time
             return
         if self.mode in ("truth", "saved"):
             self.moments.append(self.count(kind))
@@ -205,7 +210,7 @@ class Oracle:
             return (p.tensor for p in list(self.packed))
         return (t for t in (r() for r in self.held) if t is not None)
 
-    def count(self, kind):
+    def count(self, kind, categories=(*KNOWN, "saved", "output")):
         """{category: bytes}, each block once, by the first category that claims it."""
         found = {"kind": kind}
         if self.cuda:
@@ -218,7 +223,7 @@ class Oracle:
         else:
             blocks = Storages()
         claimed, found["blocks"] = set(), {}
-        for category in (*KNOWN, "saved", "output"):
+        for category in categories:
             found[category] = 0
             for tensor in self.of_kind(category):
                 for part in plain(tensor):
@@ -241,6 +246,7 @@ class Oracle:
             found["moments"] = profiled(self.profile, self.device)
         if self.cuda:
             trace = torch.cuda.memory._snapshot()["device_traces"][0]
+            found["batches"] = self.batches
             found["peak"] = torch.cuda.max_memory_allocated()
             found["history"] = [(e["action"] == "alloc", e["addr"]) for e in trace
                                 if e["action"] in ("alloc", "free_requested")]

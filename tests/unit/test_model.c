@@ -8,12 +8,14 @@
 static struct tmk_model *model;
 static struct tmk_store *store;
 static uint64_t total, next_seq;
+static uint32_t module, stack; /* of the events that follow */
 
 static void begin(void)
 {
 	char message[256];
 	tmk_settings_read();
 	total = next_seq = 0;
+	module = stack = 0;
 	store = tmk_store_open(temp_file("t.db"), message, sizeof message);
 	CHECK(store);
 	model = tmk_model_new(store, false);
@@ -55,8 +57,27 @@ static void event(enum tmk_kind kind, uint64_t ptr, int64_t bytes, int phase, in
 				  .device = {1, 0},
 				  .phase = (uint8_t)phase,
 				  .flags = (uint8_t)flags,
+				  .module = module,
+				  .python = stack,
 				  .requested = bytes};
 	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
+}
+
+/* The events that follow have a stack of one frame. */
+static void in_frame(uint32_t id, const char *function, const char *file)
+{
+	struct {
+		struct tmk_rec_pyframe head;
+		char text[200];
+	} f = {{{sizeof f, 1, TMK_REC_PYFRAME, 0, next_seq++, 0}, .id = id}, ""};
+	struct {
+		struct tmk_rec_stack head;
+		uint64_t frame;
+	} s = {{{sizeof s, 1, TMK_REC_PYSTACK, 0, next_seq++, 0}, .id = id, .depth = 1}, id};
+	snprintf(f.text, sizeof f.text, "%s%c%s", function, 0, file);
+	tmk_model_apply(model, &f.head.head, (int64_t)next_seq * 1000);
+	tmk_model_apply(model, &s.head.head, (int64_t)next_seq * 1000);
+	stack = id;
 }
 
 /* ptr identifies, bytes too: odd and unique */
@@ -297,6 +318,106 @@ TEST("without gradients and after the setup it is an evaluation")
 	at(TMK_AT_FORWARD);
 	end();
 	CHECK_TEXT(phase_of(15001), "eval");
+	close_all();
+}
+
+TEST("what setup made and the first steps give back is their batch, not a parameter")
+{
+	begin();
+	setup();
+	take(0xf00000, 16001, TMK_OPEN); /* frozen: nothing ever names it */
+	train_step(0);
+	train_step(0);
+	end();
+	CHECK_TEXT(bucket_of(30001), "input");
+	CHECK_TEXT(bucket_of(10001), "parameter");
+	CHECK_TEXT(bucket_of(16001), "parameter");
+	close_all();
+}
+
+TEST("a wrapper's autograd nodes do not end the setup before a module is called")
+{
+	begin();
+	take(0x100000, 10001, TMK_OPEN);
+	at(TMK_AT_FORWARD); /* while parameters are sharded */
+	take(0x200000, 20001, TMK_OPEN);
+	take(0x300000, 30001, TMK_OPEN); /* the first batch */
+	module = 7;
+	take(0x400000, 40001, TMK_OPEN);
+	module = 0;
+	take(0x500000, 50001, TMK_OPEN); /* a loss outside any module */
+	at(TMK_AT_BACKWARD);
+	give(0x400000, 40001);
+	give(0x500000, 50001);
+	at(TMK_AT_BACKWARD_END);
+	at(TMK_AT_STEP);
+	at(TMK_AT_STEP_END);
+	give(0x300000, 30001);
+	end();
+	CHECK_TEXT(phase_of(20001), "setup");
+	CHECK_TEXT(bucket_of(20001), "parameter");
+	CHECK_TEXT(bucket_of(30001), "input");
+	CHECK_TEXT(phase_of(40001), "forward");
+	CHECK_TEXT(phase_of(50001), "forward");
+	CHECK_TEXT(bucket_of(50001), "activation");
+	close_all();
+}
+
+TEST("a forward without any module begins where its first node was made")
+{
+	begin();
+	take(0x100000, 10001, TMK_OPEN);
+	at(TMK_AT_FORWARD);
+	take(0x400000, 40001, TMK_OPEN);
+	at(TMK_AT_BACKWARD);
+	give(0x400000, 40001);
+	at(TMK_AT_BACKWARD_END);
+	end();
+	CHECK_TEXT(phase_of(40001), "forward");
+	CHECK_TEXT(bucket_of(40001), "activation");
+	close_all();
+}
+
+TEST("a gathered parameter is communication, though it is a leaf; its shard is the parameter")
+{
+	begin();
+	setup();
+	train_step(0);
+	module = 7;
+	at(TMK_AT_FORWARD);
+	in_frame(1, "foreach_all_gather", "x/torch/distributed/fsdp/_fully_shard/_fsdp_c.py");
+	take_without_gradients(0xb00000, 17001);
+	point(TMK_POINTER_PARAMETER, 0xb00000);
+	in_frame(2, "forward", "x/torch/distributed/fsdp/fully_sharded_data_parallel.py");
+	take(0xc00000, 18001, TMK_OPEN);
+	at(TMK_AT_BACKWARD);
+	give(0xb00000, 17001);
+	give(0xc00000, 18001);
+	at(TMK_AT_BACKWARD_END);
+	at(TMK_AT_STEP);
+	at(TMK_AT_STEP_END);
+	end();
+	CHECK_TEXT(bucket_of(10001), "parameter");
+	CHECK_TEXT(bucket_of(17001), "communication");
+	CHECK_TEXT(phase_of(17001), "forward");
+	CHECK_TEXT(bucket_of(18001), "activation");
+	close_all();
+}
+
+TEST("what a loader outside PyTorch moves to the device is data, between steps too")
+{
+	begin();
+	setup();
+	train_step(0);
+	at(TMK_AT_ZERO_GRAD);
+	at(TMK_AT_ZERO_GRAD_END);
+	in_frame(1, "DataLoaderShard.__iter__", "x/accelerate/data_loader.py");
+	take(0xd00000, 19001, TMK_OPEN);
+	at(TMK_AT_DATA);
+	at(TMK_AT_DATA_END);
+	end();
+	CHECK_TEXT(phase_of(19001), "data");
+	CHECK_TEXT(bucket_of(19001), "input");
 	close_all();
 }
 

@@ -1,0 +1,75 @@
+"""The trace against the oracle, on the workloads that need little more than PyTorch.
+
+All of them, the other tools and the document are run.py's.
+"""
+import pytest
+
+import answer
+import runs
+
+CUDA = [name for name, (words, library, *_) in runs.WORKLOADS.items()
+        if library is None and "compile" not in words]
+LIBRARIES = ["GPT-2, fp16 + GradScaler", "Llama, LoRA (PEFT)", "ResNet-50, SGD momentum"]
+CPU = ["MLP, AdamW foreach", "GPT, AdamW foreach", "GPT, checkpoints, 3 micro-batches"]
+
+
+@pytest.fixture
+def compared(tmp_path):
+    def call(name, **options):
+        try:
+            return runs.compared(name, tmp_path, **options)
+        except runs.Missing as missing:
+            pytest.skip(str(missing))
+    return call
+
+
+def agree(answers, buckets, moments):
+    assert len(answers) == moments
+    for found in answers:
+        for bucket in buckets:
+            measured, truth = found[bucket]
+            assert measured == truth, (found["at"], bucket, found.get("confused"))
+
+
+EVERY = (*answer.KNOWN, "rest", "total")
+
+
+@pytest.mark.parametrize("name", CUDA + LIBRARIES)
+def test_every_bucket_is_the_oracles_to_the_byte(name, compared):
+    answers, losses = compared(name)
+    agree(answers, EVERY, moments=5 * 3 + 1)
+    assert not losses
+    # and there was something to find
+    peak = answers[-1]
+    assert peak["parameter"][0] and peak["gradient"][0] and peak["total"][0]
+
+
+@pytest.mark.parametrize("name", CPU)
+def test_on_the_cpu_what_python_can_count_agrees(name, compared):
+    answers, losses = compared(name, device="cpu")
+    agree(answers, ("parameter", "gradient", "optimizer", "buffer"), moments=5 * 3)
+    assert not losses
+
+
+@pytest.mark.parametrize("name", ["MLP, AdamW foreach", "GPT, AdamW foreach"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sizes_drawn_by_chance_come_out_the_same_way(name, seed, compared):
+    answers, _ = compared(name, words=[f"seed={seed}"])
+    agree(answers, EVERY, moments=5 * 3 + 1)
+
+
+def test_without_python_only_buffers_are_taken_for_parameters(compared):
+    answers, _ = compared("MLP, AdamW foreach", TIDEMARK_ENRICH="0")
+    agree(answers, ("gradient", "optimizer", "input", "rest", "total"), moments=5 * 3 + 1)
+    for found in answers:
+        (parameter, own), (buffer, kept) = found["parameter"], found["buffer"]
+        assert (buffer, parameter - own) == (0, kept)
+
+
+def test_activations_are_what_autograd_has_saved_and_the_program_holds(tmp_path, compared):
+    name = "GPT, AdamW foreach"
+    answers, _ = compared(name)
+    twin, _ = runs.run(name, tmp_path / "twin", mode="saved")
+    measured = [a["parts"]["activation"] for a in answers if a["at"] == "forward"]
+    saved = [m["saved"] + m["output"] for m in twin["moments"] if m["kind"] == "forward"]
+    assert measured == saved and all(saved)
