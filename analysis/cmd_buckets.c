@@ -5,11 +5,11 @@
 
 #include "account.h"
 #include "alive.h"
+#include "answer.h"
 #include "command.h"
 #include "fail.h"
 #include "frames.h"
 #include "heap.h"
-#include "screen.h"
 #include "text.h"
 
 enum { INSIDE = 9 }; /* the buckets inside PyTorch's allocated bytes come first */
@@ -335,49 +335,27 @@ static void print_account(struct trace *trace, const struct account *account, un
 
 int cmd_buckets(const struct options *options)
 {
-	bool as_json = options->value[OPT_JSON];
-	int64_t step = -1, top = 20;
 	unsigned by = parse_by(options->value[OPT_BY]);
-	struct trace *trace;
-	struct device *devices;
-	struct json json;
+	struct answer answer;
 	struct wish wish;
-	size_t count, shown = 0;
-	FILE *out;
 
-	option_number(options, OPT_STEP, &step);
-	option_number(options, OPT_TOP, &top);
-	wish = moment_parse(options->value[OPT_AT], step);
-	trace = trace_open(options);
-	devices = trace_devices(trace, options, &count);
-	out = screen_open();
-	if (as_json) {
-		json_begin(&json, out);
-		trace_json_head(trace, &json);
-		json_array(&json, "devices");
-	}
-	for (size_t i = 0; i < count; i++) {
+	answer_open(&answer, options, 20);
+	wish = moment_parse(options->value[OPT_AT], answer.step);
+	answer_begin(&answer);
+	answer_devices(&answer);
+	for (size_t i = 0; i < answer.count; i++) {
 		struct moment moment;
 		struct account account;
-		if (!moment_find(trace, &devices[i], &wish, &moment))
+		if (!moment_find(answer.trace, &answer.devices[i], &wish, &moment))
 			continue;
-		account_make(trace, &moment, &account);
-		if (as_json)
-			json_account(trace, &account, by, &json);
+		account_make(answer.trace, &moment, &account);
+		answer_next_device(&answer);
+		if (answer.json)
+			json_account(answer.trace, &account, by, answer.json);
 		else
-			fputs(shown++ ? "\n" : "", out),
-			        print_account(trace, &account, by, top, out);
+			print_account(answer.trace, &account, by, answer.top, answer.out);
 		account_free(&account);
 	}
-	if (as_json) {
-		json_end(&json);
-		json_end(&json);
-	} else {
-		if (!shown)
-			fputs(moment_missing(&wish), out);
-		trace_next(trace, out, wish.kind == MOMENT_OOM ? "oom" : "peak",
-		           "fragmentation");
-	}
-	trace_close(trace);
-	return screen_close(out);
+	return answer_close(&answer, moment_missing(&wish),
+	                    wish.kind == MOMENT_OOM ? "oom" : "peak", "fragmentation");
 }

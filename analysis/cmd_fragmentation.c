@@ -2,10 +2,10 @@
  * keeps the mostly empty ones. */
 #include <stdlib.h>
 
+#include "answer.h"
 #include "command.h"
 #include "frames.h"
 #include "heap.h"
-#include "screen.h"
 #include "segments.h"
 #include "text.h"
 
@@ -250,47 +250,26 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 
 int cmd_fragmentation(const struct options *options)
 {
-	bool as_json = options->value[OPT_JSON];
-	int64_t step = -1, top = 15;
-	struct trace *trace;
-	struct device *devices;
-	struct json json;
+	struct answer answer;
 	struct wish wish;
-	size_t count, shown = 0;
-	FILE *out;
 
-	option_number(options, OPT_STEP, &step);
-	option_number(options, OPT_TOP, &top);
-	wish = moment_parse(options->value[OPT_AT], step);
-	trace = trace_open(options);
-	devices = trace_devices(trace, options, &count);
-	out = screen_open();
-	if (as_json) {
-		json_begin(&json, out);
-		trace_json_head(trace, &json);
-		json_array(&json, "devices");
-	}
-	for (size_t i = 0; i < count; i++) {
+	answer_open(&answer, options, 15);
+	wish = moment_parse(options->value[OPT_AT], answer.step);
+	answer_begin(&answer);
+	answer_devices(&answer);
+	for (size_t i = 0; i < answer.count; i++) {
 		struct moment moment;
 		struct view view;
-		if (!moment_find(trace, &devices[i], &wish, &moment))
+		if (!moment_find(answer.trace, &answer.devices[i], &wish, &moment))
 			continue;
-		look(trace, &moment, &view);
-		if (as_json)
-			json_view(&view, &json);
+		look(answer.trace, &moment, &view);
+		answer_next_device(&answer);
+		if (answer.json)
+			json_view(&view, answer.json);
 		else
-			fputs(shown++ ? "\n" : "", out), print_view(&view, top, out);
+			print_view(&view, answer.top, answer.out);
 		free_view(&view);
 	}
-	if (as_json) {
-		json_end(&json);
-		json_end(&json);
-	} else {
-		if (!shown)
-			fputs(moment_missing(&wish), out);
-		trace_next(trace, out, wish.kind == MOMENT_OOM ? "oom" : "buckets",
-		           "leaks");
-	}
-	trace_close(trace);
-	return screen_close(out);
+	return answer_close(&answer, moment_missing(&wish),
+	                    wish.kind == MOMENT_OOM ? "oom" : "buckets", "leaks");
 }

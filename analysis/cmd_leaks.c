@@ -2,11 +2,11 @@
  */
 #include <stdlib.h>
 
+#include "answer.h"
 #include "command.h"
 #include "frames.h"
 #include "growth.h"
 #include "heap.h"
-#include "screen.h"
 #include "text.h"
 
 struct leaks {
@@ -210,43 +210,21 @@ static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
 
 int cmd_leaks(const struct options *options)
 {
-	bool as_json = options->value[OPT_JSON];
-	int64_t step = -1, top = 12;
-	struct trace *trace;
-	struct device *devices;
-	struct json json;
-	size_t count;
-	FILE *out;
+	struct answer answer;
 
-	option_number(options, OPT_STEP, &step);
-	option_number(options, OPT_TOP, &top);
-	trace = trace_open(options);
-	if (step >= 0)
-		trace_step(trace, step); /* ends here where there is none */
-	devices = trace_devices(trace, options, &count);
-	out = screen_open();
-	if (as_json) {
-		json_begin(&json, out);
-		trace_json_head(trace, &json);
-		json_array(&json, "devices");
-	}
-	for (size_t i = 0; i < count; i++) {
+	answer_open(&answer, options, 12);
+	answer_begin(&answer);
+	answer_devices(&answer);
+	for (size_t i = 0; i < answer.count; i++) {
 		struct leaks leaks;
-		find_leaks(trace, &devices[i], step, &leaks);
-		if (as_json)
-			json_leaks(&leaks, &json);
+		find_leaks(answer.trace, &answer.devices[i], answer.step, &leaks);
+		answer_next_device(&answer);
+		if (answer.json)
+			json_leaks(&leaks, answer.json);
 		else
-			fputs(i ? "\n" : "", out), print_leaks(&leaks, top, out);
+			print_leaks(&leaks, answer.top, answer.out);
 		free_leaks(&leaks);
 	}
-	if (as_json) {
-		json_end(&json);
-		json_end(&json);
-	} else {
-		if (!count)
-			fputs("no device memory was allocated through PyTorch\n", out);
-		trace_next(trace, out, "timeline --steps", "peak");
-	}
-	trace_close(trace);
-	return screen_close(out);
+	return answer_close(&answer, "no device memory was allocated through PyTorch\n",
+	                    "timeline --steps", "peak");
 }

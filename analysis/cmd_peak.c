@@ -3,12 +3,12 @@
 #include <string.h>
 
 #include "alive.h"
+#include "answer.h"
 #include "command.h"
 #include "fail.h"
 #include "folded.h"
 #include "group.h"
 #include "heap.h"
-#include "screen.h"
 #include "text.h"
 
 struct peak {
@@ -315,50 +315,32 @@ static void print_folded(const struct peak *peak, FILE *out)
 int cmd_peak(const struct options *options)
 {
 	bool as_json = options->value[OPT_JSON], folded = options->value[OPT_FOLDED];
-	int64_t step = -1, top = as_json ? INT64_MAX : 15;
 	const char *list = options->value[OPT_BY];
 	unsigned by = list ? groups_parse(list) : 0;
-	struct trace *trace;
-	struct device *devices;
-	struct json json;
-	size_t count, shown = 0;
-	FILE *out;
+	struct answer answer;
 
 	if (as_json && folded)
 		fail(STATUS_USAGE, "'--folded' and '--json' are two answers; choose one");
-	option_number(options, OPT_STEP, &step);
-	option_number(options, OPT_TOP, &top);
-	trace = trace_open(options);
-	if (step >= 0)
-		trace_step(trace, step); /* ends here where there is none */
-	devices = trace_devices(trace, options, &count);
-	out = screen_open();
-	if (as_json) {
-		json_begin(&json, out);
-		trace_json_head(trace, &json);
-		json_array(&json, "devices");
-	}
-	for (size_t i = 0; i < count; i++) {
+	answer_open(&answer, options, as_json ? INT64_MAX : 15);
+	answer_begin(&answer);
+	answer_devices(&answer);
+	for (size_t i = 0; i < answer.count; i++) {
 		struct peak peak;
-		if (!find_peak(trace, &devices[i], step, &peak))
+		if (!find_peak(answer.trace, &answer.devices[i], answer.step, &peak))
 			continue;
-		if (as_json)
-			json_peak(&peak, &json, by, top);
-		else if (folded)
-			print_folded(&peak, out);
-		else
-			fputs(shown++ ? "\n" : "", out),
-			        print_peak(&peak, out, by, top);
+		if (folded) {
+			print_folded(&peak, answer.out);
+		} else {
+			answer_next_device(&answer);
+			if (as_json)
+				json_peak(&peak, answer.json, by, answer.top);
+			else
+				print_peak(&peak, answer.out, by, answer.top);
+		}
 		free_peak(&peak);
 	}
-	if (as_json) {
-		json_end(&json);
-		json_end(&json);
-	} else if (!folded) {
-		if (!shown)
-			fputs("no device memory was allocated through PyTorch\n", out);
-		trace_next(trace, out, "timeline", "report");
-	}
-	trace_close(trace);
-	return screen_close(out);
+	if (folded)
+		return answer_close(&answer, NULL, NULL, NULL);
+	return answer_close(&answer, "no device memory was allocated through PyTorch\n",
+	                    "timeline", "report");
 }

@@ -1,8 +1,8 @@
 /* cmd_reconcile.c - `tidemark reconcile`: measured beside formula, bucket by bucket. */
+#include "answer.h"
 #include "command.h"
 #include "fail.h"
 #include "reconcile.h"
-#include "screen.h"
 #include "term.h"
 
 static void json_name(struct json *json, const char *key, const char *text)
@@ -95,55 +95,34 @@ static const struct device *main_device(struct trace *trace, const struct device
 
 int cmd_reconcile(const struct options *options)
 {
-	bool as_json = options->value[OPT_JSON];
-	int64_t step = -1, top = 12;
-	struct trace *trace;
-	struct device *devices;
 	const struct device *chief;
 	struct recognised known;
 	struct point point;
-	struct json json;
-	size_t count, shown = 0;
-	FILE *out;
+	struct answer answer;
 
-	option_number(options, OPT_STEP, &step);
-	option_number(options, OPT_TOP, &top);
-	trace = trace_open(options);
-	if (step >= 0)
-		trace_step(trace, step); /* ends here where there is none */
-	devices = trace_devices(trace, options, &count);
-	chief = main_device(trace, devices, count, step, &point);
+	answer_open(&answer, options, 12);
+	chief = main_device(answer.trace, answer.devices, answer.count, answer.step, &point);
 	if (!chief)
 		fail(STATUS_USAGE,
 		     "'%s' has no step with device memory in it: nothing to reconcile; "
 		     "CPU tensors are traced with 'tidemark run --cpu'",
-		     trace->name);
-	recognise(trace, options, chief, point.step, &known);
-	out = screen_open();
-	if (as_json) {
-		json_begin(&json, out);
-		trace_json_head(trace, &json);
-		json_recognised(&json, &known);
-		json_array(&json, "devices");
-	}
-	for (size_t i = 0; i < count; i++) {
+		     answer.trace->name);
+	recognise(answer.trace, options, chief, point.step, &known);
+	answer_begin(&answer);
+	if (answer.json)
+		json_recognised(answer.json, &known);
+	answer_devices(&answer);
+	for (size_t i = 0; i < answer.count; i++) {
 		struct reconciled result;
-		if (!reconcile(trace, &devices[i], step, &known, &result))
+		if (!reconcile(answer.trace, &answer.devices[i], answer.step, &known, &result))
 			continue;
-		if (as_json)
-			reconcile_json(&result, &json);
+		answer_next_device(&answer);
+		if (answer.json)
+			reconcile_json(&result, answer.json);
 		else
-			fputs(shown++ ? "\n" : "", out),
-			        reconcile_print(&result, top, out);
+			reconcile_print(&result, answer.top, answer.out);
 		reconciled_free(&result);
 	}
-	if (as_json) {
-		json_end(&json);
-		json_end(&json);
-	} else {
-		trace_next(trace, out, "plan --trace", "peak");
-	}
 	recognised_free(&known);
-	trace_close(trace);
-	return screen_close(out);
+	return answer_close(&answer, NULL, "plan --trace", "peak");
 }

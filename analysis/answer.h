@@ -1,0 +1,37 @@
+/* answer.h - the frame around an answer that goes from device to device: the options that
+ * all of them take, the trace, the head of the JSON, what to type next. */
+#ifndef TIDEMARK_ANSWER_H
+#define TIDEMARK_ANSWER_H
+
+#include "json.h"
+#include "options.h"
+#include "trace.h"
+
+struct answer {
+	int64_t step, top; /* --step, -1 where it is not given; --top */
+	struct trace *trace;
+	struct device *devices;
+	size_t count;
+	struct json *json; /* NULL: a screen is wanted */
+	FILE *out;
+	size_t shown; /* devices so far */
+	struct json writer;
+};
+
+/* Opens the trace; ends the program with one sentence where that can't be, or where it has
+ * no such step. top: where --top is not given. */
+void answer_open(struct answer *answer, const struct options *options, int64_t top);
+
+/* Opens the screen or the JSON; then what belongs to the whole answer may be written. */
+void answer_begin(struct answer *answer);
+
+/* After it come the devices, each with an empty line between it and the one before. */
+void answer_devices(struct answer *answer);
+void answer_next_device(struct answer *answer);
+
+/* nothing: what a screen says where no device had anything, or NULL; first, second: the
+ * next commands, or NULL for none. Returns the exit status. */
+int answer_close(struct answer *answer, const char *nothing, const char *first,
+                 const char *second);
+
+#endif
