@@ -200,15 +200,7 @@ static void print_json(const struct diagnosis *diagnosis, FILE *out)
 	struct json json;
 
 	json_begin(&json, out);
-	json_object(&json, "tidemark");
-	json_text(&json, "version", TIDEMARK_VERSION);
-	json_null(&json, "schema");
-	json_end(&json);
-	json_text(&json, "python", diagnosis->python.path);
-	json_text(&json, "python_version", diagnosis->python.version);
-	json_text(&json, "torch", diagnosis->python.torch);
-	json_text(&json, "torch_version", diagnosis->python.torch_version);
-	json_text(&json, "cuda_version", diagnosis->python.cuda);
+	python_json(&diagnosis->python, &json);
 	json_truth(&json, "can_trace", !diagnosis->cannot);
 	json_array(&json, "capabilities");
 	for (int i = 0; i < diagnosis->count; i++) {

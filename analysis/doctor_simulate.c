@@ -61,14 +61,7 @@ static void print_json(const struct examination *on, FILE *out)
 	struct json json;
 
 	json_begin(&json, out);
-	json_object(&json, "tidemark");
-	json_text(&json, "version", TIDEMARK_VERSION);
-	json_null(&json, "schema");
-	json_end(&json);
-	json_text(&json, "python", on->python.path);
-	json_text(&json, "torch", on->python.torch);
-	json_text(&json, "torch_version", on->python.torch_version);
-	json_text(&json, "cuda_version", on->python.cuda);
+	python_json(&on->python, &json);
 	json_truth(&json, "can_simulate", !on->why);
 	json_text(&json, "why", on->why);
 	json_number(&json, "symbols", (int64_t)coverage->wanted);

@@ -182,3 +182,16 @@ void python_free(struct python *python)
 	free(python->cuda);
 	free(python->compile_lacks);
 }
+
+void python_json(const struct python *python, struct json *json)
+{
+	json_object(json, "tidemark");
+	json_text(json, "version", TIDEMARK_VERSION);
+	json_null(json, "schema");
+	json_end(json);
+	json_text(json, "python", python->path);
+	json_text(json, "python_version", python->version);
+	json_text(json, "torch", python->torch);
+	json_text(json, "torch_version", python->torch_version);
+	json_text(json, "cuda_version", python->cuda);
+}

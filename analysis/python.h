@@ -2,6 +2,8 @@
 #ifndef TIDEMARK_PYTHON_H
 #define TIDEMARK_PYTHON_H
 
+#include "json.h"
+
 #include <stdbool.h>
 
 struct python {
@@ -23,5 +25,8 @@ char *python_of(const char *program, char **words);
 
 /* 12 of "12.4"; 0 of a torch that was built without CUDA. */
 int python_cuda_major(const struct python *python);
+
+/* The head of an answer about it: who says so, which Python, which PyTorch. */
+void python_json(const struct python *python, struct json *json);
 
 #endif
