@@ -7,8 +7,8 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOME = os.environ.get("TIDEMARK_SIM_HOME") or os.path.join(HERE, "../../build/simulator")
 TORCHES = os.environ.get("TIDEMARK_TORCH_DIR", "")
-CACHE = (os.environ.get("TIDEMARK_TEST_CACHE") or
-         os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tidemark"))
+CACHE = os.environ.get("TIDEMARK_TEST_CACHE") or os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tidemark")
 #: What trains with PyTorch, by `pip install --target`; a subfolder torch-VERSION holds what
 #: goes with that PyTorch alone (triton, torchvision, torchao).
 LIBRARIES = os.environ.get("TIDEMARK_LIBRARIES") or os.path.join(CACHE, "libraries")

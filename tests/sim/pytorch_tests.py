@@ -9,10 +9,11 @@ The tests of a class share a process until one fails, crashes or takes too long;
 is run again by itself, and only what it does then counts.
 Exit status 1 if a test failed for which pytorch_tests.reasons gives no reason.
 """
-import argparse, collections, fnmatch, json, os, re, subprocess, sys, tempfile, time
+import argparse, collections, fnmatch, json, os, re, select, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-CLASSES = "TestCuda,TestCudaMallocAsync,TestBlockStateAbsorption,TestMemPool,TestCachingHostAllocator*,TestCudaOptims*,TestCudaAllocator*"
+CLASSES = ("TestCuda,TestCudaMallocAsync,TestBlockStateAbsorption,TestMemPool,"
+           "TestCachingHostAllocator*,TestCudaOptims*,TestCudaAllocator*")
 HOME = os.environ.get("TIDEMARK_SIM_HOME") or os.path.join(HERE, "../../build/dev/simulator")
 
 
@@ -68,7 +69,6 @@ class Worker:
         return self.stderr.read()[-3000:]
 
     def run(self, name, limit):
-        import select
         self.process.stdin.write(name + "\n")
         self.process.stdin.flush()
         if not select.select([self.process.stdout], [], [], limit)[0]:
@@ -108,6 +108,9 @@ def run_all(options):
             result = alone.run(name, options.timeout)
             alone.end()
         results.append(result)
+        if options.json:  # what was done stays, however this ends
+            with open(options.json, "w") as file:
+                json.dump(results, file, indent=1)
         if options.verbose:
             print(result["outcome"], name, last_line(result["why"]), file=sys.stderr, flush=True)
     worker.end()
@@ -136,7 +139,7 @@ def report(results, version):
     counts = collections.Counter(r["outcome"] for r in results)
     known, unexplained = reasons(version), 0
     print(f"PyTorch {version}: " + ", ".join(f"{n} {o}" for o, n in counts.most_common()))
-    print("\n| Class | " + " | ".join(counts) + " |\n|---" * 1 + "|---" * len(counts) + "|")
+    print("\n| Class | " + " | ".join(counts) + " |\n|---" + "|---" * len(counts) + "|")
     by_class = collections.defaultdict(collections.Counter)
     for r in results:
         by_class[r["name"].split(".")[0]][r["outcome"]] += 1
@@ -168,17 +171,16 @@ def main():
     p.add_argument("--expandable", action="store_true", help="with expandable segments")
     p.add_argument("--timeout", type=float, default=120, help="seconds a test may take")
     p.add_argument("--json", help="file for all results, with tracebacks")
+    p.add_argument("--report", help="print the tables of an earlier run's --json; run nothing")
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = p.parse_args()
     options.tests = os.path.abspath(options.tests)
     if options.work:
         return work(options.tests, options.expandable)
-    version = re.search(r"__version__ = '([\d.]+)", open(f"{options.torch}/torch/version.py").read())[1]
-    results = run_all(options)
-    if options.json:
-        with open(options.json, "w") as f:
-            json.dump(results, f, indent=1)
+    with open(f"{options.torch}/torch/version.py") as file:
+        version = re.search(r"__version__ = '([\d.]+)", file.read())[1]
+    results = json.load(open(options.report)) if options.report else run_all(options)
     return 1 if report(results, version) else 0
 
 
