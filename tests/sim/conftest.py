@@ -17,8 +17,7 @@ LIBRARIES = os.environ.get("TIDEMARK_LIBRARIES") or os.path.join(CACHE, "librari
 def wheels():
     """Folders that hold a CUDA 12 or 13 build of PyTorch."""
     found = []
-    places = f"{TORCHES}/*" if TORCHES else f"{CACHE}/torch-*"
-    for version in glob.glob(f"{places}/torch/version.py"):
+    for version in glob.glob(f"{TORCHES}/*/torch/version.py") if TORCHES else []:
         if re.search(r"^cuda.*= '1[23]\.", open(version).read(), re.M):
             found.append(os.path.dirname(os.path.dirname(version)))
     return sorted(found, key=lambda f: [int(n) for n in re.findall(r"\d+", os.path.basename(f))])
@@ -26,8 +25,7 @@ def wheels():
 
 def pytest_generate_tests(metafunc):
     if "torch_dir" in metafunc.fixturenames:
-        skip = pytest.mark.skip(reason="no CUDA build of PyTorch: run tests/setup.sh or set "
-                                       "TIDEMARK_TORCH_DIR")
+        skip = pytest.mark.skip(reason="TIDEMARK_TORCH_DIR names no folder with CUDA wheels")
         params = wheels() or [pytest.param("", marks=skip)]
         metafunc.parametrize("torch_dir", params, ids=lambda f: os.path.basename(f) or "none")
 
