@@ -235,15 +235,24 @@ def saveload():
     said(model, loaded=grown)
 
 
+def refuse(package, error):
+    print(f"{package}: {type(error).__name__}: {str(error).splitlines()[0]}")
+    sys.exit(77)
+
+
 def main(kind, *arguments):
     needed = NEEDS.get(kind)
     try:
         if needed:
             __import__(needed)
     except Exception as error:  # whatever a package says when it refuses this PyTorch
-        print(f"{needed}: {type(error).__name__}: {str(error).splitlines()[0]}")
-        sys.exit(77)
-    globals()[kind](*arguments)
+        refuse(needed, error)
+    try:
+        globals()[kind](*arguments)
+    except ImportError as error:  # transformers looks at what it needs as late as this
+        if "undefined symbol" in str(error):
+            raise  # that would be the simulated device's fault
+        refuse(needed, error)
 
 
 if __name__ == "__main__":
