@@ -31,6 +31,7 @@ Live = collections.namedtuple("Live", "bucket bytes address rule phase op module
 
 class Trace:
     def __init__(self, path, device):
+        self.path = path
         self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         name = "cpu" if device == "cpu" else "cuda:0"
         self.device = self.db.execute(
@@ -64,6 +65,17 @@ class Trace:
                 f"h.dtype = 'uint8' AND requested IN ({', '.join(map(str, kinds))}) "
                 "ORDER BY born", (self.device, pattern))
             found += [(kinds[size], start + born) for size, born in rows]
+        return found
+
+    def mark_times(self):
+        """{which mark it is: nanoseconds} of those in steps that have rows of their own."""
+        found, times = {}, dict(self.db.execute(
+            "SELECT a.born_step || ' ' || a.born, a.born_ns FROM allocation a"))
+        for i, (_, events) in enumerate(self.marks()):
+            at = bisect.bisect_right(self.starts, events) - 1
+            step, pattern, _ = self.steps[at]
+            if step == pattern:
+                found[i] = times[f"{step} {events - self.starts[at]}"]
         return found
 
     def peak(self):

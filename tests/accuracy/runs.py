@@ -30,6 +30,8 @@ WORKLOADS = {
     "GPT, fp16 + GradScaler, clipping": ("model=gpt precision=fp16 clip", None),
     "GPT, pure bf16, SGD": ("model=gpt precision=pure-bf16 optimizer=sgd", None),
     "GPT, checkpoints, 3 micro-batches": ("model=gpt ckpt=plain micro=3", None),
+    "GPT, zero_grad first, evaluations, averaged weights": (
+        "model=gpt zero=first evaluate average", None),
     "GPT, torch.compile aot_eager": ("model=gpt wrap=compile backend=aot_eager", None),
     "GPT, torch.compile inductor": ("model=gpt wrap=compile backend=inductor", "triton"),
     "GPT, DDP": ("model=gpt wrap=ddp", None, RANKS),

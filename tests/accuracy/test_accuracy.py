@@ -2,6 +2,9 @@
 
 All of them, the other tools and the document are run.py's.
 """
+import json
+import subprocess
+
 import pytest
 
 import answer
@@ -42,6 +45,25 @@ def test_every_bucket_is_the_oracles_to_the_byte(name, compared):
     # and there was something to find
     peak = answers[-1]
     assert peak["parameter"][0] and peak["gradient"][0] and peak["total"][0]
+
+
+def buckets(trace, at):
+    done = subprocess.run([runs.BUILD / "analysis" / "tidemark", "buckets", trace, "--at", at,
+                           "--device", "cuda:0", "--json"],
+                          text=True, capture_output=True, check=True, timeout=60)
+    return {b["bucket"]: b["bytes"] for b in json.loads(done.stdout)["devices"][0]["buckets"]}
+
+
+def test_the_command_answers_at_a_time_and_at_the_peak_as_the_oracle_does(tmp_path, compared):
+    answers, _ = compared("GPT, fp16 + GradScaler, clipping")
+    trace = answer.Trace(tmp_path / "t.db", "cuda")
+    times = trace.mark_times()
+    assert len(times) >= 4  # of steps with rows of their own
+    for at, ns in [(len(answers) - 1, None), *times.items()]:
+        found = buckets(trace.path, "peak" if ns is None else f"{ns - 1}ns")
+        for bucket in answer.KNOWN:
+            assert found[bucket] == answers[at][bucket][1], (at, bucket)
+        assert sum(found.values()) == answers[at]["total"][1]
 
 
 @pytest.mark.parametrize("name", CPU)

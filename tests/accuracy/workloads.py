@@ -5,6 +5,7 @@ random; sizes come from the options, or all at once from seed=N, so that sizes w
 has looked at can be tried. ACCURACY_MODE is what oracle.py does, ACCURACY_TRUTH its file.
 """
 import contextlib
+import copy
 import os
 import pathlib
 import random
@@ -197,14 +198,37 @@ def prepare(o, watcher):
     return model, optimizers, make, run
 
 
+def beside(o, model, average, make, run):
+    """What scripts do between steps: an evaluation, an average of the weights."""
+    if "evaluate" in o:
+        model.eval()
+        with torch.no_grad():
+            run(model, {k: v.to(DEVICE) for k, v in make().items()})
+        model.train()
+    if average:
+        with torch.no_grad():
+            for old, new in zip(average.parameters(), model.parameters()):
+                old.lerp_(new, 0.1)
+
+
 def loop(o, watcher):
     """The training loop that most scripts have."""
     model, optimizers, make, run = prepare(o, watcher)
+    average = copy.deepcopy(model).requires_grad_(False) if "average" in o else None
+    if average:
+        watcher.watch(average)
+
+    def zero():
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none="keep" not in o)
+
     precision, micro = o.text("precision", "fp32"), o.size("micro", 1)
     half = HALF.get(precision)
     scaler = torch.amp.GradScaler(DEVICE, enabled=precision == "fp16")
     with watcher.running():
         for _ in range(o.size("steps", 5)):
+            if o.text("zero") == "first":
+                zero()
             for part in range(micro):
                 given = {k: v.to(DEVICE) for k, v in make().items()}
                 watcher.inputs(given)
@@ -224,8 +248,9 @@ def loop(o, watcher):
                 scaler.step(optimizer)
             scaler.update()
             watcher.moment("step")
-            for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none="keep" not in o)
+            beside(o, model, average, make, run)
+            if o.text("zero") != "first":
+                zero()
 
 
 def main(words):
