@@ -5,7 +5,7 @@
 
 #include "account.h"
 #include "alive.h"
-#include "answer.h"
+#include "by_device.h"
 #include "command.h"
 #include "fail.h"
 #include "frames.h"
@@ -336,26 +336,26 @@ static void print_account(struct trace *trace, const struct account *account, un
 int cmd_buckets(const struct options *options)
 {
 	unsigned by = parse_by(options->value[OPT_BY]);
-	struct answer answer;
+	struct by_device answer;
 	struct wish wish;
 
-	answer_open(&answer, options, 20);
+	by_device_open(&answer, options, 20);
 	wish = moment_parse(options->value[OPT_AT], answer.step);
-	answer_begin(&answer);
-	answer_devices(&answer);
+	by_device_begin(&answer);
+	by_device_devices(&answer);
 	for (size_t i = 0; i < answer.count; i++) {
 		struct moment moment;
 		struct account account;
 		if (!moment_find(answer.trace, &answer.devices[i], &wish, &moment))
 			continue;
 		account_make(answer.trace, &moment, &account);
-		answer_next_device(&answer);
+		by_device_next_device(&answer);
 		if (answer.json)
 			json_account(answer.trace, &account, by, answer.json);
 		else
 			print_account(answer.trace, &account, by, answer.top, answer.out);
 		account_free(&account);
 	}
-	return answer_close(&answer, moment_missing(&wish),
+	return by_device_close(&answer, moment_missing(&wish),
 	                    wish.kind == MOMENT_OOM ? "oom" : "peak", "fragmentation");
 }

@@ -2,7 +2,7 @@
  * keeps the mostly empty ones. */
 #include <stdlib.h>
 
-#include "answer.h"
+#include "by_device.h"
 #include "command.h"
 #include "frames.h"
 #include "heap.h"
@@ -250,26 +250,26 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 
 int cmd_fragmentation(const struct options *options)
 {
-	struct answer answer;
+	struct by_device answer;
 	struct wish wish;
 
-	answer_open(&answer, options, 15);
+	by_device_open(&answer, options, 15);
 	wish = moment_parse(options->value[OPT_AT], answer.step);
-	answer_begin(&answer);
-	answer_devices(&answer);
+	by_device_begin(&answer);
+	by_device_devices(&answer);
 	for (size_t i = 0; i < answer.count; i++) {
 		struct moment moment;
 		struct view view;
 		if (!moment_find(answer.trace, &answer.devices[i], &wish, &moment))
 			continue;
 		look(answer.trace, &moment, &view);
-		answer_next_device(&answer);
+		by_device_next_device(&answer);
 		if (answer.json)
 			json_view(&view, answer.json);
 		else
 			print_view(&view, answer.top, answer.out);
 		free_view(&view);
 	}
-	return answer_close(&answer, moment_missing(&wish),
+	return by_device_close(&answer, moment_missing(&wish),
 	                    wish.kind == MOMENT_OOM ? "oom" : "buckets", "leaks");
 }

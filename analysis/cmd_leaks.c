@@ -2,7 +2,7 @@
  */
 #include <stdlib.h>
 
-#include "answer.h"
+#include "by_device.h"
 #include "command.h"
 #include "frames.h"
 #include "growth.h"
@@ -210,21 +210,21 @@ static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
 
 int cmd_leaks(const struct options *options)
 {
-	struct answer answer;
+	struct by_device answer;
 
-	answer_open(&answer, options, 12);
-	answer_begin(&answer);
-	answer_devices(&answer);
+	by_device_open(&answer, options, 12);
+	by_device_begin(&answer);
+	by_device_devices(&answer);
 	for (size_t i = 0; i < answer.count; i++) {
 		struct leaks leaks;
 		find_leaks(answer.trace, &answer.devices[i], answer.step, &leaks);
-		answer_next_device(&answer);
+		by_device_next_device(&answer);
 		if (answer.json)
 			json_leaks(&leaks, answer.json);
 		else
 			print_leaks(&leaks, answer.top, answer.out);
 		free_leaks(&leaks);
 	}
-	return answer_close(&answer, "no device memory was allocated through PyTorch\n",
+	return by_device_close(&answer, "no device memory was allocated through PyTorch\n",
 	                    "timeline --steps", "peak");
 }

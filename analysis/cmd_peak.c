@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "alive.h"
-#include "answer.h"
+#include "by_device.h"
 #include "command.h"
 #include "fail.h"
 #include "folded.h"
@@ -317,13 +317,13 @@ int cmd_peak(const struct options *options)
 	bool as_json = options->value[OPT_JSON], folded = options->value[OPT_FOLDED];
 	const char *list = options->value[OPT_BY];
 	unsigned by = list ? groups_parse(list) : 0;
-	struct answer answer;
+	struct by_device answer;
 
 	if (as_json && folded)
 		fail(STATUS_USAGE, "'--folded' and '--json' are two answers; choose one");
-	answer_open(&answer, options, as_json ? INT64_MAX : 15);
-	answer_begin(&answer);
-	answer_devices(&answer);
+	by_device_open(&answer, options, as_json ? INT64_MAX : 15);
+	by_device_begin(&answer);
+	by_device_devices(&answer);
 	for (size_t i = 0; i < answer.count; i++) {
 		struct peak peak;
 		if (!find_peak(answer.trace, &answer.devices[i], answer.step, &peak))
@@ -331,7 +331,7 @@ int cmd_peak(const struct options *options)
 		if (folded) {
 			print_folded(&peak, answer.out);
 		} else {
-			answer_next_device(&answer);
+			by_device_next_device(&answer);
 			if (as_json)
 				json_peak(&peak, answer.json, by, answer.top);
 			else
@@ -340,7 +340,7 @@ int cmd_peak(const struct options *options)
 		free_peak(&peak);
 	}
 	if (folded)
-		return answer_close(&answer, NULL, NULL, NULL);
-	return answer_close(&answer, "no device memory was allocated through PyTorch\n",
+		return by_device_close(&answer, NULL, NULL, NULL);
+	return by_device_close(&answer, "no device memory was allocated through PyTorch\n",
 	                    "timeline", "report");
 }

@@ -1,5 +1,5 @@
 /* cmd_reconcile.c - `tidemark reconcile`: measured beside formula, bucket by bucket. */
-#include "answer.h"
+#include "by_device.h"
 #include "command.h"
 #include "fail.h"
 #include "reconcile.h"
@@ -98,9 +98,9 @@ int cmd_reconcile(const struct options *options)
 	const struct device *chief;
 	struct recognised known;
 	struct point point;
-	struct answer answer;
+	struct by_device answer;
 
-	answer_open(&answer, options, 12);
+	by_device_open(&answer, options, 12);
 	chief = main_device(answer.trace, answer.devices, answer.count, answer.step, &point);
 	if (!chief)
 		fail(STATUS_USAGE,
@@ -108,15 +108,15 @@ int cmd_reconcile(const struct options *options)
 		     "CPU tensors are traced with 'tidemark run --cpu'",
 		     answer.trace->name);
 	recognise(answer.trace, options, chief, point.step, &known);
-	answer_begin(&answer);
+	by_device_begin(&answer);
 	if (answer.json)
 		json_recognised(answer.json, &known);
-	answer_devices(&answer);
+	by_device_devices(&answer);
 	for (size_t i = 0; i < answer.count; i++) {
 		struct reconciled result;
 		if (!reconcile(answer.trace, &answer.devices[i], answer.step, &known, &result))
 			continue;
-		answer_next_device(&answer);
+		by_device_next_device(&answer);
 		if (answer.json)
 			reconcile_json(&result, answer.json);
 		else
@@ -124,5 +124,5 @@ int cmd_reconcile(const struct options *options)
 		reconciled_free(&result);
 	}
 	recognised_free(&known);
-	return answer_close(&answer, NULL, "plan --trace", "peak");
+	return by_device_close(&answer, NULL, "plan --trace", "peak");
 }

@@ -29,6 +29,7 @@ struct oom {
 	int64_t cached;  /* reserved and not allocated */
 	int64_t hole;    /* the largest that could take the request */
 	int64_t outside; /* neither free nor PyTorch's */
+	double fraction; /* of the device, that the program lets PyTorch take; 1: all */
 	int64_t excess;  /* of it, what can't be this process's own context */
 	enum verdict verdict;
 	int64_t lacking; /* what the step lacks to get to its end; at least one byte */

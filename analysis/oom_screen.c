@@ -25,6 +25,13 @@ void answer_free(struct answer *answer)
 
 static char *limit_text(const struct oom *oom)
 {
+	if (oom->fraction < 1 && oom->moment.total > 0)
+		return format_text(
+		        "%s was free on the device and refused: the program lets PyTorch "
+		        "have %.4g %% of it, %s (set_per_process_memory_fraction)",
+		        text_size(oom->free).s, 100 * oom->fraction,
+		        text_size((int64_t)(oom->fraction * (double)oom->moment.total))
+		                .s);
 	return format_text("%s was free on the device and refused: PyTorch may hold less "
 	                   "than %s (a memory fraction or quota)",
 	                   text_size(oom->free).s,

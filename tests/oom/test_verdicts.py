@@ -192,10 +192,12 @@ def test_each_oom_that_was_caught_has_a_text_of_its_own(sim, answer):
         assert event["message"].startswith("CUDA out of memory")
 
 
-def test_the_memory_fraction_is_in_the_trace(sim):
+def test_the_memory_fraction_is_in_the_trace(sim, tidemark):
     run = sim("fraction.py", memory="8GiB", THEN="kill")
     told = dict(replay.Trace(run.file).db.execute("SELECT key, value FROM meta"))
     assert float(told["memory_fraction.cuda:0"]) == pytest.approx(0.3, rel=1e-6)
+    said = " ".join(tidemark("oom", run.file).stdout.split())
+    assert "30 % of it, 2.40 GiB (set_per_process_memory_fraction)" in said
 
 
 def test_the_device_is_looked_at_again_when_memory_was_given_back(sim):

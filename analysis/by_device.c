@@ -1,11 +1,11 @@
-/* answer.c - see answer.h. Called from: the commands that answer for each device. */
-#include "answer.h"
+/* by_device.c - see by_device.h. Called from: the commands that answer for each device. */
+#include "by_device.h"
 
 #include "screen.h"
 
-void answer_open(struct answer *answer, const struct options *options, int64_t top)
+void by_device_open(struct by_device *answer, const struct options *options, int64_t top)
 {
-	*answer = (struct answer){.step = -1, .top = top};
+	*answer = (struct by_device){.step = -1, .top = top};
 	option_number(options, OPT_STEP, &answer->step);
 	option_number(options, OPT_TOP, &answer->top);
 	answer->trace = trace_open(options);
@@ -15,7 +15,7 @@ void answer_open(struct answer *answer, const struct options *options, int64_t t
 	answer->json = options->value[OPT_JSON] ? &answer->writer : NULL;
 }
 
-void answer_begin(struct answer *answer)
+void by_device_begin(struct by_device *answer)
 {
 	answer->out = screen_open();
 	if (!answer->json)
@@ -24,19 +24,19 @@ void answer_begin(struct answer *answer)
 	trace_json_head(answer->trace, answer->json);
 }
 
-void answer_devices(struct answer *answer)
+void by_device_devices(struct by_device *answer)
 {
 	if (answer->json)
 		json_array(answer->json, "devices");
 }
 
-void answer_next_device(struct answer *answer)
+void by_device_next_device(struct by_device *answer)
 {
 	if (answer->shown++ && !answer->json)
 		fputs("\n", answer->out);
 }
 
-int answer_close(struct answer *answer, const char *nothing, const char *first,
+int by_device_close(struct by_device *answer, const char *nothing, const char *first,
                  const char *second)
 {
 	if (answer->json) {

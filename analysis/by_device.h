@@ -1,13 +1,13 @@
-/* answer.h - the frame around an answer that goes from device to device: the options that
+/* by_device.h - the frame around an answer that goes from device to device: the options that
  * all of them take, the trace, the head of the JSON, what to type next. */
-#ifndef TIDEMARK_ANSWER_H
-#define TIDEMARK_ANSWER_H
+#ifndef TIDEMARK_BY_DEVICE_H
+#define TIDEMARK_BY_DEVICE_H
 
 #include "json.h"
 #include "options.h"
 #include "trace.h"
 
-struct answer {
+struct by_device {
 	int64_t step, top; /* --step, -1 where it is not given; --top */
 	struct trace *trace;
 	struct device *devices;
@@ -20,18 +20,18 @@ struct answer {
 
 /* Opens the trace; ends the program with one sentence where that can't be, or where it has
  * no such step. top: where --top is not given. */
-void answer_open(struct answer *answer, const struct options *options, int64_t top);
+void by_device_open(struct by_device *answer, const struct options *options, int64_t top);
 
 /* Opens the screen or the JSON; then what belongs to the whole answer may be written. */
-void answer_begin(struct answer *answer);
+void by_device_begin(struct by_device *answer);
 
 /* After it come the devices, each with an empty line between it and the one before. */
-void answer_devices(struct answer *answer);
-void answer_next_device(struct answer *answer);
+void by_device_devices(struct by_device *answer);
+void by_device_next_device(struct by_device *answer);
 
 /* nothing: what a screen says where no device had anything, or NULL; first, second: the
  * next commands, or NULL for none. Returns the exit status. */
-int answer_close(struct answer *answer, const char *nothing, const char *first,
+int by_device_close(struct by_device *answer, const char *nothing, const char *first,
                  const char *second);
 
 #endif
