@@ -111,7 +111,7 @@ static void log_size(size_t bytes)
 	char origin[300] = "an operator";
 	if (sizes++ < WALKED && *tmksim_text(TMKSIM_LOG))
 		tmksim_origin(origin, sizeof(origin));
-	tmksim_log("size from a value: %zu bytes, %s, %s, after %.100s", bytes,
+	tmksim_log("size from a value: %zu bytes, %s, %s, after %.200s", bytes,
 		   last.trait == TMKSIM_NONZERO ? "density" : "unknown", origin, last.kernel);
 }
 
