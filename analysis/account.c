@@ -9,7 +9,7 @@ enum { RULES = 256 };
 
 static void count_blocks(struct account *account)
 {
-	int64_t (*by_rule)[RULES] = allocate(BUCKETS * sizeof(*by_rule));
+	int64_t(*by_rule)[RULES] = allocate(BUCKETS * sizeof(*by_rule));
 
 	for (int b = 0; b < BUCKETS; b++)
 		account->of[b].rule = -1;

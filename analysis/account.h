@@ -23,8 +23,8 @@ struct account {
 	 * or rows that were thinned away. Negative: rows that outlived their blocks. */
 	int64_t unseen;
 	const char *unseen_name;
-	bool split;      /* the next two add up to the cache */
-	int64_t cache;   /* -1: not known, as the next */
+	bool split;    /* the next two add up to the cache */
+	int64_t cache; /* -1: not known, as the next */
 	int64_t context;
 };
 

@@ -5,8 +5,7 @@
 
 #include "text.h"
 
-void group_json(struct trace *trace, struct json *json,
-                       const struct group *group)
+void group_json(struct trace *trace, struct json *json, const struct group *group)
 {
 	json_object(json, NULL);
 	json_number(json, "bytes", group->bytes);
@@ -91,8 +90,8 @@ static void print_group(struct trace *trace, struct table *table,
 	           phase ? phase : sign(DASH));
 }
 
-void alive_print(struct trace *trace, const struct groups *groups, unsigned by, size_t top,
-                 FILE *out)
+void alive_print(struct trace *trace, const struct groups *groups, unsigned by,
+                 size_t top, FILE *out)
 {
 	struct table *table = table_new(">~~><<");
 	static const char *const heads[] = {"",     "who was alive", "",

@@ -7,8 +7,8 @@
 #include "group.h"
 
 /* A table of the first `top` groups; by: what they were grouped by. */
-void alive_print(struct trace *trace, const struct groups *groups, unsigned by, size_t top,
-                 FILE *out);
+void alive_print(struct trace *trace, const struct groups *groups, unsigned by,
+                 size_t top, FILE *out);
 
 /* One object of an array. */
 void group_json(struct trace *trace, struct json *json, const struct group *group);

@@ -3,14 +3,16 @@
 
 #include "screen.h"
 
-void by_device_open(struct by_device *answer, const struct options *options, int64_t top)
+void by_device_open(struct by_device *answer, const struct options *options,
+                    int64_t top)
 {
 	*answer = (struct by_device){.step = -1, .top = top};
 	option_number(options, OPT_STEP, &answer->step);
 	option_number(options, OPT_TOP, &answer->top);
 	answer->trace = trace_open(options);
 	if (answer->step >= 0)
-		trace_step(answer->trace, answer->step); /* ends here where there is none */
+		trace_step(answer->trace,
+		           answer->step); /* ends here where there is none */
 	answer->devices = trace_devices(answer->trace, options, &answer->count);
 	answer->json = options->value[OPT_JSON] ? &answer->writer : NULL;
 }
@@ -37,7 +39,7 @@ void by_device_next_device(struct by_device *answer)
 }
 
 int by_device_close(struct by_device *answer, const char *nothing, const char *first,
-                 const char *second)
+                    const char *second)
 {
 	if (answer->json) {
 		json_end(answer->json);

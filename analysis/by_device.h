@@ -20,7 +20,8 @@ struct by_device {
 
 /* Opens the trace; ends the program with one sentence where that can't be, or where it has
  * no such step. top: where --top is not given. */
-void by_device_open(struct by_device *answer, const struct options *options, int64_t top);
+void by_device_open(struct by_device *answer, const struct options *options,
+                    int64_t top);
 
 /* Opens the screen or the JSON; then what belongs to the whole answer may be written. */
 void by_device_begin(struct by_device *answer);
@@ -32,6 +33,6 @@ void by_device_next_device(struct by_device *answer);
 /* nothing: what a screen says where no device had anything, or NULL; first, second: the
  * next commands, or NULL for none. Returns the exit status. */
 int by_device_close(struct by_device *answer, const char *nothing, const char *first,
-                 const char *second);
+                    const char *second);
 
 #endif

@@ -19,12 +19,8 @@ static unsigned parse_by(const char *text)
 	static const struct {
 		const char *name;
 		unsigned by;
-	} keys[] = {{"phase", BY_PHASE},
-	            {"module", BY_MODULE},
-	            {"parameter", BY_OWNER},
-	            {"stack", BY_STACK},
-	            {"dtype", BY_DTYPE},
-	            {"scope", BY_SCOPE}};
+	} keys[] = {{"phase", BY_PHASE}, {"module", BY_MODULE}, {"parameter", BY_OWNER},
+	            {"stack", BY_STACK}, {"dtype", BY_DTYPE},   {"scope", BY_SCOPE}};
 
 	for (size_t i = 0; text && i < sizeof(keys) / sizeof(*keys); i++)
 		if (!strcmp(text, keys[i].name))
@@ -32,7 +28,8 @@ static unsigned parse_by(const char *text)
 	if (text)
 		fail(STATUS_USAGE,
 		     "'--by' takes phase, module, parameter, stack, dtype or scope, "
-		     "not '%s'", text);
+		     "not '%s'",
+		     text);
 	return 0;
 }
 
@@ -43,9 +40,9 @@ struct rule {
 static struct rule rule_of(struct trace *trace, int64_t id)
 {
 	struct rule rule = {0};
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT name, evidence, what FROM rule WHERE id = ?",
-	                            "i", id);
+	struct rows *rows =
+	        db_rows(trace->db, "SELECT name, evidence, what FROM rule WHERE id = ?",
+	                "i", id);
 	if (rows_next(rows)) {
 		rule = (struct rule){rows_copy(rows, 0), rows_copy(rows, 1),
 		                     rows_copy(rows, 2)};
@@ -72,8 +69,9 @@ static void known(struct json *json, const char *key, int64_t number)
 static void json_rules(struct trace *trace, const struct account *account, int bucket,
                        struct json *json)
 {
-	struct rows *rows = db_rows(trace->db, "SELECT id, name, evidence, what FROM rule "
-	                                       "ORDER BY id",
+	struct rows *rows = db_rows(trace->db,
+	                            "SELECT id, name, evidence, what FROM rule "
+	                            "ORDER BY id",
 	                            "");
 	json_array(json, "rules");
 	while (rows_next(rows)) {
@@ -150,8 +148,8 @@ static void json_rows(struct trace *trace, const struct account *account, unsign
 {
 	struct groups groups;
 
-	groups_make(trace, &account->places, &account->live, by ? BY_BUCKET | by : BY_ALL,
-	            &groups);
+	groups_make(trace, &account->places, &account->live,
+	            by ? BY_BUCKET | by : BY_ALL, &groups);
 	json_array(json, "owners");
 	for (size_t i = 0; i < groups.count; i++)
 		group_json(trace, json, &groups.groups[i]);
@@ -159,8 +157,8 @@ static void json_rows(struct trace *trace, const struct account *account, unsign
 	groups_free(&groups);
 }
 
-static void json_account(struct trace *trace, const struct account *account, unsigned by,
-                         struct json *json)
+static void json_account(struct trace *trace, const struct account *account,
+                         unsigned by, struct json *json)
 {
 	const struct moment *moment = &account->moment;
 
@@ -252,8 +250,9 @@ static void print_around(const struct account *account, FILE *out)
 	if (account->context < 0)
 		return;
 	text = segments->others
-	               ? format_text("context and others; %s by libraries in this process",
-	                             text_count(segments->others).s)
+	               ? format_text(
+	                         "context and others; %s by libraries in this process",
+	                         text_count(segments->others).s)
 	               : copy_text("CUDA context, libraries, other processes");
 	print_sum(out, "context", account->context, text);
 	free(text);
@@ -262,8 +261,8 @@ static void print_around(const struct account *account, FILE *out)
 	print_sum(out, "total", moment->total, "");
 }
 
-static void print_owners(struct trace *trace, const struct account *account, unsigned by,
-                         int64_t top, FILE *out)
+static void print_owners(struct trace *trace, const struct account *account,
+                         unsigned by, int64_t top, FILE *out)
 {
 	struct groups groups;
 	struct table *table = table_new(">>~~");
@@ -284,13 +283,14 @@ static void print_owners(struct trace *trace, const struct account *account, uns
 		}
 		if (by == BY_STACK)
 			key = chain = line_chain(trace, group->stack, 3);
-		table_cell(table, PLAIN, "%s %s", text_count(group->blocks).s, sign(TIMES));
+		table_cell(table, PLAIN, "%s %s", text_count(group->blocks).s,
+		           sign(TIMES));
 		table_cell(table, PLAIN, "%s", text_count(group->bytes).s);
 		table_cell(table, bucket_style(group->bucket), "%s", group->bucket);
 		table_cell(table, PLAIN, "%s",
-		           key && *key ? key
+		           key && *key                   ? key
 		           : group->op && by != BY_SCOPE ? group->op
-		                       : sign(DASH));
+		                                         : sign(DASH));
 		free(chain);
 	}
 	fputc('\n', out);
@@ -303,8 +303,8 @@ static void print_owners(struct trace *trace, const struct account *account, uns
 	groups_free(&groups);
 }
 
-static void print_account(struct trace *trace, const struct account *account, unsigned by,
-                          int64_t top, FILE *out)
+static void print_account(struct trace *trace, const struct account *account,
+                          unsigned by, int64_t top, FILE *out)
 {
 	const struct moment *moment = &account->moment;
 	struct table *table = table_new("<>><-");
@@ -353,9 +353,11 @@ int cmd_buckets(const struct options *options)
 		if (answer.json)
 			json_account(answer.trace, &account, by, answer.json);
 		else
-			print_account(answer.trace, &account, by, answer.top, answer.out);
+			print_account(answer.trace, &account, by, answer.top,
+			              answer.out);
 		account_free(&account);
 	}
 	return by_device_close(&answer, moment_missing(&wish),
-	                    wish.kind == MOMENT_OOM ? "oom" : "peak", "fragmentation");
+	                       wish.kind == MOMENT_OOM ? "oom" : "peak",
+	                       "fragmentation");
 }

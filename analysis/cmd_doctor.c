@@ -236,7 +236,8 @@ static void print_screen(const struct diagnosis *diagnosis, FILE *out)
 {
 	fprintf(out, "%sDOCTOR%s  Python %s %s torch %s", style(BOLD), style(PLAIN),
 	        *diagnosis->python.version ? diagnosis->python.version : "?", sign(DOT),
-	        diagnosis->python.torch_version ? diagnosis->python.torch_version : "not found");
+	        diagnosis->python.torch_version ? diagnosis->python.torch_version
+	                                        : "not found");
 	if (diagnosis->python.torch_version)
 		fprintf(out, " %s %s%s", sign(DOT),
 		        diagnosis->python.cuda ? "CUDA " : "no CUDA",

@@ -116,13 +116,15 @@ static void draw(const struct view *view, const struct segment *segment, int col
 	size_t at = segment->first, end = segment->first + segment->blocks;
 
 	for (int c = 0; c < columns; c++) {
-		int64_t from = segment->address + segment->bytes / columns * c, used = 0;
+		int64_t from = segment->address + segment->bytes / columns * c,
+		        used = 0;
 		int64_t to = c + 1 < columns ? from + segment->bytes / columns
 		                             : segment->address + segment->bytes;
 		const struct alive *most = NULL;
 		int64_t share = 0;
-		while (at < end && all->blocks[at].block.address +
-		                                   all->blocks[at].block.bytes <= from)
+		while (at < end &&
+		       all->blocks[at].block.address + all->blocks[at].block.bytes <=
+		               from)
 			at++;
 		for (size_t b = at; b < end && all->blocks[b].block.address < to; b++) {
 			const struct block *block = &all->blocks[b].block;
@@ -141,8 +143,8 @@ static void draw(const struct view *view, const struct segment *segment, int col
 		enum style color =
 		        most ? bucket_style(trace_bucket(view->trace, most->bucket))
 		             : DIM;
-		fprintf(out, "%s%s%s", style(color), used ? block_up(eighths) : sign(DOT),
-		        style(PLAIN));
+		fprintf(out, "%s%s%s", style(color),
+		        used ? block_up(eighths) : sign(DOT), style(PLAIN));
 	}
 }
 
@@ -154,13 +156,16 @@ static int by_free(const void *left, const void *right)
 	return x > y ? -1 : x < y;
 }
 
-static void print_segment(const struct view *view, const struct segment *segment, FILE *out)
+static void print_segment(const struct view *view, const struct segment *segment,
+                          FILE *out)
 {
 	enum { STRIP = 24 };
 	const struct alive *alive = pin(&view->segments, segment);
-	const struct site *site = alive ? places_site(&view->places, alive->site) : NULL;
+	const struct site *site =
+	        alive ? places_site(&view->places, alive->site) : NULL;
 	const struct tensor *owner =
-	        alive ? places_owner(&view->places, &alive->block, alive->bucket) : NULL;
+	        alive ? places_owner(&view->places, &alive->block, alive->bucket)
+	              : NULL;
 	char *chain = line_chain(view->trace, site ? site->stack : -1, 2), *text;
 
 	fprintf(out, "  %10s ", text_size(segment->bytes).s);
@@ -209,14 +214,16 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 	const struct segments *all = &view->segments;
 	int64_t cached = moment->reserved - moment->allocated;
 
-	fprintf(out, "%sFRAGMENTATION%s  %s, step %s, %s, %s into the run\n", style(BOLD),
-	        style(PLAIN), moment->device->name, text_count(moment->step.id).s,
-	        trace_phase(view->trace, moment->phase),
+	fprintf(out, "%sFRAGMENTATION%s  %s, step %s, %s, %s into the run\n",
+	        style(BOLD), style(PLAIN), moment->device->name,
+	        text_count(moment->step.id).s, trace_phase(view->trace, moment->phase),
 	        text_duration(moment->time_ns).s);
 	if (view->moved)
-		fputs("  drawn where a step of the same shape was recorded in full\n", out);
+		fputs("  drawn where a step of the same shape was recorded in full\n",
+		      out);
 	if (moment->reserved < 0) {
-		fputs("  this device has no segments: nothing is reserved ahead\n", out);
+		fputs("  this device has no segments: nothing is reserved ahead\n",
+		      out);
 		return;
 	}
 	fprintf(out, "  reserved %s = allocated %s + free in it %s (%s)\n",
@@ -224,7 +231,8 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 	        text_size(cached).s, text_percent(cached, moment->reserved).s);
 	switch (all->state) {
 	case SEGMENTS_EXPANDABLE:
-		fputs("  expandable segments: made of pieces without an address, so holes "
+		fputs("  expandable segments: made of pieces without an address, so "
+		      "holes "
 		      "are\n  not drawn; free pieces at the end go back one by one\n",
 		      out);
 		return;
@@ -234,7 +242,8 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 		return;
 	case SEGMENTS_INEXACT:
 		fprintf(out,
-		        "  the segments recorded hold %s: not all of it is drawn truly\n",
+		        "  the segments recorded hold %s: not all of it is drawn "
+		        "truly\n",
 		        text_size(all->bytes).s);
 		break;
 	case SEGMENTS_EXACT:
@@ -271,5 +280,5 @@ int cmd_fragmentation(const struct options *options)
 		free_view(&view);
 	}
 	return by_device_close(&answer, moment_missing(&wish),
-	                    wish.kind == MOMENT_OOM ? "oom" : "buckets", "leaks");
+	                       wish.kind == MOMENT_OOM ? "oom" : "buckets", "leaks");
 }

@@ -24,12 +24,13 @@ static void look_ahead(struct leaks *leaks)
 {
 	struct point point;
 	int64_t outside = -1, rate = growth_rate(&leaks->growth);
-	struct rows *rows = db_rows(leaks->trace->db,
-	                            "SELECT device_total_bytes - device_free_bytes - "
-	                            "reserved_bytes FROM memory_sample WHERE device = ? "
-	                            "AND reserved_bytes IS NOT NULL AND "
-	                            "device_free_bytes IS NOT NULL ORDER BY id DESC",
-	                            "i", leaks->device->id);
+	struct rows *rows =
+	        db_rows(leaks->trace->db,
+	                "SELECT device_total_bytes - device_free_bytes - "
+	                "reserved_bytes FROM memory_sample WHERE device = ? "
+	                "AND reserved_bytes IS NOT NULL AND "
+	                "device_free_bytes IS NOT NULL ORDER BY id DESC",
+	                "i", leaks->device->id);
 	if (rows_next(rows)) {
 		outside = rows_number(rows, 0);
 		rows_free(rows);
@@ -129,7 +130,7 @@ static void print_rows(const struct leaks *leaks, int64_t top, FILE *out)
 {
 	const struct growth *growth = &leaks->growth;
 	struct table *table = table_new(">>~~<-");
-	static const char *const heads[] = {"a step", "kept", "made by",
+	static const char *const heads[] = {"a step", "kept",   "made by",
 	                                    "shape",  "bucket", "line"};
 	int64_t steps = growth->to - growth->from;
 
@@ -156,7 +157,8 @@ static void print_rows(const struct leaks *leaks, int64_t top, FILE *out)
 	table_free(table);
 	if ((int64_t)growth->count > top)
 		fprintf(out, "  %sand %s more; --top N shows them%s\n", style(DIM),
-		        text_plural((int64_t)growth->count - top, "place").s, style(PLAIN));
+		        text_plural((int64_t)growth->count - top, "place").s,
+		        style(PLAIN));
 }
 
 static void print_outlook(const struct leaks *leaks, FILE *out)
@@ -167,7 +169,8 @@ static void print_outlook(const struct leaks *leaks, FILE *out)
 
 	if (*chain && growth->count > 1)
 		fprintf(out,
-		        "\n  the newest of what a step leaves behind is made at %s%s%s:\n"
+		        "\n  the newest of what a step leaves behind is made at "
+		        "%s%s%s:\n"
 		        "  who holds that tensor holds the graph it was made from\n",
 		        style(BOLD), chain, style(PLAIN));
 	free(chain);
@@ -196,12 +199,13 @@ static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
 	if (!growth->count) {
 		fprintf(out,
 		        "  no block is kept longer and longer, but steps begin with %s "
-		        "more\n  than at step %s: what is made anew each time is larger\n",
+		        "more\n  than at step %s: what is made anew each time is "
+		        "larger\n",
 		        text_size(growth->level).s, text_count(growth->from).s);
 		return;
 	}
-	fprintf(out, "  %s%s a step%s stay behind, in %s; %s by step %s\n\n", style(RED),
-	        text_size(growth_rate(growth)).s, style(PLAIN),
+	fprintf(out, "  %s%s a step%s stay behind, in %s; %s by step %s\n\n",
+	        style(RED), text_size(growth_rate(growth)).s, style(PLAIN),
 	        text_plural((int64_t)growth->count, "place").s,
 	        text_size(growth->bytes).s, text_count(growth->to).s);
 	print_rows(leaks, top, out);
@@ -225,6 +229,7 @@ int cmd_leaks(const struct options *options)
 			print_leaks(&leaks, answer.top, answer.out);
 		free_leaks(&leaks);
 	}
-	return by_device_close(&answer, "no device memory was allocated through PyTorch\n",
-	                    "timeline --steps", "peak");
+	return by_device_close(&answer,
+	                       "no device memory was allocated through PyTorch\n",
+	                       "timeline --steps", "peak");
 }

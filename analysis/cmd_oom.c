@@ -23,7 +23,8 @@ static void answer_device(struct asked *asked, const struct device *device)
 
 	places_load(asked->trace, device->name, &places);
 	growth_load(asked->trace, &places, device, -1, &growth);
-	struct oom *ooms = ooms_load(asked->trace, &places, device, asked->step, &count);
+	struct oom *ooms =
+	        ooms_load(asked->trace, &places, device, asked->step, &count);
 	for (size_t i = 0; i < count; i++) {
 		struct answer answer;
 		/* On the screen the last one is the story; the others are a line. */
@@ -51,11 +52,12 @@ static void headroom(struct asked *asked, const struct device *device)
 {
 	int64_t used = -1, total = device->total_bytes;
 	struct point point;
-	struct rows *rows = db_rows(asked->trace->db,
-	                            "SELECT max(device_total_bytes - device_free_bytes), "
-	                            "max(device_total_bytes) FROM memory_sample "
-	                            "WHERE device = ?",
-	                            "i", device->id);
+	struct rows *rows =
+	        db_rows(asked->trace->db,
+	                "SELECT max(device_total_bytes - device_free_bytes), "
+	                "max(device_total_bytes) FROM memory_sample "
+	                "WHERE device = ?",
+	                "i", device->id);
 	if (rows_next(rows)) {
 		used = rows_number_or(rows, 0, -1);
 		total = rows_number_or(rows, 1, total);
@@ -79,8 +81,10 @@ static void headroom(struct asked *asked, const struct device *device)
 	        text_size(point.allocated).s, text_count(point.step).s,
 	        trace_phase(asked->trace, point.phase));
 	if (used >= 0 && total > 0)
-		fprintf(asked->out, "           at most %s of %s in use: %s were left\n",
-		        text_size(used).s, text_size(total).s, text_size(total - used).s);
+		fprintf(asked->out,
+		        "           at most %s of %s in use: %s were left\n",
+		        text_size(used).s, text_size(total).s,
+		        text_size(total - used).s);
 }
 
 static void headrooms(struct asked *asked, const struct device *devices, size_t count)
@@ -132,7 +136,8 @@ int cmd_oom(const struct options *options)
 	if (as_json)
 		json_end(&json);
 	else
-		trace_next(asked.trace, asked.out, asked.shown ? "buckets --at oom" : "peak",
+		trace_next(asked.trace, asked.out,
+		           asked.shown ? "buckets --at oom" : "peak",
 		           asked.shown ? "leaks" : "report");
 	trace_close(asked.trace);
 	return screen_close(asked.out);

@@ -320,7 +320,8 @@ int cmd_peak(const struct options *options)
 	struct by_device answer;
 
 	if (as_json && folded)
-		fail(STATUS_USAGE, "'--folded' and '--json' are two answers; choose one");
+		fail(STATUS_USAGE,
+		     "'--folded' and '--json' are two answers; choose one");
 	by_device_open(&answer, options, as_json ? INT64_MAX : 15);
 	by_device_begin(&answer);
 	by_device_devices(&answer);
@@ -341,6 +342,7 @@ int cmd_peak(const struct options *options)
 	}
 	if (folded)
 		return by_device_close(&answer, NULL, NULL, NULL);
-	return by_device_close(&answer, "no device memory was allocated through PyTorch\n",
-	                    "timeline", "report");
+	return by_device_close(&answer,
+	                       "no device memory was allocated through PyTorch\n",
+	                       "timeline", "report");
 }

@@ -76,8 +76,9 @@ void reconcile_json(const struct reconciled *r, struct json *json)
 }
 
 /* The device whose peak is the highest, cards before the CPU: the model is there. */
-static const struct device *main_device(struct trace *trace, const struct device *devices,
-                                        size_t count, int64_t step, struct point *point)
+static const struct device *main_device(struct trace *trace,
+                                        const struct device *devices, size_t count,
+                                        int64_t step, struct point *point)
 {
 	const struct device *best = NULL;
 
@@ -101,7 +102,8 @@ int cmd_reconcile(const struct options *options)
 	struct by_device answer;
 
 	by_device_open(&answer, options, 12);
-	chief = main_device(answer.trace, answer.devices, answer.count, answer.step, &point);
+	chief = main_device(answer.trace, answer.devices, answer.count, answer.step,
+	                    &point);
 	if (!chief)
 		fail(STATUS_USAGE,
 		     "'%s' has no step with device memory in it: nothing to reconcile; "
@@ -114,7 +116,8 @@ int cmd_reconcile(const struct options *options)
 	by_device_devices(&answer);
 	for (size_t i = 0; i < answer.count; i++) {
 		struct reconciled result;
-		if (!reconcile(answer.trace, &answer.devices[i], answer.step, &known, &result))
+		if (!reconcile(answer.trace, &answer.devices[i], answer.step, &known,
+		               &result))
 			continue;
 		by_device_next_device(&answer);
 		if (answer.json)

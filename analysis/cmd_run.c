@@ -95,7 +95,8 @@ int cmd_run(const struct options *options)
 		traced = tracing_prepare(options, path, token);
 	if (traced) {
 		tracing_warn(program);
-		note("writing %s (from the first device event on)", tracing_shorter(path));
+		note("writing %s (from the first device event on)",
+		     tracing_shorter(path));
 	}
 	status = launch_wait(program, options->words);
 	if (traced && !quiet)

@@ -46,7 +46,8 @@ static int list_cards(void)
 		const struct profile *card = &cards[i];
 		table_cell(table, BOLD, "%s", card->gpu);
 		table_cell(table, PLAIN, "%s", text_size(card->memory_bytes).s);
-		table_cell(table, PLAIN, "%s", card->capability ? card->capability : "?");
+		table_cell(table, PLAIN, "%s",
+		           card->capability ? card->capability : "?");
 		table_cell(table, PLAIN, "%s", card->product ? card->product : "?");
 	}
 	table_print(table, out, 2, true);
@@ -66,25 +67,30 @@ static char *find_stubs(struct session *session)
 		fail(STATUS_USAGE, "'%s' starts no Python that answers",
 		     session->options->words[0]);
 	if (!*python.torch)
-		fail(STATUS_USAGE, "'%s' has no torch; simulate needs a CUDA build of it",
+		fail(STATUS_USAGE,
+		     "'%s' has no torch; simulate needs a CUDA build of it",
 		     python.path);
 	major = python_cuda_major(&python);
 	if (!python.cuda)
 		fail(STATUS_USAGE,
-		     "torch %s of '%s' was built without CUDA; simulate needs a CUDA 12 "
+		     "torch %s of '%s' was built without CUDA; simulate needs a CUDA "
+		     "12 "
 		     "or 13 build of it (no GPU, no driver)",
 		     python.torch_version ? python.torch_version : "", python.path);
 	if (major != 12 && major != 13)
 		fail(STATUS_USAGE,
-		     "torch %s of '%s' was built with CUDA %s; simulated devices are of "
+		     "torch %s of '%s' was built with CUDA %s; simulated devices are "
+		     "of "
 		     "CUDA 12 and 13",
 		     python.torch_version ? python.torch_version : "", python.path,
 		     python.cuda);
 	folder = stubs_folder(major);
 	if (!folder)
 		fail(STATUS_USAGE,
-		     "cannot find the simulated device for CUDA %d beside the command or in "
-		     "'%s/tidemark/sim%d'; was tidemark built with TIDEMARK_SIMULATOR=OFF?",
+		     "cannot find the simulated device for CUDA %d beside the command "
+		     "or in "
+		     "'%s/tidemark/sim%d'; was tidemark built with "
+		     "TIDEMARK_SIMULATOR=OFF?",
 		     major, TIDEMARK_LIBDIR, major);
 	session->compile_lacks = copy_text(python.compile_lacks);
 	python_free(&python);
@@ -110,8 +116,9 @@ static void find_cards(struct session *session)
 	}
 	free(list);
 	if (!session->count)
-		fail(STATUS_USAGE, "'--gpu' names no card; 'tidemark simulate --gpu list' "
-		                   "has all");
+		fail(STATUS_USAGE,
+		     "'--gpu' names no card; 'tidemark simulate --gpu list' "
+		     "has all");
 	session->outcomes = allocate(session->count * sizeof(*session->outcomes));
 }
 
@@ -125,7 +132,8 @@ static void check_card(const struct session *session, struct profile *card)
 		card->memory_bytes = atoll(getenv("TIDEMARK_SIM_MEMORY"));
 	if (card->context_bytes + session->outside >= card->memory_bytes)
 		fail(STATUS_USAGE,
-		     "'%s' has %s of memory: the context (%s) and what others hold (%s) leave "
+		     "'%s' has %s of memory: the context (%s) and what others hold "
+		     "(%s) leave "
 		     "nothing",
 		     card->gpu, text_size(card->memory_bytes).s,
 		     text_size(card->context_bytes).s, text_size(session->outside).s);
@@ -161,9 +169,8 @@ static void run_on(struct session *session, size_t index)
 		log.from = st.st_size;
 	if (!path || !tracing_prepare(session->options, path, token))
 		fail(STATUS_UNREADABLE, "without a trace there is no verdict");
-	note("simulating %s %s %s",
-	     card->product ? card->product : card->gpu, sign(DOT),
-	     text_size(card->memory_bytes).s);
+	note("simulating %s %s %s", card->product ? card->product : card->gpu,
+	     sign(DOT), text_size(card->memory_bytes).s);
 	*outcome = (struct outcome){.card = card,
 	                            .ran = true,
 	                            .total = card->memory_bytes,
@@ -265,8 +272,8 @@ int cmd_simulate(const struct options *options)
 		return list_cards();
 	tracing_check(options);
 	if (!options->count)
-		fail(STATUS_USAGE,
-		     "name a program: 'tidemark simulate --gpu h100-80gb -- python train.py'");
+		fail(STATUS_USAGE, "name a program: 'tidemark simulate --gpu h100-80gb "
+		                   "-- python train.py'");
 	if (!options->value[OPT_COLOR] && !isatty(STDERR_FILENO))
 		term_init("never");
 	find_cards(&session);

@@ -62,12 +62,14 @@ static bool defined_in(const struct objects *objects, const char *name)
 static bool looks_like_nvidias(const char *name)
 {
 	static const char *const heads[] = {
-	        "__cuda", "cuda",   "cublasLt", "cublas", "cudnn", "cufft", "curand",
-	        "cusparseLt", "cusparse", "cusolver", "pnccl", "nccl", "nvrtc", "nvtx",
-	        "cupti", "cuFile", "nvml", "nvJitLink", "cu"};
+	        "__cuda", "cuda",   "cublasLt",   "cublas",   "cudnn",
+	        "cufft",  "curand", "cusparseLt", "cusparse", "cusolver",
+	        "pnccl",  "nccl",   "nvrtc",      "nvtx",     "cupti",
+	        "cuFile", "nvml",   "nvJitLink",  "cu"};
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++) {
 		size_t length = strlen(heads[i]);
-		if (!strncmp(name, heads[i], length) && isupper((unsigned char)name[length]))
+		if (!strncmp(name, heads[i], length) &&
+		    isupper((unsigned char)name[length]))
 			return true;
 	}
 	return false;
@@ -92,8 +94,8 @@ struct search {
 static void miss(struct search *search, char *what)
 {
 	struct coverage *coverage = search->coverage;
-	coverage->missing = grow(coverage->missing, coverage->missing_count, &search->room,
-	                         sizeof(*coverage->missing));
+	coverage->missing = grow(coverage->missing, coverage->missing_count,
+	                         &search->room, sizeof(*coverage->missing));
 	coverage->missing[coverage->missing_count++] = what;
 }
 
@@ -112,7 +114,8 @@ static void look_at_want(struct search *search, const struct want *want)
 	if (stub) {
 		want_it(search, want->name);
 		if (!symbols_define(stub, want->name))
-			miss(search, format_text("%s of %s", want->name, want->library));
+			miss(search,
+			     format_text("%s of %s", want->name, want->library));
 		else if (!symbols_have_version(stub, want->version))
 			miss(search, format_text("version '%s' of %s", want->version,
 			                         want->library));

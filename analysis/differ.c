@@ -53,8 +53,8 @@ void differences_make(struct trace *trace, const struct places *places,
 		return;
 	step = trace_step(trace, oom->forecast.step);
 	storage = differences->storage = allocate(sizeof(*storage));
-	live_at(trace, places, oom->moment.device->id, &step,
-	        oom->forecast.ordinal - 1, &storage->live);
+	live_at(trace, places, oom->moment.device->id, &step, oom->forecast.ordinal - 1,
+	        &storage->live);
 	groups_make(trace, places, &oom->live, ALIKE, &storage->here);
 	groups_make(trace, places, &storage->live, ALIKE, &storage->there);
 	differences->allocated = oom->forecast.before;
@@ -63,9 +63,9 @@ void differences_make(struct trace *trace, const struct places *places,
 	for (size_t i = 0; i < storage->here.count; i++) {
 		const struct group *here = &storage->here.groups[i];
 		const struct group *there = twin(&storage->there, here);
-		put(differences, (struct difference){
-		                         here->bytes - (there ? there->bytes : 0), here,
-		                         there});
+		put(differences,
+		    (struct difference){here->bytes - (there ? there->bytes : 0), here,
+		                        there});
 	}
 	for (size_t i = 0; i < storage->there.count; i++) {
 		const struct group *there = &storage->there.groups[i];

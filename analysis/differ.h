@@ -6,7 +6,7 @@
 #include "oom.h"
 
 struct difference {
-	int64_t bytes; /* more than there; negative: less */
+	int64_t bytes;                    /* more than there; negative: less */
 	const struct group *here, *there; /* NULL where there was nothing */
 };
 

@@ -17,8 +17,8 @@
 
 struct examination {
 	struct python python;
-	char *stubs;             /* NULL where there are none for this torch */
-	char *why;               /* why not; NULL where it can be simulated */
+	char *stubs; /* NULL where there are none for this torch */
+	char *why;   /* why not; NULL where it can be simulated */
 	struct coverage coverage;
 };
 
@@ -37,22 +37,22 @@ static void examine(struct examination *on, const char *program)
 	else if (!python->cuda)
 		on->why = copy_text("this torch was built without CUDA");
 	else if (!(on->stubs = stubs_folder(major)))
-		on->why = format_text("there is no simulated device for CUDA %s; %s",
-		                      python->cuda,
-		                      major == 12 || major == 13
-		                              ? "was tidemark built with it?"
-		                              : "12 and 13 can be simulated");
+		on->why = format_text(
+		        "there is no simulated device for CUDA %s; %s", python->cuda,
+		        major == 12 || major == 13 ? "was tidemark built with it?"
+		                                   : "12 and 13 can be simulated");
 	if (on->why)
 		return;
 	on->coverage = coverage_of(python->torch, on->stubs);
 	if (on->coverage.missing_count)
-		on->why = format_text("of what this torch wants of NVIDIA's libraries, %s "
-		                      "missing",
-		                      on->coverage.missing_count == 1 ? "this is"
-		                                                      : "these are");
+		on->why = format_text(
+		        "of what this torch wants of NVIDIA's libraries, %s "
+		        "missing",
+		        on->coverage.missing_count == 1 ? "this is" : "these are");
 	else if (!on->coverage.wanted)
-		on->why = copy_text("this torch's libraries want nothing of NVIDIA's: its "
-		                    "files are damaged or elsewhere");
+		on->why = copy_text(
+		        "this torch's libraries want nothing of NVIDIA's: its "
+		        "files are damaged or elsewhere");
 }
 
 static void print_json(const struct examination *on, FILE *out)
@@ -88,7 +88,9 @@ static void print_screen(const struct examination *on, const char *name, FILE *o
 	if (on->why)
 		fprintf(out, "%s\n", on->why);
 	else
-		fprintf(out, "all %s symbols of NVIDIA's libraries that it wants are there\n",
+		fprintf(out,
+		        "all %s symbols of NVIDIA's libraries that it wants are "
+		        "there\n",
 		        text_count((int64_t)on->coverage.wanted).s);
 	for (size_t i = 0; i < on->coverage.missing_count; i++)
 		fprintf(out, "      %s\n", on->coverage.missing[i]);
@@ -101,7 +103,8 @@ static void print_screen(const struct examination *on, const char *name, FILE *o
 		        style(DIM), style(PLAIN), name);
 }
 
-int doctor_simulate(const struct options *options, const char *name, const char *program)
+int doctor_simulate(const struct options *options, const char *name,
+                    const char *program)
 {
 	struct examination on = {0};
 	FILE *out;

@@ -6,15 +6,15 @@
 #define WORD_TEXT(value) value
 #define WORD_FLAG(value) #value
 #define WORD_SIZE(value) value
-#define TMK_GIB(n) #n "G"
-#define TMK_MIB(n) #n "M"
+#define TMK_GIB(n)       #n "G"
+#define TMK_MIB(n)       #n "M"
 
 const struct environment_row environment_table[] = {
 #define SETTING(field, name, type, value, what) {name, WORD_##type(value), what},
 #include "settings.def"
 #undef SETTING
-	{"TIDEMARK_LIBRARY", "", "the libtidemark.so that 'tidemark run' preloads"},
-	{"NO_COLOR", "", "any value: no colours, whatever the terminal"},
-	{"COLUMNS", "", "the width of the screen"},
+        {"TIDEMARK_LIBRARY", "", "the libtidemark.so that 'tidemark run' preloads"},
+        {"NO_COLOR", "", "any value: no colours, whatever the terminal"},
+        {"COLUMNS", "", "the width of the screen"},
 };
 const size_t environment_count = sizeof(environment_table) / sizeof(*environment_table);

@@ -16,8 +16,9 @@ struct stack_line {
 static void write_part(FILE *out, const char *text)
 {
 	for (; *text; text++)
-		fputc((unsigned char)*text < 0x20 || *text == ';' || *text == 0x7f ? '_'
-		                                                                  : *text,
+		fputc((unsigned char)*text < 0x20 || *text == ';' || *text == 0x7f
+		              ? '_'
+		              : *text,
 		      out);
 }
 
@@ -84,7 +85,8 @@ void folded_print(struct trace *trace, const char *device, const struct places *
 	qsort(lines, live->count, sizeof(*lines), by_text);
 	for (size_t i = 0; i < live->count; i++) {
 		int64_t bytes = lines[i].bytes;
-		while (i + 1 < live->count && !strcmp(lines[i].text, lines[i + 1].text)) {
+		while (i + 1 < live->count &&
+		       !strcmp(lines[i].text, lines[i + 1].text)) {
 			free(lines[i].text);
 			bytes += lines[++i].bytes;
 		}

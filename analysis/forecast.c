@@ -45,7 +45,8 @@ enum agreement { FULLY, BY_LINE };
 static bool alike(const struct places *places, int64_t one, int64_t other,
                   enum agreement agreement)
 {
-	const struct site *a = places_site(places, one), *b = places_site(places, other);
+	const struct site *a = places_site(places, one),
+	                  *b = places_site(places, other);
 	if (one == other)
 		return true;
 	if (!a || !b)
@@ -65,8 +66,9 @@ static size_t count_alike(const struct places *places, const struct births *birt
 }
 
 /* The allocation of `then` that corresponds to the next one of this site in `now`. */
-static const struct birth *twin_of(const struct places *places, const struct births *now,
-                                   const struct births *then, int64_t site)
+static const struct birth *twin_of(const struct places *places,
+                                   const struct births *now, const struct births *then,
+                                   int64_t site)
 {
 	for (int agreement = FULLY; agreement <= BY_LINE; agreement++) {
 		size_t n = count_alike(places, now, site, agreement);
@@ -92,13 +94,17 @@ static struct walk walk_step(struct trace *trace, const struct moment *moment,
 	        trace->db,
 	        "SELECT ordinal, bytes, phase FROM ("
 	        "SELECT a.born AS ordinal, a.bytes AS bytes, s.phase AS phase "
-	        "FROM allocation a LEFT JOIN site s ON s.id = a.site WHERE a.id BETWEEN "
+	        "FROM allocation a LEFT JOIN site s ON s.id = a.site WHERE a.id "
+	        "BETWEEN "
 	        "?1 AND ?2 AND a.born_step = ?3 AND a.device = ?4 UNION ALL "
-	        "SELECT died, -bytes, died_phase FROM allocation WHERE id BETWEEN ?1 AND "
+	        "SELECT died, -bytes, died_phase FROM allocation WHERE id BETWEEN ?1 "
+	        "AND "
 	        "?2 AND born_step = ?3 AND died_step = ?3 AND device = ?4 UNION ALL "
 	        "SELECT died, -bytes, died_phase FROM allocation INDEXED BY "
-	        "allocation_crossing WHERE (died_step IS NULL OR died_step > born_step) "
-	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4) ORDER BY ordinal",
+	        "allocation_crossing WHERE (died_step IS NULL OR died_step > "
+	        "born_step) "
+	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4) ORDER BY "
+	        "ordinal",
 	        "iiii", step->first, step->last, step->pattern, moment->device->id);
 	while (rows_next(rows)) {
 		int64_t phase = rows_number(rows, 2);
@@ -117,7 +123,8 @@ static int64_t step_before(struct trace *trace, const struct moment *moment)
 	int64_t step = -1;
 	struct rows *rows = db_rows(
 	        trace->db,
-	        "SELECT s.id FROM step s JOIN step q ON q.id = coalesce(s.same_as, s.id) "
+	        "SELECT s.id FROM step s JOIN step q ON q.id = coalesce(s.same_as, "
+	        "s.id) "
 	        "WHERE s.id >= 1 AND s.id < ? AND s.complete = 1 AND q.thinned = 0 "
 	        "ORDER BY s.id DESC LIMIT 1",
 	        "i", moment->step.id);
@@ -146,8 +153,8 @@ struct forecast forecast_make(struct trace *trace, const struct places *places,
 	if (twin) {
 		struct walk walk = walk_step(trace, moment, &step, twin->ordinal);
 		int64_t start = replay_start(trace, id, moment->device->id);
-		int64_t made = moment->allocated - replay_start(trace, moment->step.id,
-		                                                moment->device->id);
+		int64_t made = moment->allocated -
+		               replay_start(trace, moment->step.id, moment->device->id);
 		int64_t made_then = walk.before - start;
 		forecast.step = id;
 		forecast.ordinal = twin->ordinal;

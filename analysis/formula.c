@@ -399,7 +399,8 @@ static void optimizer(const struct model *model, const struct training *training
 		}
 	}
 	if (training->lora_parameters) {
-		struct weight all = {ROLE_ANY, training->lora_parameters, 0, 1, -1, false};
+		struct weight all = {ROLE_ANY, training->lora_parameters, 0, 1, -1,
+		                     false};
 		count_states(formula, training->optimizer, &all, &states);
 	}
 	print_states(training, &states, formula);

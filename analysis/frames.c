@@ -11,9 +11,10 @@
 static bool is_library(const struct frame *frame)
 {
 	static const char *const marks[] = {
-	        "/site-packages/",  "/dist-packages/", "/lib/python",   "/torch/nn/",
-	        "/torch/autograd/", "/torch/optim/",   "/torch/utils/", "/torch/_",
-	        "/torch/cuda/",     "/torch/amp/",     "/torch/fx/",    "/torch/distributed/",
+	        "/site-packages/",     "/dist-packages/",  "/lib/python",
+	        "/torch/nn/",          "/torch/autograd/", "/torch/optim/",
+	        "/torch/utils/",       "/torch/_",         "/torch/cuda/",
+	        "/torch/amp/",         "/torch/fx/",       "/torch/distributed/",
 	        "/torch/functional.py"};
 	const char *file = frame->file ? frame->file : "";
 
@@ -109,7 +110,8 @@ char *line_chain(struct trace *trace, int64_t stack, int most)
 
 bool line_same(const struct line *a, const struct line *b)
 {
-	return a->file && b->file && a->number == b->number && !strcmp(a->file, b->file);
+	return a->file && b->file && a->number == b->number &&
+	       !strcmp(a->file, b->file);
 }
 
 void line_free(struct line *line)

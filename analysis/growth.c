@@ -112,19 +112,19 @@ static struct kept *read_kept(struct trace *trace, int64_t device,
 	        trace->db,
 	        "SELECT site, bucket, born, address, bytes, born_step, died_step "
 	        "FROM allocation INDEXED BY allocation_crossing WHERE device = ?1 AND "
-	        "(died_step IS NULL OR died_step > born_step) AND born_step BETWEEN 1 AND "
+	        "(died_step IS NULL OR died_step > born_step) AND born_step BETWEEN 1 "
+	        "AND "
 	        "?2 - 1 AND (died_step IS NULL OR died_step > born_step + 1)",
 	        "ii", device, growth->to);
 	*count = 0;
 	while (rows_next(rows)) {
 		kept = grow(kept, *count, &room, sizeof(*kept));
-		kept[(*count)++] =
-		        (struct kept){first_alike(growth, rows_number(rows, 0)),
-		                      rows_number(rows, 1),
-		                      rows_number(rows, 2),
-		                      {rows_number(rows, 3), rows_number(rows, 4),
-		                       rows_number(rows, 5),
-		                       rows_number_or(rows, 6, -1)}};
+		kept[(*count)++] = (struct kept){
+		        first_alike(growth, rows_number(rows, 0)),
+		        rows_number(rows, 1),
+		        rows_number(rows, 2),
+		        {rows_number(rows, 3), rows_number(rows, 4),
+		         rows_number(rows, 5), rows_number_or(rows, 6, -1)}};
 	}
 	if (*count)
 		qsort(kept, *count, sizeof(*kept), by_place);

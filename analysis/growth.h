@@ -7,8 +7,8 @@
 
 /* The blocks of one place that outlive their step; their shapes may differ. */
 struct grower {
-	int64_t site, bucket; /* site: the first of those that are alike */
-	int64_t bytes, blocks; /* that are kept as the last complete step ends */
+	int64_t site, bucket;        /* site: the first of those that are alike */
+	int64_t bytes, blocks;       /* that are kept as the last complete step ends */
 	int64_t grown, grown_blocks; /* in the steps that were compared */
 	int64_t largest;             /* the largest block of them */
 	int64_t since;               /* the step of the oldest */
@@ -19,9 +19,9 @@ struct grower {
 struct growth {
 	struct grower *list; /* what grew most first; only what grows */
 	size_t count;
-	int64_t from, to; /* the complete steps that were compared */
+	int64_t from, to;                   /* the complete steps that were compared */
 	int64_t bytes, grown, grown_blocks; /* sums of the list */
-	int64_t level; /* by how much more was allocated at the start of `to` */
+	int64_t level;  /* by how much more was allocated at the start of `to` */
 	bool too_short; /* too few complete steps to tell */
 	/* The newest of what a step leaves behind: who holds it holds what it was made
 	 * from. -1: nothing grows. */

@@ -40,9 +40,11 @@ void help_usage(FILE *out)
 		        command_table[i].summary);
 	fputs("\nFILE is a trace; without one, the newest tidemark-*.db in this "
 	      "folder.\n"
-	      "'tidemark help COMMAND' tells more, 'tidemark help environment' the settings.\n"
+	      "'tidemark help COMMAND' tells more, 'tidemark help environment' the "
+	      "settings.\n"
 	      "Exit status: 0 done, 1 the answer is no, 2 usage, 3 unreadable trace;\n"
-	      "of 'run' it is the program's own; of 'simulate' 0 fits, 1 does not, and the\n"
+	      "of 'run' it is the program's own; of 'simulate' 0 fits, 1 does not, and "
+	      "the\n"
 	      "program's own where it failed for another reason than device memory.\n",
 	      out);
 }
@@ -60,13 +62,14 @@ void help_command(enum command_id command, FILE *out)
 
 void help_environment(FILE *out)
 {
-	fputs("Environment variables of the library (in the traced program's environment) "
+	fputs("Environment variables of the library (in the traced program's "
+	      "environment) "
 	      "and of\nthe command, with their defaults:\n\n",
 	      out);
 	for (size_t i = 0; i < environment_count; i++) {
 		const struct environment_row *row = &environment_table[i];
-		fprintf(out, "  %s%s%s\n      %s\n", row->name, *row->otherwise ? "=" : "",
-		        row->otherwise, row->what);
+		fprintf(out, "  %s%s%s\n      %s\n", row->name,
+		        *row->otherwise ? "=" : "", row->otherwise, row->what);
 	}
 }
 
@@ -138,7 +141,8 @@ void help_man(FILE *out)
 	      "usage;\n"
 	      "3 the file is unreadable, foreign or of a newer schema. \\fBrun\\fR "
 	      "returns\n"
-	      "the status of the program. \\fBsimulate\\fR: 0 fits, 1 does not fit; the "
+	      "the status of the program. \\fBsimulate\\fR: 0 fits, 1 does not fit; "
+	      "the "
 	      "status\n"
 	      "of the program where it failed for another reason than device memory; 3 "
 	      "where it\n"
@@ -240,8 +244,9 @@ void help_zsh(FILE *out)
 			}
 			fputc('\'', out);
 		}
-		fputs(runs_program((enum command_id)c) ? " \\\n\t\t'*::command:_normal'\n\t;;\n"
-		                       : " \\\n\t\t'*:file:_files'\n\t;;\n",
+		fputs(runs_program((enum command_id)c)
+		              ? " \\\n\t\t'*::command:_normal'\n\t;;\n"
+		              : " \\\n\t\t'*:file:_files'\n\t;;\n",
 		      out);
 	}
 	fputs("esac\n", out);

@@ -28,8 +28,8 @@ struct work {
 static void put(struct work *work, struct lever lever)
 {
 	struct levers *levers = work->levers;
-	levers->list = grow(levers->list, levers->count, &levers->room,
-	                    sizeof(*levers->list));
+	levers->list =
+	        grow(levers->list, levers->count, &levers->room, sizeof(*levers->list));
 	levers->list[levers->count++] = lever;
 }
 
@@ -100,8 +100,8 @@ static void smaller_batch(struct work *work)
 		lever.enough = true;
 	} else if (batch > 1) {
 		lever.change = format_text("batch 1 instead of %lld", (long long)batch);
-		lever.saves = (int64_t)((double)whole * (double)(batch - 1) /
-		                        (double)batch);
+		lever.saves =
+		        (int64_t)((double)whole * (double)(batch - 1) / (double)batch);
 	} else if (share < 1) {
 		lever.change = format_text("sequences shorter by %d %%",
 		                           (int)(share * 100) + 1);
@@ -113,33 +113,34 @@ static void smaller_batch(struct work *work)
 	}
 	lever.basis = format_text(
 	        "%s of this step (%s at the refusal) taken as proportional to it",
-	        oom->verdict == FRAGMENTATION ? "the request" : "activations, temporaries "
-	                                                        "and inputs",
+	        oom->verdict == FRAGMENTATION ? "the request"
+	                                      : "activations, temporaries "
+	                                        "and inputs",
 	        text_size(oom->verdict == FRAGMENTATION ? whole : work->scaling).s);
 	put(work, lever);
 }
 
 static void checkpointing(struct work *work)
 {
-	struct checkpoint best =
-	        checkpoint_best(work->places, &work->oom->segments,
-	                        work->oom->moment.step.id);
+	struct checkpoint best = checkpoint_best(work->places, &work->oom->segments,
+	                                         work->oom->moment.step.id);
 	double share;
 	int64_t saves;
 
 	if (best.saves <= 0)
 		return;
 	share = work->scaling > 0 ? (double)best.saves / (double)work->scaling : 0;
-	saves = best.saves + (int64_t)(share * (double)(work->rest > 0 ? work->rest : 0));
-	put(work, (struct lever){
-	                  "checkpointing",
-	                  format_text("torch.utils.checkpoint around each of %s.*",
-	                              best.list),
-	                  format_text("%s in %d layers; kept: %s that enter them, and "
-	                              "one layer at a time is made again",
-	                              text_size(best.bytes).s, best.layers,
-	                              text_size(best.kept).s),
-	                  saves, suffices(work, saves), 1});
+	saves = best.saves +
+	        (int64_t)(share * (double)(work->rest > 0 ? work->rest : 0));
+	put(work,
+	    (struct lever){"checkpointing",
+	                   format_text("torch.utils.checkpoint around each of %s.*",
+	                               best.list),
+	                   format_text("%s in %d layers; kept: %s that enter them, and "
+	                               "one layer at a time is made again",
+	                               text_size(best.bytes).s, best.layers,
+	                               text_size(best.kept).s),
+	                   saves, suffices(work, saves), 1});
 	checkpoint_free(&best);
 }
 
@@ -163,7 +164,8 @@ static void stop_leak(struct work *work)
 		return;
 	const struct site *site = places_site(work->places, work->growth->root);
 	line = line_of(work->trace, site ? site->stack : -1);
-	where = line.file ? line_text(&line) : copy_text(site && site->op ? site->op : "?");
+	where = line.file ? line_text(&line)
+	                  : copy_text(site && site->op ? site->op : "?");
 	put(work, (struct lever){
 	                  "stop the leak",
 	                  format_text("let go of what %s makes; if it is a loss, keep "
@@ -172,8 +174,8 @@ static void stop_leak(struct work *work)
 	                  format_text("kept from earlier steps, %s more with each step",
 	                              text_size(growth_rate(work->growth)).s),
 	                  kept,
-	                  suffices(work, kept) ||
-	                          (oom->verdict == FRAGMENTATION && kept >= oom->segment),
+	                  suffices(work, kept) || (oom->verdict == FRAGMENTATION &&
+	                                           kept >= oom->segment),
 	                  0, true});
 	free(where);
 	line_free(&line);
@@ -196,13 +198,14 @@ static void small_states(struct work *work)
 		saves += alive->block.bytes - numbers - numbers / 256 * 4;
 	}
 	if (saves > 0)
-		put(work, (struct lever){
-		                  "8-bit optimizer",
-		                  copy_text("an 8-bit optimizer (bitsandbytes)"),
-		                  format_text("%s of float32 optimizer states; they lose "
-		                              "precision",
-		                              text_size(bytes).s),
-		                  saves, suffices(work, saves), 1});
+		put(work,
+		    (struct lever){
+		            "8-bit optimizer",
+		            copy_text("an 8-bit optimizer (bitsandbytes)"),
+		            format_text("%s of float32 optimizer states; they lose "
+		                        "precision",
+		                        text_size(bytes).s),
+		            saves, suffices(work, saves), 1});
 }
 
 /* Gradients of the step before that are still there while the next forward runs. */
@@ -223,12 +226,13 @@ static void stale_gradients(struct work *work)
 	}
 	if (saves > 0)
 		put(work,
-		    (struct lever){"free gradients",
-		                   copy_text("optimizer.zero_grad() before the forward, "
-		                             "which frees them (set_to_none)"),
-		                   copy_text("gradients of the step before, alive in this "
-		                             "forward"),
-		                   saves, suffices(work, saves), 0});
+		    (struct lever){
+		            "free gradients",
+		            copy_text("optimizer.zero_grad() before the forward, "
+		                      "which frees them (set_to_none)"),
+		            copy_text("gradients of the step before, alive in this "
+		                      "forward"),
+		            saves, suffices(work, saves), 0});
 }
 
 static void around(struct work *work)
@@ -237,36 +241,39 @@ static void around(struct work *work)
 	int64_t there = oom->free > 0 ? oom->free : 0;
 
 	if (oom->verdict == LIMIT)
-		put(work, (struct lever){
-		                  "raise the limit",
-		                  copy_text("torch.cuda.set_per_process_memory_fraction, "
-		                            "or the quota, higher"),
-		                  copy_text("free on the device and refused"), there,
-		                  there >= oom->forecast.growth, -1});
+		put(work,
+		    (struct lever){
+		            "raise the limit",
+		            copy_text("torch.cuda.set_per_process_memory_fraction, "
+		                      "or the quota, higher"),
+		            copy_text("free on the device and refused"), there,
+		            there >= oom->forecast.growth, -1});
 	if (oom->verdict == OUTSIDE || oom->excess >= (int64_t)1 << 30)
 		put(work,
 		    (struct lever){
 		            "free the device",
 		            format_text("end what else is on %s (nvidia-smi lists it)",
 		                        oom->moment.device->name),
-		            format_text("outside PyTorch, less %d MiB for this process's "
-		                        "own context",
-		                        CONTEXT_MIB),
+		            format_text(
+		                    "outside PyTorch, less %d MiB for this process's "
+		                    "own context",
+		                    CONTEXT_MIB),
 		            oom->excess, suffices(work, oom->excess),
 		            oom->verdict == OUTSIDE ? -1 : 0});
 	if (oom->segments.state != SEGMENTS_EXPANDABLE && oom->cached > 0 &&
 	    (oom->verdict == FRAGMENTATION || oom->cached >= oom->requested))
-		put(work, (struct lever){
-		                  "expandable segments",
-		                  copy_text("PYTORCH_CUDA_ALLOC_CONF="
-		                            "expandable_segments:True"),
-		                  copy_text("reserved and not allocated: holes become one "
-		                            "piece"),
-		                  oom->cached,
-		                  oom->verdict == FRAGMENTATION
-		                          ? there + oom->cached >= oom->requested
-		                          : suffices(work, oom->cached),
-		                  oom->verdict == FRAGMENTATION ? -1 : 0});
+		put(work,
+		    (struct lever){
+		            "expandable segments",
+		            copy_text("PYTORCH_CUDA_ALLOC_CONF="
+		                      "expandable_segments:True"),
+		            copy_text("reserved and not allocated: holes become one "
+		                      "piece"),
+		            oom->cached,
+		            oom->verdict == FRAGMENTATION
+		                    ? there + oom->cached >= oom->requested
+		                    : suffices(work, oom->cached),
+		            oom->verdict == FRAGMENTATION ? -1 : 0});
 }
 
 /* Where a leak is what lacks, anything else only lets it go on for a while. */

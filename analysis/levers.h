@@ -5,7 +5,7 @@
 #include "oom.h"
 
 struct lever {
-	const char *lever; /* a word for programs: "smaller batch" */
+	const char *lever;    /* a word for programs: "smaller batch" */
 	char *change, *basis; /* what to do, and how its bytes were found */
 	int64_t saves;
 	bool enough;

@@ -81,9 +81,10 @@ int live_each(struct trace *trace, int64_t device, const struct step *step,
 	             "ii", device, step->id),
 	     visit, context);
 	read(db_rows(trace->db,
-	             COLUMNS "WHERE id BETWEEN ?2 AND ?3 AND born <= ?5 AND device = ?1 "
-	                     "AND born_step = ?4 "
-	                     "AND (died_step IS NULL OR died_step > ?4 OR died > ?5)",
+	             COLUMNS
+	             "WHERE id BETWEEN ?2 AND ?3 AND born <= ?5 AND device = ?1 "
+	             "AND born_step = ?4 "
+	             "AND (died_step IS NULL OR died_step > ?4 OR died > ?5)",
 	             "iiiii", device, step->first, step->last, step->pattern, ordinal),
 	     visit, context);
 	read(db_rows(trace->db,
@@ -110,8 +111,8 @@ static void add(void *context, const struct alive *alive)
 	make_room(live);
 	slot = find(live, &sum);
 	if (!*slot) {
-		live->sums = grow(live->sums, live->count, &live->room,
-		                  sizeof(*live->sums));
+		live->sums =
+		        grow(live->sums, live->count, &live->room, sizeof(*live->sums));
 		live->sums[live->count++] = sum;
 		*slot = live->count;
 	}

@@ -34,7 +34,8 @@ static void read_levels(struct trace *trace, int64_t device, struct levels *leve
 	struct rows *rows = db_rows(
 	        trace->db,
 	        "SELECT bucket, bytes, born_step, died_step FROM allocation "
-	        "INDEXED BY allocation_crossing WHERE (died_step IS NULL OR died_step > "
+	        "INDEXED BY allocation_crossing WHERE (died_step IS NULL OR died_step "
+	        "> "
 	        "born_step) AND device = ?1 AND (died_step IS NULL OR died_step > "
 	        "born_step + 1)",
 	        "i", device);
@@ -57,16 +58,22 @@ static void walk_shape(struct trace *trace, int64_t device, const struct step *s
 	struct rows *rows = db_rows(
 	        trace->db,
 	        "SELECT -1 AS ordinal, bytes, bucket, 0 FROM allocation INDEXED BY "
-	        "allocation_crossing WHERE (died_step IS NULL OR died_step > born_step) "
+	        "allocation_crossing WHERE (died_step IS NULL OR died_step > "
+	        "born_step) "
 	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 UNION ALL "
 	        "SELECT a.born, a.bytes, a.bucket, s.phase FROM allocation a LEFT JOIN "
-	        "site s ON s.id = a.site WHERE a.id BETWEEN ?1 AND ?2 AND a.born_step = "
+	        "site s ON s.id = a.site WHERE a.id BETWEEN ?1 AND ?2 AND a.born_step "
+	        "= "
 	        "?3 AND a.device = ?4 UNION ALL "
-	        "SELECT died, -bytes, bucket, died_phase FROM allocation WHERE id BETWEEN "
+	        "SELECT died, -bytes, bucket, died_phase FROM allocation WHERE id "
+	        "BETWEEN "
 	        "?1 AND ?2 AND born_step = ?3 AND died_step = ?3 AND device = ?4 UNION "
-	        "ALL SELECT died, -bytes, bucket, died_phase FROM allocation INDEXED BY "
-	        "allocation_crossing WHERE (died_step IS NULL OR died_step > born_step) "
-	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 ORDER BY ordinal",
+	        "ALL SELECT died, -bytes, bucket, died_phase FROM allocation INDEXED "
+	        "BY "
+	        "allocation_crossing WHERE (died_step IS NULL OR died_step > "
+	        "born_step) "
+	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 ORDER BY "
+	        "ordinal",
 	        "iiii", step->first, step->last, step->pattern, device);
 	*shape = (struct shape){0};
 	while (rows_next(rows)) {

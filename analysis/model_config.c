@@ -43,7 +43,8 @@ static const struct kind kinds[] = {
         {"phi3", FAMILY_PHI3, COMMON, "intermediate_size", NULL},
         {"gemma", FAMILY_GEMMA, COMMON, "intermediate_size", NULL},
         {"gpt2", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner", "n_positions"},
-        {"nanogpt", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner", "block_size"},
+        {"nanogpt", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner",
+         "block_size"},
         {"gpt_neox", FAMILY_NEOX, COMMON, "intermediate_size", NULL},
         {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
         {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
@@ -53,7 +54,8 @@ enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 const char *config_kinds(void)
 {
-	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, opt, "
+	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
+	       "opt, "
 	       "bert, roberta";
 }
 
@@ -198,7 +200,8 @@ static void read_function(struct reader *reader, struct shape *s)
 	for (int i = 0; i < 2 && !reader->failed && s->mlp != MLP_GATED; i++) {
 		struct rows *rows = look(reader, keys[i]);
 		const char *type = rows ? rows_text(rows, 0) : NULL;
-		const char *name = type && !strcmp(type, "text") ? rows_text(rows, 1) : "";
+		const char *name =
+		        type && !strcmp(type, "text") ? rows_text(rows, 1) : "";
 		if (!strcmp(name, "gelu_new"))
 			s->mlp = MLP_GELU_NEW;
 		else if (!strncmp(name, "gelu", 4))

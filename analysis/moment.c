@@ -13,8 +13,8 @@ static int64_t parse_time(const char *text)
 	static const struct {
 		const char *name;
 		double ns;
-	} units[] = {{"", 1e9},   {"s", 1e9},   {"ms", 1e6},
-	             {"us", 1e3}, {"ns", 1},    {"min", 60e9}};
+	} units[] = {{"", 1e9},   {"s", 1e9}, {"ms", 1e6},
+	             {"us", 1e3}, {"ns", 1},  {"min", 60e9}};
 	char *end;
 	double number;
 
@@ -38,8 +38,9 @@ struct wish moment_parse(const char *text, int64_t step)
 	if (!strcmp(text, "oom"))
 		return wish;
 	if (step >= 0)
-		fail(STATUS_USAGE, "'--step' goes with '--at peak' or '--at oom', not "
-		                   "with '--at %s'",
+		fail(STATUS_USAGE,
+		     "'--step' goes with '--at peak' or '--at oom', not "
+		     "with '--at %s'",
 		     text);
 	if (!strncmp(text, "step:", 5)) {
 		wish.kind = MOMENT_STEP;
@@ -47,7 +48,8 @@ struct wish moment_parse(const char *text, int64_t step)
 		if (text[5] >= '0' && text[5] <= '9' && !*end &&
 		    wish.number < INT64_MAX)
 			return wish;
-		fail(STATUS_USAGE, "'--at %s': a step is a number, as in 'step:3'", text);
+		fail(STATUS_USAGE, "'--at %s': a step is a number, as in 'step:3'",
+		     text);
 	}
 	wish.kind = MOMENT_TIME;
 	wish.number = parse_time(text);
@@ -105,7 +107,8 @@ static bool at_peak(struct trace *trace, const struct device *device, int64_t st
 	return true;
 }
 
-struct moment moment_of_oom(struct trace *trace, const struct device *device, int64_t id)
+struct moment moment_of_oom(struct trace *trace, const struct device *device,
+                            int64_t id)
 {
 	struct moment moment = {.device = device};
 	struct rows *rows = db_rows(

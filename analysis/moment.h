@@ -7,7 +7,7 @@
 struct moment {
 	const struct device *device;
 	struct step step;
-	int64_t ordinal;   /* after this event of the step; -1: as the step began */
+	int64_t ordinal; /* after this event of the step; -1: as the step began */
 	int64_t time_ns;
 	int64_t latest_ns; /* what happened in the step up to then counts too; or -1 */
 	int64_t phase;

@@ -143,7 +143,8 @@ static int by_name(const void *left, const void *right)
 
 static void add(struct names *names, const char *name)
 {
-	names->list = grow(names->list, names->count, &names->room, sizeof(*names->list));
+	names->list =
+	        grow(names->list, names->count, &names->room, sizeof(*names->list));
 	names->list[names->count++] = name;
 }
 
@@ -157,7 +158,8 @@ static bool find_section(const struct image *image, uint32_t type,
                          struct section *section)
 {
 	const Elf64_Ehdr *head = (const void *)image->data;
-	const Elf64_Shdr *all = piece(image, head->e_shoff, head->e_shnum, sizeof(*all));
+	const Elf64_Shdr *all =
+	        piece(image, head->e_shoff, head->e_shnum, sizeof(*all));
 
 	for (int i = 0; all && i < head->e_shnum; i++) {
 		const Elf64_Shdr *strings;
@@ -227,12 +229,14 @@ static void collect_symbols(struct symbols *symbols)
 			add(&symbols->defined, want.name);
 		} else if (*want.name && ELF64_ST_BIND(list[i].st_info) != STB_WEAK) {
 			if (version && version[i] > 1)
-				find_version(&symbols->image, version[i] & 0x7fff, &want);
+				find_version(&symbols->image, version[i] & 0x7fff,
+				             &want);
 			symbols->wants[symbols->want_count++] = want;
 		}
 	}
 	if (symbols->defined.count)
-		qsort(symbols->defined.list, symbols->defined.count, sizeof(char *), by_name);
+		qsort(symbols->defined.list, symbols->defined.count, sizeof(char *),
+		      by_name);
 }
 
 static void collect_dynamic(struct symbols *symbols)
@@ -318,8 +322,8 @@ bool symbols_have_version(const struct symbols *symbols, const char *version)
 bool symbols_define(const struct symbols *symbols, const char *name)
 {
 	return symbols->defined.count &&
-	       bsearch(&name, symbols->defined.list, symbols->defined.count, sizeof(char *),
-	               by_name);
+	       bsearch(&name, symbols->defined.list, symbols->defined.count,
+	               sizeof(char *), by_name);
 }
 
 void symbols_close(struct symbols *symbols)

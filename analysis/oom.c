@@ -130,10 +130,13 @@ static bool went_on(struct trace *trace, const struct oom *oom)
 	struct rows *rows = db_rows(
 	        trace->db,
 	        "SELECT (SELECT count(*) FROM allocation WHERE device = ?1 AND "
-	        "born_step = ?2 AND born > ?3) + (SELECT count(*) FROM step WHERE id > ?2 "
-	        "AND (same_as IS NOT NULL OR thinned = 1 OR first_allocation IS NOT NULL)) + (SELECT count(*) FROM run WHERE ended = 'exit' AND "
+	        "born_step = ?2 AND born > ?3) + (SELECT count(*) FROM step WHERE id > "
+	        "?2 "
+	        "AND (same_as IS NOT NULL OR thinned = 1 OR first_allocation IS NOT "
+	        "NULL)) + (SELECT count(*) FROM run WHERE ended = 'exit' AND "
 	        "exit_status = 0)",
-	        "iii", oom->moment.device->id, oom->moment.step.id, oom->moment.ordinal);
+	        "iii", oom->moment.device->id, oom->moment.step.id,
+	        oom->moment.ordinal);
 	rows_next(rows);
 	later = rows_number(rows, 0);
 	rows_free(rows);
@@ -145,8 +148,8 @@ static void complete(struct trace *trace, const struct places *places, struct oo
 	oom->place = places_site(places, oom->site);
 	live_at(trace, places, oom->moment.device->id, &oom->moment.step,
 	        oom->moment.ordinal, &oom->live);
-	oom->forecast = forecast_make(trace, places, &oom->moment, oom->site,
-	                              oom->requested);
+	oom->forecast =
+	        forecast_make(trace, places, &oom->moment, oom->site, oom->requested);
 	find_line(trace, oom);
 	oom->fatal = !went_on(trace, oom);
 	measure(trace, oom);
@@ -157,11 +160,12 @@ struct oom *ooms_load(struct trace *trace, const struct places *places,
 {
 	struct oom *ooms = NULL;
 	size_t room = 0;
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT id, requested_bytes, source, message, site "
-	                            "FROM oom WHERE device = ?1 AND (?2 < 0 OR step = ?2) "
-	                            "ORDER BY id",
-	                            "ii", device->id, step);
+	struct rows *rows =
+	        db_rows(trace->db,
+	                "SELECT id, requested_bytes, source, message, site "
+	                "FROM oom WHERE device = ?1 AND (?2 < 0 OR step = ?2) "
+	                "ORDER BY id",
+	                "ii", device->id, step);
 	*count = 0;
 	while (rows_next(rows)) {
 		ooms = grow(ooms, *count, &room, sizeof(*ooms));

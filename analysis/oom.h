@@ -13,8 +13,8 @@ extern const char *const verdict_names[];
 struct oom {
 	int64_t id, requested;
 	char *source, *message;
-	struct moment moment; /* just before; its totals are those at the refusal */
-	int64_t site;         /* -1: not known */
+	struct moment moment;     /* just before; its totals are those at the refusal */
+	int64_t site;             /* -1: not known */
 	const struct site *place; /* NULL: not known */
 	struct line line;         /* of the user's code */
 	int64_t stack;            /* that it is taken from, or -1 */

@@ -32,7 +32,8 @@ static void write_live(const struct answer *answer, int64_t top, struct json *js
 {
 	struct groups groups;
 
-	groups_make(answer->trace, answer->places, &answer->oom->live, BY_BUCKET, &groups);
+	groups_make(answer->trace, answer->places, &answer->oom->live, BY_BUCKET,
+	            &groups);
 	json_array(json, "by_bucket");
 	for (size_t i = 0; i < groups.count; i++) {
 		json_object(json, NULL);
@@ -65,7 +66,8 @@ static void write_steps(const struct answer *answer, struct json *json)
 		json_number(json, "step", rows_number(rows, 0));
 		json_number(json, "start_allocated_bytes", rows_number(rows, 1));
 		json_number(json, "peak_allocated_bytes", rows_number(rows, 2));
-		json_text(json, "phase", trace_phase(answer->trace, rows_number(rows, 3)));
+		json_text(json, "phase",
+		          trace_phase(answer->trace, rows_number(rows, 3)));
 		json_end(json);
 	}
 	json_end(json);

@@ -27,38 +27,40 @@ static char *limit_text(const struct oom *oom)
 {
 	if (oom->fraction < 1 && oom->moment.total > 0)
 		return format_text(
-		        "%s was free on the device and refused: the program lets PyTorch "
+		        "%s was free on the device and refused: the program lets "
+		        "PyTorch "
 		        "have %.4g %% of it, %s (set_per_process_memory_fraction)",
 		        text_size(oom->free).s, 100 * oom->fraction,
 		        text_size((int64_t)(oom->fraction * (double)oom->moment.total))
 		                .s);
-	return format_text("%s was free on the device and refused: PyTorch may hold less "
-	                   "than %s (a memory fraction or quota)",
-	                   text_size(oom->free).s,
-	                   text_size(oom->moment.reserved + oom->segment).s);
+	return format_text(
+	        "%s was free on the device and refused: PyTorch may hold less "
+	        "than %s (a memory fraction or quota)",
+	        text_size(oom->free).s,
+	        text_size(oom->moment.reserved + oom->segment).s);
 }
 
 static char *fragmentation_text(const struct oom *oom)
 {
 	if (oom->segments.state != SEGMENTS_EXACT)
-		return format_text("%s free and %s inside PyTorch's memory would do for "
-		                   "%s, were they in one piece",
-		                   text_size(oom->free > 0 ? oom->free : 0).s,
-		                   text_size(oom->cached).s,
-		                   text_size(oom->requested).s);
-	return format_text("%s free and %s in holes would do for %s, but the largest hole "
-	                   "is %s",
-	                   text_size(oom->free > 0 ? oom->free : 0).s,
-	                   text_size(oom->cached).s, text_size(oom->requested).s,
-	                   text_size(oom->hole).s);
+		return format_text(
+		        "%s free and %s inside PyTorch's memory would do for "
+		        "%s, were they in one piece",
+		        text_size(oom->free > 0 ? oom->free : 0).s,
+		        text_size(oom->cached).s, text_size(oom->requested).s);
+	return format_text(
+	        "%s free and %s in holes would do for %s, but the largest hole "
+	        "is %s",
+	        text_size(oom->free > 0 ? oom->free : 0).s, text_size(oom->cached).s,
+	        text_size(oom->requested).s, text_size(oom->hole).s);
 }
 
 static char *outside_text(const struct oom *oom)
 {
-	return format_text("%s of the device is not PyTorch's, a context takes up to %d "
-	                   "MiB: the other %s are what lacks",
-	                   text_size(oom->outside).s, CONTEXT_MIB,
-	                   text_size(oom->excess).s);
+	return format_text(
+	        "%s of the device is not PyTorch's, a context takes up to %d "
+	        "MiB: the other %s are what lacks",
+	        text_size(oom->outside).s, CONTEXT_MIB, text_size(oom->excess).s);
 }
 
 static char *shortage_text(const struct oom *oom)
@@ -72,16 +74,17 @@ static char *shortage_text(const struct oom *oom)
 		                   text_size(oom->requested).s,
 		                   text_size(oom->requested - free - oom->cached).s);
 	if (oom->forecast.step < 0)
-		return format_text("%s free and %s in holes, the largest %s: nearly all "
-		                   "of the device is in use",
-		                   text_size(free).s, text_size(oom->cached).s,
-		                   text_size(oom->hole).s);
-	return format_text("the step would have grown by about %s more (step %lld %s), and "
-	                   "there is %s free and %s in holes",
-	                   text_size(oom->forecast.growth).s,
-	                   (long long)oom->forecast.step,
-	                   oom->forecast.scale > 1.01 ? "did, scaled" : "did",
-	                   text_size(free).s, text_size(oom->cached).s);
+		return format_text(
+		        "%s free and %s in holes, the largest %s: nearly all "
+		        "of the device is in use",
+		        text_size(free).s, text_size(oom->cached).s,
+		        text_size(oom->hole).s);
+	return format_text(
+	        "the step would have grown by about %s more (step %lld %s), and "
+	        "there is %s free and %s in holes",
+	        text_size(oom->forecast.growth).s, (long long)oom->forecast.step,
+	        oom->forecast.scale > 1.01 ? "did, scaled" : "did", text_size(free).s,
+	        text_size(oom->cached).s);
 }
 
 char *verdict_text(const struct oom *oom)
@@ -111,13 +114,12 @@ static void print_request(const struct answer *answer, FILE *out)
 	char *line = line_text(&oom->line), *text;
 
 	head(out, "asked");
-	text = format_text("%s%s%s%s%s%s%s", site && site->op ? "  " : "",
-	                   site && site->op ? site->op : "",
-	                   site && site->shape ? "  " : "",
-	                   site && site->shape ? site->shape : "",
-	                   site && site->dtype ? " " : "",
-	                   site && site->dtype ? short_type(site->dtype) : "",
-	                   site && site->module ? "  in " : "");
+	text = format_text(
+	        "%s%s%s%s%s%s%s", site && site->op ? "  " : "",
+	        site && site->op ? site->op : "", site && site->shape ? "  " : "",
+	        site && site->shape ? site->shape : "", site && site->dtype ? " " : "",
+	        site && site->dtype ? short_type(site->dtype) : "",
+	        site && site->module ? "  in " : "");
 	if (site && site->module) {
 		char *longer = format_text("%s%s", text, site->module);
 		free(text);
@@ -131,7 +133,7 @@ static void print_request(const struct answer *answer, FILE *out)
 		char *chain = line_chain(answer->trace, oom->stack, 4);
 		head(out, "line");
 		text = format_text("%s  %s", *chain ? chain : line,
-		                   oom->line_is_caller ? "(it began the backward)"
+		                   oom->line_is_caller  ? "(it began the backward)"
 		                   : oom->line.function ? oom->line.function
 		                                        : "");
 		text_fit(out, text, term.width - 12, KEEP_HEAD);
@@ -179,7 +181,8 @@ static void print_buckets(const struct answer *answer, FILE *out)
 	const struct oom *oom = answer->oom;
 	struct groups groups;
 	struct table *table = table_new("<>><");
-	int64_t whole = oom->moment.used >= 0 ? oom->moment.used : oom->moment.allocated;
+	int64_t whole =
+	        oom->moment.used >= 0 ? oom->moment.used : oom->moment.allocated;
 	int64_t around[] = {oom->cached, oom->outside};
 
 	groups_make(answer->trace, answer->places, &oom->live, BY_BUCKET, &groups);
@@ -232,8 +235,8 @@ static void print_difference(const struct difference *d, FILE *out)
 	char *text = format_text("%s  %s%s%s%s%s", group->bucket ? group->bucket : "",
 	                         name ? name : "", here ? "  " : "", here ? here : "",
 	                         changed ? " was " : "", changed ? there : "");
-	char *size = format_text("%s%s", d->bytes > 0 ? "+" : "",
-	                         text_size(d->bytes).s);
+	char *size =
+	        format_text("%s%s", d->bytes > 0 ? "+" : "", text_size(d->bytes).s);
 	fprintf(out, "%12s%12s  ", "", size);
 	text_fit(out, text, term.width - 26, KEEP_HEAD);
 	fputc('\n', out);
@@ -254,7 +257,8 @@ static void print_before(const struct answer *answer, FILE *out)
 		return;
 	}
 	head(out, "before");
-	if (trace_peak(answer->trace, oom->moment.device->id, oom->forecast.step, &point))
+	if (trace_peak(answer->trace, oom->moment.device->id, oom->forecast.step,
+	               &point))
 		fprintf(out, "step %s peaked at %s; where this one asked it had %s,\n",
 		        text_count(oom->forecast.step).s, text_size(point.allocated).s,
 		        text_size(all->allocated).s);
@@ -275,8 +279,8 @@ static void print_levers(const struct answer *answer, FILE *out)
 	enum { SHOWN = 5 };
 	const struct levers *levers = &answer->levers;
 
-	fprintf(out, "\n  %swhat would make it fit%s   it lacks at least %s\n", style(DIM),
-	        style(PLAIN), text_size(answer->oom->lacking).s);
+	fprintf(out, "\n  %swhat would make it fit%s   it lacks at least %s\n",
+	        style(DIM), style(PLAIN), text_size(answer->oom->lacking).s);
 	for (size_t i = 0; i < levers->count && i < SHOWN; i++) {
 		const struct lever *lever = &levers->list[i];
 		fprintf(out, "  %d %s%s%s %10s  ", (int)i + 1,
@@ -300,9 +304,9 @@ static void print_losses(const struct answer *answer, FILE *out)
 	if (!losses.events && !losses.mismatches)
 		return;
 	head(out, "doubt");
-	fprintf(out, "%s%s lost, %s of the allocator's totals not met%s\n", style(YELLOW),
-	        text_plural(losses.events, "event").s, text_count(losses.mismatches).s,
-	        style(PLAIN));
+	fprintf(out, "%s%s lost, %s of the allocator's totals not met%s\n",
+	        style(YELLOW), text_plural(losses.events, "event").s,
+	        text_count(losses.mismatches).s, style(PLAIN));
 }
 
 void answer_print(const struct answer *answer, int64_t top, FILE *out)
@@ -310,11 +314,12 @@ void answer_print(const struct answer *answer, int64_t top, FILE *out)
 	const struct oom *oom = answer->oom;
 	char *why = verdict_text(oom);
 
-	char *when = format_text("%s, step %s, %s, after %s; %s", oom->moment.device->name,
-	                         text_count(oom->moment.step.id).s,
-	                         trace_phase(answer->trace, oom->moment.phase),
-	                         text_duration(oom->moment.time_ns).s,
-	                         oom->fatal ? "the run ended there" : "the run went on");
+	char *when =
+	        format_text("%s, step %s, %s, after %s; %s", oom->moment.device->name,
+	                    text_count(oom->moment.step.id).s,
+	                    trace_phase(answer->trace, oom->moment.phase),
+	                    text_duration(oom->moment.time_ns).s,
+	                    oom->fatal ? "the run ended there" : "the run went on");
 
 	fprintf(out, "%sOUT OF MEMORY%s  ", style(BOLD), style(PLAIN));
 	text_wrap(out, when, 15, 15);

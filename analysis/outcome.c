@@ -32,8 +32,9 @@ static void read_ooms(struct trace *trace, const struct device *device,
 		free(at->phase);
 		at->phase = copy_text(trace_phase(trace, oom->moment.phase));
 		line_free(&at->line);
-		at->line = (struct line){copy_text(oom->line.file),
-		                         copy_text(oom->line.function), oom->line.number};
+		at->line =
+		        (struct line){copy_text(oom->line.file),
+		                      copy_text(oom->line.function), oom->line.number};
 	}
 	ooms_free(ooms, count);
 	places_free(&places);
@@ -51,9 +52,10 @@ static int64_t logged_peak(const struct simulator_log *log, int64_t pid,
 	if (file)
 		fseek(file, (long)log->from, SEEK_SET);
 	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "%" SCNd64 " peak device %d bytes %" SCNd64, &who, &index,
-		           &bytes) == 3 &&
-		    who == pid && !strncmp(device, "cuda:", 5) && atoi(device + 5) == index)
+		if (sscanf(line, "%" SCNd64 " peak device %d bytes %" SCNd64, &who,
+		           &index, &bytes) == 3 &&
+		    who == pid && !strncmp(device, "cuda:", 5) &&
+		    atoi(device + 5) == index)
 			peak = bytes;
 	if (file)
 		fclose(file);
@@ -74,11 +76,12 @@ static void read_device(struct trace *trace, const struct device *device,
 	at->phase = copy_text(trace_phase(trace, point.phase));
 	at->step = point.step;
 	at->allocated = point.allocated;
-	rows = db_rows(trace->db,
-	               "SELECT (SELECT max(peak_reserved) FROM step_device WHERE device = "
-	               "?1), max(device_total_bytes - device_free_bytes), "
-	               "max(device_total_bytes) FROM memory_sample WHERE device = ?1",
-	               "i", device->id);
+	rows = db_rows(
+	        trace->db,
+	        "SELECT (SELECT max(peak_reserved) FROM step_device WHERE device = "
+	        "?1), max(device_total_bytes - device_free_bytes), "
+	        "max(device_total_bytes) FROM memory_sample WHERE device = ?1",
+	        "i", device->id);
 	if (rows_next(rows)) {
 		at->reserved = rows_number_or(rows, 0, at->allocated);
 		at->used = rows_number_or(rows, 1, at->reserved);
@@ -133,8 +136,8 @@ static void read_refusal(const char *line, struct outcome *outcome)
 	if (sscanf(line, "%*d refused %*s %99s", name) != 1 ||
 	    (before && (strstr(before, name) || strlen(before) > 200)))
 		return;
-	outcome->refused = format_text("%s%s%s", before ? before : "", before ? ", " : "",
-	                               name);
+	outcome->refused =
+	        format_text("%s%s%s", before ? before : "", before ? ", " : "", name);
 	free(before);
 }
 
@@ -163,9 +166,8 @@ void outcome_read(struct outcome *outcome, char **files, size_t count,
 	struct outcome worst = *outcome;
 
 	for (size_t i = 0; i < count; i++) {
-		struct options options = {.words = &files[i],
-		                          .count = 1,
-		                          .command = COMMAND_SIMULATE};
+		struct options options = {
+		        .words = &files[i], .count = 1, .command = COMMAND_SIMULATE};
 		struct trace *trace = trace_open(&options);
 		for (size_t d = 0; d < trace->device_count; d++) {
 			struct outcome at = *outcome;
@@ -185,9 +187,9 @@ void outcome_read(struct outcome *outcome, char **files, size_t count,
 	}
 	*outcome = worst;
 	outcome->no_trace = !worst.device;
-	outcome->fit = worst.ran_out                      ? DOES_NOT_FIT
+	outcome->fit = worst.ran_out                   ? DOES_NOT_FIT
 	               : worst.status || !worst.device ? NO_ANSWER
-	                                                  : FITS;
+	                                               : FITS;
 	read_log(log, outcome);
 }
 

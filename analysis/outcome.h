@@ -19,10 +19,10 @@ struct outcome {
 	const struct profile *card;
 	const struct profile *based_on; /* the card that was run; NULL: this one */
 	enum fit fit;
-	bool ran;       /* false: the program was not run for this card */
-	int status;     /* the program's own */
-	bool no_trace;  /* it never allocated device memory through PyTorch */
-	int64_t total;  /* of the card */
+	bool ran;        /* false: the program was not run for this card */
+	int status;      /* the program's own */
+	bool no_trace;   /* it never allocated device memory through PyTorch */
+	int64_t total;   /* of the card */
 	int64_t outside; /* of it, what other processes hold */
 
 	/* Of the device, and the process, that came closest to its end. */
@@ -35,7 +35,7 @@ struct outcome {
 	struct line line;  /* of the user's code, then */
 	int64_t caught;    /* OOMs after which it went on */
 
-	int64_t sizes;  /* allocations whose size came from a value nobody computed */
+	int64_t sizes;   /* allocations whose size came from a value nobody computed */
 	int64_t guessed; /* of them, those that TIDEMARK_SIM_DENSITY decided */
 	char *sized_by;  /* the first one's operator and line */
 	char *sized_by_kernel;

@@ -50,8 +50,9 @@ static void print_one(const struct outcome *outcome, FILE *out)
 	if (outcome->ran_out)
 		fprintf(out, "\n");
 	else
-		fprintf(out, "   in %s%s%s, step %s\n", style(phase_style(outcome->phase)),
-		        outcome->phase, style(PLAIN), text_count(outcome->step).s);
+		fprintf(out, "   in %s%s%s, step %s\n",
+		        style(phase_style(outcome->phase)), outcome->phase,
+		        style(PLAIN), text_count(outcome->step).s);
 	print_size(out, "peak reserved", outcome->reserved);
 	fputc('\n', out);
 	print_size(out, "peak device", outcome->used);
@@ -81,12 +82,12 @@ static void print_bound(const struct outcome *outcome, FILE *out)
 		        outcome->caught == 1 ? "once"
 		                             : text_plural(outcome->caught, "time").s);
 	if (!outcome->sizes) {
-		fputs("  no size came from a value read from the device\n",
-		      out);
+		fputs("  no size came from a value read from the device\n", out);
 		return;
 	}
-	fprintf(out, "  bound: lower, %s came from values that nobody computed, the first "
-	             "in\n         ",
+	fprintf(out,
+	        "  bound: lower, %s came from values that nobody computed, the first "
+	        "in\n         ",
 	        text_plural(outcome->sizes, "size").s);
 	text_fit(out, outcome->sized_by ? outcome->sized_by : "?", term.width - 9,
 	         KEEP_TAIL);
@@ -97,8 +98,8 @@ static void print_bound(const struct outcome *outcome, FILE *out)
 
 static void print_table(const struct outcome *outcomes, size_t count, FILE *out)
 {
-	static const char *const heads[] = {"card",     "verdict", "peak device", "of",
-	                                    "headroom", "basis"};
+	static const char *const heads[] = {"card", "verdict",  "peak device",
+	                                    "of",   "headroom", "basis"};
 	struct table *table = table_new("<<>>><");
 
 	for (int i = 0; i < 6; i++)
@@ -119,7 +120,8 @@ static void print_table(const struct outcome *outcomes, size_t count, FILE *out)
 		if (!known)
 			table_cell(table, DIM, "%s", sign(DASH));
 		else if (outcome->based_on)
-			table_cell(table, DIM, "derived from %s", outcome->based_on->gpu);
+			table_cell(table, DIM, "derived from %s",
+			           outcome->based_on->gpu);
 		else
 			table_cell(table, PLAIN, "measured");
 	}
@@ -134,7 +136,8 @@ static void print_runs(const struct outcome *outcomes, size_t count, FILE *out)
 		const struct outcome *outcome = &outcomes[i];
 		if (outcome->based_on || outcome->fit == NO_ANSWER)
 			continue;
-		fprintf(out, "\n%s%s%s\n", style(BOLD), outcome->card->gpu, style(PLAIN));
+		fprintf(out, "\n%s%s%s\n", style(BOLD), outcome->card->gpu,
+		        style(PLAIN));
 		if (outcome->ran_out)
 			print_stop(outcome, out);
 		else
@@ -189,7 +192,10 @@ static void json_outcome(const struct outcome *outcome, struct json *json)
 	json_text(json, "product", outcome->card->product);
 	json_text(json, "verdict", known ? word(outcome) : NULL);
 	json_text(json, "bound", !seen ? NULL : outcome->sizes ? "lower" : "exact");
-	json_text(json, "basis", !known ? NULL : outcome->based_on ? "derived" : "measured");
+	json_text(json, "basis",
+	          !known              ? NULL
+	          : outcome->based_on ? "derived"
+	                              : "measured");
 	json_text(json, "based_on", outcome->based_on ? outcome->based_on->gpu : NULL);
 	number(json, "peak_allocated_bytes", seen, outcome->allocated);
 	number(json, "peak_reserved_bytes", seen, outcome->reserved);

@@ -41,7 +41,8 @@ static int64_t bytes_of(const char *text)
 static void keep(struct profile *profile, const char *key, const char *value)
 {
 	/* Clocks and the bus decide times, and no byte. */
-	static const char *const no_byte[] = {"clock_khz", "memory_clock_khz", "bus_bits"};
+	static const char *const no_byte[] = {"clock_khz", "memory_clock_khz",
+	                                      "bus_bits"};
 	char *longer;
 
 	if (!strcmp(key, "name")) {
@@ -80,9 +81,8 @@ static bool read_profile(const char *path, const char *gpu, struct profile *prof
 			fclose(file);
 		return false;
 	}
-	*profile = (struct profile){.gpu = copy_text(gpu),
-	                            .path = copy_text(real),
-	                            .shape = copy_text("")};
+	*profile = (struct profile){
+	        .gpu = copy_text(gpu), .path = copy_text(real), .shape = copy_text("")};
 	while (fgets(line, sizeof(line), file)) {
 		char *equals;
 		line[strcspn(line, "#\n")] = 0;
@@ -142,13 +142,15 @@ static char *close_names(const char *name, const struct profile *profiles, size_
 		char *longer;
 		for (size_t i = 0; i < count; i++)
 			if (!taken[i] &&
-			    (best == count || card_distance(name, profiles[i].gpu) <
-			                              card_distance(name, profiles[best].gpu)))
+			    (best == count ||
+			     card_distance(name, profiles[i].gpu) <
+			             card_distance(name, profiles[best].gpu)))
 				best = i;
 		if (best == count)
 			break;
 		taken[best] = true;
-		longer = format_text("%s%s'%s'", text, n ? ", " : "", profiles[best].gpu);
+		longer = format_text("%s%s'%s'", text, n ? ", " : "",
+		                     profiles[best].gpu);
 		free(text);
 		text = longer;
 	}
@@ -166,7 +168,8 @@ static struct profile take_file(const char *name)
 		errno = EISDIR;
 	else if (read_profile(name, slash ? slash + 1 : name, &profile))
 		return profile;
-	fail(STATUS_USAGE, "cannot read the device profile '%s': %s", name, strerror(errno));
+	fail(STATUS_USAGE, "cannot read the device profile '%s': %s", name,
+	     strerror(errno));
 }
 
 /* "h100" is h100-80gb as long as no other card begins so. */

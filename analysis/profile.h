@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 struct profile {
-	char *gpu;        /* as it is asked for: "a100-80gb", or a file's name */
-	char *path;       /* absolute */
-	char *product;    /* "NVIDIA A100-SXM4-80GB"; NULL where the file says nothing */
-	char *capability; /* "8.0"; NULL likewise */
+	char *gpu;     /* as it is asked for: "a100-80gb", or a file's name */
+	char *path;    /* absolute */
+	char *product; /* "NVIDIA A100-SXM4-80GB"; NULL where the file says nothing */
+	char *capability;                    /* "8.0"; NULL likewise */
 	int64_t memory_bytes, context_bytes; /* 0 where the file says nothing */
 	char *shape; /* the values that PyTorch sizes its scratch memory by, as one text */
 };

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 struct python {
-	char *path, *version;       /* as it says itself; "" where it said nothing */
-	int major, minor;           /* major 0: it did not answer like a Python */
+	char *path, *version; /* as it says itself; "" where it said nothing */
+	int major, minor;     /* major 0: it did not answer like a Python */
 	bool free_threaded;
 	char *torch;                /* torch's folder, "" where there is none */
 	char *torch_version, *cuda; /* NULL where torch/version.py has none */

@@ -252,7 +252,8 @@ static bool do_keys(int fd, enum query query)
 	               query == MULTI_SET;
 	uint64_t count = 1;
 	uint8_t said = query == CHECK ? READY : STOP_WAITING;
-	bool good = !several || (read_all(fd, &count, sizeof(count)) && count < 1u << 20);
+	bool good =
+	        !several || (read_all(fd, &count, sizeof(count)) && count < 1u << 20);
 
 	for (uint64_t i = 0; i < count && good; i++) {
 		struct text key;
@@ -329,8 +330,10 @@ int ranks_serve(int64_t world)
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (listener < 0 || bind(listener, (struct sockaddr *)&at, size) ||
-	    listen(listener, 64) || getsockname(listener, (struct sockaddr *)&at, &size))
-		fail(STATUS_USAGE, "cannot open a port on 127.0.0.1 for the ranks to meet: %s",
+	    listen(listener, 64) ||
+	    getsockname(listener, (struct sockaddr *)&at, &size))
+		fail(STATUS_USAGE,
+		     "cannot open a port on 127.0.0.1 for the ranks to meet: %s",
 		     strerror(errno));
 	store.world = world;
 	child = fork();

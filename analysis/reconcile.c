@@ -40,8 +40,8 @@ void segment_use(struct reconciled *r, const struct block *block)
 		else
 			high = middle;
 	}
-	if (low && block->address - r->segments[low - 1].address <
-	                   r->segments[low - 1].bytes)
+	if (low &&
+	    block->address - r->segments[low - 1].address < r->segments[low - 1].bytes)
 		r->segments[low - 1].used += block->bytes;
 }
 
@@ -95,8 +95,7 @@ static void context(struct reconciled *r)
 		first = rows_number_or(rows, 0, first);
 		rows_free(rows);
 	}
-	row_cause(row, first,
-	          "CUDA context and other processes, at the first segment");
+	row_cause(row, first, "CUDA context and other processes, at the first segment");
 	row_cause(row, row->measured - first,
 	          "driver, libraries, other processes since then");
 }

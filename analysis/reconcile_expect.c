@@ -82,8 +82,8 @@ static void attention_pieces(const struct sizes *z, struct pieces *to)
 		put(to, IN_ATTENTION, "q and outputs of attention", q, 2);
 		put(to, IN_ATTENTION, "k, v of attention", k, 2);
 	}
-	put(to, IN_ATTENTION, "logsumexp of attention",
-	    z->tokens * 4 * z->shape->heads, 1);
+	put(to, IN_ATTENTION, "logsumexp of attention", z->tokens * 4 * z->shape->heads,
+	    1);
 }
 
 static void score_pieces(const struct sizes *z, struct pieces *to)
@@ -143,8 +143,8 @@ static void take_apart(const struct sizes *z, const char *term, struct pieces *t
 	else if (!strcmp(term, "embedding dropout mask"))
 		put(to, IN_STREAM, "dropout masks", hidden, 1);
 	else if (!strcmp(term, "checkpoints"))
-		put(to, IN_STREAM, "inputs of checkpointed layers",
-		    hidden * z->stream, 1);
+		put(to, IN_STREAM, "inputs of checkpointed layers", hidden * z->stream,
+		    1);
 	else if (!strcmp(term, "token and label ids"))
 		put(to, IN_IDS, "token and label ids", z->tokens * 8, 2);
 	else if (!strcmp(term, "logits"))
@@ -174,18 +174,19 @@ static void expect(struct reconciled *r, enum row_id row, enum item_role role,
                    int64_t bytes, int64_t elements, int64_t count, const char *label)
 {
 	if (bytes && count)
-		items_add(&r->expected,
-		          (struct item){row, role, bytes, elements, count,
-		                        copy_text(label), 0});
+		items_add(&r->expected, (struct item){row, role, bytes, elements, count,
+		                                      copy_text(label), 0});
 }
 
 /* The memory-efficient attention lays the rows of its logsumexp out in steps of 32. */
-static void pad_logsumexp(struct reconciled *r, const struct sizes *z, const char *label)
+static void pad_logsumexp(struct reconciled *r, const struct sizes *z,
+                          const char *label)
 {
 	struct item *item = &r->expected.items[r->expected.count - 1];
 	int64_t row = (z->training->seq + 31) / 32 * 32;
 
-	if (item->bytes == z->tokens * 4 * z->shape->heads && !strcmp(item->label, label))
+	if (item->bytes == z->tokens * 4 * z->shape->heads &&
+	    !strcmp(item->label, label))
 		item->padded = z->training->batch * z->shape->heads * row * 4;
 }
 
@@ -222,7 +223,8 @@ static bool is_copied(const struct model *model, const struct weight *weight)
 static void expect_states(struct reconciled *r, const struct weight *weight)
 {
 	const struct training *t = &r->known->training;
-	int64_t size = weight_size(weight), n = weight->copies, blocks = (size + 255) / 256;
+	int64_t size = weight_size(weight), n = weight->copies,
+	        blocks = (size + 255) / 256;
 	int64_t width = dtype_bits(t->state) / 8;
 	bool hidden = weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
 	              weight->role == ROLE_ANY;
@@ -267,8 +269,7 @@ static void expect_weight(struct reconciled *r, const struct weight *weight)
 
 	expect(r, ROW_PARAMETER, IN_WEIGHT, size * dtype_bits(t->parameter) / 8, size,
 	       weight->copies, "parameters");
-	if (t->autocast && r->known->model.known &&
-	    is_copied(&r->known->model, weight))
+	if (t->autocast && r->known->model.known && is_copied(&r->known->model, weight))
 		expect(r, ROW_ACTIVATION, IN_COPY, 2 * size, size, weight->copies,
 		       "autocast's copies of weights");
 	if (weight->frozen)

@@ -69,8 +69,7 @@ void row_cause(struct row *row, int64_t bytes, const char *format, ...)
 		free(text);
 		return;
 	}
-	row->causes =
-	        grow(row->causes, row->count, &row->room, sizeof(*row->causes));
+	row->causes = grow(row->causes, row->count, &row->room, sizeof(*row->causes));
 	row->causes[row->count++] = (struct cause){text, bytes};
 }
 
@@ -126,8 +125,8 @@ static void pair(struct reconciled *r, struct item *expected, enum likeness like
 {
 	for (size_t i = 0; i < r->measured.count && expected->count; i++) {
 		struct item *found = &r->measured.items[i];
-		int64_t n = found->count < expected->count ? found->count
-		                                           : expected->count;
+		int64_t n =
+		        found->count < expected->count ? found->count : expected->count;
 		if (!n || !alike(found, expected, likeness))
 			continue;
 		found->count -= n;

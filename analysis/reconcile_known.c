@@ -11,8 +11,8 @@
 
 /* Rows that tell about one step: born in it, or in its pattern. */
 #define OF_STEP                                                                        \
-	"FROM allocation a JOIN site s ON s.id = a.site "                               \
-	"LEFT JOIN shape h ON h.id = s.shape LEFT JOIN op o ON o.id = s.op "            \
+	"FROM allocation a JOIN site s ON s.id = a.site "                              \
+	"LEFT JOIN shape h ON h.id = s.shape LEFT JOIN op o ON o.id = s.op "           \
 	"WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 "
 
 struct seen {
@@ -22,8 +22,8 @@ struct seen {
 
 static bool any(const struct seen *seen, const char *sql)
 {
-	struct rows *rows =
-	        db_rows(seen->trace->db, sql, "iii", seen->device, seen->first, seen->last);
+	struct rows *rows = db_rows(seen->trace->db, sql, "iii", seen->device,
+	                            seen->first, seen->last);
 	bool found = rows_next(rows);
 	if (found)
 		rows_free(rows);
@@ -85,14 +85,15 @@ static void read_batch(const struct seen *seen, struct recognised *known)
 	if (known->batch_known)
 		return;
 	/* Made before the loop, or before the first forward. */
-	batch_from(known, db_rows(seen->trace->db,
-	                          "SELECT h.dims, h.dtype, a.bucket FROM allocation a "
-	                          "INDEXED BY allocation_crossing JOIN site s ON s.id = "
-	                          "a.site JOIN shape h ON h.id = s.shape WHERE "
-	                          "(a.died_step IS NULL OR a.died_step > a.born_step) "
-	                          "AND a.device = ?1 AND a.bucket = 5 "
-	                          "ORDER BY a.bytes DESC",
-	                          "i", seen->device));
+	batch_from(known,
+	           db_rows(seen->trace->db,
+	                   "SELECT h.dims, h.dtype, a.bucket FROM allocation a "
+	                   "INDEXED BY allocation_crossing JOIN site s ON s.id = "
+	                   "a.site JOIN shape h ON h.id = s.shape WHERE "
+	                   "(a.died_step IS NULL OR a.died_step > a.born_step) "
+	                   "AND a.device = ?1 AND a.bucket = 5 "
+	                   "ORDER BY a.bytes DESC",
+	                   "i", seen->device));
 }
 
 static void read_precision(const struct seen *seen, struct recognised *known)
@@ -100,8 +101,8 @@ static void read_precision(const struct seen *seen, struct recognised *known)
 	struct training *t = &known->training;
 	struct rows *rows = db_rows(
 	        seen->trace->db,
-	        "SELECT h.dtype " OF_STEP
-	        "AND s.phase IN (2, 4) AND h.dtype IS NOT NULL AND (o.name LIKE '%mm' OR "
+	        "SELECT h.dtype " OF_STEP "AND s.phase IN (2, 4) AND h.dtype IS NOT "
+	                                  "NULL AND (o.name LIKE '%mm' OR "
 	        "o.name LIKE '%linear%' OR o.name LIKE '%matmul%' OR o.name LIKE "
 	        "'%conv%') GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
 	        "iii", seen->device, seen->first, seen->last);
@@ -130,8 +131,9 @@ static void read_kinds(const struct seen *seen, struct recognised *known)
 	    any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%softmax%' AND h.dims LIKE "
 	              "'[%,%,%,%]' LIMIT 1"))
 		t->attention = ATTENTION_MATH;
-	t->dropout = known->model.known && known->model.shape.dropout &&
-	             any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%dropout%' LIMIT 1");
+	t->dropout =
+	        known->model.known && known->model.shape.dropout &&
+	        any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%dropout%' LIMIT 1");
 }
 
 /* Adagrad, RMSprop, ...: the formula has no such name, but the states can be counted.
@@ -153,8 +155,8 @@ static void count_states(struct trace *trace, struct recognised *known)
 static void read_optimizer(struct trace *trace, struct recognised *known)
 {
 	static const char *const names[] = {"Adam", "Adafactor", "Lion", "Muon", "SGD"};
-	struct rows *rows = db_rows(trace->db, "SELECT optimizer_class, model_class FROM run",
-	                            "");
+	struct rows *rows =
+	        db_rows(trace->db, "SELECT optimizer_class, model_class FROM run", "");
 
 	if (rows_next(rows)) {
 		const char *name = rows_text(rows, 0), *class = rows_text(rows, 1);
@@ -186,8 +188,9 @@ static void count_blocks(struct trace *trace, const struct device *device,
 		int64_t width = element_size(rows_text(rows, 1));
 		int64_t elements = rows_number(rows, 0) / (width ? width : 4);
 		by_width[width ? width : 4] += elements;
-		if (elements && !model_add(&known->model, (struct weight){ROLE_ANY, elements,
-		                                                          0, 1, -1, false}))
+		if (elements &&
+		    !model_add(&known->model,
+		               (struct weight){ROLE_ANY, elements, 0, 1, -1, false}))
 			known->tensors++;
 	}
 	if (by_width[2] > by_width[4])
@@ -205,8 +208,9 @@ static void replace_shape(struct recognised *known, const struct options *option
 	if (!options->value[OPT_MODEL])
 		return;
 	if (!model_find(options->value[OPT_MODEL], &shape, nearest, sizeof(nearest)))
-		fail(STATUS_USAGE, *nearest ? "there is no model '%s'; the nearest are %s"
-		                            : "there is no model '%s'%s",
+		fail(STATUS_USAGE,
+		     *nearest ? "there is no model '%s'; the nearest are %s"
+		              : "there is no model '%s'%s",
 		     options->value[OPT_MODEL], nearest);
 	known->model.shape = shape;
 	known->model.known = true;
@@ -218,8 +222,8 @@ static void replace_shape(struct recognised *known, const struct options *option
 static void override(struct recognised *known, const struct options *options)
 {
 	struct training *t = &known->training;
-	int optimizer = plan_choice(options, OPT_OPTIMIZER, optimizer_names,
-	                            OPTIMIZER_COUNT);
+	int optimizer =
+	        plan_choice(options, OPT_OPTIMIZER, optimizer_names, OPTIMIZER_COUNT);
 	int checkpoint = plan_choice(options, OPT_CHECKPOINT, checkpoint_names,
 	                             CHECKPOINT_COUNT);
 	int attention =
@@ -265,7 +269,8 @@ void recognise(struct trace *trace, const struct options *options,
 		known->tensors = (int64_t)known->model.count;
 	known->trainable = model_trained(&known->model);
 	if (known->model.known)
-		snprintf(known->config, sizeof(known->config), "the run's model config");
+		snprintf(known->config, sizeof(known->config),
+		         "the run's model config");
 	replace_shape(known, options);
 	read_optimizer(trace, known);
 	if (known->model.known)

@@ -18,14 +18,14 @@ struct alive {
 
 /* schema.sql's head, as live.c has it; here each block counts alone. */
 #define COLUMNS                                                                        \
-	"SELECT a.address, a.bytes, a.born_step, a.died_step, a.requested, a.bucket, "  \
-	"s.phase, m.class, o.name, h.dims, h.dtype, "                                   \
+	"SELECT a.address, a.bytes, a.born_step, a.died_step, a.requested, a.bucket, " \
+	"s.phase, m.class, o.name, h.dims, h.dtype, "                                  \
 	"coalesce(s.python_stack, s.native_stack) FROM allocation a "
 #define NAMES                                                                          \
-	"JOIN site s ON s.id = a.site LEFT JOIN module m ON m.id = s.module "           \
+	"JOIN site s ON s.id = a.site LEFT JOIN module m ON m.id = s.module "          \
 	"LEFT JOIN op o ON o.id = s.op LEFT JOIN shape h ON h.id = s.shape "
 #define CROSSING                                                                       \
-	"INDEXED BY allocation_crossing " NAMES                                         \
+	"INDEXED BY allocation_crossing " NAMES                                        \
 	"WHERE (a.died_step IS NULL OR a.died_step > a.born_step) AND a.device = ?1 "
 
 int64_t element_size(const char *dtype)
@@ -33,10 +33,10 @@ int64_t element_size(const char *dtype)
 	static const struct {
 		const char *name;
 		int64_t bytes;
-	} sizes[] = {{"float32", 4},  {"bfloat16", 2}, {"float16", 2}, {"float64", 8},
-	             {"int64", 8},    {"int32", 4},    {"int16", 2},   {"int8", 1},
-	             {"uint8", 1},    {"bool", 1},     {"complex64", 8},
-	             {"complex128", 16}};
+	} sizes[] = {{"float32", 4}, {"bfloat16", 2},  {"float16", 2},
+	             {"float64", 8}, {"int64", 8},     {"int32", 4},
+	             {"int16", 2},   {"int8", 1},      {"uint8", 1},
+	             {"bool", 1},    {"complex64", 8}, {"complex128", 16}};
 	for (size_t i = 0; dtype && i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		if (!strcmp(dtype, sizes[i].name))
 			return sizes[i].bytes;
@@ -45,8 +45,9 @@ int64_t element_size(const char *dtype)
 
 static bool is_matmul(const char *op)
 {
-	static const char *const names[] = {"aten::addmm", "aten::mm", "aten::linear",
-	                                    "aten::matmul", "aten::bmm", "aten::baddbmm"};
+	static const char *const names[] = {"aten::addmm",  "aten::mm",
+	                                    "aten::linear", "aten::matmul",
+	                                    "aten::bmm",    "aten::baddbmm"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (op && !strcmp(op, names[i]))
 			return true;
@@ -61,9 +62,9 @@ static bool has(const char *text, const char *part)
 static int64_t last_size(const char *dims)
 {
 	const char *comma = dims ? strrchr(dims, ',') : NULL;
-	return comma                   ? strtoll(comma + 1, NULL, 10)
+	return comma                    ? strtoll(comma + 1, NULL, 10)
 	       : dims && dims[0] == '[' ? strtoll(dims + 1, NULL, 10)
-	                               : 0;
+	                                : 0;
 }
 
 /* What an activation of a transformer of known shape is for. */
@@ -83,7 +84,8 @@ static enum item_role activation_role(const struct reconciled *r, const struct a
 		return IN_ATTENTION;
 	if (training->autocast && has(a->op, "_to_copy") && a->dims &&
 	    last_size(a->dims) * training->batch * training->seq *
-	                    element_size(a->dtype) != a->requested &&
+	                    element_size(a->dtype) !=
+	            a->requested &&
 	    !has(a->class, "Norm") && strchr(a->dims, ',') &&
 	    strchr(a->dims, ',') == strrchr(a->dims, ','))
 		return IN_COPY;
@@ -106,13 +108,15 @@ static enum item_role role_of(const struct reconciled *r, const struct alive *a,
 	case ROW_OPTIMIZER:
 		if (length > 5 && !strcmp(owner->name + length - 5, " step"))
 			return IN_COUNTER;
-		return !owner && a->dims && !strcmp(a->dims, "[]") ? IN_COUNTER : IN_WEIGHT;
+		return !owner && a->dims && !strcmp(a->dims, "[]") ? IN_COUNTER
+		                                                   : IN_WEIGHT;
 	case ROW_ACTIVATION:
 		return activation_role(r, a);
 	case ROW_INPUT:
 		return a->dtype && !strcmp(a->dtype, "int64") ? IN_IDS : IN_NOTHING;
 	case ROW_TEMPORARY:
-		return has(a->op, "log_softmax_backward") || has(a->op, "nll_loss_backward")
+		return has(a->op, "log_softmax_backward") ||
+		                       has(a->op, "nll_loss_backward")
 		               ? IN_LOSS
 		               : IN_NOTHING;
 	default:
@@ -140,11 +144,11 @@ static char *frame_text(const struct reconciled *r, int64_t stack)
 static char *origin(const struct reconciled *r, const struct alive *a)
 {
 	char *frame = a->op || a->class ? copy_text("") : frame_text(r, a->stack);
-	char *text = format_text(
-	        "%s%s%s%s%s%s%s%s, %s", a->op ? a->op : "memory taken",
-	        a->class ? " in " : "", a->class ? a->class : "", frame,
-	        a->dims ? ", " : "", a->dims ? a->dims : "", a->dtype ? " " : "",
-	        a->dtype ? a->dtype : "", trace_phase(r->trace, a->phase));
+	char *text = format_text("%s%s%s%s%s%s%s%s, %s", a->op ? a->op : "memory taken",
+	                         a->class ? " in " : "", a->class ? a->class : "",
+	                         frame, a->dims ? ", " : "", a->dims ? a->dims : "",
+	                         a->dtype ? " " : "", a->dtype ? a->dtype : "",
+	                         trace_phase(r->trace, a->phase));
 	free(frame);
 	return text;
 }
@@ -153,7 +157,8 @@ static const char *library_of(const char *op)
 {
 	if (has(op, "conv"))
 		return "cuDNN workspace";
-	return op && strstr(op, "attention") ? "attention workspace" : "cuBLAS workspace";
+	return op && strstr(op, "attention") ? "attention workspace"
+	                                     : "cuBLAS workspace";
 }
 
 /* What the last word of a name says: the kind of state, of buffer. */
@@ -171,7 +176,8 @@ static char *label_of(const struct reconciled *r, const struct alive *a,
 	if (owner && a->bucket == ROW_OPTIMIZER)
 		return !strcmp(last_word(owner->name), "step")
 		               ? copy_text("step counters of the optimizer")
-		               : format_text("%s of the optimizer", last_word(owner->name));
+		               : format_text("%s of the optimizer",
+		                             last_word(owner->name));
 	if (owner && a->bucket == ROW_BUFFER)
 		return format_text("buffer %s", last_word(owner->name));
 	if (owner && a->bucket == ROW_PARAMETER)
@@ -197,7 +203,8 @@ static void round_up(struct row *row, const struct alive *a, int64_t payload)
 {
 	enum { GRAIN = 512 };
 	int64_t grains = (payload + GRAIN - 1) / GRAIN * GRAIN;
-	int64_t rounding = (grains < a->block.bytes ? grains : a->block.bytes) - payload;
+	int64_t rounding =
+	        (grains < a->block.bytes ? grains : a->block.bytes) - payload;
 
 	if (rounding)
 		row_cause(row, rounding, "blocks are rounded up to 512 B");
@@ -254,8 +261,8 @@ static void add_block(struct reconciled *r, const struct alive *a)
 		return;
 	}
 	items_add(&r->measured,
-	          (struct item){row, role_of(r, a, owner), payload, payload / width_of(a),
-	                        1, label_of(r, a, owner), 0});
+	          (struct item){row, role_of(r, a, owner), payload,
+	                        payload / width_of(a), 1, label_of(r, a, owner), 0});
 }
 
 static void add_rows(struct reconciled *r, struct rows *rows)
@@ -286,17 +293,19 @@ void reconcile_measure(struct reconciled *r)
 	r->unseen = r->point.allocated;
 	if (r->step.thinned)
 		return;
-	add_rows(r, db_rows(db,
-	                    COLUMNS CROSSING "AND a.born_step < ?2 AND "
-	                                     "(a.died_step IS NULL OR a.died_step > ?2)",
-	                    "ii", device, step));
-	add_rows(r, db_rows(db,
-	                    COLUMNS NAMES
-	                    "WHERE a.id BETWEEN ?2 AND ?3 AND a.born <= ?5 AND "
-	                    "a.device = ?1 AND a.born_step = ?4 AND (a.died_step IS NULL "
-	                    "OR a.died_step > ?4 OR a.died > ?5)",
-	                    "iiiii", device, r->step.first, r->step.last, pattern,
-	                    r->point.ordinal));
+	add_rows(r,
+	         db_rows(db,
+	                 COLUMNS CROSSING "AND a.born_step < ?2 AND "
+	                                  "(a.died_step IS NULL OR a.died_step > ?2)",
+	                 "ii", device, step));
+	add_rows(r,
+	         db_rows(db,
+	                 COLUMNS NAMES
+	                 "WHERE a.id BETWEEN ?2 AND ?3 AND a.born <= ?5 AND "
+	                 "a.device = ?1 AND a.born_step = ?4 AND (a.died_step IS NULL "
+	                 "OR a.died_step > ?4 OR a.died > ?5)",
+	                 "iiiii", device, r->step.first, r->step.last, pattern,
+	                 r->point.ordinal));
 	add_rows(r, db_rows(db,
 	                    COLUMNS CROSSING
 	                    "AND a.born_step < ?2 AND a.died_step = ?2 AND a.died > ?3",
@@ -318,7 +327,7 @@ void reconcile_absent(struct reconciled *r)
 
 	/* What forward or a recomputation made is an activation, kept or not. */
 #define SIZES                                                                          \
-	"SELECT CASE WHEN s.phase IN (2, 4) THEN 4 ELSE a.bucket END, "                 \
+	"SELECT CASE WHEN s.phase IN (2, 4) THEN 4 ELSE a.bucket END, "                \
 	"coalesce(a.requested, a.bytes), count(*) FROM allocation a "
 #define SITES "JOIN site s ON s.id = a.site "
 	add_sizes(&r->freed,
@@ -339,9 +348,10 @@ void reconcile_absent(struct reconciled *r)
 	                  "WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 AND "
 	                  "a.born_step = ?4 AND a.born > ?5 GROUP BY 1, 2",
 	                  "iiiii", device, first, last, pattern, ordinal));
-	add_sizes(&r->later,
-	          db_rows(r->trace->db,
-	                  SIZES CROSSING
-	                  "AND a.born_step > ?2 AND a.bucket IN (0, 2, 3) GROUP BY 1, 2",
-	                  "ii", device, r->point.step));
+	add_sizes(
+	        &r->later,
+	        db_rows(r->trace->db,
+	                SIZES CROSSING
+	                "AND a.born_step > ?2 AND a.bucket IN (0, 2, 3) GROUP BY 1, 2",
+	                "ii", device, r->point.step));
 }

@@ -64,7 +64,8 @@ static void print_head(const struct reconciled *r, FILE *out)
 	const struct recognised *known = r->known;
 
 	fprintf(out, "%sRECONCILE%s  %s %s %s parameters", style(BOLD), style(PLAIN),
-	        *known->class ? known->class : "a model without a name", sign(DOT), text_count(known->model.parameters).s);
+	        *known->class ? known->class : "a model without a name", sign(DOT),
+	        text_count(known->model.parameters).s);
 	if (known->trainable != known->model.parameters)
 		fprintf(out, ", %s trained", text_count(known->trainable).s);
 	fputc('\n', out);
@@ -82,7 +83,8 @@ static bool is_empty(const struct row *row)
 
 static void print_rows(const struct reconciled *r, FILE *out)
 {
-	static const char *const heads[] = {"bucket", "formula", "measured", "difference"};
+	static const char *const heads[] = {"bucket", "formula", "measured",
+	                                    "difference"};
 	struct table *table = table_new("<>>>");
 
 	for (int i = 0; i < 4; i++)
@@ -98,7 +100,8 @@ static void print_rows(const struct reconciled *r, FILE *out)
 		else
 			table_cell(table, PLAIN, "%s", sign(DASH));
 		table_cell(table, PLAIN, "%s", text_count(row->measured).s);
-		table_cell(table, PLAIN, "%s", difference(row->measured - row->predicted).s);
+		table_cell(table, PLAIN, "%s",
+		           difference(row->measured - row->predicted).s);
 	}
 	table_print(table, out, 2, true);
 	table_free(table);
@@ -146,13 +149,14 @@ static void print_way(const struct reconciled *r, int64_t top, FILE *out)
 
 	for (int i = 0; i < ROW_COUNT; i++)
 		formula += r->rows[i].predicted;
-	fprintf(out, "\n  %sfrom the formula to the card%s\n", style(BOLD), style(PLAIN));
+	fprintf(out, "\n  %sfrom the formula to the card%s\n", style(BOLD),
+	        style(PLAIN));
 	line(table, PLAIN, "the formula's sum", formula, true);
 	for (int i = 0; i < ROW_CACHE; i++)
 		print_causes(table, trace_bucket(r->trace, i), &r->rows[i], top);
 	if (r->unseen)
-		line(table, YELLOW, "blocks that no row of the trace explains", r->unseen,
-		     false);
+		line(table, YELLOW, "blocks that no row of the trace explains",
+		     r->unseen, false);
 	line(table, BOLD, "= allocated", r->point.allocated, true);
 	if (!is_empty(&r->rows[ROW_CACHE])) {
 		print_causes(table, "cache", &r->rows[ROW_CACHE], top);

@@ -55,15 +55,15 @@ static int64_t read_segments(struct trace *trace, const struct moment *moment,
 {
 	int64_t handles = 0;
 	size_t room = 0;
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT address, bytes, kind = 'cuMemCreate' FROM segment "
-	        "WHERE device = ?1 AND host = 0 "
-	        "AND (born_step < ?2 OR (born_step = ?2 AND (born <= ?3 OR "
-	        "born_ns <= ?4))) AND (died_step IS NULL OR died_step > ?2 OR "
-	        "(died_step = ?2 AND died > ?3 AND died_ns > ?4))",
-	        "iiii", moment->device->id, moment->step.id, moment->ordinal,
-	        moment->latest_ns);
+	struct rows *rows =
+	        db_rows(trace->db,
+	                "SELECT address, bytes, kind = 'cuMemCreate' FROM segment "
+	                "WHERE device = ?1 AND host = 0 "
+	                "AND (born_step < ?2 OR (born_step = ?2 AND (born <= ?3 OR "
+	                "born_ns <= ?4))) AND (died_step IS NULL OR died_step > ?2 OR "
+	                "(died_step = ?2 AND died > ?3 AND died_ns > ?4))",
+	                "iiii", moment->device->id, moment->step.id, moment->ordinal,
+	                moment->latest_ns);
 	while (rows_next(rows)) {
 		if (rows_number(rows, 2)) {
 			handles += rows_number(rows, 1);

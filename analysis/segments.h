@@ -30,7 +30,7 @@ struct segments {
 	int64_t rounding;   /* inside blocks: what they hold beyond their request */
 	int64_t free_whole; /* in segments without any block */
 	int64_t free_split; /* between the blocks of the others */
-	int64_t others;     /* taken in this process by others than PyTorch's allocator */
+	int64_t others; /* taken in this process by others than PyTorch's allocator */
 };
 
 void segments_load(struct trace *trace, const struct moment *moment,

@@ -52,8 +52,10 @@ static void set_memory(const struct options *options, size_t cards)
 	int64_t bytes = set_size(options, OPT_SIM_MEMORY, name);
 
 	if (bytes && cards > 1)
-		fail(STATUS_USAGE, "'--memory' is of one card, and '--gpu' names %zu", cards);
-	if ((bytes || options->value[OPT_SIM_MEMORY]) && (bytes < least || bytes > most))
+		fail(STATUS_USAGE, "'--memory' is of one card, and '--gpu' names %zu",
+		     cards);
+	if ((bytes || options->value[OPT_SIM_MEMORY]) &&
+	    (bytes < least || bytes > most))
 		fail(STATUS_USAGE, "'--memory' is between 64 MiB and 4 TiB, not '%s'",
 		     options->value[OPT_SIM_MEMORY] ? options->value[OPT_SIM_MEMORY]
 		                                    : getenv(name));
@@ -72,7 +74,8 @@ static void set_values(const char *values)
 			setenv("TIDEMARK_SIM_VALUES", values, 1);
 			return;
 		}
-	fail(STATUS_USAGE, "'--values' is plausible, memory, zero or nan, not '%s'", values);
+	fail(STATUS_USAGE, "'--values' is plausible, memory, zero or nan, not '%s'",
+	     values);
 }
 
 /* One process poses as a rank: its launcher's variables, as torchrun sets them. */
@@ -88,8 +91,8 @@ static void set_rank(const struct options *options, int64_t devices)
 		fail(STATUS_USAGE, "'--rank' needs '--world N': of how many?");
 	if (world < 1 || rank >= world)
 		fail(STATUS_USAGE,
-		     "'--rank' counts from 0: there is no rank %" PRId64 " of %" PRId64, rank,
-		     world);
+		     "'--rank' counts from 0: there is no rank %" PRId64 " of %" PRId64,
+		     rank, world);
 	set_number("RANK", rank);
 	set_number("WORLD_SIZE", world);
 	set_number("LOCAL_RANK", rank % devices);
@@ -115,7 +118,8 @@ int64_t simulation_settings(const struct options *options, size_t cards)
 		set_number("TIDEMARK_SIM_LAG", number);
 	if (option_number(options, OPT_SIM_DENSITY, &number)) {
 		if (number > 100)
-			fail(STATUS_USAGE, "'--density' is a percentage, not %" PRId64, number);
+			fail(STATUS_USAGE, "'--density' is a percentage, not %" PRId64,
+			     number);
 		set_number("TIDEMARK_SIM_DENSITY", number);
 	}
 	set_memory(options, cards);
@@ -130,9 +134,11 @@ void simulation_machine(void)
 	int mode = 0;
 
 	if (!access("/dev/nvidiactl", F_OK))
-		note("this machine has an NVIDIA GPU; the simulated one is used, not that");
+		note("this machine has an NVIDIA GPU; the simulated one is used, not "
+		     "that");
 	if (file && fscanf(file, "%d", &mode) == 1 && mode == 2)
-		warn("vm.overcommit_memory is 2: device memory is address space here, and the "
+		warn("vm.overcommit_memory is 2: device memory is address space here, "
+		     "and the "
 		     "kernel may refuse it; 'sysctl vm.overcommit_memory=0' allows it");
 	if (file)
 		fclose(file);
@@ -169,19 +175,23 @@ int simulation_failed(const struct outcome *outcome, const char *compile_lacks)
 	int status = outcome->status;
 
 	if (status == 128 + 9)
-		warn("no verdict for %s: the program was killed (signal 9); was the machine's "
+		warn("no verdict for %s: the program was killed (signal 9); was the "
+		     "machine's "
 		     "own memory too small for its CPU tensors?",
 		     card);
 	else if (status > 128)
-		warn("no verdict for %s: the program was ended by signal %d, and had not run "
+		warn("no verdict for %s: the program was ended by signal %d, and had "
+		     "not run "
 		     "out of device memory",
 		     card, status - 128);
 	else if (status)
-		warn("no verdict for %s: the program ended with status %d, and had not run "
+		warn("no verdict for %s: the program ended with status %d, and had not "
+		     "run "
 		     "out of device memory",
 		     card, status);
 	else
-		warn("no verdict for %s: the program never allocated device memory through "
+		warn("no verdict for %s: the program never allocated device memory "
+		     "through "
 		     "PyTorch",
 		     card);
 	/* Which of its own errors ended the program is on its stderr; what would make

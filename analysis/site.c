@@ -23,10 +23,9 @@ static void load_sites(struct trace *trace, struct places *places)
 		places->sites[places->site_count++] = (struct site){
 		        rows_number(rows, 0),        rows_number(rows, 1),
 		        rows_number_or(rows, 2, -1), rows_number_or(rows, 3, -1),
-		        rows_number_or(rows, 8, -1),
-		        rows_copy(rows, 4),          rows_copy(rows, 5),
-		        rows_copy(rows, 6),          rows_copy(rows, 7),
-		        rows_copy(rows, 9)};
+		        rows_number_or(rows, 8, -1), rows_copy(rows, 4),
+		        rows_copy(rows, 5),          rows_copy(rows, 6),
+		        rows_copy(rows, 7),          rows_copy(rows, 9)};
 	}
 }
 
@@ -37,7 +36,8 @@ static void load_tensors(struct trace *trace, const char *device, struct places 
 	size_t room = 0;
 	struct rows *rows =
 	        db_rows(trace->db,
-	                "SELECT address, step, t.name, kind, bytes, b.id FROM tensor t LEFT JOIN "
+	                "SELECT address, step, t.name, kind, bytes, b.id FROM tensor t "
+	                "LEFT JOIN "
 	                "bucket b ON b.name = kind WHERE device = ? "
 	                "AND address IS NOT NULL ORDER BY address, step DESC, t.id",
 	                "t", device);
@@ -47,7 +47,7 @@ static void load_tensors(struct trace *trace, const char *device, struct places 
 		places->tensors[places->tensor_count++] = (struct tensor){
 		        rows_number(rows, 0), rows_number_or(rows, 1, -1),
 		        rows_number(rows, 4), rows_number_or(rows, 5, -1),
-		        rows_copy(rows, 2), rows_copy(rows, 3)};
+		        rows_copy(rows, 2),   rows_copy(rows, 3)};
 	}
 }
 
@@ -103,7 +103,8 @@ const struct site *places_site(const struct places *places, int64_t id)
 
 /* The first tensor at or after low that lay in the block, of its bucket. */
 static const struct tensor *inside(const struct places *places,
-                                   const struct block *block, int64_t bucket, size_t low)
+                                   const struct block *block, int64_t bucket,
+                                   size_t low)
 {
 	for (; low < places->tensor_count; low++) {
 		const struct tensor *tensor = &places->tensors[low];
@@ -121,8 +122,8 @@ static const struct tensor *inside(const struct places *places,
 	return NULL;
 }
 
-const struct tensor *places_owner(const struct places *places, const struct block *block,
-                                  int64_t bucket)
+const struct tensor *places_owner(const struct places *places,
+                                  const struct block *block, int64_t bucket)
 {
 	size_t low = 0, high = places->tensor_count;
 

@@ -19,7 +19,7 @@ struct site {
 /* The owner of a block, as Python names it: a parameter, a buffer, optimizer state. */
 struct tensor {
 	int64_t address, step, bytes; /* bytes: of the tensor, not of its block */
-	int64_t bucket; /* that its kind belongs to; -1: none */
+	int64_t bucket;               /* that its kind belongs to; -1: none */
 	char *name, *kind;
 };
 
@@ -46,8 +46,8 @@ struct block {
 };
 
 /* The tensor that lay in a block of a bucket when it was looked at, or NULL. */
-const struct tensor *places_owner(const struct places *places, const struct block *block,
-                                  int64_t bucket);
+const struct tensor *places_owner(const struct places *places,
+                                  const struct block *block, int64_t bucket);
 
 /* The next tensor that lay in the block, at another address than the one before; NULL
  * after the last. A flat buffer holds several. */

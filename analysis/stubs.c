@@ -85,10 +85,12 @@ void stubs_prepare(const char *folder)
 
 	if (folder[strcspn(folder, ": ")])
 		fail(STATUS_USAGE,
-		     "'%s' has a blank or a colon in its path, which LD_PRELOAD cannot hold",
+		     "'%s' has a blank or a colon in its path, which LD_PRELOAD cannot "
+		     "hold",
 		     folder);
 	for (size_t i = 0; i < count; i++) {
-		char *longer = format_text("%s%s%s", preload, *preload ? ":" : "", list[i]);
+		char *longer =
+		        format_text("%s%s%s", preload, *preload ? ":" : "", list[i]);
 		free(preload);
 		preload = longer;
 	}

@@ -55,7 +55,8 @@ static void read_shape(const char *text, int64_t elements, struct weight *weight
 }
 
 static const char parameters_sql[] =
-        "SELECT name, shape, dtype, max(bytes), max(trainable) FROM tensor WHERE kind = 'parameter' "
+        "SELECT name, shape, dtype, max(bytes), max(trainable) FROM tensor WHERE kind "
+        "= 'parameter' "
         "AND "
         "bytes > 0 GROUP BY device, coalesce(address, -id) ORDER BY min(id)";
 

@@ -54,8 +54,8 @@ static void command_line(void)
 		j += (size_t)sprintf(json + j, at ? ", \"" : "\"");
 		j += quote(json + j, sizeof json - j, raw + at);
 		json[j++] = '"';
-		c += (size_t)snprintf(command + c, sizeof command - c, at ? " %s" : "%s",
-				      raw + at);
+		c += (size_t)snprintf(command + c, sizeof command - c,
+		                      at ? " %s" : "%s", raw + at);
 	}
 	snprintf(json + j, sizeof json - j, "]");
 	tmk_emit_run("argv", json);
@@ -75,8 +75,8 @@ static void place(void)
 static void ranks(void)
 {
 	static const char *const table[][2] = {{"rank", "RANK"},
-					       {"local_rank", "LOCAL_RANK"},
-					       {"world_size", "WORLD_SIZE"}};
+	                                       {"local_rank", "LOCAL_RANK"},
+	                                       {"world_size", "WORLD_SIZE"}};
 	for (int i = 0; i < 3; i++) {
 		const char *v = getenv(table[i][1]);
 		if (v && *v)
@@ -116,7 +116,7 @@ static void versions(void)
 		}
 	}
 	const char *(*python)(void) =
-		(const char *(*)(void))dlsym(RTLD_DEFAULT, "Py_GetVersion");
+	        (const char *(*)(void))dlsym(RTLD_DEFAULT, "Py_GetVersion");
 	if (python) {
 		snprintf(text, 64, "%s", python());
 		text[strcspn(text, " ")] = 0;
@@ -133,22 +133,23 @@ static void versions(void)
 
 void tmk_about_device(int index)
 {
-	char properties[8192] = ""; /* cudaDeviceProp begins with char name[256]; its size
+	char properties[8192] =
+	        ""; /* cudaDeviceProp begins with char name[256]; its size
 				       differs by major, 1032 bytes at most so far */
 	if (!tmk_real.cudaGetDeviceProperties ||
 	    tmk_real.cudaGetDeviceProperties(properties, index))
 		return;
 	properties[255] = 0;
 	tmk_emit_text(TMK_REC_DEVICE, 1, (uint32_t)index, 0, 1,
-		      (const char *[]){properties});
+	              (const char *[]){properties});
 }
 
 void tmk_about_run(void)
 {
 	if (tmk_settings.verbose)
 		tmk_say("tracing %s, stacks %s, into '%s'",
-			tmk_late_cpu() ? "CPU and CUDA tensors" : "CUDA tensors",
-			tmk_settings.stacks, tmk_rings.header->trace);
+		        tmk_late_cpu() ? "CPU and CUDA tensors" : "CUDA tensors",
+		        tmk_settings.stacks, tmk_rings.header->trace);
 	tmk_emit_run("stacks", tmk_settings.stacks);
 	tmk_emit_run_number("cpu", tmk_late_cpu());
 	tmk_emit_run_number("pid", getpid());
@@ -162,6 +163,7 @@ void tmk_about_run(void)
 	tmk_report_capabilities();
 	tmk_nvtx_report();
 	int device;
-	if (tmk_real.cudaGetDevice && !tmk_late_cpu() && !tmk_real.cudaGetDevice(&device))
+	if (tmk_real.cudaGetDevice && !tmk_late_cpu() &&
+	    !tmk_real.cudaGetDevice(&device))
 		tmk_about_device(device);
 }

@@ -43,7 +43,7 @@ TMK_EXPORT void tidemark_pop_bucket(void)
 }
 
 TMK_EXPORT int tidemark_recover(const char *trace, const char *into, char *message,
-				size_t message_size)
+                                size_t message_size)
 {
 	tmk_self.guard = 1;
 	int rc = tmk_recover(trace, into, message, message_size);

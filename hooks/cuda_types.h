@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-typedef int tmk_cuda_error;   /* cudaError_t, CUresult, ncclResult_t: 0 is success */
+typedef int tmk_cuda_error;    /* cudaError_t, CUresult, ncclResult_t: 0 is success */
 typedef void *tmk_cuda_handle; /* cudaStream_t, cudaMemPool_t: pointers */
 
 struct tmk_pitched { /* cudaPitchedPtr */
@@ -18,10 +18,10 @@ struct tmk_extent { /* cudaExtent */
 };
 
 enum { /* cudaMemPoolAttr, cudaDeviceAttr: values that never changed */
-	TMK_POOL_RESERVED = 5,
-	TMK_POOL_USED = 7,
-	TMK_ATTR_CC_MAJOR = 75,
-	TMK_ATTR_CC_MINOR = 76,
+       TMK_POOL_RESERVED = 5,
+       TMK_POOL_USED = 7,
+       TMK_ATTR_CC_MAJOR = 75,
+       TMK_ATTR_CC_MINOR = 76,
 };
 
 #endif

@@ -16,9 +16,9 @@
 #include "settings.h"
 
 __asm__(".section .rodata\n"
-	"tmk_enrich_py: .incbin \"" TMK_ENRICH_FILE "\"\n"
-	".byte 0\n"
-	".previous\n");
+        "tmk_enrich_py: .incbin \"" TMK_ENRICH_FILE "\"\n"
+        ".byte 0\n"
+        ".previous\n");
 extern const char tmk_enrich_py[];
 
 /* The interpreter's C API, as far as it is used; all of it stable since 3.2. */
@@ -52,21 +52,21 @@ static const struct {
 	void **to;
 	const char *name;
 } names[] = {
-	{(void **)&py.AddPendingCall, "Py_AddPendingCall"},
-	{(void **)&py.Dict_New, "PyDict_New"},
-	{(void **)&py.Dict_SetItemString, "PyDict_SetItemString"},
-	{(void **)&py.GetBuiltins, "PyEval_GetBuiltins"},
-	{(void **)&py.GetModuleDict, "PyImport_GetModuleDict"},
-	{(void **)&py.Dict_GetItemString, "PyDict_GetItemString"},
-	{(void **)&py.Run_String, "PyRun_String"},
-	{(void **)&py.CFunction, "PyCFunction_NewEx"},
-	{(void **)&py.ParseTuple, "PyArg_ParseTuple"},
-	{(void **)&py.Err_Fetch, "PyErr_Fetch"},
-	{(void **)&py.Err_Restore, "PyErr_Restore"},
-	{(void **)&py.Err_Clear, "PyErr_Clear"},
-	{(void **)&py.IncRef, "Py_IncRef"},
-	{(void **)&py.DecRef, "Py_DecRef"},
-	{(void **)&py.None, "_Py_NoneStruct"},
+        {(void **)&py.AddPendingCall, "Py_AddPendingCall"},
+        {(void **)&py.Dict_New, "PyDict_New"},
+        {(void **)&py.Dict_SetItemString, "PyDict_SetItemString"},
+        {(void **)&py.GetBuiltins, "PyEval_GetBuiltins"},
+        {(void **)&py.GetModuleDict, "PyImport_GetModuleDict"},
+        {(void **)&py.Dict_GetItemString, "PyDict_GetItemString"},
+        {(void **)&py.Run_String, "PyRun_String"},
+        {(void **)&py.CFunction, "PyCFunction_NewEx"},
+        {(void **)&py.ParseTuple, "PyArg_ParseTuple"},
+        {(void **)&py.Err_Fetch, "PyErr_Fetch"},
+        {(void **)&py.Err_Restore, "PyErr_Restore"},
+        {(void **)&py.Err_Clear, "PyErr_Clear"},
+        {(void **)&py.IncRef, "Py_IncRef"},
+        {(void **)&py.DecRef, "Py_DecRef"},
+        {(void **)&py.None, "_Py_NoneStruct"},
 };
 
 static atomic_bool usable, waiting;
@@ -95,14 +95,14 @@ static void *emit_tensor(void *self, void *args)
 	const char *name, *shape, *dtype;
 	unsigned long long address;
 	long long bytes;
-	if (!py.ParseTuple(args, "isKLiiiss", &kind, &name, &address, &bytes, &type, &index,
-			   &trainable, &shape, &dtype))
+	if (!py.ParseTuple(args, "isKLiiiss", &kind, &name, &address, &bytes, &type,
+	                   &index, &trainable, &shape, &dtype))
 		return NULL;
 	size_t a = strlen(name) + 1, b = strlen(shape) + 1, c = strlen(dtype) + 1;
 	if (!tmk_is_active() || a + b + c > 4096 || !tmk_enter())
 		return none();
-	struct tmk_rec_tensor *r =
-		tmk_begin(TMK_REC_TENSOR, (uint8_t)kind, sizeof *r + (uint32_t)(a + b + c));
+	struct tmk_rec_tensor *r = tmk_begin(TMK_REC_TENSOR, (uint8_t)kind,
+	                                     sizeof *r + (uint32_t)(a + b + c));
 	if (r) {
 		r->ptr = address;
 		r->bytes = bytes;
@@ -145,9 +145,9 @@ static void *emit_run(void *self, void *args)
 }
 
 static struct method methods[] = {
-	{"emit_tensor", emit_tensor, METH_VARARGS, NULL},
-	{"emit_module", emit_module, METH_VARARGS, NULL},
-	{"emit_run", emit_run, METH_VARARGS, NULL},
+        {"emit_tensor", emit_tensor, METH_VARARGS, NULL},
+        {"emit_module", emit_module, METH_VARARGS, NULL},
+        {"emit_run", emit_run, METH_VARARGS, NULL},
 };
 
 static void run_script(void)
@@ -179,8 +179,7 @@ static int pending(void *arg)
 	(void)arg;
 	void *type, *value, *trace;
 	atomic_store(&waiting, false);
-	if (!tmk_is_active() ||
-	    !py.Dict_GetItemString(py.GetModuleDict(), "torch.nn"))
+	if (!tmk_is_active() || !py.Dict_GetItemString(py.GetModuleDict(), "torch.nn"))
 		return 0;
 	py.Err_Fetch(&type, &value, &trace);
 	run_script();

@@ -12,7 +12,7 @@
 #include "stacks.h"
 
 void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
-	       struct tmk_device_id device, uint8_t flags)
+               struct tmk_device_id device, uint8_t flags)
 {
 	if (!tmk_session_ensure())
 		return;
@@ -25,9 +25,9 @@ void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
 		scope = tmk_scope_now(phase);
 	}
 	struct tmk_rec_event *r =
-		bytes > 0 ? tmk_begin(TMK_REC_ALLOC, 0, sizeof *r)
-			  : tmk_begin(TMK_REC_FREE, 0,
-				      offsetof(struct tmk_rec_event, requested));
+	        bytes > 0 ? tmk_begin(TMK_REC_ALLOC, 0, sizeof *r)
+	                  : tmk_begin(TMK_REC_FREE, 0,
+	                              offsetof(struct tmk_rec_event, requested));
 	if (!r)
 		return;
 	r->ptr = (uintptr_t)ptr;
@@ -88,7 +88,7 @@ void tmk_event_oom_message(const char *text)
 }
 
 void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
-		   struct tmk_device_id device, const char *source)
+                   struct tmk_device_id device, const char *source)
 {
 	if (!tmk_session_ensure())
 		return;
@@ -129,7 +129,7 @@ void tmk_event_sample(void)
 }
 
 void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
-		       size_t bytes, int host)
+                       size_t bytes, int host)
 {
 	if (!tmk_session_ensure())
 		return;

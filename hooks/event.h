@@ -10,12 +10,12 @@
 
 /* bytes > 0 allocated, < 0 freed, 0 freed and the size is the writer's to know */
 void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
-	       struct tmk_device_id device, uint8_t flags);
+               struct tmk_device_id device, uint8_t flags);
 
 /* Asked for `bytes` (-1: not told) and got nothing, for good. source: who said so; of an
  * 'exception' the allocator's totals are not known either. */
 void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
-		   struct tmk_device_id device, const char *source);
+                   struct tmk_device_id device, const char *source);
 
 /* The exception's text of this thread's last one; where nobody reported one before the
  * exception was made, it is one itself. */
@@ -23,7 +23,7 @@ void tmk_event_oom_message(const char *text);
 
 /* Device (host = 0) or pinned memory taken from or given back to the driver. */
 void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
-		       size_t bytes, int host);
+                       size_t bytes, int host);
 
 /* How much the device has free now: after a free, which records what it had before. */
 void tmk_event_sample(void);

@@ -25,7 +25,7 @@ static bool cuda_device_exists(void)
 	if (visible && (!*visible || *visible == '-'))
 		return false;
 	return !access("/dev/nvidiactl", F_OK) || !access("/dev/nvidia0", F_OK) ||
-	       !access("/dev/dxg", F_OK) || /* Windows' Linux */
+	       !access("/dev/dxg", F_OK) ||           /* Windows' Linux */
 	       dlsym(RTLD_DEFAULT, "cuInit") != NULL; /* a driver, or a simulated one */
 }
 
@@ -48,12 +48,14 @@ bool tmk_late_cpu(void)
 
 void tmk_late_init(void)
 {
-	if (__builtin_expect(atomic_load_explicit(&ready, memory_order_acquire) == 2, 1))
+	if (__builtin_expect(atomic_load_explicit(&ready, memory_order_acquire) == 2,
+	                     1))
 		return;
 	int no = 0;
 	if (!tmk_real.report || !tmk_real.profiling_enabled)
 		tmk_resolve(TMK_LIB_C10);
-	if (!tmk_resolve(TMK_LIB_CPU)) /* libc10 alone is there while torch is loading */
+	if (!tmk_resolve(
+	            TMK_LIB_CPU)) /* libc10 alone is there while torch is loading */
 		return;
 	if (!atomic_compare_exchange_strong(&ready, &no, 1))
 		return;
@@ -65,7 +67,8 @@ void tmk_late_init(void)
 	char path[4096];
 	if (!tmk_real.report && atomic_load(&tmk_state) != TMK_DISABLED &&
 	    tmk_library_path(TMK_LIB_C10, path, sizeof path)) {
-		tmk_say("PyTorch before 1.10 does not report its allocations; not tracing");
+		tmk_say("PyTorch before 1.10 does not report its allocations; not "
+		        "tracing");
 		atomic_store(&tmk_state, TMK_DISABLED);
 	}
 	if (atomic_load(&tmk_state) != TMK_DISABLED) {

@@ -39,9 +39,9 @@ uint8_t tmk_phase_now(bool *grad_mode)
 		/* The engine runs nodes with gradients as create_graph says; a checkpoint
 		 * switches them on again to recompute. */
 		return grad && !atomic_load_explicit(&creating_graph,
-						     memory_order_relaxed)
-			       ? TMK_RECOMPUTE
-			       : TMK_BACKWARD;
+		                                     memory_order_relaxed)
+		               ? TMK_RECOMPUTE
+		               : TMK_BACKWARD;
 	if (p->in_execute)
 		return TMK_BACKWARD;
 	if (p->in_zero_grad)
@@ -65,7 +65,8 @@ static void boundary(enum tmk_boundary at, bool create, bool accumulate)
 void tmk_phase_forward(void)
 {
 	/* What a program computes on the CPU before it comes to a traced device opens none. */
-	if (atomic_load_explicit(&forward_open, memory_order_relaxed) || !tmk_is_active())
+	if (atomic_load_explicit(&forward_open, memory_order_relaxed) ||
+	    !tmk_is_active())
 		return;
 	const struct tmk_place *p = &tmk_place;
 	if (p->in_execute || p->in_step || graph_task() != -1)
@@ -87,9 +88,9 @@ static int *scope_of(const char *name)
 		const char *prefix;
 		size_t offset;
 	} scopes[] = {
-		{"Optimizer.step#", offsetof(struct tmk_place, in_step)},
-		{"Optimizer.zero_grad#", offsetof(struct tmk_place, in_zero_grad)},
-		{"enumerate(DataLoader)#", offsetof(struct tmk_place, in_data)},
+	        {"Optimizer.step#", offsetof(struct tmk_place, in_step)},
+	        {"Optimizer.zero_grad#", offsetof(struct tmk_place, in_zero_grad)},
+	        {"enumerate(DataLoader)#", offsetof(struct tmk_place, in_data)},
 	};
 	for (size_t i = 0; name && i < sizeof scopes / sizeof *scopes; i++)
 		if (!strncmp(name, scopes[i].prefix, strlen(scopes[i].prefix)))
@@ -158,8 +159,8 @@ void tmk_phase_install(void)
 	    atomic_exchange(&installed, true))
 		return;
 	struct tmk_record_callback c = {.start = (void *)scope_begins,
-					.end = (void *)scope_ends,
-					.probability = 1.0};
+	                                .end = (void *)scope_ends,
+	                                .probability = 1.0};
 	c.scopes[USER_SCOPE] = true;
 	tmk_real.add_global_callback(c);
 }
@@ -198,13 +199,13 @@ static void execute_ends(struct executing *e)
  * graph task around it tells that it is not the outermost. */
 struct tmk_vector
 _ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at6TensorESaIS9_EEbbbS7_(
-	void *self, const void *roots, const void *inputs, bool keep, bool create,
-	bool accumulate, const void *outputs)
+        void *self, const void *roots, const void *inputs, bool keep, bool create,
+        bool accumulate, const void *outputs)
 {
 	if (!tmk_real.execute)
 		tmk_late_init();
 	struct executing e __attribute__((cleanup(execute_ends))) = {
-		create, !tmk_place.in_execute && graph_task() == -1, accumulate};
+	        create, !tmk_place.in_execute && graph_task() == -1, accumulate};
 	if (e.outermost) {
 		boundary(TMK_AT_BACKWARD, create, accumulate);
 		tmk_scope_backward(true);

@@ -38,8 +38,10 @@ static _Atomic uint64_t impl_key[IMPLS];
 static bool is_known;
 static bool known(const struct tmk_py_layout *found)
 {
-	const struct tmk_py_layout *table = &tmk_py_by_minor[found->minor - TMK_PY_FIRST];
-	return !memcmp(table, found, offsetof(struct tmk_py_layout, compact) + sizeof(int16_t));
+	const struct tmk_py_layout *table =
+	        &tmk_py_by_minor[found->minor - TMK_PY_FIRST];
+	return !memcmp(table, found,
+	               offsetof(struct tmk_py_layout, compact) + sizeof(int16_t));
 }
 
 int tmk_pystack_init(char *why, size_t n)
@@ -160,7 +162,7 @@ static inline void look_for_module(struct search *s, const char *frame, int impl
 
 /* Inlined once for each version: offsets in the instructions, not in memory. */
 static inline __attribute__((always_inline)) int walk(const struct tmk_py_layout *py,
-						       struct tmk_py_stack *out)
+                                                      struct tmk_py_stack *out)
 {
 	struct search module = {NULL, NULL};
 	uint64_t hash = M2, check = M3;
@@ -218,16 +220,16 @@ int tmk_pystack_walk(struct tmk_py_stack *out)
 		return 0;
 	}
 	switch (is_known ? tmk_py.minor : 0) {
-#define VERSION(minor)                                                                   \
-	case minor:                                                                      \
-		return walk(&tmk_py_by_minor[(minor) - TMK_PY_FIRST], out)
-	VERSION(8);
-	VERSION(9);
-	VERSION(10);
-	VERSION(11);
-	VERSION(12);
-	VERSION(13);
-	VERSION(14);
+#define VERSION(minor)                                                                 \
+	case minor:                                                                    \
+		return walk(&tmk_py_by_minor[(minor)-TMK_PY_FIRST], out)
+		VERSION(8);
+		VERSION(9);
+		VERSION(10);
+		VERSION(11);
+		VERSION(12);
+		VERSION(13);
+		VERSION(14);
 	}
 	return walk(&tmk_py, out);
 }

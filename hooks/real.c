@@ -16,13 +16,13 @@ struct tmk_real tmk_real;
 static const struct {
 	const char *prefix; /* distributions say libc10.so.1.13 */
 } libraries[] = {
-	[TMK_LIB_C10] = {"libc10.so"},
-	[TMK_LIB_CPU] = {"libtorch_cpu.so"},
-	[TMK_LIB_C10_CUDA] = {"libc10_cuda.so"},
-	[TMK_LIB_CUDART] = {"libcudart.so"},
-	[TMK_LIB_CUDA] = {"libcuda.so"},
-	[TMK_LIB_NCCL] = {"libnccl.so"},
-	[TMK_LIB_LIBC] = {"libc.so"},
+        [TMK_LIB_C10] = {"libc10.so"},
+        [TMK_LIB_CPU] = {"libtorch_cpu.so"},
+        [TMK_LIB_C10_CUDA] = {"libc10_cuda.so"},
+        [TMK_LIB_CUDART] = {"libcudart.so"},
+        [TMK_LIB_CUDA] = {"libcuda.so"},
+        [TMK_LIB_NCCL] = {"libnccl.so"},
+        [TMK_LIB_LIBC] = {"libc.so"},
 };
 
 static const struct row {
@@ -31,10 +31,10 @@ static const struct row {
 	void **real;
 	const char *symbol, *need;
 } rows[] = {
-#define HOOK(field, library, need, result, arguments, symbol) \
+#define HOOK(field, library, need, result, arguments, symbol)                          \
 	{TMK_LIB_##library, true, (void **)&tmk_real.field, #symbol, #need},
 #define HOOK_TOO HOOK
-#define REAL(field, library, need, result, arguments, symbol) \
+#define REAL(field, library, need, result, arguments, symbol)                          \
 	{TMK_LIB_##library, false, (void **)&tmk_real.field, #symbol, #need},
 #define REAL_TOO REAL
 #include "hooks.def"
@@ -117,7 +117,7 @@ static bool expected(uint8_t library)
 	char path[4096];
 	return library <= TMK_LIB_CPU || library == TMK_LIB_LIBC ||
 	       (library != TMK_LIB_NCCL && library != TMK_LIB_CUDA &&
-		tmk_library_path(TMK_LIB_C10_CUDA, path, sizeof path));
+	        tmk_library_path(TMK_LIB_C10_CUDA, path, sizeof path));
 }
 
 /* Several functions may stand behind one capability: it is there if all of them are, or

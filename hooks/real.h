@@ -34,7 +34,7 @@ _Static_assert(sizeof(struct tmk_record_callback) == 40, "at::RecordFunctionCall
 
 struct tmk_real {
 #define HOOK(field, library, need, result, arguments, symbol) result(*field) arguments;
-#define REAL HOOK
+#define REAL                                                  HOOK
 #define HOOK_TOO(field, library, need, result, arguments, symbol)
 #define REAL_TOO HOOK_TOO
 #include "hooks.def"
@@ -71,7 +71,7 @@ void tmk_report_capabilities(void);
 #define TMK_EXPORT __attribute__((visibility("default")))
 
 /* The wrappers' prototypes, so that none can differ from the list. */
-#define HOOK(field, library, need, result, arguments, symbol) \
+#define HOOK(field, library, need, result, arguments, symbol)                          \
 	TMK_EXPORT result symbol arguments;
 #define HOOK_TOO HOOK
 #define REAL(field, library, need, result, arguments, symbol)

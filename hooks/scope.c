@@ -27,7 +27,8 @@ struct entry {
 /* Of one thread, mapped at its first push: the command opens the library by dlopen, where
  * there is no room for more than a pointer in a thread's own memory. */
 struct stack {
-	uint32_t depth, open; /* entries; begins without their end, those too deep too */
+	uint32_t depth,
+	        open; /* entries; begins without their end, those too deep too */
 	struct entry entry[DEEPEST];
 };
 _Static_assert(sizeof(struct stack) <= 4096, "a thread's scopes are one page");
@@ -63,7 +64,7 @@ static void make_key(void)
 static struct stack *map_stack(void)
 {
 	void *p = mmap(NULL, sizeof(struct stack), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	pthread_once(&exit_once, make_key);
@@ -73,10 +74,9 @@ static struct stack *map_stack(void)
 
 static uint8_t fixed_phase(const char *name)
 {
-	static const char *const phases[] = {"setup",     "data",      "forward",
-					     "backward",  "recompute", "clip",
-					     "optimizer", "zero_grad", "eval",
-					     "other"};
+	static const char *const phases[] = {
+	        "setup", "data",      "forward",   "backward", "recompute",
+	        "clip",  "optimizer", "zero_grad", "eval",     "other"};
 	for (uint8_t i = 0; i < TMK_PHASES; i++)
 		if (!strcmp(name, phases[i]))
 			return i;
@@ -112,7 +112,7 @@ void tmk_scope_pop(uint64_t owner)
 		return; /* opened on another thread, or before the library looked */
 	if (i) {
 		memmove(&scopes->entry[i - 1], &scopes->entry[i],
-			(scopes->depth - i) * sizeof *scopes->entry);
+		        (scopes->depth - i) * sizeof *scopes->entry);
 		scopes->depth--;
 	}
 	if (!--scopes->open) /* whatever was too deep to keep is over, too */
@@ -151,12 +151,13 @@ static void too_many(void)
 	uint64_t n = atomic_fetch_add(&count, 1) + 1;
 	if (!(n & (n - 1))) /* the row is written anew each time */
 		tmk_emit_lost("scope_names", n,
-			      "scopes counted to the one around them: too many names");
+		              "scopes counted to the one around them: too many names");
 }
 
 static uint32_t define(const struct entry *e, uint32_t parent)
 {
-	uint64_t hash = tmk_mix(tmk_scope_owner(e->name), (uint64_t)parent << 8 | e->kind);
+	uint64_t hash =
+	        tmk_mix(tmk_scope_owner(e->name), (uint64_t)parent << 8 | e->kind);
 	uint64_t check = tmk_mix(hash ^ 0x2545f491, (uint64_t)parent << 8 | e->kind);
 	uint32_t id = tmk_intern_find(TMK_TABLE_SCOPE, hash, check);
 	if (id)
@@ -174,7 +175,8 @@ static uint32_t define(const struct entry *e, uint32_t parent)
 static uint32_t number(void)
 {
 	uint32_t parent = 0;
-	uint32_t generation = atomic_load_explicit(&tmk_generation, memory_order_relaxed);
+	uint32_t generation =
+	        atomic_load_explicit(&tmk_generation, memory_order_relaxed);
 	for (uint32_t i = 0; i < scopes->depth; i++) {
 		struct entry *e = &scopes->entry[i];
 		if (!e->id || e->generation != generation) {
@@ -190,19 +192,20 @@ uint32_t tmk_scope_now(uint8_t phase)
 {
 	if (__builtin_expect(!scopes || !scopes->depth, 1))
 		return phase == TMK_BACKWARD || phase == TMK_RECOMPUTE
-			       ? atomic_load_explicit(&backward_scope,
-						      memory_order_relaxed)
-			       : 0;
+		               ? atomic_load_explicit(&backward_scope,
+		                                      memory_order_relaxed)
+		               : 0;
 	const struct entry *top = &scopes->entry[scopes->depth - 1];
-	if (top->id && top->generation ==
-			       atomic_load_explicit(&tmk_generation, memory_order_relaxed))
+	if (top->id && top->generation == atomic_load_explicit(&tmk_generation,
+	                                                       memory_order_relaxed))
 		return top->id;
 	return number();
 }
 
 uint8_t tmk_scope_phase(void)
 {
-	return scopes && scopes->depth ? scopes->entry[scopes->depth - 1].phase : TMK_OPEN;
+	return scopes && scopes->depth ? scopes->entry[scopes->depth - 1].phase
+	                               : TMK_OPEN;
 }
 
 /* Where two threads run a backward at once nothing tells for which of them an engine's

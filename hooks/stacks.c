@@ -25,14 +25,16 @@ void tmk_stacks_init(void)
 		tmk_emit_capability("python_stacks", "missing", why);
 	else
 		tmk_emit_capability("python_stacks", wanted ? "live" : "off",
-				    wanted ? "" : "TIDEMARK_STACKS leaves them out");
+		                    wanted ? "" : "TIDEMARK_STACKS leaves them out");
 	atomic_store(&python_on, python && wanted);
 	if (!(tmk_settings.want_stacks & TMK_STACKS_NATIVE)) {
-		tmk_emit_capability("native_stacks", "off", "TIDEMARK_STACKS leaves them out");
+		tmk_emit_capability("native_stacks", "off",
+		                    "TIDEMARK_STACKS leaves them out");
 		return;
 	}
 	bool native = !tmk_cstack_init(why, sizeof why);
-	tmk_emit_capability("native_stacks", native ? "live" : "missing", native ? "" : why);
+	tmk_emit_capability("native_stacks", native ? "live" : "missing",
+	                    native ? "" : why);
 	atomic_store(&native_on, native);
 }
 
@@ -70,7 +72,7 @@ static uint32_t define_python(const struct tmk_py_stack *s)
 	if (!id)
 		return 0;
 	struct tmk_rec_stack *r =
-		tmk_begin(TMK_REC_PYSTACK, 0, sizeof *r + (uint32_t)s->depth * 8);
+	        tmk_begin(TMK_REC_PYSTACK, 0, sizeof *r + (uint32_t)s->depth * 8);
 	if (!r)
 		return 0;
 	r->id = id;
@@ -94,7 +96,7 @@ static uint32_t module_number(const struct tmk_py_stack *s)
 	char class[128];
 	tmk_pystack_class(s->module, class, sizeof class);
 	tmk_emit_text(TMK_REC_MODULE, id, 0, (uintptr_t)s->module, 1,
-		      (const char *[]){class});
+	              (const char *[]){class});
 	tmk_intern_add(TMK_TABLE_MODULE, hash, check, id);
 	return id;
 }
@@ -105,7 +107,7 @@ static uint32_t define_native(struct tmk_c_stack *s)
 	if (!id)
 		return 0;
 	struct tmk_rec_stack *r =
-		tmk_begin(TMK_REC_CSTACK, 0, sizeof *r + (uint32_t)s->depth * 8);
+	        tmk_begin(TMK_REC_CSTACK, 0, sizeof *r + (uint32_t)s->depth * 8);
 	if (!r)
 		return 0;
 	r->id = id;
@@ -137,7 +139,7 @@ uint32_t tmk_op_number(const char *type_name)
 		}
 	}
 	tmk_emit_text(TMK_REC_OP, id, 0, 0, 1,
-		      (const char *[]){*name ? name : type_name});
+	              (const char *[]){*name ? name : type_name});
 	tmk_intern_add(TMK_TABLE_OP, hash, check, id);
 	return id;
 }
@@ -146,7 +148,7 @@ uint32_t tmk_op_number(const char *type_name)
 
 /* Bytes per element by c10::ScalarType; 0: packed or not known, then no size is claimed */
 static const uint8_t element_size[] = {1, 1, 2, 4, 8, 2, 4, 8, 4, 8, 16, 1, 1, 1, 4,
-				       2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 4, 8};
+                                       2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1,  1, 2, 4, 8};
 
 static int64_t needed(const struct tmk_place *p)
 {

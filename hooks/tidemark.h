@@ -53,12 +53,14 @@ TIDEMARK_API void tidemark_pop_phase(void);
 TIDEMARK_API void tidemark_push_bucket(const char *name);
 TIDEMARK_API void tidemark_pop_bucket(void);
 
-#define TIDEMARK_PUSH_PHASE(name) \
+#define TIDEMARK_PUSH_PHASE(name)                                                      \
 	((void)(tidemark_push_phase ? (tidemark_push_phase(name), 0) : 0))
-#define TIDEMARK_POP_PHASE() ((void)(tidemark_pop_phase ? (tidemark_pop_phase(), 0) : 0))
-#define TIDEMARK_PUSH_BUCKET(name) \
+#define TIDEMARK_POP_PHASE()                                                           \
+	((void)(tidemark_pop_phase ? (tidemark_pop_phase(), 0) : 0))
+#define TIDEMARK_PUSH_BUCKET(name)                                                     \
 	((void)(tidemark_push_bucket ? (tidemark_push_bucket(name), 0) : 0))
-#define TIDEMARK_POP_BUCKET() ((void)(tidemark_pop_bucket ? (tidemark_pop_bucket(), 0) : 0))
+#define TIDEMARK_POP_BUCKET()                                                          \
+	((void)(tidemark_pop_bucket ? (tidemark_pop_bucket(), 0) : 0))
 #define TIDEMARK_STEP() ((void)(tidemark_step ? (tidemark_step(), 0) : 0))
 
 /* Finishes the trace of a process that was killed, from the ring it left, or makes a
@@ -68,7 +70,7 @@ TIDEMARK_API void tidemark_pop_bucket(void);
  * Returns 0 done; 1 nothing to do; 2 the process is alive and into is NULL; negative:
  * failed, and message holds one sentence. */
 TIDEMARK_API int tidemark_recover(const char *trace, const char *into, char *message,
-				  size_t message_size);
+                                  size_t message_size);
 
 #ifdef __cplusplus
 }

@@ -31,9 +31,9 @@ uint64_t _ZN2at15sequence_number17get_and_incrementEv(void)
 	if (tmk_is_active() && tmk_enter()) {
 		uint32_t module = tmk_module_now();
 		atomic_store_explicit(&made[n % REMEMBERED].module, module,
-				      memory_order_relaxed);
+		                      memory_order_relaxed);
 		atomic_store_explicit(&made[n % REMEMBERED].number, n,
-				      memory_order_release);
+		                      memory_order_release);
 		tmk_leave();
 	}
 	return n;
@@ -50,12 +50,12 @@ static void node_ends(struct node *outer)
 }
 
 void _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS0_4NodeERNS0_11InputBufferERKS2_INS0_10ReadyQueueEE(
-	void *self, void *task, char *node, void *inputs, void *queue)
+        void *self, void *task, char *node, void *inputs, void *queue)
 {
 	if (!tmk_real.evaluate)
 		tmk_late_init();
 	struct node outer __attribute__((cleanup(node_ends))) = {tmk_place.node_module,
-								 tmk_place.node_op};
+	                                                         tmk_place.node_op};
 	int at = atomic_load_explicit(&number_at, memory_order_relaxed);
 	if (tmk_is_active() && tmk_enter()) {
 		uint64_t n = UINT64_MAX;
@@ -64,9 +64,9 @@ void _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTask
 		/* An AccumulateGrad has no number: it works for its producer's module. */
 		if (n != UINT64_MAX) {
 			bool known = atomic_load_explicit(&made[n % REMEMBERED].number,
-							  memory_order_acquire) == n;
+			                                  memory_order_acquire) == n;
 			tmk_place.node_module =
-				known ? atomic_load(&made[n % REMEMBERED].module) : 0;
+			        known ? atomic_load(&made[n % REMEMBERED].module) : 0;
 		}
 		/* Itanium ABI: the type_info precedes the virtual table's first entry,
 		 * its name is its second word. */
@@ -109,7 +109,7 @@ void _ZN5torch8autograd14AccumulateGradC1EN2at6TensorE(void *self, void *tensor)
 
 struct tmk_vector
 _ZN5torch8autograd14AccumulateGrad5applyEOSt6vectorIN2at6TensorESaIS4_EE(
-	void *self, struct tmk_vector *gradients)
+        void *self, struct tmk_vector *gradients)
 {
 	if (!tmk_real.accumulate)
 		tmk_late_init();

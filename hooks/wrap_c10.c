@@ -17,8 +17,9 @@ static bool is_mapping(struct tmk_device_id device, size_t reserved)
 }
 
 void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *ptr, int64_t bytes,
-							    size_t allocated, size_t reserved,
-							    struct tmk_device_id device)
+                                                           size_t allocated,
+                                                           size_t reserved,
+                                                           struct tmk_device_id device)
 {
 	if (!tmk_real.report)
 		tmk_late_init();
@@ -33,16 +34,18 @@ void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *ptr, int64_t by
 }
 
 void _ZN3c1027reportMemoryUsageToProfilerEPvlllNS_6DeviceE(void *ptr, int64_t bytes,
-							    size_t allocated, size_t reserved,
-							    struct tmk_device_id device)
+                                                           size_t allocated,
+                                                           size_t reserved,
+                                                           struct tmk_device_id device)
 {
 	_ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(ptr, bytes, allocated,
-							       reserved, device);
+	                                                      reserved, device);
 }
 
-void _ZN3c1027reportOutOfMemoryToProfilerElmmNS_6DeviceE(int64_t bytes, size_t allocated,
-							  size_t reserved,
-							  struct tmk_device_id device)
+void _ZN3c1027reportOutOfMemoryToProfilerElmmNS_6DeviceE(int64_t bytes,
+                                                         size_t allocated,
+                                                         size_t reserved,
+                                                         struct tmk_device_id device)
 {
 	if (!tmk_real.out_of_memory)
 		tmk_late_init();
@@ -56,12 +59,13 @@ void _ZN3c1027reportOutOfMemoryToProfilerElmmNS_6DeviceE(int64_t bytes, size_t a
 	tmk_leave();
 }
 
-void _ZN3c1027reportOutOfMemoryToProfilerElllNS_6DeviceE(int64_t bytes, size_t allocated,
-							  size_t reserved,
-							  struct tmk_device_id device)
+void _ZN3c1027reportOutOfMemoryToProfilerElllNS_6DeviceE(int64_t bytes,
+                                                         size_t allocated,
+                                                         size_t reserved,
+                                                         struct tmk_device_id device)
 {
 	_ZN3c1027reportOutOfMemoryToProfilerElmmNS_6DeviceE(bytes, allocated, reserved,
-							     device);
+	                                                    device);
 }
 
 /* ---- the exception that follows ------------------------------------------------------ */
@@ -71,8 +75,8 @@ void _ZN3c1027reportOutOfMemoryToProfilerElllNS_6DeviceE(int64_t bytes, size_t a
  * in both of libstdc++'s layouts. Errors are rare, and this one is told by its first words. */
 static bool says_out_of_memory(const char *text)
 {
-	static const char *const first[] = {"CUDA out of memory", "Allocation on device",
-					    "HIP out of memory"};
+	static const char *const first[] = {
+	        "CUDA out of memory", "Allocation on device", "HIP out of memory"};
 	for (size_t i = 0; text && i < sizeof first / sizeof *first; i++)
 		if (!strncmp(text, first[i], strlen(first[i])))
 			return true;
@@ -80,7 +84,7 @@ static bool says_out_of_memory(const char *text)
 }
 
 void _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE(
-	void *self, struct tmk_source_location where, const char **text)
+        void *self, struct tmk_source_location where, const char **text)
 {
 	if (!tmk_real.error)
 		tmk_resolve(TMK_LIB_C10);
@@ -91,11 +95,12 @@ void _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_tra
 	tmk_real.error(self, where, text);
 }
 
-void _ZN3c105ErrorC2ENS_14SourceLocationESs(void *self, struct tmk_source_location where,
-					     const char **text)
+void _ZN3c105ErrorC2ENS_14SourceLocationESs(void *self,
+                                            struct tmk_source_location where,
+                                            const char **text)
 {
 	_ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE(
-		self, where, text);
+	        self, where, text);
 }
 
 /* Asked at every CPU tensor; answering yes makes them report. And the best moment to
@@ -127,9 +132,10 @@ static void expect(struct tmk_sizes sizes, const int64_t *strides, int8_t dtype)
 	tmk_place.has_shape = true;
 }
 
-void *_ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeESt8optionalINS1_12MemoryFormatEE(
-	void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys, int8_t dtype,
-	uint16_t format)
+void *
+_ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeESt8optionalINS1_12MemoryFormatEE(
+        void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys,
+        int8_t dtype, uint16_t format)
 {
 	if (!tmk_real.empty)
 		tmk_late_init();
@@ -138,17 +144,19 @@ void *_ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14Dispa
 	return tmk_real.empty(result, sizes, allocator, keys, dtype, format);
 }
 
-void *_ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeENS1_8optionalINS1_12MemoryFormatEEE(
-	void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys, int8_t dtype,
-	uint16_t format)
+void *
+_ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeENS1_8optionalINS1_12MemoryFormatEEE(
+        void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys,
+        int8_t dtype, uint16_t format)
 {
 	return _ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeESt8optionalINS1_12MemoryFormatEE(
-		result, sizes, allocator, keys, dtype, format);
+	        result, sizes, allocator, keys, dtype, format);
 }
 
-void *_ZN2at6detail21empty_strided_genericEN3c108ArrayRefIlEES3_PNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeE(
-	void *result, struct tmk_sizes sizes, struct tmk_sizes strides, void *allocator,
-	uint64_t keys, int8_t dtype)
+void *
+_ZN2at6detail21empty_strided_genericEN3c108ArrayRefIlEES3_PNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeE(
+        void *result, struct tmk_sizes sizes, struct tmk_sizes strides, void *allocator,
+        uint64_t keys, int8_t dtype)
 {
 	if (!tmk_real.empty_strided)
 		tmk_late_init();

@@ -10,7 +10,9 @@
 #include "event.h"
 #include "real.h"
 
-enum { UNKNOWN_ERROR = 999 }; /* cudaErrorUnknown: there is nothing behind the wrapper */
+enum {
+	UNKNOWN_ERROR = 999
+}; /* cudaErrorUnknown: there is nothing behind the wrapper */
 
 #define TAKEN TMK_SEGMENT_TAKEN
 #define GIVEN TMK_SEGMENT_GIVEN
@@ -40,7 +42,8 @@ tmk_cuda_error cudaFree(void *ptr)
 {
 	if (!FOUND(cudaFree))
 		return UNKNOWN_ERROR;
-	if (!ptr || !tmk_enter()) /* cudaFree(NULL) makes a context: no memory of ours */
+	if (!ptr ||
+	    !tmk_enter()) /* cudaFree(NULL) makes a context: no memory of ours */
 		return tmk_real.cudaFree(ptr);
 	tmk_event_segment(GIVEN, "cudaFree", (uintptr_t)ptr, 0, 0);
 	tmk_cuda_error rc = tmk_real.cudaFree(ptr);
@@ -57,7 +60,8 @@ tmk_cuda_error cudaMallocManaged(void **ptr, size_t bytes, unsigned flags)
 		return tmk_real.cudaMallocManaged(ptr, bytes, flags);
 	tmk_cuda_error rc = tmk_real.cudaMallocManaged(ptr, bytes, flags);
 	if (!rc)
-		tmk_event_segment(TAKEN, "cudaMallocManaged", (uintptr_t)*ptr, bytes, 0);
+		tmk_event_segment(TAKEN, "cudaMallocManaged", (uintptr_t)*ptr, bytes,
+		                  0);
 	tmk_leave();
 	return rc;
 }
@@ -71,7 +75,7 @@ tmk_cuda_error cudaMallocPitch(void **ptr, size_t *pitch, size_t width, size_t h
 	tmk_cuda_error rc = tmk_real.cudaMallocPitch(ptr, pitch, width, height);
 	if (!rc)
 		tmk_event_segment(TAKEN, "cudaMallocPitch", (uintptr_t)*ptr,
-				  *pitch * height, 0);
+		                  *pitch * height, 0);
 	tmk_leave();
 	return rc;
 }
@@ -85,7 +89,7 @@ tmk_cuda_error cudaMalloc3D(struct tmk_pitched *pitched, struct tmk_extent exten
 	tmk_cuda_error rc = tmk_real.cudaMalloc3D(pitched, extent);
 	if (!rc)
 		tmk_event_segment(TAKEN, "cudaMalloc3D", (uintptr_t)pitched->ptr,
-				  pitched->pitch * extent.height * extent.depth, 0);
+		                  pitched->pitch * extent.height * extent.depth, 0);
 	tmk_leave();
 	return rc;
 }
@@ -101,7 +105,7 @@ static bool async_backend(void)
 		const char *a = getenv("PYTORCH_CUDA_ALLOC_CONF");
 		const char *b = getenv("PYTORCH_ALLOC_CONF");
 		cached = (a && strstr(a, "cudaMallocAsync")) ||
-			 (b && strstr(b, "cudaMallocAsync"));
+		         (b && strstr(b, "cudaMallocAsync"));
 	}
 	return cached;
 }
@@ -127,7 +131,8 @@ static struct pool pool_now(void)
 	return p;
 }
 
-static void async_taken(const char *call, void *ptr, size_t bytes, long long used_before)
+static void async_taken(const char *call, void *ptr, size_t bytes,
+                        long long used_before)
 {
 	if (!async_backend()) {
 		tmk_event_segment(TAKEN, call, (uintptr_t)ptr, bytes, 0);
@@ -139,19 +144,21 @@ static void async_taken(const char *call, void *ptr, size_t bytes, long long use
 	if (p.used < 0 || used_before < 0 || grew < (long long)bytes)
 		grew = (long long)bytes;
 	tmk_event(ptr, grew, p.used > 0 ? (size_t)p.used : 0, (size_t)p.reserved,
-		  (struct tmk_device_id){1, (int8_t)p.device},
-		  TMK_EVENT_ASYNC | (p.used < 0 ? TMK_EVENT_NO_TOTAL : 0));
+	          (struct tmk_device_id){1, (int8_t)p.device},
+	          TMK_EVENT_ASYNC | (p.used < 0 ? TMK_EVENT_NO_TOTAL : 0));
 }
 
 static void async_failed(tmk_cuda_error rc, size_t bytes)
 {
-	enum { OUT_OF_MEMORY = 2 }; /* cudaErrorMemoryAllocation: this backend's last word */
+	enum {
+		OUT_OF_MEMORY = 2
+	}; /* cudaErrorMemoryAllocation: this backend's last word */
 	struct pool p = pool_now();
 	if (rc == OUT_OF_MEMORY && async_backend())
 		tmk_event_oom((int64_t)bytes, p.used > 0 ? (size_t)p.used : 0,
-			      (size_t)p.reserved,
-			      (struct tmk_device_id){1, (int8_t)p.device},
-			      "cudaMallocAsync");
+		              (size_t)p.reserved,
+		              (struct tmk_device_id){1, (int8_t)p.device},
+		              "cudaMallocAsync");
 }
 
 tmk_cuda_error cudaMallocAsync(void **ptr, size_t bytes, tmk_cuda_handle stream)
@@ -171,7 +178,7 @@ tmk_cuda_error cudaMallocAsync(void **ptr, size_t bytes, tmk_cuda_handle stream)
 }
 
 tmk_cuda_error cudaMallocFromPoolAsync(void **ptr, size_t bytes, tmk_cuda_handle pool,
-				       tmk_cuda_handle stream)
+                                       tmk_cuda_handle stream)
 {
 	if (!FOUND(cudaMallocFromPoolAsync))
 		return UNKNOWN_ERROR;
@@ -179,8 +186,8 @@ tmk_cuda_error cudaMallocFromPoolAsync(void **ptr, size_t bytes, tmk_cuda_handle
 		return tmk_real.cudaMallocFromPoolAsync(ptr, bytes, pool, stream);
 	tmk_cuda_error rc = tmk_real.cudaMallocFromPoolAsync(ptr, bytes, pool, stream);
 	if (!rc)
-		tmk_event_segment(TAKEN, "cudaMallocFromPoolAsync", (uintptr_t)*ptr, bytes,
-				  0);
+		tmk_event_segment(TAKEN, "cudaMallocFromPoolAsync", (uintptr_t)*ptr,
+		                  bytes, 0);
 	tmk_leave();
 	return rc;
 }
@@ -195,8 +202,8 @@ tmk_cuda_error cudaFreeAsync(void *ptr, tmk_cuda_handle stream)
 		tmk_event_segment(GIVEN, "cudaFreeAsync", (uintptr_t)ptr, 0, 0);
 	else
 		tmk_event(ptr, 0, 0, 0,
-			  (struct tmk_device_id){1, (int8_t)pool_now().device},
-			  TMK_EVENT_ASYNC | TMK_EVENT_NO_TOTAL);
+		          (struct tmk_device_id){1, (int8_t)pool_now().device},
+		          TMK_EVENT_ASYNC | TMK_EVENT_NO_TOTAL);
 	tmk_cuda_error rc = tmk_real.cudaFreeAsync(ptr, stream);
 	if (!async_backend())
 		tmk_event_sample();

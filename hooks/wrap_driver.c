@@ -21,7 +21,7 @@ static tmk_cuda_error (*create)(handle *, size_t, const void *, unsigned long lo
 static tmk_cuda_error (*release)(handle);
 
 static tmk_cuda_error our_create(handle *h, size_t bytes, const void *properties,
-				 unsigned long long flags)
+                                 unsigned long long flags)
 {
 	if (!tmk_enter())
 		return create(h, bytes, properties, flags);
@@ -48,8 +48,8 @@ static const struct {
 	void *ours;
 	void **theirs;
 } swaps[] = {
-	{"cuMemCreate", (void *)our_create, (void **)&create},
-	{"cuMemRelease", (void *)our_release, (void **)&release},
+        {"cuMemCreate", (void *)our_create, (void **)&create},
+        {"cuMemRelease", (void *)our_release, (void **)&release},
 };
 enum { SWAPS = sizeof swaps / sizeof *swaps };
 
@@ -57,37 +57,37 @@ static void swap_entry(const char *name, void **function)
 {
 	for (int i = 0; function && *function && i < SWAPS; i++)
 		if (!strcmp(name, swaps[i].name) && *function != swaps[i].ours &&
-		    *function != (void *)cuMemCreate && *function != (void *)cuMemRelease) {
+		    *function != (void *)cuMemCreate &&
+		    *function != (void *)cuMemRelease) {
 			*swaps[i].theirs = *function;
 			*function = swaps[i].ours;
 		}
 }
 
 tmk_cuda_error cudaGetDriverEntryPoint(const char *name, void **function,
-				       unsigned long long flags, void *status)
+                                       unsigned long long flags, void *status)
 {
 	if (!tmk_real.cudaGetDriverEntryPoint)
 		tmk_resolve(TMK_LIB_CUDART);
 	if (!tmk_real.cudaGetDriverEntryPoint)
 		return NOT_FOUND;
 	tmk_cuda_error rc =
-		tmk_real.cudaGetDriverEntryPoint(name, function, flags, status);
+	        tmk_real.cudaGetDriverEntryPoint(name, function, flags, status);
 	if (!rc)
 		swap_entry(name, function);
 	return rc;
 }
 
 tmk_cuda_error cudaGetDriverEntryPointByVersion(const char *name, void **function,
-						unsigned version, unsigned long long flags,
-						void *status)
+                                                unsigned version,
+                                                unsigned long long flags, void *status)
 {
 	if (!tmk_real.cudaGetDriverEntryPointByVersion)
 		tmk_resolve(TMK_LIB_CUDART);
 	if (!tmk_real.cudaGetDriverEntryPointByVersion)
 		return NOT_FOUND;
-	tmk_cuda_error rc = tmk_real.cudaGetDriverEntryPointByVersion(name, function,
-								       version, flags,
-								       status);
+	tmk_cuda_error rc = tmk_real.cudaGetDriverEntryPointByVersion(
+	        name, function, version, flags, status);
 	if (!rc)
 		swap_entry(name, function);
 	return rc;
@@ -137,17 +137,18 @@ tmk_cuda_error cuMemAlloc_v2(handle *ptr, size_t bytes)
 	return rc;
 }
 
-tmk_cuda_error cuMemAllocPitch_v2(handle *ptr, size_t *pitch, size_t width, size_t height,
-				  unsigned element)
+tmk_cuda_error cuMemAllocPitch_v2(handle *ptr, size_t *pitch, size_t width,
+                                  size_t height, unsigned element)
 {
 	if (!FOUND(cuMemAllocPitch))
 		return NOT_FOUND;
 	if (!tmk_enter())
 		return tmk_real.cuMemAllocPitch(ptr, pitch, width, height, element);
-	tmk_cuda_error rc = tmk_real.cuMemAllocPitch(ptr, pitch, width, height, element);
+	tmk_cuda_error rc =
+	        tmk_real.cuMemAllocPitch(ptr, pitch, width, height, element);
 	if (!rc)
 		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemAllocPitch", *ptr,
-				  *pitch * height, 0);
+		                  *pitch * height, 0);
 	tmk_leave();
 	return rc;
 }
@@ -160,7 +161,8 @@ tmk_cuda_error cuMemAllocManaged(handle *ptr, size_t bytes, unsigned flags)
 		return tmk_real.cuMemAllocManaged(ptr, bytes, flags);
 	tmk_cuda_error rc = tmk_real.cuMemAllocManaged(ptr, bytes, flags);
 	if (!rc)
-		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemAllocManaged", *ptr, bytes, 0);
+		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemAllocManaged", *ptr, bytes,
+		                  0);
 	tmk_leave();
 	return rc;
 }
@@ -187,7 +189,7 @@ tmk_cuda_error cuMemHostAlloc(void **ptr, size_t bytes, unsigned flags)
 	tmk_cuda_error rc = tmk_real.cuMemHostAlloc(ptr, bytes, flags);
 	if (!rc)
 		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemHostAlloc", (uintptr_t)*ptr,
-				  bytes, 1);
+		                  bytes, 1);
 	tmk_leave();
 	return rc;
 }
@@ -205,7 +207,7 @@ tmk_cuda_error cuMemFreeHost(void *ptr)
 }
 
 tmk_cuda_error cuMemCreate(handle *h, size_t bytes, const void *properties,
-			   unsigned long long flags)
+                           unsigned long long flags)
 {
 	if (!FOUND(cuMemCreate))
 		return NOT_FOUND;
@@ -244,8 +246,8 @@ tmk_cuda_error ncclMemAlloc(void **ptr, size_t bytes)
 		return tmk_real.ncclMemAlloc(ptr, bytes);
 	tmk_cuda_error rc = tmk_real.ncclMemAlloc(ptr, bytes);
 	if (!rc)
-		tmk_event_segment(TMK_SEGMENT_TAKEN, "ncclMemAlloc", (uintptr_t)*ptr, bytes,
-				  0);
+		tmk_event_segment(TMK_SEGMENT_TAKEN, "ncclMemAlloc", (uintptr_t)*ptr,
+		                  bytes, 0);
 	tmk_leave();
 	return rc;
 }

@@ -45,9 +45,10 @@ static void begin(uint64_t owner, const char *message)
 /* A registered string's handle is our copy of it; a wide one names nothing. */
 static const char *text_of(const struct attributes *a)
 {
-	return a && (a->message_type == MESSAGE_ASCII || a->message_type == MESSAGE_REGISTERED)
-		       ? a->message
-		       : NULL;
+	return a && (a->message_type == MESSAGE_ASCII ||
+	             a->message_type == MESSAGE_REGISTERED)
+	               ? a->message
+	               : NULL;
 }
 
 static int push(const char *message)
@@ -77,7 +78,8 @@ static int pop(void)
 
 static uint64_t owner_of(const void *domain)
 {
-	return domain ? (uintptr_t)domain : TMK_OWNER_NVTX; /* NULL: the default domain */
+	return domain ? (uintptr_t)domain
+	              : TMK_OWNER_NVTX; /* NULL: the default domain */
 }
 
 static int push_in_domain(const void *domain, const struct attributes *a)
@@ -95,7 +97,8 @@ static int pop_in_domain(const void *domain)
 /* A domain's handle: without one every domain would be the default one. */
 static const void *domain_create(const char *name)
 {
-	return name && *name ? (const void *)(uintptr_t)(tmk_scope_owner(name) | 1) : NULL;
+	return name && *name ? (const void *)(uintptr_t)(tmk_scope_owner(name) | 1)
+	                     : NULL;
 }
 
 /* Kept for as long as the process lives, as NVTX has it, if it is a name of a scope. */
@@ -104,7 +107,7 @@ static const void *register_string(const void *domain, const char *text)
 	const char *name;
 	(void)domain;
 	if (!text || (tmk_settings.want_nvtx != TMK_NVTX_ALL &&
-		      tmk_scope_parse(text, &name) == TMK_SCOPE_NONE))
+	              tmk_scope_parse(text, &name) == TMK_SCOPE_NONE))
 		return NULL;
 	return strdup(text);
 }
@@ -122,10 +125,10 @@ static const struct {
 	uint8_t module, function; /* NvtxCallbackModule, NvtxCallbackIdCore[2] */
 	void *ours;
 } callbacks[] = {
-	{1, 8, (void *)push_attributes}, {1, 9, (void *)push},
-	{1, 10, (void *)push_wide},      {1, 11, (void *)pop},
-	{5, 4, (void *)push_in_domain},  {5, 5, (void *)pop_in_domain},
-	{5, 10, (void *)register_string}, {5, 12, (void *)domain_create},
+        {1, 8, (void *)push_attributes},  {1, 9, (void *)push},
+        {1, 10, (void *)push_wide},       {1, 11, (void *)pop},
+        {5, 4, (void *)push_in_domain},   {5, 5, (void *)pop_in_domain},
+        {5, 10, (void *)register_string}, {5, 12, (void *)domain_create},
 };
 
 int InitializeInjectionNvtx2(export_table *get)
@@ -172,8 +175,11 @@ void tmk_nvtx_offer(void)
 void tmk_nvtx_report(void)
 {
 	bool off = tmk_settings.want_nvtx == TMK_NVTX_NONE;
-	tmk_emit_capability("nvtx", off ? "off" : another_tool ? "missing" : "live",
-			    off            ? "TIDEMARK_NVTX is none"
-			    : another_tool ? "NVTX_INJECTION64_PATH names another tool"
-					   : "");
+	tmk_emit_capability("nvtx",
+	                    off            ? "off"
+	                    : another_tool ? "missing"
+	                                   : "live",
+	                    off            ? "TIDEMARK_NVTX is none"
+	                    : another_tool ? "NVTX_INJECTION64_PATH names another tool"
+	                                   : "");
 }

@@ -29,37 +29,39 @@ static void *step(step_fn **real, void *result, void *self, void *closure)
 }
 
 void *_ZN5torch5optim3SGD4stepESt8functionIFN2at6TensorEvEE(void *result, void *self,
-									  void *closure)
+                                                            void *closure)
 {
 	return step(&tmk_real.sgd_step, result, self, closure);
 }
 
 void *_ZN5torch5optim4Adam4stepESt8functionIFN2at6TensorEvEE(void *result, void *self,
-									  void *closure)
+                                                             void *closure)
 {
 	return step(&tmk_real.adam_step, result, self, closure);
 }
 
 void *_ZN5torch5optim5AdamW4stepESt8functionIFN2at6TensorEvEE(void *result, void *self,
-									  void *closure)
+                                                              void *closure)
 {
 	return step(&tmk_real.adamw_step, result, self, closure);
 }
 
-void *_ZN5torch5optim7Adagrad4stepESt8functionIFN2at6TensorEvEE(void *result, void *self,
-									  void *closure)
+void *_ZN5torch5optim7Adagrad4stepESt8functionIFN2at6TensorEvEE(void *result,
+                                                                void *self,
+                                                                void *closure)
 {
 	return step(&tmk_real.adagrad_step, result, self, closure);
 }
 
-void *_ZN5torch5optim7RMSprop4stepESt8functionIFN2at6TensorEvEE(void *result, void *self,
-									  void *closure)
+void *_ZN5torch5optim7RMSprop4stepESt8functionIFN2at6TensorEvEE(void *result,
+                                                                void *self,
+                                                                void *closure)
 {
 	return step(&tmk_real.rmsprop_step, result, self, closure);
 }
 
 void *_ZN5torch5optim5LBFGS4stepESt8functionIFN2at6TensorEvEE(void *result, void *self,
-									  void *closure)
+                                                              void *closure)
 {
 	return step(&tmk_real.lbfgs_step, result, self, closure);
 }

@@ -24,13 +24,13 @@ struct test_case {
 #define TEST_JOIN2(a, b) a##b
 #define TEST_JOIN(a, b)  TEST_JOIN2(a, b)
 #define TEST(sentence)   TEST_CASE(sentence, TEST_JOIN(test_, __LINE__))
-#define TEST_CASE(sentence, id)                                                        \
-	static void id(void);                                                          \
+#define TEST_CASE(sentence, id)                                                          \
+	static void id(void);                                                            \
 	/* A section of pointers: the linker lays them side by side, without padding.  \
-	 */                                                                            \
-	static const struct test_case TEST_JOIN(id, _case) = {sentence, id};           \
-	static const struct test_case *const TEST_JOIN(id, _entry)                     \
-	        __attribute__((used, section("tmk_tests"))) = &TEST_JOIN(id, _case);   \
+	 */ \
+	static const struct test_case TEST_JOIN(id, _case) = {sentence, id};             \
+	static const struct test_case *const TEST_JOIN(id, _entry)                       \
+	        __attribute__((used, section("tmk_tests"))) = &TEST_JOIN(id, _case);     \
 	static void id(void)
 
 #define CHECK(condition)                                                               \

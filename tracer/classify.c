@@ -10,9 +10,9 @@ static const uint8_t bucket_of[] = {
 
 static int by_pointer(uint8_t evidence, uint8_t named)
 {
-	static const uint8_t python[] = {TMK_RULE_python_parameter, TMK_RULE_python_buffer,
-					 TMK_RULE_python_gradient,
-					 TMK_RULE_python_optimizer};
+	static const uint8_t python[] = {
+	        TMK_RULE_python_parameter, TMK_RULE_python_buffer,
+	        TMK_RULE_python_gradient, TMK_RULE_python_optimizer};
 	if (named)
 		return python[named - 1];
 	if (evidence & TMK_EV_LEAF)
@@ -38,7 +38,7 @@ static bool spans(const uint32_t *at, uint32_t count, uint32_t born, uint32_t di
 }
 
 static int forward_rule(const struct tmk_model *m, uint32_t ordinal, bool alive,
-			uint32_t died)
+                        uint32_t died)
 {
 	if (spans(m->backward_at, m->backward_count, ordinal, died))
 		return TMK_RULE_into_backward;
@@ -49,12 +49,12 @@ static int forward_rule(const struct tmk_model *m, uint32_t ordinal, bool alive,
 }
 
 static int by_lifetime(const struct tmk_model *m, const struct tmk_ev *e,
-		       uint32_t ordinal, bool alive)
+                       uint32_t ordinal, bool alive)
 {
 	switch (e->phase) {
 	case TMK_SETUP:
 		return alive || e->evidence & TMK_EV_SETUP ? TMK_RULE_setup_survivor
-							   : TMK_RULE_short_lived;
+		                                           : TMK_RULE_short_lived;
 	case TMK_DATA:
 		return TMK_RULE_data_phase;
 	case TMK_FORWARD:
@@ -64,8 +64,9 @@ static int by_lifetime(const struct tmk_model *m, const struct tmk_ev *e,
 	case TMK_BACKWARD:
 		return alive ? TMK_RULE_backward_survivor : TMK_RULE_short_lived;
 	case TMK_OPTIMIZER:
-		return alive || e->evidence & TMK_EV_KEPT_BY_STEP ? TMK_RULE_step_survivor
-								  : TMK_RULE_short_lived;
+		return alive || e->evidence & TMK_EV_KEPT_BY_STEP
+		               ? TMK_RULE_step_survivor
+		               : TMK_RULE_short_lived;
 	default:
 		return alive ? TMK_RULE_remaining : TMK_RULE_short_lived;
 	}
@@ -75,8 +76,8 @@ void tmk_model_classify(struct tmk_model *m, struct tmk_ev *e, uint32_t ordinal)
 {
 	int flags = tmk_names_flags(m->names, e->python, e->native);
 	int rule = flags & TMK_IN_COMMUNICATION && gathers(e->evidence, e->named)
-			   ? -1
-			   : by_pointer(e->evidence, e->named);
+	                   ? -1
+	                   : by_pointer(e->evidence, e->named);
 	uint32_t said = tmk_names_scope_bucket(m->names, e->scope);
 	if (rule < 0 && said) {
 		e->rule = TMK_RULE_program; /* its bucket is the one that was said */
@@ -102,7 +103,7 @@ static void change(struct tmk_model *m, struct tmk_live *l, int rule)
 	l->bucket = bucket_of[rule];
 	if (l->row)
 		tmk_store_run(m->store, TMK_SQL_bucket, (int64_t)l->bucket,
-			      (int64_t)l->rule, l->row);
+		              (int64_t)l->rule, l->row);
 }
 
 void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l)
@@ -120,7 +121,8 @@ void tmk_model_review_setup(struct tmk_model *m)
 		return;
 	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
 		struct tmk_live *l = &m->live.slot[i];
-		if (l->used && l->born_step < m->step && l->rule == TMK_RULE_setup_survivor)
+		if (l->used && l->born_step < m->step &&
+		    l->rule == TMK_RULE_setup_survivor)
 			change(m, l, TMK_RULE_setup_unnamed);
 	}
 }
@@ -130,6 +132,7 @@ void tmk_model_review_setup(struct tmk_model *m)
 void tmk_model_setup_dies(struct tmk_model *m, struct tmk_live *l)
 {
 	bool trains = m->step == 1 ? m->backward_since_step : m->step == 2;
-	if (trains && l->born_step < m->step && !l->named && !(l->evidence & TMK_EV_LEAF))
+	if (trains && l->born_step < m->step && !l->named &&
+	    !(l->evidence & TMK_EV_LEAF))
 		change(m, l, TMK_RULE_setup_batch);
 }

@@ -84,9 +84,11 @@ static char *wait_for_room(struct tmk_ring *ring, uint32_t size)
 void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 {
 	size = TMK_ALIGN8(size);
-	if (__builtin_expect(!tmk_self.ring || tmk_self.generation !=
-							atomic_load_explicit(&tmk_generation,
-							memory_order_relaxed), 0) &&
+	if (__builtin_expect(!tmk_self.ring ||
+	                             tmk_self.generation !=
+	                                     atomic_load_explicit(&tmk_generation,
+	                                                          memory_order_relaxed),
+	                     0) &&
 	    !first_event()) {
 		atomic_fetch_add(&tmk_rings.header->ring_full, 1);
 		return NULL;
@@ -102,7 +104,8 @@ void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 	r->thread = tmk_self.thread;
 	r->kind = kind;
 	r->code = code;
-	r->seq = atomic_fetch_add_explicit(&tmk_rings.header->seq, 1, memory_order_relaxed);
+	r->seq = atomic_fetch_add_explicit(&tmk_rings.header->seq, 1,
+	                                   memory_order_relaxed);
 	r->tick = tmk_tick();
 	return r;
 }
@@ -113,7 +116,7 @@ void tmk_end(void *record)
 }
 
 void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t address,
-		   int n, const char *const *text)
+                   int n, const char *const *text)
 {
 	size_t length[8], total = 0;
 	for (int i = 0; i < n; i++) {
@@ -160,7 +163,8 @@ void tmk_emit_capability(const char *name, const char *state, const char *why)
 {
 	if (tmk_settings.verbose)
 		tmk_say("%s: %s%s%s", name, state, *why ? ", " : "", why);
-	tmk_emit_text(TMK_REC_CAPABILITY, 0, 0, 0, 3, (const char *[]){name, state, why});
+	tmk_emit_text(TMK_REC_CAPABILITY, 0, 0, 0, 3,
+	              (const char *[]){name, state, why});
 }
 
 void tmk_emit_lost(const char *name, uint64_t count, const char *what)
@@ -182,7 +186,7 @@ void tmk_emit_boundary(enum tmk_boundary at, bool create_graph, bool accumulate)
 void tmk_emit_forward(bool module)
 {
 	struct tmk_rec_boundary *r =
-		tmk_begin(TMK_REC_BOUNDARY, TMK_AT_FORWARD, sizeof *r);
+	        tmk_begin(TMK_REC_BOUNDARY, TMK_AT_FORWARD, sizeof *r);
 	if (!r)
 		return;
 	r->create_graph = r->accumulate = 0;

@@ -12,7 +12,7 @@
 #include "ring.h"
 
 enum tmk_state {
-	TMK_IDLE,     /* loaded, no file: until the first device event */
+	TMK_IDLE, /* loaded, no file: until the first device event */
 	TMK_STARTING,
 	TMK_ACTIVE,
 	TMK_FINISHED, /* everything is in the trace; hooks pass through */
@@ -20,7 +20,7 @@ enum tmk_state {
 };
 
 struct tmk_self {
-	int guard;           /* > 0: inside our own code */
+	int guard; /* > 0: inside our own code */
 	uint16_t thread;
 	uint32_t generation; /* of the process the ring belongs to: see fork */
 	struct tmk_ring *ring;
@@ -66,7 +66,7 @@ void tmk_end(void *record);
 
 /* Records made of strings: `n` of them, NULL counts as empty. */
 void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t address,
-		   int n, const char *const *text);
+                   int n, const char *const *text);
 void tmk_emit_run(const char *column, const char *value);
 void tmk_emit_run_number(const char *column, int64_t value);
 void tmk_emit_meta(const char *key, const char *value);

@@ -7,7 +7,7 @@
 struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i)
 {
 	struct tmk_live *l =
-		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr);
+	        tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr);
 	return l && l->young ? l : NULL;
 }
 
@@ -47,7 +47,8 @@ void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
 
 void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 {
-	static const char *const kinds[] = {"parameter", "buffer", "gradient", "optimizer"};
+	static const char *const kinds[] = {"parameter", "buffer", "gradient",
+	                                    "optimizer"};
 	const char *name = r->text, *shape = name + strlen(name) + 1;
 	const char *dtype = shape + strlen(shape) + 1;
 	if (r->head.code >= TMK_TENSOR_KINDS)
@@ -55,8 +56,8 @@ void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 	m->python_named |= r->head.code == TMK_TENSOR_PARAMETER;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	tmk_store_run(m->store, TMK_SQL_tensor, kinds[r->head.code], name, d->name,
-		      (int64_t)r->ptr, r->bytes, shape, dtype, (int64_t)r->trainable,
-		      (int64_t)m->step);
+	              (int64_t)r->ptr, r->bytes, shape, dtype, (int64_t)r->trainable,
+	              (int64_t)m->step);
 	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
 	if (!l || &m->device[l->device] != d)
 		return;
@@ -86,7 +87,7 @@ void tmk_model_settle_candidates(struct tmk_model *m)
 		if (!l || !(l->evidence & TMK_EV_CANDIDATE))
 			continue;
 		l->evidence =
-			(uint8_t)((l->evidence & ~TMK_EV_CANDIDATE) | TMK_EV_GRADIENT);
+		        (uint8_t)((l->evidence & ~TMK_EV_CANDIDATE) | TMK_EV_GRADIENT);
 		if (l->row)
 			tmk_model_reclassify(m, l);
 	}

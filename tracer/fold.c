@@ -33,22 +33,23 @@ struct tmk_patterns {
 /* ---- signatures ---------------------------------------------------------------------- */
 
 static uint64_t signature_of(const struct tmk_model *m, const struct tmk_ev *e,
-			     const uint32_t *place)
+                             const uint32_t *place)
 {
 	uint64_t h = tmk_mix((uint64_t)e->bytes, (uint64_t)e->device << 8 | e->phase);
 	h = tmk_mix(h, e->thread);
 	if (e->bytes > 0)
 		return tmk_mix(h, (uint64_t)e->site << 16 | (uint64_t)e->bucket << 8 |
-					  e->rule);
+		                          e->rule);
 	if (e->target == UINT32_MAX)
 		return tmk_mix(h, e->target);
 	if (!e->carried)
 		return tmk_mix(h, (uint64_t)m->ev[e->target].thread << 40 |
-					  place[e->target]);
+		                          place[e->target]);
 	/* Born before: which of several alike does not matter for any byte. */
 	const struct tmk_live *l = &m->carried[e->target];
 	uint32_t age = m->step - l->born_step;
-	return tmk_mix(h, (uint64_t)2 << 60 | (uint64_t)(age > 2 ? 2 : age) << 32 | l->site);
+	return tmk_mix(h, (uint64_t)2 << 60 | (uint64_t)(age > 2 ? 2 : age) << 32 |
+	                          l->site);
 }
 
 uint64_t *tmk_fold_signature(const struct tmk_model *m)
@@ -58,7 +59,8 @@ uint64_t *tmk_fold_signature(const struct tmk_model *m)
 		if (m->ev[i].thread >= threads)
 			threads = m->ev[i].thread + 1u;
 	uint64_t *out = malloc(n * sizeof *out);
-	uint32_t *place = malloc(n * sizeof *place); /* of each event within its thread */
+	uint32_t *place =
+	        malloc(n * sizeof *place); /* of each event within its thread */
 	uint32_t *count = calloc(threads + 1, sizeof *count);
 	if (!out || !place || !count) {
 		free(out);
@@ -70,7 +72,8 @@ uint64_t *tmk_fold_signature(const struct tmk_model *m)
 	for (uint32_t t = 0; t < threads; t++)
 		count[t + 1] += count[t];
 	for (uint32_t i = 0; i < n; i++)
-		out[count[m->ev[i].thread] + place[i]] = signature_of(m, &m->ev[i], place);
+		out[count[m->ev[i].thread] + place[i]] =
+		        signature_of(m, &m->ev[i], place);
 done:
 	free(place);
 	free(count);
@@ -94,7 +97,7 @@ static bool same_peaks(const struct tmk_model *m, const struct pattern *p)
 }
 
 int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature,
-		      const int64_t (**begin)[TMK_BUCKETS])
+                      const int64_t (**begin)[TMK_BUCKETS])
 {
 	for (int i = 0; m->patterns && i < KEPT; i++) {
 		struct pattern *p = &m->patterns->kept[i];
@@ -124,10 +127,10 @@ void tmk_fold_keep(struct tmk_model *m, uint64_t *signature)
 			p = &m->patterns->kept[i];
 	free(p->signature);
 	*p = (struct pattern){.signature = signature,
-			      .events = m->events,
-			      .step = m->step,
-			      .used = ++m->patterns->clock,
-			      .devices = m->devices};
+	                      .events = m->events,
+	                      .step = m->step,
+	                      .used = ++m->patterns->clock,
+	                      .devices = m->devices};
 	for (int i = 0; i < m->devices; i++) {
 		const struct tmk_device_state *d = &m->device[i];
 		p->device[i].active = d->active;

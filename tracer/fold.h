@@ -18,7 +18,7 @@ uint64_t *tmk_fold_signature(const struct tmk_model *m);
  * start, or -1. With it the running step's peaks get that one's ordinals: its rows will
  * stand for them. *begin: what its devices' buckets held when it began. */
 int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature,
-		      const int64_t (**begin)[TMK_BUCKETS]);
+                      const int64_t (**begin)[TMK_BUCKETS]);
 
 /* Keeps the running step as a pattern for later ones (the array is taken over). */
 void tmk_fold_keep(struct tmk_model *m, uint64_t *signature);

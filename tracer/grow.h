@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 /* Makes room for one more element; false when there is no memory. */
-static inline bool tmk_grow(void **array, uint32_t *capacity, uint32_t count, size_t element)
+static inline bool tmk_grow(void **array, uint32_t *capacity, uint32_t count,
+                            size_t element)
 {
 	if (count < *capacity)
 		return true;

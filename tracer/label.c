@@ -66,7 +66,7 @@ static uint8_t for_a_worker(enum tmk_boundary closer)
 }
 
 static uint8_t with_gradients(const struct tmk_model *m, const struct tmk_ev *e,
-			      enum tmk_boundary closer)
+                              enum tmk_boundary closer)
 {
 	/* Inside a module's call it is a forward also where nothing is trainable yet: frozen
 	 * first layers run before the first autograd node ends setup. */
@@ -89,7 +89,7 @@ static uint8_t with_gradients(const struct tmk_model *m, const struct tmk_ev *e,
 }
 
 static uint8_t without_gradients(const struct tmk_model *m, const struct tmk_ev *e,
-				 enum tmk_boundary closer, bool evaluates)
+                                 enum tmk_boundary closer, bool evaluates)
 {
 	if (m->forward_open && closer == TMK_AT_BACKWARD)
 		return TMK_FORWARD; /* a frozen part of the model */

@@ -13,7 +13,8 @@ static uint32_t home(const struct tmk_live_table *t, uint8_t device, uint64_t pt
 static uint32_t probe(const struct tmk_live_table *t, uint8_t device, uint64_t ptr)
 {
 	uint32_t i = home(t, device, ptr);
-	while (t->slot[i].used && (t->slot[i].ptr != ptr || t->slot[i].device != device))
+	while (t->slot[i].used &&
+	       (t->slot[i].ptr != ptr || t->slot[i].device != device))
 		i = (i + 1) & t->mask;
 	return i;
 }
@@ -27,7 +28,7 @@ static bool grow(struct tmk_live_table *t)
 	for (uint32_t i = 0; t->slot && i <= t->mask; i++)
 		if (t->slot[i].used)
 			bigger.slot[probe(&bigger, t->slot[i].device, t->slot[i].ptr)] =
-				t->slot[i];
+			        t->slot[i];
 	free(t->slot);
 	t->slot = bigger.slot;
 	t->mask = bigger.mask;
@@ -36,7 +37,7 @@ static bool grow(struct tmk_live_table *t)
 }
 
 struct tmk_live *tmk_live_add(struct tmk_live_table *t, uint8_t device, uint64_t ptr,
-			      bool *existed)
+                              bool *existed)
 {
 	if ((!t->slot || t->count > t->mask / 2) && !grow(t))
 		return NULL;
@@ -84,7 +85,8 @@ struct tmk_live *tmk_live_around(struct tmk_live_table *t, uint64_t ptr)
 {
 	if (!t->slot)
 		return NULL;
-	for (uint8_t device = 0; device < 2; device++) { /* the usual case: a block's start */
+	for (uint8_t device = 0; device < 2;
+	     device++) { /* the usual case: a block's start */
 		struct tmk_live *e = tmk_live_find(t, device, ptr);
 		if (e)
 			return e;

@@ -5,12 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { /* evidence an allocation has gathered */
-	TMK_EV_LEAF = 1,       /* a leaf's storage lies in it */
-	TMK_EV_CANDIDATE = 2,  /* given to AccumulateGrad in the running backward */
-	TMK_EV_GRADIENT = 4,   /* ... and alive when that returned */
-	TMK_EV_KEPT_BY_STEP = 8, /* alive when the Optimizer.step that made it ended */
-	TMK_EV_SETUP = 16,     /* alive when setup ended */
+enum {                          /* evidence an allocation has gathered */
+       TMK_EV_LEAF = 1,         /* a leaf's storage lies in it */
+       TMK_EV_CANDIDATE = 2,    /* given to AccumulateGrad in the running backward */
+       TMK_EV_GRADIENT = 4,     /* ... and alive when that returned */
+       TMK_EV_KEPT_BY_STEP = 8, /* alive when the Optimizer.step that made it ended */
+       TMK_EV_SETUP = 16,       /* alive when setup ended */
 };
 
 struct tmk_live {
@@ -18,17 +18,17 @@ struct tmk_live {
 	int64_t bytes;
 	int64_t requested;
 	int64_t born_ns;
-	int64_t row;        /* in allocation; 0: not there (yet) */
+	int64_t row; /* in allocation; 0: not there (yet) */
 	uint32_t born_step;
-	uint32_t born;      /* ordinal */
+	uint32_t born; /* ordinal */
 	uint32_t site;
 	uint8_t device;
 	uint8_t evidence;
-	uint8_t named;      /* 1 + tmk_tensor_kind Python gave it, or 0 */
+	uint8_t named; /* 1 + tmk_tensor_kind Python gave it, or 0 */
 	uint8_t phase;
 	uint8_t bucket, rule;
-	uint8_t used;       /* the slot holds one */
-	uint8_t young;      /* stands in the model's list of young ones */
+	uint8_t used;  /* the slot holds one */
+	uint8_t young; /* stands in the model's list of young ones */
 };
 
 struct tmk_live_table {
@@ -43,7 +43,7 @@ struct tmk_live_table {
 /* A new entry for (device, ptr), or the old one of that address (*existed). NULL when
  * there is no memory. Pointers are good until the next add or remove. */
 struct tmk_live *tmk_live_add(struct tmk_live_table *t, uint8_t device, uint64_t ptr,
-			      bool *existed);
+                              bool *existed);
 struct tmk_live *tmk_live_find(struct tmk_live_table *t, uint8_t device, uint64_t ptr);
 /* The allocation of any device that holds this address, views into it included. */
 struct tmk_live *tmk_live_around(struct tmk_live_table *t, uint64_t ptr);

@@ -11,28 +11,29 @@
 
 struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id)
 {
-	static const char *const kinds[] = {"cpu", "cuda", "mkldnn", "opengl", "opencl",
-					    "ideep", "hip", "fpga", "maia", "xla",
-					    "vulkan", "metal", "xpu", "mps", "meta",
-					    "hpu"};
+	static const char *const kinds[] = {
+	        "cpu",  "cuda", "mkldnn", "opengl", "opencl", "ideep", "hip",  "fpga",
+	        "maia", "xla",  "vulkan", "metal",  "xpu",    "mps",   "meta", "hpu"};
 	if (id.index < 0)
 		id.index = 0;
 	for (int i = 0; i < m->devices; i++)
-		if (m->device[i].id.type == id.type && m->device[i].id.index == id.index)
+		if (m->device[i].id.type == id.type &&
+		    m->device[i].id.index == id.index)
 			return &m->device[i];
 	if (m->devices == TMK_MAX_DEVICES)
 		return &m->device[TMK_MAX_DEVICES - 1];
 	struct tmk_device_state *d = &m->device[m->devices];
 	d->id = id;
-	const char *kind = id.type >= 0 && (size_t)id.type < sizeof kinds / sizeof *kinds
-				   ? kinds[(int)id.type]
-				   : "device";
+	const char *kind =
+	        id.type >= 0 && (size_t)id.type < sizeof kinds / sizeof *kinds
+	                ? kinds[(int)id.type]
+	                : "device";
 	if (id.type == 0)
 		snprintf(d->name, sizeof d->name, "cpu");
 	else
 		snprintf(d->name, sizeof d->name, "%s:%d", kind, id.index);
 	tmk_store_run(m->store, TMK_SQL_device, (int64_t)m->devices, d->name, kind,
-		      TMK_NULL, NULL);
+	              TMK_NULL, NULL);
 	m->devices++;
 	return d;
 }
@@ -40,14 +41,15 @@ struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device
 /* Reserved memory changed: the allocator's totals at this moment become a row. Just after a
  * segment is given back its allocator has not said yet what it holds: that is NULL. */
 static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns,
-		   int64_t reserved)
+                   int64_t reserved)
 {
 	if (reserved != TMK_NULL)
 		d->sampled_reserved = reserved;
-	tmk_store_run(m->store, TMK_SQL_sample, (int64_t)(d - m->device), (int64_t)m->step,
-		      (int64_t)m->flushed + m->events, ns, d->allocated, reserved,
-		      d->total_bytes ? (int64_t)d->free_bytes : TMK_NULL,
-		      d->total_bytes ? (int64_t)d->total_bytes : TMK_NULL);
+	tmk_store_run(m->store, TMK_SQL_sample, (int64_t)(d - m->device),
+	              (int64_t)m->step, (int64_t)m->flushed + m->events, ns,
+	              d->allocated, reserved,
+	              d->total_bytes ? (int64_t)d->free_bytes : TMK_NULL,
+	              d->total_bytes ? (int64_t)d->total_bytes : TMK_NULL);
 }
 
 /* The CUDA allocator reports under its lock. CPU tensors are reported outside of the
@@ -76,7 +78,7 @@ bool tmk_model_drifts(const struct tmk_device_state *d)
 
 /* The trace checks itself: our sum must be what the allocator says, event by event. */
 static void account(struct tmk_model *m, struct tmk_device_state *d,
-		    const struct tmk_rec_event *r, int64_t bytes, int64_t ns)
+                    const struct tmk_rec_event *r, int64_t bytes, int64_t ns)
 {
 	d->allocated += bytes;
 	if (r->flags & TMK_EVENT_NO_TOTAL) {
@@ -143,8 +145,8 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 		b->evidence = l->evidence;
 		b->named = l->named;
 		e->target = l->born - m->flushed;
-	} else if (tmk_grow((void **)&m->carried, &m->carried_capacity, m->carried_count,
-			    sizeof *m->carried)) {
+	} else if (tmk_grow((void **)&m->carried, &m->carried_capacity,
+	                    m->carried_count, sizeof *m->carried)) {
 		e->carried = 1;
 		e->target = m->carried_count;
 		m->carried[m->carried_count++] = *l;
@@ -154,12 +156,12 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 
 /* cudaFreeAsync is told an address alone: the size is that of the birth. */
 static int64_t size_of(struct tmk_model *m, const struct tmk_device_state *d,
-		       const struct tmk_rec_event *r)
+                       const struct tmk_rec_event *r)
 {
 	if (r->head.kind == TMK_REC_ALLOC || r->bytes)
 		return r->bytes;
 	const struct tmk_live *l =
-		tmk_live_find(&m->live, (uint8_t)(d - m->device), r->ptr);
+	        tmk_live_find(&m->live, (uint8_t)(d - m->device), r->ptr);
 	return l ? -l->bytes : 0;
 }
 
@@ -167,7 +169,7 @@ static int64_t size_of(struct tmk_model *m, const struct tmk_device_state *d,
  * when it is unmapped. The former is told by its "reserved" bytes and never gets here; the
  * latter looks like a free of the last tensor there is, but for nobody knowing it. */
 static bool ends_mapping(struct tmk_model *m, const struct tmk_device_state *d,
-			 const struct tmk_rec_event *r)
+                         const struct tmk_rec_event *r)
 {
 	return d->id.type == 0 && r->head.kind == TMK_REC_FREE && !r->allocated &&
 	       !(r->flags & TMK_EVENT_NO_TOTAL) &&
@@ -209,7 +211,7 @@ static void backward_begins(struct tmk_model *m)
 {
 	m->setup_over = true;
 	if (tmk_grow((void **)&m->backward_at, &m->backward_capacity, m->backward_count,
-		     sizeof *m->backward_at))
+	             sizeof *m->backward_at))
 		m->backward_at[m->backward_count++] = m->flushed + m->events;
 }
 
@@ -271,7 +273,8 @@ static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 
 bool tmk_model_step_may_end(const struct tmk_model *m, const struct tmk_record *r)
 {
-	return r->kind == TMK_REC_BOUNDARY && r->code == TMK_AT_STEP_END && !m->by_marks;
+	return r->kind == TMK_REC_BOUNDARY && r->code == TMK_AT_STEP_END &&
+	       !m->by_marks;
 }
 
 int tmk_model_settles(const struct tmk_model *m, const struct tmk_record *r)
@@ -294,19 +297,21 @@ static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	if (r->total_bytes) {
 		if (!d->total_bytes)
-			tmk_store_run(m->store, TMK_SQL_device, (int64_t)(d - m->device),
-				      d->name, "cuda", (int64_t)r->total_bytes, NULL);
+			tmk_store_run(m->store, TMK_SQL_device,
+			              (int64_t)(d - m->device), d->name, "cuda",
+			              (int64_t)r->total_bytes, NULL);
 		d->free_bytes = r->free_bytes;
 		d->total_bytes = r->total_bytes;
 	}
 	if (r->head.code == TMK_SEGMENT_TAKEN)
-		tmk_store_run(m->store, TMK_SQL_segment, (int64_t)(d - m->device), r->call,
-			      (int64_t)r->host, (int64_t)r->address, (int64_t)r->bytes,
-			      (int64_t)m->step, (int64_t)m->flushed + m->events, ns);
+		tmk_store_run(m->store, TMK_SQL_segment, (int64_t)(d - m->device),
+		              r->call, (int64_t)r->host, (int64_t)r->address,
+		              (int64_t)r->bytes, (int64_t)m->step,
+		              (int64_t)m->flushed + m->events, ns);
 	else if (r->head.code == TMK_SEGMENT_GIVEN)
 		tmk_store_run(m->store, TMK_SQL_segment_died, (int64_t)m->step,
-			      (int64_t)m->flushed + m->events, ns, (int64_t)r->address,
-			      (int64_t)r->host);
+		              (int64_t)m->flushed + m->events, ns, (int64_t)r->address,
+		              (int64_t)r->host);
 	if (r->head.code == TMK_SEGMENT_SAMPLE && r->total_bytes)
 		sample(m, d, ns, TMK_NULL);
 	else if (!r->host && r->head.code != TMK_SEGMENT_SAMPLE)
@@ -315,27 +320,29 @@ static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_
 
 static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 {
-	if (tmk_grow((void **)&m->oom_at, &m->oom_capacity, m->oom_count, sizeof *m->oom_at))
+	if (tmk_grow((void **)&m->oom_at, &m->oom_capacity, m->oom_count,
+	             sizeof *m->oom_at))
 		m->oom_at[m->oom_count++] = m->flushed + m->events;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	uint8_t phase = r->phase;
 	if (phase == TMK_OPEN)
-		phase = !m->setup_over ? TMK_SETUP
-			: m->forward_open	       ? TMK_FORWARD
-			: !r->module		       ? TMK_OTHER
-			: r->flags & TMK_EVENT_GRAD_MODE ? TMK_FORWARD
-							 : TMK_EVAL;
+		phase = !m->setup_over                   ? TMK_SETUP
+		        : m->forward_open                ? TMK_FORWARD
+		        : !r->module                     ? TMK_OTHER
+		        : r->flags & TMK_EVENT_GRAD_MODE ? TMK_FORWARD
+		                                         : TMK_EVAL;
 	struct tmk_site site = {phase,     r->head.thread, r->python, r->native,
-				r->module, r->op,          r->shape, r->scope};
+	                        r->module, r->op,          r->shape,  r->scope};
 	tmk_store_run(m->store, TMK_SQL_oom, (int64_t)(d - m->device), (int64_t)m->step,
-		      (int64_t)m->flushed + m->events, ns,
-		      (int64_t)tmk_names_site(m->names, &site),
-		      r->source, r->requested < 0 ? TMK_NULL : r->requested,
-		      r->allocated || r->reserved ? (int64_t)r->allocated : d->allocated,
-		      r->allocated || r->reserved ? (int64_t)r->reserved : d->reserved,
-		      r->total_bytes ? (int64_t)r->free_bytes : TMK_NULL,
-		      r->total_bytes ? (int64_t)r->total_bytes : TMK_NULL,
-		      *r->message ? r->message : NULL);
+	              (int64_t)m->flushed + m->events, ns,
+	              (int64_t)tmk_names_site(m->names, &site), r->source,
+	              r->requested < 0 ? TMK_NULL : r->requested,
+	              r->allocated || r->reserved ? (int64_t)r->allocated
+	                                          : d->allocated,
+	              r->allocated || r->reserved ? (int64_t)r->reserved : d->reserved,
+	              r->total_bytes ? (int64_t)r->free_bytes : TMK_NULL,
+	              r->total_bytes ? (int64_t)r->total_bytes : TMK_NULL,
+	              *r->message ? r->message : NULL);
 }
 
 static void text(struct tmk_model *m, const struct tmk_rec_text *r)
@@ -355,14 +362,17 @@ static void text(struct tmk_model *m, const struct tmk_rec_text *r)
 		tmk_store_run(m->store, TMK_SQL_lost, a, (int64_t)r->address, b);
 		break;
 	case TMK_REC_OOM_MESSAGE:
-		tmk_store_run(m->store, TMK_SQL_oom_message, a, (int64_t)r->head.thread);
+		tmk_store_run(m->store, TMK_SQL_oom_message, a,
+		              (int64_t)r->head.thread);
 		break;
 	case TMK_REC_DEVICE: {
-		struct tmk_device_id id = {.type = (int8_t)r->id, .index = (int8_t)r->extra};
+		struct tmk_device_id id = {.type = (int8_t)r->id,
+		                           .index = (int8_t)r->extra};
 		struct tmk_device_state *d = tmk_model_device(m, id);
-		tmk_store_run(m->store, TMK_SQL_device, (int64_t)(d - m->device), d->name,
-			      "cuda", r->address ? (int64_t)r->address : TMK_NULL,
-			      *a ? a : NULL);
+		tmk_store_run(m->store, TMK_SQL_device, (int64_t)(d - m->device),
+		              d->name, "cuda",
+		              r->address ? (int64_t)r->address : TMK_NULL,
+		              *a ? a : NULL);
 		break;
 	}
 	default:
@@ -397,8 +407,8 @@ void tmk_model_apply(struct tmk_model *m, const struct tmk_record *r, int64_t ns
 		break;
 	case TMK_REC_THREAD: {
 		const struct tmk_rec_thread *t = (const struct tmk_rec_thread *)r;
-		tmk_store_run(m->store, TMK_SQL_thread, (int64_t)r->thread, (int64_t)t->tid,
-			      t->name);
+		tmk_store_run(m->store, TMK_SQL_thread, (int64_t)r->thread,
+		              (int64_t)t->tid, t->name);
 		break;
 	}
 	case TMK_REC_PYFRAME:

@@ -39,23 +39,23 @@ enum tmk_rule {
 
 struct tmk_ev { /* one allocation or free of the running step */
 	int64_t ns;
-	int64_t bytes;     /* > 0 birth, < 0 death */
+	int64_t bytes; /* > 0 birth, < 0 death */
 	uint64_t ptr;
 	int64_t requested;
 	int64_t allocated; /* of its device, after it */
 	int64_t reserved;
 	uint32_t python, native, module, op, shape, scope;
-	uint32_t site;     /* birth: set when the step ends */
-	uint32_t died;     /* birth: 1 + ordinal of its death in this step, 0: alive */
-	uint32_t target;   /* death: index of the birth in ev, or index into carried */
+	uint32_t site;   /* birth: set when the step ends */
+	uint32_t died;   /* birth: 1 + ordinal of its death in this step, 0: alive */
+	uint32_t target; /* death: index of the birth in ev, or index into carried */
 	uint16_t thread;
 	uint8_t device;
-	uint8_t phase;     /* TMK_OPEN until the boundary that closes the stretch */
-	uint8_t flags;     /* TMK_EVENT_* */
-	uint8_t evidence;  /* birth that died: what its live entry had gathered */
+	uint8_t phase;    /* TMK_OPEN until the boundary that closes the stretch */
+	uint8_t flags;    /* TMK_EVENT_* */
+	uint8_t evidence; /* birth that died: what its live entry had gathered */
 	uint8_t named;
 	uint8_t bucket, rule;
-	uint8_t carried;   /* death of something born before ev[0] */
+	uint8_t carried; /* death of something born before ev[0] */
 };
 
 struct tmk_phase_state { /* of one device in the running step */
@@ -66,16 +66,16 @@ struct tmk_device_state {
 	struct tmk_device_id id;
 	char name[16];
 	int64_t allocated, reserved; /* running, the allocator's own where it tells */
-	int64_t drift;               /* the allocator's total less ours, at the last event */
-	int64_t drift_ns;            /* since when it is that, */
-	uint32_t drift_events;       /* ... and for how many events */
+	int64_t drift;         /* the allocator's total less ours, at the last event */
+	int64_t drift_ns;      /* since when it is that, */
+	uint32_t drift_events; /* ... and for how many events */
 	int64_t start_allocated, start_reserved; /* when the step began */
 	uint64_t free_bytes, total_bytes;
 	int64_t sampled_reserved; /* at the last memory_sample row */
 	/* of the running step, for the events that were written */
 	int64_t peak, peak_reserved, peak_ns, peak_ordinal;
 	uint8_t peak_phase;
-	bool seen, active;        /* ever; in this step */
+	bool seen, active; /* ever; in this step */
 	struct tmk_phase_state phase[TMK_PHASES];
 	int64_t run_peak;
 	uint32_t run_peak_step;
@@ -122,7 +122,8 @@ struct tmk_model {
 	 * with what is alive: born in this step or without a row yet. Keys, since entries
 	 * move; some are of allocations that have died since. */
 	struct tmk_keys young;
-	struct tmk_keys candidates; /* given to AccumulateGrad in the running backward */
+	struct tmk_keys
+	        candidates; /* given to AccumulateGrad in the running backward */
 
 	struct tmk_device_state device[TMK_MAX_DEVICES];
 	struct tmk_most most[TMK_MAX_DEVICES];
@@ -130,13 +131,13 @@ struct tmk_model {
 
 	struct tmk_ev *ev; /* the running step's, by ordinal minus flushed */
 	uint32_t events, capacity;
-	uint32_t flushed;          /* events of this step that were written already */
-	uint32_t open_from;        /* ev[0 .. open_from) have their phase */
-	struct tmk_live *carried;  /* born before ev[0], died in ev */
+	uint32_t flushed;         /* events of this step that were written already */
+	uint32_t open_from;       /* ev[0 .. open_from) have their phase */
+	struct tmk_live *carried; /* born before ev[0], died in ev */
 	uint32_t carried_count, carried_capacity;
-	uint32_t *backward_at;     /* ordinals at which an outermost backward began */
+	uint32_t *backward_at; /* ordinals at which an outermost backward began */
 	uint32_t backward_count, backward_capacity;
-	uint32_t *oom_at;          /* ... at which memory ran out */
+	uint32_t *oom_at; /* ... at which memory ran out */
 	uint32_t oom_count, oom_capacity;
 
 	uint32_t step;
@@ -145,17 +146,17 @@ struct tmk_model {
 	bool setup_over, forward_open, backward_since_step;
 	bool forward_unsure; /* the first one, opened outside any module: a wrapper may have */
 	bool in_step, closure; /* inside Optimizer.step; it ran a backward itself */
-	bool python_named; /* Python has told its parameters */
-	bool by_marks; /* the program says itself where steps end */
+	bool python_named;     /* Python has told its parameters */
+	bool by_marks;         /* the program says itself where steps end */
 
-	uint32_t longest;   /* events of the longest complete step so far */
-	int64_t first_row;  /* the running step's, of what was written; 0: none */
+	uint32_t longest;  /* events of the longest complete step so far */
+	int64_t first_row; /* the running step's, of what was written; 0: none */
 	uint32_t spans;
 	uint8_t last_phase;
 	uint64_t total_events;
 	uint64_t lost[TMK_LOST_CODES];
 	uint32_t since_size_check;
-	bool thin_only;  /* the file is as large as it may get */
+	bool thin_only; /* the file is as large as it may get */
 	bool ended;
 	int exit_status;
 	bool exit_known;
@@ -194,7 +195,8 @@ void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer);
  * whose bucket and phase are settled; a block that is counted already changed its bucket. */
 void tmk_most_begin(struct tmk_model *m);
 void tmk_most_event(struct tmk_model *m, const struct tmk_ev *e);
-void tmk_most_moved(struct tmk_model *m, const struct tmk_live *l, uint8_t from, uint8_t to);
+void tmk_most_moved(struct tmk_model *m, const struct tmk_live *l, uint8_t from,
+                    uint8_t to);
 /* What the step's rows are, and what of a step that equals `pattern`'s differs. */
 void tmk_most_write(struct tmk_model *m);
 void tmk_most_write_folded(struct tmk_model *m, const int64_t (*pattern)[TMK_BUCKETS]);

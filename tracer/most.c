@@ -21,14 +21,16 @@ static void raise(struct tmk_most *most, uint8_t phase, int bucket)
 }
 
 /* Its bucket, and whether it is one that we can count: not the free of a stranger. */
-static bool bucket_of(const struct tmk_model *m, const struct tmk_ev *e, uint8_t *bucket)
+static bool bucket_of(const struct tmk_model *m, const struct tmk_ev *e,
+                      uint8_t *bucket)
 {
 	if (e->bytes > 0)
 		*bucket = e->bucket;
 	else if (e->target == UINT32_MAX)
 		return false;
 	else
-		*bucket = e->carried ? m->carried[e->target].bucket : m->ev[e->target].bucket;
+		*bucket = e->carried ? m->carried[e->target].bucket
+		                     : m->ev[e->target].bucket;
 	return true;
 }
 
@@ -46,7 +48,8 @@ void tmk_most_event(struct tmk_model *m, const struct tmk_ev *e)
 	raise(most, e->phase, bucket);
 }
 
-void tmk_most_moved(struct tmk_model *m, const struct tmk_live *l, uint8_t from, uint8_t to)
+void tmk_most_moved(struct tmk_model *m, const struct tmk_live *l, uint8_t from,
+                    uint8_t to)
 {
 	if (l->born_step < m->step) { /* it was there when the step began */
 		m->device[l->device].held[from] -= l->bytes;
@@ -61,7 +64,7 @@ enum { AT_BEGIN = -1 }; /* in place of a phase */
 static void row(struct tmk_model *m, int device, int phase, int bucket, int64_t bytes)
 {
 	tmk_store_run(m->store, TMK_SQL_step_bucket, (int64_t)m->step, (int64_t)device,
-		      (int64_t)bucket, (int64_t)phase, bytes);
+	              (int64_t)bucket, (int64_t)phase, bytes);
 }
 
 void tmk_most_write(struct tmk_model *m)

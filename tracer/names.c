@@ -35,7 +35,7 @@ struct tmk_names {
 	struct column op_is_factory;          /* by operator of ours */
 	struct column scope_bucket;           /* by scope: see names.h */
 	struct map trie, native, sites, ops;
-	struct map module_name;   /* by address: index into name + 1 */
+	struct map module_name; /* by address: index into name + 1 */
 	char **name;
 	uint32_t names, name_capacity;
 	uint32_t next_stack, next_native, next_site, next_op;
@@ -121,8 +121,9 @@ static bool ends_with(const char *s, const char *end)
  * stack of every allocation of a sharded model and says nothing about one of them. */
 static bool communicates(const char *function, const char *file)
 {
-	static const char *const files[] = {"/distributed_c10d.py", "/_functional_collectives.py",
-					    "/_collective_utils.py", "/_redistribute.py"};
+	static const char *const files[] = {
+	        "/distributed_c10d.py", "/_functional_collectives.py",
+	        "/_collective_utils.py", "/_redistribute.py"};
 	const char *inside = strstr(file, "torch/distributed/");
 	if (!inside)
 		return false;
@@ -133,7 +134,7 @@ static bool communicates(const char *function, const char *file)
 		return strstr(function, "all_gather") != NULL;
 	return strstr(inside, "/ddp_comm_hooks/") ||
 	       (ends_with(inside, "torch/distributed/utils.py") &&
-		strstr(function, "_alloc_storage"));
+	        strstr(function, "_alloc_storage"));
 }
 
 static uint32_t python_flags(const char *function, const char *file)
@@ -163,13 +164,13 @@ static uint32_t native_flags(const char *symbol)
 		const char *part;
 		uint32_t flag;
 	} table[] = {
-		{"getCurrentCUDABlasHandle", TMK_IN_WORKSPACE},
-		{"getNewWorkspace", TMK_IN_WORKSPACE},
-		{"getCUDABlasLtWorkspace", TMK_IN_WORKSPACE},
-		{"CublasLtWorkspace", TMK_IN_WORKSPACE},
-		{"parseChosenWorkspaceSize", TMK_IN_WORKSPACE},
-		{"c10d::Reducer", TMK_IN_COMMUNICATION},
-		{"c10d::ProcessGroup", TMK_IN_COMMUNICATION},
+	        {"getCurrentCUDABlasHandle", TMK_IN_WORKSPACE},
+	        {"getNewWorkspace", TMK_IN_WORKSPACE},
+	        {"getCUDABlasLtWorkspace", TMK_IN_WORKSPACE},
+	        {"CublasLtWorkspace", TMK_IN_WORKSPACE},
+	        {"parseChosenWorkspaceSize", TMK_IN_WORKSPACE},
+	        {"c10d::Reducer", TMK_IN_COMMUNICATION},
+	        {"c10d::ProcessGroup", TMK_IN_COMMUNICATION},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		if (strstr(symbol, table[i].part))
@@ -187,8 +188,9 @@ void tmk_names_pyframe(struct tmk_names *n, const struct tmk_rec_pyframe *r)
 {
 	const char *function = r->text, *file = r->text + strlen(r->text) + 1;
 	set(&n->frame_flags, r->id, python_flags(function, file));
-	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)r->id * 2 + ROW_PYTHON, "python",
-		      function, shown(file), (int64_t)r->line, (int64_t)TMK_NULL);
+	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)r->id * 2 + ROW_PYTHON,
+	              "python", function, shown(file), (int64_t)r->line,
+	              (int64_t)TMK_NULL);
 }
 
 static uint32_t *op_slot(struct tmk_names *n, const char *name)
@@ -226,8 +228,8 @@ static void learn_objects(struct tmk_names *n, uint64_t pc)
 		char key[64], value[4200];
 		snprintf(key, sizeof key, "recover.object.%zu", i);
 		snprintf(value, sizeof value, "%llx %llx %llx %s",
-			 (unsigned long long)o->base, (unsigned long long)o->start,
-			 (unsigned long long)o->end, o->path);
+		         (unsigned long long)o->base, (unsigned long long)o->start,
+		         (unsigned long long)o->end, o->path);
 		tmk_store_run(n->store, TMK_SQL_meta, key, value);
 	}
 }
@@ -250,14 +252,15 @@ static void new_native_frame(struct tmk_names *n, uint64_t pc, uint32_t id)
 	const struct tmk_object *object = NULL;
 	learn_objects(n, pc);
 	/* a return address points behind its call */
-	if (!tmk_objects_name(n->objects, pc - 1, &object, mangled, sizeof mangled, &inside))
+	if (!tmk_objects_name(n->objects, pc - 1, &object, mangled, sizeof mangled,
+	                      &inside))
 		tmk_demangle(mangled, name, sizeof name, n->recovered);
 	set(&n->native_flags, id, native_flags(name));
 	if (tmk_operator_name(name, op, sizeof op))
 		set(&n->frame_op, id, op_row(n, op));
 	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)id * 2 + ROW_NATIVE, "native",
-		      *name ? name : NULL, object ? shown(object->path) : NULL, TMK_NULL,
-		      object ? (int64_t)(pc - object->base) : (int64_t)pc);
+	              *name ? name : NULL, object ? shown(object->path) : NULL,
+	              TMK_NULL, object ? (int64_t)(pc - object->base) : (int64_t)pc);
 }
 
 static uint32_t native_frame(struct tmk_names *n, uint64_t pc)
@@ -281,7 +284,7 @@ static uint32_t trie_node(struct tmk_names *n, uint32_t parent, uint32_t frame)
 	if (!*node) {
 		*node = ++n->next_stack;
 		tmk_store_run(n->store, TMK_SQL_stack, (int64_t)*node,
-			      parent ? (int64_t)parent : TMK_NULL, (int64_t)frame);
+		              parent ? (int64_t)parent : TMK_NULL, (int64_t)frame);
 	}
 	return *node;
 }
@@ -290,7 +293,8 @@ void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r)
 {
 	int kind = r->head.kind == TMK_REC_CSTACK;
 	uint32_t flags = 0, node = 0, op = 0;
-	for (uint32_t i = r->depth; i-- > 0;) { /* outermost first: parents before children */
+	for (uint32_t i = r->depth;
+	     i-- > 0;) { /* outermost first: parents before children */
 		uint32_t frame;
 		if (kind) {
 			uint32_t id = native_frame(n, r->frame[i]);
@@ -313,32 +317,41 @@ void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r)
 		set(&n->native_op, r->id, op);
 	uint32_t saved[3] = {node, flags, op};
 	tmk_store_run(n->store, TMK_SQL_carry,
-		      (int64_t)(kind ? CARRY_NATIVE : CARRY_PYTHON) << 40 | r->id,
-		      (const void *)saved, sizeof saved);
+	              (int64_t)(kind ? CARRY_NATIVE : CARRY_PYTHON) << 40 | r->id,
+	              (const void *)saved, sizeof saved);
 }
 
 void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r)
 {
 	/* c10::ScalarType, in order; stable since 1.6, extended at its end */
-	static const char *const dtypes[] = {
-		"uint8",         "int8",        "int16",      "int32",       "int64",
-		"float16",       "float32",     "float64",    "complex32",   "complex64",
-		"complex128",    "bool",        "qint8",      "quint8",      "qint32",
-		"bfloat16",      "quint4x2",    "quint2x4",   "bits1x8",     "bits2x4",
-		"bits4x2",       "bits8",       "bits16",     "float8_e5m2", "float8_e4m3fn",
-		"float8_e5m2fnuz", "float8_e4m3fnuz", "uint16", "uint32",    "uint64"};
+	static const char *const dtypes[] = {"uint8",           "int8",
+	                                     "int16",           "int32",
+	                                     "int64",           "float16",
+	                                     "float32",         "float64",
+	                                     "complex32",       "complex64",
+	                                     "complex128",      "bool",
+	                                     "qint8",           "quint8",
+	                                     "qint32",          "bfloat16",
+	                                     "quint4x2",        "quint2x4",
+	                                     "bits1x8",         "bits2x4",
+	                                     "bits4x2",         "bits8",
+	                                     "bits16",          "float8_e5m2",
+	                                     "float8_e4m3fn",   "float8_e5m2fnuz",
+	                                     "float8_e4m3fnuz", "uint16",
+	                                     "uint32",          "uint64"};
 	char dims[TMK_MAX_DIMS * 22 + 8] = "[";
 	size_t used = 1;
 	int count = r->dims < TMK_MAX_DIMS ? r->dims : TMK_MAX_DIMS;
 	for (int i = 0; i < count; i++)
-		used += snprintf(dims + used, sizeof dims - used, "%s%lld", i ? ", " : "",
-				 (long long)r->size[i]);
-	snprintf(dims + used, sizeof dims - used, r->dims > TMK_MAX_DIMS ? ", ...]" : "]");
+		used += snprintf(dims + used, sizeof dims - used, "%s%lld",
+		                 i ? ", " : "", (long long)r->size[i]);
+	snprintf(dims + used, sizeof dims - used,
+	         r->dims > TMK_MAX_DIMS ? ", ...]" : "]");
 	bool known = r->dtype >= 0 && (size_t)r->dtype < sizeof dtypes / sizeof *dtypes;
 	char other[32];
 	snprintf(other, sizeof other, "dtype%d", r->dtype);
 	tmk_store_run(n->store, TMK_SQL_shape, (int64_t)r->id, dims,
-		      known ? dtypes[(int)r->dtype] : other);
+	              known ? dtypes[(int)r->dtype] : other);
 }
 
 /* A name may come before the module is met, and the other way round. */
@@ -347,7 +360,8 @@ static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
 	uint32_t *at = map_at(&n->module_name, address);
 	char *copy = strdup(name);
 	if (!at || !copy ||
-	    !tmk_grow((void **)&n->name, &n->name_capacity, n->names, sizeof *n->name)) {
+	    !tmk_grow((void **)&n->name, &n->name_capacity, n->names,
+	              sizeof *n->name)) {
 		free(copy);
 		return;
 	}
@@ -359,9 +373,9 @@ static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
 /* Buckets of schema.sql inside what PyTorch allocates, in its order. */
 static uint32_t bucket_named(const char *name)
 {
-	static const char *const buckets[] = {"parameter", "buffer", "gradient",
-					      "optimizer", "activation", "input",
-					      "temporary", "workspace", "communication"};
+	static const char *const buckets[] = {
+	        "parameter", "buffer",    "gradient",  "optimizer",    "activation",
+	        "input",     "temporary", "workspace", "communication"};
 	for (uint32_t i = 0; i < sizeof buckets / sizeof *buckets; i++)
 		if (!strcmp(name, buckets[i]))
 			return i + 1;
@@ -370,7 +384,7 @@ static uint32_t bucket_named(const char *name)
 
 /* A bucket's scope says which bucket it is; a phase's leaves that to what is around it. */
 static void know_scope(struct tmk_names *n, uint32_t id, uint32_t parent, bool bucket,
-		       const char *name)
+                       const char *name)
 {
 	set(&n->scope_bucket, id,
 	    bucket ? bucket_named(name) : get(&n->scope_bucket, parent));
@@ -380,8 +394,8 @@ static void new_scope(struct tmk_names *n, const struct tmk_rec_text *r)
 {
 	bool bucket = r->address == TMK_SCOPE_BUCKET;
 	tmk_store_run(n->store, TMK_SQL_scope, (int64_t)r->id,
-		      r->extra ? (int64_t)r->extra : TMK_NULL, bucket ? "bucket" : "phase",
-		      r->text);
+	              r->extra ? (int64_t)r->extra : TMK_NULL,
+	              bucket ? "bucket" : "phase", r->text);
 	know_scope(n, r->id, r->extra, bucket, r->text);
 }
 
@@ -390,7 +404,7 @@ void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r)
 	if (r->head.kind == TMK_REC_MODULE) {
 		uint32_t *at = map_at(&n->module_name, r->address);
 		tmk_store_run(n->store, TMK_SQL_module, (int64_t)r->id, r->text,
-			      at && *at ? n->name[*at - 1] : NULL, (int64_t)r->address);
+		              at && *at ? n->name[*at - 1] : NULL, (int64_t)r->address);
 	} else if (r->head.kind == TMK_REC_MODNAME) {
 		keep_name(n, r->address, r->text);
 	}
@@ -428,10 +442,10 @@ uint32_t tmk_names_site(struct tmk_names *n, const struct tmk_site *s)
 		uint32_t op = get(&n->native_op, s->native);
 		*id = ++n->next_site;
 		tmk_store_run(n->store, TMK_SQL_site, (int64_t)*id, (int64_t)s->phase,
-			      or_null(s->thread), or_null(get(&n->leaf[0], s->python)),
-			      or_null(get(&n->leaf[1], s->native)), or_null(s->module),
-			      or_null(op ? op : s->op * 2), or_null(s->shape),
-			      or_null(s->scope));
+		              or_null(s->thread), or_null(get(&n->leaf[0], s->python)),
+		              or_null(get(&n->leaf[1], s->native)), or_null(s->module),
+		              or_null(op ? op : s->op * 2), or_null(s->shape),
+		              or_null(s->scope));
 	}
 	return *id;
 }
@@ -465,8 +479,9 @@ static void reload_trie(struct tmk_row *row, void *context)
 	struct tmk_names *n = context;
 	int64_t parent = tmk_row_int(row, 1);
 	uint32_t id = (uint32_t)tmk_row_int(row, 0);
-	uint32_t *node = map_at(&n->trie, (uint64_t)(parent == TMK_NULL ? 0 : parent) << 32 |
-						  (uint32_t)tmk_row_int(row, 2));
+	uint32_t *node =
+	        map_at(&n->trie, (uint64_t)(parent == TMK_NULL ? 0 : parent) << 32 |
+	                                 (uint32_t)tmk_row_int(row, 2));
 	if (node)
 		*node = id;
 	if (id > n->next_stack)
@@ -490,8 +505,8 @@ static void reload_scope(struct tmk_row *row, void *context)
 {
 	int64_t parent = tmk_row_int(row, 1);
 	know_scope(context, (uint32_t)tmk_row_int(row, 0),
-		   parent == TMK_NULL ? 0 : (uint32_t)parent, tmk_row_int(row, 2) == 1,
-		   tmk_row_text(row, 3));
+	           parent == TMK_NULL ? 0 : (uint32_t)parent, tmk_row_int(row, 2) == 1,
+	           tmk_row_text(row, 3));
 }
 
 static void reload_next(struct tmk_row *row, void *context)
@@ -519,34 +534,42 @@ struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 	n->recovered = recovered;
 	if (recovered) {
 		tmk_store_read(store, "SELECT id, data FROM carry WHERE id >= 1 << 40",
-			       reload_stack, n);
+		               reload_stack, n);
+		tmk_store_read(
+		        store,
+		        "SELECT id, function, file FROM frame WHERE kind = 'python'",
+		        reload_frame, n);
+		tmk_store_read(store, "SELECT id, parent, frame FROM stack",
+		               reload_trie, n);
+		tmk_store_read(
+		        store,
+		        "SELECT (SELECT max(id) FROM site), (SELECT max(id) FROM frame "
+		        "WHERE kind = 'native'), (SELECT max(id) FROM op WHERE id % 2)",
+		        reload_next, n);
+		tmk_store_read(store, "SELECT id, name FROM op WHERE id % 2", reload_op,
+		               n);
 		tmk_store_read(store,
-			       "SELECT id, function, file FROM frame WHERE kind = 'python'",
-			       reload_frame, n);
-		tmk_store_read(store, "SELECT id, parent, frame FROM stack", reload_trie, n);
-		tmk_store_read(store,
-			       "SELECT (SELECT max(id) FROM site), (SELECT max(id) FROM frame "
-			       "WHERE kind = 'native'), (SELECT max(id) FROM op WHERE id % 2)",
-			       reload_next, n);
-		tmk_store_read(store, "SELECT id, name FROM op WHERE id % 2", reload_op, n);
-		tmk_store_read(store,
-			       "SELECT id, parent, kind = 'bucket', name FROM scope ORDER BY id",
-			       reload_scope, n);
-		tmk_store_read(store, "SELECT value FROM meta WHERE key LIKE 'recover.object.%'",
-			       reload_object, n);
+		               "SELECT id, parent, kind = 'bucket', name FROM scope "
+		               "ORDER BY id",
+		               reload_scope, n);
+		tmk_store_read(
+		        store,
+		        "SELECT value FROM meta WHERE key LIKE 'recover.object.%'",
+		        reload_object, n);
 	}
 	return n;
 }
 
 void tmk_names_free(struct tmk_names *n)
 {
-	struct column *columns[] = {&n->frame_flags, &n->leaf[0], &n->leaf[1],
-				    &n->leaf_flags[0], &n->leaf_flags[1], &n->native_op,
-				    &n->native_flags, &n->frame_op, &n->op_is_factory,
-				    &n->scope_bucket};
+	struct column *columns[] = {
+	        &n->frame_flags,   &n->leaf[0],     &n->leaf[1],      &n->leaf_flags[0],
+	        &n->leaf_flags[1], &n->native_op,   &n->native_flags, &n->frame_op,
+	        &n->op_is_factory, &n->scope_bucket};
 	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
 		free(columns[i]->value);
-	struct map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops, &n->module_name};
+	struct map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops,
+	                      &n->module_name};
 	for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
 		free(maps[i]->key);
 		free(maps[i]->value);

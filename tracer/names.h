@@ -12,14 +12,15 @@
 
 struct tmk_names;
 
-enum { /* what a stack tells, from its frames */
-	TMK_IN_CHECKPOINT = 1, /* torch/utils/checkpoint.py */
-	TMK_IN_SEED = 2,       /* the gradient of the loss is made, before the engine runs */
-	TMK_IN_CLIP = 4,       /* torch/nn/utils/clip_grad.py, GradScaler.unscale_ */
-	TMK_IN_ZERO_GRAD = 8,
-	TMK_IN_WORKSPACE = 16, /* cuBLAS, cuDNN handles and workspaces */
-	TMK_IN_COMMUNICATION = 32,
-	TMK_IN_DATA = 64,      /* torch/utils/data/: an iterator is made before its scope opens */
+enum {                        /* what a stack tells, from its frames */
+       TMK_IN_CHECKPOINT = 1, /* torch/utils/checkpoint.py */
+       TMK_IN_SEED = 2, /* the gradient of the loss is made, before the engine runs */
+       TMK_IN_CLIP = 4, /* torch/nn/utils/clip_grad.py, GradScaler.unscale_ */
+       TMK_IN_ZERO_GRAD = 8,
+       TMK_IN_WORKSPACE = 16, /* cuBLAS, cuDNN handles and workspaces */
+       TMK_IN_COMMUNICATION = 32,
+       TMK_IN_DATA =
+	       64, /* torch/utils/data/: an iterator is made before its scope opens */
 };
 
 /* recovered: read back what an earlier writer of this file defined. */

@@ -23,7 +23,8 @@ static inline bool tmk_operator_name(const char *symbol, char *op, size_t size)
 /* Operators that only make room for others. */
 static inline bool tmk_operator_is_factory(const char *name)
 {
-	return !strncmp(name, "aten::empty", 11) || !strncmp(name, "aten::new_empty", 15) ||
+	return !strncmp(name, "aten::empty", 11) ||
+	       !strncmp(name, "aten::new_empty", 15) ||
 	       !strncmp(name, "aten::resize", 12);
 }
 

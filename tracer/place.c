@@ -13,7 +13,7 @@
 static const char *rank_text(void)
 {
 	static const char *const names[] = {"RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK",
-					    "SLURM_PROCID"};
+	                                    "SLURM_PROCID"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (getenv(names[i]))
 			return getenv(names[i]);
@@ -57,8 +57,8 @@ bool tmk_place_is_network(const char *path)
 	/* f_type of statfs(2): NFS, SMB, SMB2, AFS, Ceph, 9P, Lustre, GPFS, BeeGFS, FUSE
 	 * (sshfs, gcsfuse and the like) */
 	static const unsigned long network[] = {
-		0x6969,     0x517b,     0xfe534d42, 0x5346414f, 0x00c36400,
-		0x01021997, 0x0bd00bd0, 0x47504653, 0x19830326, 0x65735546};
+	        0x6969,     0x517b,     0xfe534d42, 0x5346414f, 0x00c36400,
+	        0x01021997, 0x0bd00bd0, 0x47504653, 0x19830326, 0x65735546};
 	char folder[PATH_MAX];
 	snprintf(folder, sizeof folder, "%s", path);
 	char *slash = strrchr(folder, '/');

@@ -10,26 +10,26 @@ enum tmk_kind {
 	TMK_REC_ALLOC = 1,
 	TMK_REC_FREE,
 	TMK_REC_BOUNDARY,
-	TMK_REC_SEGMENT,  /* segment taken or given back, or a sample of free memory */
+	TMK_REC_SEGMENT, /* segment taken or given back, or a sample of free memory */
 	TMK_REC_OOM,
-	TMK_REC_POINTER,  /* evidence: torch named an address */
+	TMK_REC_POINTER, /* evidence: torch named an address */
 	TMK_REC_THREAD,
-	TMK_REC_PYFRAME,  /* definitions: sent before their id is first used */
+	TMK_REC_PYFRAME, /* definitions: sent before their id is first used */
 	TMK_REC_PYSTACK,
 	TMK_REC_CSTACK,
 	TMK_REC_MODULE,
 	TMK_REC_SHAPE,
 	TMK_REC_OP,
-	TMK_REC_TENSOR,   /* a name from Python */
-	TMK_REC_MODNAME,  /* a dotted name for a module, from Python */
-	TMK_REC_RUN,      /* a column of the run table */
+	TMK_REC_TENSOR,  /* a name from Python */
+	TMK_REC_MODNAME, /* a dotted name for a module, from Python */
+	TMK_REC_RUN,     /* a column of the run table */
 	TMK_REC_META,
 	TMK_REC_CAPABILITY,
 	TMK_REC_LOST,
 	TMK_REC_DEVICE,
-	TMK_REC_END,      /* the process says goodbye */
+	TMK_REC_END,         /* the process says goodbye */
 	TMK_REC_OOM_MESSAGE, /* of the thread's last OOM */
-	TMK_REC_SCOPE,    /* definition: a phase or bucket that the program named */
+	TMK_REC_SCOPE,       /* definition: a phase or bucket that the program named */
 };
 
 /* Phases as schema.sql numbers them; TMK_OPEN is named by the boundary that closes it. */
@@ -49,7 +49,7 @@ enum tmk_phase {
 };
 
 enum tmk_boundary {
-	TMK_AT_FORWARD,  /* first AccumulateGrad of an iteration: a trainable leaf is used */
+	TMK_AT_FORWARD, /* first AccumulateGrad of an iteration: a trainable leaf is used */
 	TMK_AT_BACKWARD, /* the outermost Engine::execute begins */
 	TMK_AT_BACKWARD_END,
 	TMK_AT_STEP, /* the outermost Optimizer.step begins */
@@ -87,7 +87,7 @@ struct tmk_rec_event { /* ALLOC, FREE */
 	uint8_t phase;
 	uint8_t flags;
 	struct tmk_device_id device;
-	uint32_t op; /* ALLOC from here on; FREE records end at op */
+	uint32_t op;       /* ALLOC from here on; FREE records end at op */
 	int64_t requested; /* bytes the tensor needs; -1 not known */
 	uint32_t python, native, module, shape;
 	uint32_t scope, pad;
@@ -161,9 +161,10 @@ struct tmk_rec_stack { /* PYSTACK: frame ids; CSTACK: program counters */
 struct tmk_rec_text { /* MODULE, OP, MODNAME, RUN, META, CAPABILITY, LOST, DEVICE, SCOPE */
 	struct tmk_record head;
 	uint32_t id;
-	uint32_t extra;   /* SCOPE: the one around it, 0: none */
-	uint64_t address; /* MODULE, MODNAME; DEVICE: total bytes; LOST: count; SCOPE: kind */
-	char text[];      /* NUL-terminated strings one after the other, padded */
+	uint32_t extra; /* SCOPE: the one around it, 0: none */
+	uint64_t
+	        address; /* MODULE, MODNAME; DEVICE: total bytes; LOST: count; SCOPE: kind */
+	char text[]; /* NUL-terminated strings one after the other, padded */
 };
 
 #define TMK_MAX_DIMS 8

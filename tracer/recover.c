@@ -61,8 +61,8 @@ static int copy_file(const char *from, const char *to)
 
 /* A run that goes on: the rings first, then the trace. What moved from one to the other
  * in between is then in both, and recovery leaves out what the trace has. */
-static int snapshot(const char *trace, const char *ring, const char *into, char *message,
-		    size_t size)
+static int snapshot(const char *trace, const char *ring, const char *into,
+                    char *message, size_t size)
 {
 	char ring_copy[2200];
 	struct tmk_rings r;
@@ -95,7 +95,7 @@ int tmk_recover(const char *trace, const char *into, char *message, size_t size)
 	if (rc) {
 		if (rc < 0 && !*message)
 			snprintf(message, size, "cannot read '%s': %s", trace,
-				 strerror(-rc));
+			         strerror(-rc));
 		return rc;
 	}
 	int err = tmk_rings_open(&r, path, true);
@@ -106,9 +106,11 @@ int tmk_recover(const char *trace, const char *into, char *message, size_t size)
 		return 1;
 	}
 	if (err) {
-		snprintf(message, size, err == -EPROTO
-			 ? "'%s' was written by another version of tidemark"
-			 : "cannot open '%s'", path);
+		snprintf(message, size,
+		         err == -EPROTO
+		                 ? "'%s' was written by another version of tidemark"
+		                 : "cannot open '%s'",
+		         path);
 		return -1;
 	}
 	int orphaned = tmk_rings_orphaned(&r);

@@ -24,7 +24,8 @@ uint32_t tmk_ring_layout(void)
 	/* Sizes of what is stored: a record that changed shape changes one of them, and
 	 * the leading number is for changes of meaning alone. */
 	return 2u << 24 | (uint32_t)sizeof(struct tmk_rec_event) << 16 |
-	       (uint32_t)(sizeof(struct tmk_rec_oom) + sizeof(struct tmk_rec_segment)) << 4 |
+	       (uint32_t)(sizeof(struct tmk_rec_oom) + sizeof(struct tmk_rec_segment))
+	               << 4 |
 	       TMK_REC_END % 16;
 }
 
@@ -42,13 +43,13 @@ static int map_ring(struct tmk_rings *r, uint32_t i)
 	const int how = r->shared ? MAP_SHARED : MAP_PRIVATE;
 
 	char *base = mmap(NULL, TMK_RING_PAGE + 2 * size, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (base == MAP_FAILED)
 		return -errno;
 	if (mmap(base, TMK_RING_PAGE + size, rw, how | MAP_FIXED, r->fd, at) ==
-		    MAP_FAILED ||
+	            MAP_FAILED ||
 	    mmap(base + TMK_RING_PAGE + size, size, rw, how | MAP_FIXED, r->fd,
-		 at + TMK_RING_PAGE) == MAP_FAILED) {
+	         at + TMK_RING_PAGE) == MAP_FAILED) {
 		int err = -errno;
 		munmap(base, TMK_RING_PAGE + 2 * size);
 		return err;
@@ -56,7 +57,8 @@ static int map_ring(struct tmk_rings *r, uint32_t i)
 	ring->cursor = (struct tmk_ring_cursor *)base;
 	ring->data = base + TMK_RING_PAGE;
 	ring->size = size;
-	ring->read = ring->mark = ring->safe = ring->seen_tail = atomic_load(&ring->cursor->tail);
+	ring->read = ring->mark = ring->safe = ring->seen_tail =
+	        atomic_load(&ring->cursor->tail);
 	return 0;
 }
 
@@ -82,7 +84,7 @@ static int open_for(struct tmk_rings *r, const char *trace)
 	const char *folders[] = {"/dev/shm", tmp ? tmp : "/tmp", "/tmp"};
 	for (int i = 0; i < 3; i++) {
 		snprintf(r->path, sizeof r->path, "%s/tidemark-%d-%ld.ring", folders[i],
-			 (int)getpid(), (long)ring_offset(0, 1));
+		         (int)getpid(), (long)ring_offset(0, 1));
 		r->fd = tmk_place_create(r->path);
 		if (r->fd >= 0)
 			break;
@@ -97,11 +99,13 @@ int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size)
 	atomic_flag_clear(&growing);
 	if (open_for(r, trace) < 0)
 		return r->fd;
-	lock_file(r->fd, F_SETLK, NULL); /* first: unlocked and unfinished is nobody's */
+	lock_file(r->fd, F_SETLK,
+	          NULL); /* first: unlocked and unfinished is nobody's */
 	int err = -posix_fallocate(r->fd, 0, TMK_RING_PAGE);
 	if (err)
 		goto failed;
-	r->header = mmap(NULL, TMK_RING_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
+	r->header =
+	        mmap(NULL, TMK_RING_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
 	if (r->header == MAP_FAILED) {
 		err = -errno;
 		goto failed;
@@ -145,7 +149,7 @@ int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared)
 		goto failed;
 	}
 	r->header = mmap(NULL, TMK_RING_PAGE, PROT_READ | PROT_WRITE,
-			 shared ? MAP_SHARED : MAP_PRIVATE, r->fd, 0);
+	                 shared ? MAP_SHARED : MAP_PRIVATE, r->fd, 0);
 	if (r->header == MAP_FAILED) {
 		err = -errno;
 		goto failed;
@@ -154,8 +158,8 @@ int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared)
 		err = -ENODATA;
 		goto failed;
 	}
-	if (r->header->magic != TMK_RING_MAGIC || r->header->layout != tmk_ring_layout() ||
-	    !plausible(r->header, st.st_size))
+	if (r->header->magic != TMK_RING_MAGIC ||
+	    r->header->layout != tmk_ring_layout() || !plausible(r->header, st.st_size))
 		goto failed;
 	uint32_t n = atomic_load(&r->header->rings);
 	for (uint32_t i = 0; i < n; i++) {
@@ -175,7 +179,8 @@ struct tmk_ring *tmk_rings_acquire(struct tmk_rings *r, uint32_t tid)
 	uint32_t n = atomic_load(&r->ready);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t no = 0;
-		if (!atomic_load_explicit(&r->ring[i].cursor->busy, memory_order_relaxed) &&
+		if (!atomic_load_explicit(&r->ring[i].cursor->busy,
+		                          memory_order_relaxed) &&
 		    atomic_compare_exchange_strong(&r->ring[i].cursor->busy, &no, 1)) {
 			r->ring[i].cursor->tid = tid;
 			return &r->ring[i];

@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 #define TMK_RING_MAGIC 0x31474e52514b4d54ull /* "TMKQRNG1" */
-#define TMK_MAX_RINGS 448
-#define TMK_RING_PAGE 4096
+#define TMK_MAX_RINGS  448
+#define TMK_RING_PAGE  4096
 
-struct tmk_ring_cursor { /* one page of the file per ring */
+struct tmk_ring_cursor {                    /* one page of the file per ring */
 	_Alignas(64) _Atomic uint64_t head; /* bytes ever written; the producer's */
 	_Alignas(64) _Atomic uint64_t tail; /* bytes given back; the writer's */
 	_Alignas(64) _Atomic uint32_t busy; /* a living thread owns it */
@@ -27,9 +27,10 @@ struct tmk_ring_header {
 	char version[16];
 	_Atomic uint64_t seq;       /* the next event's number */
 	_Atomic uint64_t ring_full; /* events dropped because the ring stayed full */
-	_Atomic uint64_t reentered; /* events made inside our own hooks: passed through */
+	_Atomic uint64_t
+	        reentered; /* events made inside our own hooks: passed through */
 	_Atomic uint32_t rings;
-	_Atomic uint32_t threads; /* ids given out */
+	_Atomic uint32_t threads;  /* ids given out */
 	_Atomic uint32_t finished; /* the writer has put everything into the trace */
 	_Atomic uint32_t stopped;  /* ... or could not, and nothing more is recorded */
 	/* the clock: ns = anchor_ns + (tick - anchor_tick) * rate / 2^32 */
@@ -43,12 +44,12 @@ _Static_assert(sizeof(struct tmk_ring_header) <= TMK_RING_PAGE, "header page");
 
 struct tmk_ring {
 	struct tmk_ring_cursor *cursor;
-	char *data;          /* mapped twice: data[i] == data[i + size] */
+	char *data; /* mapped twice: data[i] == data[i + size] */
 	uint64_t size;
-	uint64_t seen_tail;  /* the producer's copy */
-	uint64_t read;       /* the writer's position, >= tail */
-	uint64_t mark;       /* the writer's position when a step may have ended */
-	uint64_t safe;       /* ... when the state last saved was true: up to here the trace,
+	uint64_t seen_tail; /* the producer's copy */
+	uint64_t read;      /* the writer's position, >= tail */
+	uint64_t mark;      /* the writer's position when a step may have ended */
+	uint64_t safe; /* ... when the state last saved was true: up to here the trace,
 				once committed, has everything */
 };
 
@@ -91,7 +92,7 @@ static inline char *tmk_ring_reserve(struct tmk_ring *ring, uint32_t size)
 	uint64_t head = atomic_load_explicit(&ring->cursor->head, memory_order_relaxed);
 	if (head + size - ring->seen_tail > ring->size) {
 		ring->seen_tail =
-			atomic_load_explicit(&ring->cursor->tail, memory_order_acquire);
+		        atomic_load_explicit(&ring->cursor->tail, memory_order_acquire);
 		if (head + size - ring->seen_tail > ring->size)
 			return NULL;
 	}

@@ -44,7 +44,7 @@ static void undo_later_rows(struct tmk_model *m)
 	tmk_store_run(m->store, TMK_SQL_undo_oom);
 	tmk_store_run(m->store, TMK_SQL_undo_tensor);
 	tmk_store_run(m->store, TMK_SQL_undo_died, (int64_t)m->step, (int64_t)m->step,
-		      (int64_t)m->flushed);
+	              (int64_t)m->flushed);
 }
 
 void tmk_model_save(struct tmk_model *m)
@@ -61,39 +61,40 @@ void tmk_model_save(struct tmk_model *m)
 	}
 	if (n)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_LIVE,
-			      (const void *)out, (size_t)n * sizeof *out);
+		              (const void *)out, (size_t)n * sizeof *out);
 	else
 		tmk_store_run(m->store, TMK_SQL_carry_clear, (int64_t)CARRY_LIVE);
 	free(out);
 
 	struct saved s = {.layout = LAYOUT,
-			  .step = m->step,
-			  .step_start_ns = m->step_start_ns,
-			  .last_ns = m->last_ns,
-			  .setup_over = m->setup_over,
-			  .forward_open =
-				  (uint8_t)(m->forward_open | m->forward_unsure << 1),
-			  .by_marks = m->by_marks,
-			  .thin_only = m->thin_only,
-			  .devices = (uint32_t)m->devices,
-			  .backward_since_step = m->backward_since_step,
-			  .python_named = m->python_named,
-			  .last_phase = m->last_phase,
-			  .in_step = (uint8_t)(m->in_step | m->closure << 1),
-			  .flushed = m->flushed,
-			  .micro_steps = m->micro_steps,
-			  .spans = m->spans,
-			  .longest = m->longest,
-			  .first_row = m->first_row,
-			  .total_events = m->total_events};
+	                  .step = m->step,
+	                  .step_start_ns = m->step_start_ns,
+	                  .last_ns = m->last_ns,
+	                  .setup_over = m->setup_over,
+	                  .forward_open =
+	                          (uint8_t)(m->forward_open | m->forward_unsure << 1),
+	                  .by_marks = m->by_marks,
+	                  .thin_only = m->thin_only,
+	                  .devices = (uint32_t)m->devices,
+	                  .backward_since_step = m->backward_since_step,
+	                  .python_named = m->python_named,
+	                  .last_phase = m->last_phase,
+	                  .in_step = (uint8_t)(m->in_step | m->closure << 1),
+	                  .flushed = m->flushed,
+	                  .micro_steps = m->micro_steps,
+	                  .spans = m->spans,
+	                  .longest = m->longest,
+	                  .first_row = m->first_row,
+	                  .total_events = m->total_events};
 	memcpy(s.lost, m->lost, sizeof s.lost);
 	memcpy(s.device, m->device, sizeof s.device);
 	size_t size = offsetof(struct saved, device) + m->devices * sizeof *s.device;
-	tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MODEL, (const void *)&s, size);
+	tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MODEL, (const void *)&s,
+	              size);
 	/* Of a step that was written in part, how much its buckets have held so far. */
 	if (m->flushed)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MOST,
-			      (const void *)m->most, m->devices * sizeof *m->most);
+		              (const void *)m->most, m->devices * sizeof *m->most);
 	else
 		tmk_store_run(m->store, TMK_SQL_carry_clear, (int64_t)CARRY_MOST);
 }
@@ -146,7 +147,8 @@ static void reload_carried(struct tmk_row *row, void *context)
 	const struct tmk_live *l = tmk_row_blob(row, 0, &size);
 	for (size_t i = 0; i < size / sizeof *l; i++) {
 		bool existed;
-		struct tmk_live *e = tmk_live_add(&m->live, l[i].device, l[i].ptr, &existed);
+		struct tmk_live *e =
+		        tmk_live_add(&m->live, l[i].device, l[i].ptr, &existed);
 		if (!e)
 			continue;
 		*e = l[i];
@@ -159,7 +161,7 @@ static void reload_row(struct tmk_row *row, void *context)
 	struct tmk_model *m = context;
 	bool existed;
 	struct tmk_live *e = tmk_live_add(&m->live, (uint8_t)tmk_row_int(row, 1),
-					  (uint64_t)tmk_row_int(row, 7), &existed);
+	                                  (uint64_t)tmk_row_int(row, 7), &existed);
 	if (!e)
 		return;
 	int64_t requested = tmk_row_int(row, 6);
@@ -176,14 +178,17 @@ static void reload_row(struct tmk_row *row, void *context)
 
 void tmk_model_reload(struct tmk_model *m)
 {
-	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 2", reload_model, m);
+	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 2", reload_model,
+	               m);
 	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 3", reload_most, m);
 	undo_later_rows(m);
-	tmk_store_read(m->store,
-		       "SELECT id, device, site, bucket, rule, bytes, requested, address, "
-		       "born_step, born, born_ns FROM allocation WHERE died_step IS NULL",
-		       reload_row, m);
-	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 1", reload_carried, m);
+	tmk_store_read(
+	        m->store,
+	        "SELECT id, device, site, bucket, rule, bytes, requested, address, "
+	        "born_step, born, born_ns FROM allocation WHERE died_step IS NULL",
+	        reload_row, m);
+	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 1", reload_carried,
+	               m);
 }
 
 struct tmk_model *tmk_model_new(struct tmk_store *store, bool recovered)
@@ -200,7 +205,7 @@ struct tmk_model *tmk_model_new(struct tmk_store *store, bool recovered)
 	m->names = tmk_names_new(store, recovered);
 	for (size_t i = 0; i < TMK_RULES; i++)
 		tmk_store_run(store, TMK_SQL_rule, (int64_t)i, rules[i][0], rules[i][1],
-			      rules[i][2]);
+		              rules[i][2]);
 	if (recovered)
 		tmk_model_reload(m);
 	return m;

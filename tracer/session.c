@@ -65,7 +65,7 @@ static bool start(void)
 	int err = create_trace(path, sizeof path);
 	if (err) {
 		tmk_say("cannot %s '%s': %s; not tracing, set TIDEMARK_OUT", failed,
-			tmk_settings.out, strerror(-err));
+		        tmk_settings.out, strerror(-err));
 		return false;
 	}
 	failed = "reserve space for the ring beside";
@@ -117,7 +117,8 @@ bool tmk_session_ensure(void)
 			tmk_session_about();
 		return ok;
 	}
-	while (atomic_load(&tmk_state) == TMK_STARTING) /* another thread's first event */
+	while (atomic_load(&tmk_state) ==
+	       TMK_STARTING) /* another thread's first event */
 		usleep(50);
 	return atomic_load(&tmk_state) == TMK_ACTIVE;
 }
@@ -141,7 +142,8 @@ void tmk_session_finish(int status, bool known)
 		tmk_writer_stop(writer);
 		if (pthread_timedjoin_np(writer_thread, NULL, &until))
 			tmk_say("the writer needs more than 20 s; 'tidemark report' "
-				"will finish '%s'", tmk_rings.header->trace);
+			        "will finish '%s'",
+			        tmk_rings.header->trace);
 	}
 	tmk_self.guard = 0;
 }

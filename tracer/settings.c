@@ -78,8 +78,8 @@ static uint64_t read_size(const char *name, uint64_t otherwise)
 		return otherwise;
 	if (!tmk_parse_size(v, &n))
 		return n;
-	tmk_say("%s is '%s', which is not a size such as 512M; taking the default", name,
-		v);
+	tmk_say("%s is '%s', which is not a size such as 512M; taking the default",
+	        name, v);
 	return otherwise;
 }
 
@@ -89,21 +89,22 @@ static int stacks_from(const char *text)
 		const char *name;
 		int want;
 	} table[] = {{"none", 0},
-		     {"python", TMK_STACKS_PYTHON},
-		     {"native", TMK_STACKS_NATIVE},
-		     {"all", TMK_STACKS_PYTHON | TMK_STACKS_NATIVE}};
+	             {"python", TMK_STACKS_PYTHON},
+	             {"native", TMK_STACKS_NATIVE},
+	             {"all", TMK_STACKS_PYTHON | TMK_STACKS_NATIVE}};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		if (!strcmp(text, table[i].name))
 			return table[i].want;
 	tmk_say("TIDEMARK_STACKS is '%s', not none, python, native or all; taking all",
-		text);
+	        text);
 	return TMK_STACKS_PYTHON | TMK_STACKS_NATIVE;
 }
 
 static int nvtx_from(const char *text)
 {
-	static const char *const names[] = {
-		[TMK_NVTX_NONE] = "none", [TMK_NVTX_NAMED] = "named", [TMK_NVTX_ALL] = "all"};
+	static const char *const names[] = {[TMK_NVTX_NONE] = "none",
+	                                    [TMK_NVTX_NAMED] = "named",
+	                                    [TMK_NVTX_ALL] = "all"};
 	for (int i = 0; i < 3; i++)
 		if (!strcmp(text, names[i]))
 			return i;
@@ -118,7 +119,7 @@ static void warn_unknown(void)
 #define SETTING(field, name, type, value, what) name,
 #include "settings.def"
 #undef SETTING
-		"TIDEMARK_LIBRARY", /* read by the command */
+	        "TIDEMARK_LIBRARY", /* read by the command */
 	};
 	for (char **e = environ; e && *e; e++) {
 		if (strncmp(*e, "TIDEMARK_", 9) || !strncmp(*e, "TIDEMARK_SIM_", 13) ||
@@ -129,9 +130,10 @@ static void warn_unknown(void)
 		for (size_t i = 0; i < sizeof known / sizeof *known && !found; i++)
 			found = strlen(known[i]) == n && !strncmp(known[i], *e, n);
 		if (!found)
-			tmk_say("there is no setting '%.*s'; 'tidemark help environment' "
-				"lists them",
-				(int)n, *e);
+			tmk_say("there is no setting '%.*s'; 'tidemark help "
+			        "environment' "
+			        "lists them",
+			        (int)n, *e);
 	}
 }
 

@@ -10,8 +10,8 @@
 enum { TMK_STACKS_PYTHON = 1, TMK_STACKS_NATIVE = 2 };
 enum { TMK_NVTX_NONE, TMK_NVTX_NAMED, TMK_NVTX_ALL };
 
-#define TMK_GIB(n) ((uint64_t)(n) << 30)
-#define TMK_MIB(n) ((uint64_t)(n) << 20)
+#define TMK_GIB(n)    ((uint64_t)(n) << 30)
+#define TMK_MIB(n)    ((uint64_t)(n) << 20)
 #define TMK_TYPE_TEXT const char *
 #define TMK_TYPE_FLAG bool
 #define TMK_TYPE_SIZE uint64_t

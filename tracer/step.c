@@ -17,7 +17,7 @@ static void settle_event(struct tmk_model *m, uint32_t i)
 	if (e->bytes < 0)
 		return;
 	struct tmk_site site = {e->phase,  e->thread, e->python, e->native,
-				e->module, e->op,     e->shape, e->scope};
+	                        e->module, e->op,     e->shape,  e->scope};
 	e->site = tmk_names_site(m->names, &site);
 	tmk_model_classify(m, e, m->flushed + i);
 }
@@ -70,14 +70,23 @@ static void measure(struct tmk_model *m, uint32_t i)
 }
 
 static int64_t insert(struct tmk_model *m, const struct tmk_live *l, int64_t died_step,
-		      const struct tmk_ev *death, int64_t died)
+                      const struct tmk_ev *death, int64_t died)
 {
 	const int64_t column[TMK_ALLOCATION_COLUMNS] = {
-		l->device, l->site, l->bucket, l->rule, l->bytes,
-		l->requested < 0 ? TMK_NULL : l->requested, (int64_t)l->ptr, l->born_step,
-		l->born, l->born_ns, died_step, death ? died : TMK_NULL,
-		death ? death->ns - l->born_ns : TMK_NULL,
-		death ? (int64_t)death->phase : TMK_NULL};
+	        l->device,
+	        l->site,
+	        l->bucket,
+	        l->rule,
+	        l->bytes,
+	        l->requested < 0 ? TMK_NULL : l->requested,
+	        (int64_t)l->ptr,
+	        l->born_step,
+	        l->born,
+	        l->born_ns,
+	        died_step,
+	        death ? died : TMK_NULL,
+	        death ? death->ns - l->born_ns : TMK_NULL,
+	        death ? (int64_t)death->phase : TMK_NULL};
 	return tmk_store_allocation(m->store, column);
 }
 
@@ -92,7 +101,7 @@ static void write_carried(struct tmk_model *m, bool folded)
 		int64_t ordinal = (int64_t)m->flushed + i;
 		if (l->row)
 			tmk_store_run(m->store, TMK_SQL_died, (int64_t)m->step, ordinal,
-				      e->ns, (int64_t)e->phase, l->row);
+			              e->ns, (int64_t)e->phase, l->row);
 		else if (!folded)
 			insert(m, l, m->step, e, ordinal);
 	}
@@ -114,19 +123,24 @@ static void write_births(struct tmk_model *m, bool crossing_only)
 		const struct tmk_ev *e = &m->ev[i];
 		if (e->bytes < 0 || (crossing_only && e->died))
 			continue;
-		struct tmk_live l = {.ptr = e->ptr, .bytes = e->bytes,
-				     .requested = e->requested, .born_ns = e->ns,
-				     .born_step = m->step, .born = m->flushed + i,
-				     .site = e->site, .device = e->device,
-				     .bucket = e->bucket, .rule = e->rule};
+		struct tmk_live l = {.ptr = e->ptr,
+		                     .bytes = e->bytes,
+		                     .requested = e->requested,
+		                     .born_ns = e->ns,
+		                     .born_step = m->step,
+		                     .born = m->flushed + i,
+		                     .site = e->site,
+		                     .device = e->device,
+		                     .bucket = e->bucket,
+		                     .rule = e->rule};
 		const struct tmk_ev *death =
-			e->died ? &m->ev[e->died - 1 - m->flushed] : NULL;
+		        e->died ? &m->ev[e->died - 1 - m->flushed] : NULL;
 		int64_t row = insert(m, &l, death ? (int64_t)m->step : TMK_NULL, death,
-				     (int64_t)e->died - 1);
+		                     (int64_t)e->died - 1);
 		if (!m->first_row)
 			m->first_row = row;
 		struct tmk_live *alive =
-			death ? NULL : tmk_live_find(&m->live, e->device, e->ptr);
+		        death ? NULL : tmk_live_find(&m->live, e->device, e->ptr);
 		if (alive && alive->born_step == m->step &&
 		    alive->born == m->flushed + i)
 			alive->row = row;
@@ -142,8 +156,8 @@ static void write_spans(struct tmk_model *m)
 			continue;
 		m->last_phase = e->phase;
 		tmk_store_run(m->store, TMK_SQL_span, (int64_t)m->step,
-			      (int64_t)m->spans++, (int64_t)e->phase, e->ns,
-			      (int64_t)m->flushed + i);
+		              (int64_t)m->spans++, (int64_t)e->phase, e->ns,
+		              (int64_t)m->flushed + i);
 	}
 }
 
@@ -157,15 +171,16 @@ static void write_devices(struct tmk_model *m, bool rollups)
 			d->run_peak = d->peak;
 			d->run_peak_step = m->step;
 		}
-		tmk_store_run(m->store, TMK_SQL_step_device, (int64_t)m->step, (int64_t)i,
-			      d->start_allocated, d->allocated, d->peak, d->peak_reserved,
-			      d->peak_ordinal, d->peak_ns, (int64_t)d->peak_phase);
+		tmk_store_run(m->store, TMK_SQL_step_device, (int64_t)m->step,
+		              (int64_t)i, d->start_allocated, d->allocated, d->peak,
+		              d->peak_reserved, d->peak_ordinal, d->peak_ns,
+		              (int64_t)d->peak_phase);
 		for (int p = 0; rollups && p < TMK_PHASES; p++)
 			if (d->phase[p].events)
 				tmk_store_run(m->store, TMK_SQL_step_phase,
-					      (int64_t)m->step, (int64_t)i, (int64_t)p,
-					      d->phase[p].peak,
-					      (int64_t)d->phase[p].events);
+				              (int64_t)m->step, (int64_t)i, (int64_t)p,
+				              d->phase[p].peak,
+				              (int64_t)d->phase[p].events);
 	}
 }
 
@@ -205,7 +220,8 @@ static void age(struct tmk_model *m)
 	}
 	m->young.count = kept;
 	for (uint32_t i = 0; i < kept; i++)
-		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr)->young = 1;
+		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr)
+		        ->young = 1;
 }
 
 static void next_step(struct tmk_model *m)
@@ -272,11 +288,11 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 	if (!folded && m->flushed)
 		last = INT64_MAX; /* other steps' rows may lie between: born_step tells */
 	m->lost[TMK_LOST_THINNED] += thin;
-	tmk_store_run(m->store, TMK_SQL_step, (int64_t)m->step, folded ? same_as : TMK_NULL,
-		      m->step_start_ns, m->last_ns, (int64_t)m->flushed + events,
-		      (int64_t)m->micro_steps, (int64_t)complete,
-		      m->first_row ? m->first_row : TMK_NULL, m->first_row ? last : TMK_NULL,
-		      (int64_t)thin);
+	tmk_store_run(m->store, TMK_SQL_step, (int64_t)m->step,
+	              folded ? same_as : TMK_NULL, m->step_start_ns, m->last_ns,
+	              (int64_t)m->flushed + events, (int64_t)m->micro_steps,
+	              (int64_t)complete, m->first_row ? m->first_row : TMK_NULL,
+	              m->first_row ? last : TMK_NULL, (int64_t)thin);
 	write_devices(m, !folded);
 	if (signature && !folded && !thin)
 		tmk_fold_keep(m, signature);
@@ -302,21 +318,31 @@ void tmk_model_finish(struct tmk_model *m, const char *ended)
 	static const struct {
 		const char *name, *what;
 	} lost[] = {
-		[TMK_LOST_RING_FULL] = {"ring_full", "events dropped because a ring stayed full"},
-		[TMK_LOST_GAP] = {"gap", "events numbered but never seen"},
-		[TMK_LOST_UNMATCHED] = {"unmatched_free", "frees of memory whose allocation was not seen"},
-		[TMK_LOST_TWICE] = {"missed_free", "addresses handed out again without a free"},
-		[TMK_LOST_MISMATCH] = {"mismatch", "events at which our sum differed from the allocator's total"},
-		[TMK_LOST_BEFORE] = {"before_tracing", "devices that held memory before the first event"},
-		[TMK_LOST_THINNED] = {"thinned_steps", "steps kept as rollups only (TIDEMARK_MAX_SIZE)"},
-		[TMK_LOST_MEMORY] = {"out_of_memory", "events the writer had no memory for"},
+	        [TMK_LOST_RING_FULL] = {"ring_full",
+	                                "events dropped because a ring stayed full"},
+	        [TMK_LOST_GAP] = {"gap", "events numbered but never seen"},
+	        [TMK_LOST_UNMATCHED] =
+	                {"unmatched_free",
+	                 "frees of memory whose allocation was not seen"},
+	        [TMK_LOST_TWICE] = {"missed_free",
+	                            "addresses handed out again without a free"},
+	        [TMK_LOST_MISMATCH] =
+	                {"mismatch",
+	                 "events at which our sum differed from the allocator's total"},
+	        [TMK_LOST_BEFORE] = {"before_tracing",
+	                             "devices that held memory before the first event"},
+	        [TMK_LOST_THINNED] = {"thinned_steps",
+	                              "steps kept as rollups only (TIDEMARK_MAX_SIZE)"},
+	        [TMK_LOST_MEMORY] = {"out_of_memory",
+	                             "events the writer had no memory for"},
 	};
 	for (int i = 0; i < TMK_LOST_CODES; i++)
 		tmk_store_run(m->store, TMK_SQL_lost, lost[i].name, (int64_t)m->lost[i],
-			      lost[i].what);
-	tmk_store_run(m->store, TMK_SQL_meta_number, "events", (int64_t)m->total_events);
+		              lost[i].what);
+	tmk_store_run(m->store, TMK_SQL_meta_number, "events",
+	              (int64_t)m->total_events);
 	tmk_store_run(m->store, TMK_SQL_ended, m->last_ns, ended,
-		      m->exit_known ? (int64_t)m->exit_status : TMK_NULL);
+	              m->exit_known ? (int64_t)m->exit_status : TMK_NULL);
 	tmk_store_run(m->store, TMK_SQL_all_carry_clear);
 	tmk_store_run(m->store, TMK_SQL_spill_clear);
 	tmk_store_run(m->store, TMK_SQL_recover_clear);

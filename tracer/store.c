@@ -26,9 +26,9 @@ struct tmk_store {
 };
 
 __asm__(".section .rodata\n"
-	"tmk_schema_sql: .incbin \"" TMK_SCHEMA_FILE "\"\n"
-	".byte 0\n"
-	".previous\n");
+        "tmk_schema_sql: .incbin \"" TMK_SCHEMA_FILE "\"\n"
+        ".byte 0\n"
+        ".previous\n");
 extern const char tmk_schema_sql[];
 
 static const struct {
@@ -43,7 +43,7 @@ static void fail(struct tmk_store *s, const char *doing)
 {
 	if (!*s->failed)
 		snprintf(s->failed, sizeof s->failed, "%s: %s", doing,
-			 sqlite3_errmsg(s->db));
+		         sqlite3_errmsg(s->db));
 }
 
 const char *tmk_store_failed(const struct tmk_store *s)
@@ -61,8 +61,8 @@ static bool is_empty(sqlite3 *db)
 {
 	sqlite3_stmt *st;
 	bool empty = true;
-	if (sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_master", -1, &st, NULL) ==
-	    SQLITE_OK) {
+	if (sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_master", -1, &st,
+	                       NULL) == SQLITE_OK) {
 		if (sqlite3_step(st) == SQLITE_ROW)
 			empty = sqlite3_column_int(st, 0) == 0;
 		sqlite3_finalize(st);
@@ -77,7 +77,8 @@ static void set_up(struct tmk_store *s, const char *path)
 	bool network = tmk_place_is_network(path);
 	sqlite3_busy_timeout(s->db, 10000);
 	execute(s, "PRAGMA page_size = 4096");
-	execute(s, network ? "PRAGMA journal_mode = TRUNCATE" : "PRAGMA journal_mode = WAL");
+	execute(s, network ? "PRAGMA journal_mode = TRUNCATE"
+	                   : "PRAGMA journal_mode = WAL");
 	/* A killed process loses nothing either way; only a crash of the machine does,
 	 * and then the last seconds are not what is missed. */
 	execute(s, "PRAGMA synchronous = OFF");
@@ -87,7 +88,7 @@ static void set_up(struct tmk_store *s, const char *path)
 	/* Where the loaded libraries lie is kept for a recovery while the run goes on: in a
 	 * redacted trace nothing of it may stay behind in free pages. */
 	execute(s, tmk_settings.redact ? "PRAGMA secure_delete = ON"
-				       : "PRAGMA secure_delete = OFF");
+	                               : "PRAGMA secure_delete = OFF");
 	if (is_empty(s->db)) {
 		execute(s, "BEGIN");
 		execute(s, tmk_schema_sql);
@@ -99,7 +100,8 @@ static void set_up(struct tmk_store *s, const char *path)
 static sqlite3_stmt *prepare_batch(struct tmk_store *s, int rows)
 {
 	char sql[4096];
-	size_t n = (size_t)snprintf(sql, sizeof sql, "INSERT OR FAIL INTO allocation VALUES ");
+	size_t n = (size_t)snprintf(sql, sizeof sql,
+	                            "INSERT OR FAIL INTO allocation VALUES ");
 	for (int i = 0; i < rows; i++) {
 		n += (size_t)snprintf(sql + n, sizeof sql - n, i ? ", (?" : "(?");
 		for (int c = 0; c < TMK_ALLOCATION_COLUMNS; c++)
@@ -108,7 +110,7 @@ static sqlite3_stmt *prepare_batch(struct tmk_store *s, int rows)
 	}
 	sqlite3_stmt *st = NULL;
 	if (!*s->failed && sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
-					      &st, NULL) != SQLITE_OK)
+	                                      &st, NULL) != SQLITE_OK)
 		fail(s, "prepare");
 	return st;
 }
@@ -117,8 +119,7 @@ static void insert_rows(struct tmk_store *s, sqlite3_stmt *st, int first, int ro
 {
 	int column = 1;
 	for (int i = first; i < first + rows; i++) {
-		sqlite3_bind_int64(st, column++,
-				   s->next_allocation - s->waiting + i);
+		sqlite3_bind_int64(st, column++, s->next_allocation - s->waiting + i);
 		for (int c = 0; c < TMK_ALLOCATION_COLUMNS; c++, column++) {
 			if (s->batch[i][c] == TMK_NULL)
 				sqlite3_bind_null(st, column);
@@ -142,7 +143,7 @@ static void write_waiting(struct tmk_store *s)
 }
 
 int64_t tmk_store_allocation(struct tmk_store *s,
-			     const int64_t column[TMK_ALLOCATION_COLUMNS])
+                             const int64_t column[TMK_ALLOCATION_COLUMNS])
 {
 	memcpy(s->batch[s->waiting++], column, sizeof s->batch[0]);
 	int64_t id = s->next_allocation++;
@@ -185,8 +186,8 @@ struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
 		set_up(s, path);
 	for (int i = 0; i < TMK_STATEMENTS && !*s->failed; i++)
 		if (sqlite3_prepare_v3(s->db, statements[i].sql, -1,
-				       SQLITE_PREPARE_PERSISTENT, &s->statement[i],
-				       NULL) != SQLITE_OK)
+		                       SQLITE_PREPARE_PERSISTENT, &s->statement[i],
+		                       NULL) != SQLITE_OK)
 			fail(s, statements[i].sql);
 	s->one = prepare_batch(s, 1);
 	s->many = prepare_batch(s, BATCH);
@@ -228,7 +229,7 @@ uint64_t tmk_store_size(struct tmk_store *s)
 void tmk_store_run(struct tmk_store *s, enum tmk_statement which, ...)
 {
 	if (s->waiting && (which == TMK_SQL_died || which == TMK_SQL_bucket ||
-			   which == TMK_SQL_thin_rows))
+	                   which == TMK_SQL_thin_rows))
 		write_waiting(s);
 	if (*s->failed)
 		return;
@@ -239,11 +240,11 @@ void tmk_store_run(struct tmk_store *s, enum tmk_statement which, ...)
 	for (const char *b = statements[which].binds; *b; b++, column++) {
 		if (*b == 't') {
 			sqlite3_bind_text(st, column, va_arg(v, const char *), -1,
-					  SQLITE_STATIC);
+			                  SQLITE_STATIC);
 		} else if (*b == 'b') {
 			const void *data = va_arg(v, const void *);
 			sqlite3_bind_blob64(st, column, data, va_arg(v, size_t),
-					    SQLITE_STATIC);
+			                    SQLITE_STATIC);
 		} else {
 			int64_t n = va_arg(v, int64_t);
 			if (*b == 'n' && n == TMK_NULL)
@@ -262,8 +263,8 @@ int64_t tmk_row_int(struct tmk_row *r, int column)
 {
 	sqlite3_stmt *st = (sqlite3_stmt *)r;
 	return sqlite3_column_type(st, column) == SQLITE_NULL
-		       ? TMK_NULL
-		       : sqlite3_column_int64(st, column);
+	               ? TMK_NULL
+	               : sqlite3_column_int64(st, column);
 }
 
 const char *tmk_row_text(struct tmk_row *r, int column)
@@ -279,7 +280,7 @@ const void *tmk_row_blob(struct tmk_row *r, int column, size_t *size)
 }
 
 void tmk_store_read(struct tmk_store *s, const char *sql,
-		    void (*row)(struct tmk_row *, void *), void *context)
+                    void (*row)(struct tmk_row *, void *), void *context)
 {
 	sqlite3_stmt *st;
 	write_waiting(s);
@@ -295,21 +296,38 @@ void tmk_store_read(struct tmk_store *s, const char *sql,
 }
 
 void tmk_store_set_run(struct tmk_store *s, const char *column, const char *value,
-		       bool number)
+                       bool number)
 {
-	static const char *const columns[] = {
-		"tidemark_version", "command",      "argv",         "script",
-		"cwd",              "host",         "pid",          "rank",
-		"local_rank",       "world_size",   "started_unix_ns", "exit_status",
-		"python_version",   "torch_version", "cuda_version", "cuda_runtime",
-		"cuda_driver",      "simulated",    "stacks",       "cpu",
-		"model_class",      "model_config", "optimizer_class", "ring"};
+	static const char *const columns[] = {"tidemark_version",
+	                                      "command",
+	                                      "argv",
+	                                      "script",
+	                                      "cwd",
+	                                      "host",
+	                                      "pid",
+	                                      "rank",
+	                                      "local_rank",
+	                                      "world_size",
+	                                      "started_unix_ns",
+	                                      "exit_status",
+	                                      "python_version",
+	                                      "torch_version",
+	                                      "cuda_version",
+	                                      "cuda_runtime",
+	                                      "cuda_driver",
+	                                      "simulated",
+	                                      "stacks",
+	                                      "cpu",
+	                                      "model_class",
+	                                      "model_config",
+	                                      "optimizer_class",
+	                                      "ring"};
 	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
 		if (strcmp(columns[i], column) || *s->failed)
 			continue;
 		char sql[128];
 		snprintf(sql, sizeof sql, "UPDATE run SET %s = %s", column,
-			 number ? "CAST(? AS INTEGER)" : "?");
+		         number ? "CAST(? AS INTEGER)" : "?");
 		sqlite3_stmt *st;
 		if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK) {
 			fail(s, sql);
@@ -330,7 +348,7 @@ int tmk_store_copy(const char *from, const char *to, char *message, size_t size)
 	int rc = sqlite3_open_v2(from, &a, SQLITE_OPEN_READONLY, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_open_v2(to, &b, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-				     NULL);
+		                     NULL);
 	if (rc == SQLITE_OK) {
 		sqlite3_busy_timeout(a, 10000);
 		sqlite3_backup *copy = sqlite3_backup_init(b, "main", a, "main");
@@ -341,7 +359,7 @@ int tmk_store_copy(const char *from, const char *to, char *message, size_t size)
 	}
 	if (rc != SQLITE_OK)
 		snprintf(message, size, "cannot copy '%s' to '%s': %s", from, to,
-			 sqlite3_errstr(rc));
+		         sqlite3_errstr(rc));
 	sqlite3_close(a);
 	sqlite3_close(b);
 	return rc == SQLITE_OK ? 0 : -1;

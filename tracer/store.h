@@ -17,14 +17,15 @@ void tmk_store_close(struct tmk_store *s);
 const char *tmk_store_failed(const struct tmk_store *s);
 
 void tmk_store_commit(struct tmk_store *s); /* and begin the next transaction */
-uint64_t tmk_store_size(struct tmk_store *s); /* bytes of the file, freed pages not counted */
+uint64_t
+tmk_store_size(struct tmk_store *s); /* bytes of the file, freed pages not counted */
 
 /* A row of allocation: its columns in order, TMK_NULL as NULL. Its id is given by the
  * store; rows are written several at a time, in order, before anything that could look
  * for them. */
 enum { TMK_ALLOCATION_COLUMNS = 14 };
 int64_t tmk_store_allocation(struct tmk_store *s,
-			     const int64_t column[TMK_ALLOCATION_COLUMNS]);
+                             const int64_t column[TMK_ALLOCATION_COLUMNS]);
 int64_t tmk_store_last_allocation(const struct tmk_store *s);
 
 /* The prepared statements: STATEMENT(name, sql, what to bind: i integer, n integer with
@@ -47,11 +48,11 @@ int64_t tmk_row_int(struct tmk_row *r, int column); /* TMK_NULL for NULL */
 const char *tmk_row_text(struct tmk_row *r, int column);
 const void *tmk_row_blob(struct tmk_row *r, int column, size_t *size);
 void tmk_store_read(struct tmk_store *s, const char *sql,
-		    void (*row)(struct tmk_row *, void *), void *context);
+                    void (*row)(struct tmk_row *, void *), void *context);
 
 /* Sets a column of the run row; unknown columns go to meta. */
 void tmk_store_set_run(struct tmk_store *s, const char *column, const char *value,
-		       bool number);
+                       bool number);
 
 /* Copies the file as it is now to `to` (which must not exist). 0 or a message. */
 int tmk_store_copy(const char *from, const char *to, char *message, size_t size);

@@ -22,7 +22,7 @@ static void collect(struct tmk_row *row, void *context)
 	if (!tmk_grow((void **)&r->raw, &r->capacity, r->count, sizeof *r->raw))
 		return;
 	r->raw[r->count++] = (struct raw){tmk_row_int(row, 0), tmk_row_int(row, 1),
-					  tmk_row_int(row, 2), tmk_row_int(row, 3)};
+	                                  tmk_row_int(row, 2), tmk_row_int(row, 3)};
 }
 
 static bool is_peak(const struct tmk_model *m, int64_t step)
@@ -59,13 +59,14 @@ void tmk_model_thin(struct tmk_model *m)
 	if (m->thin_only || tmk_store_size(m->store) < limit)
 		return;
 	struct raws r = {0};
-	tmk_store_read(m->store,
-		       "SELECT s.id, s.first_allocation, s.last_allocation, "
-		       "max(d.peak_allocated) FROM step s JOIN step_device d ON d.step = s.id "
-		       "WHERE s.same_as IS NULL AND NOT s.thinned AND s.id > 2 AND "
-		       "s.first_allocation NOTNULL AND NOT EXISTS (SELECT 1 FROM step t "
-		       "WHERE t.same_as = s.id) GROUP BY s.id ORDER BY s.id",
-		       collect, &r);
+	tmk_store_read(
+	        m->store,
+	        "SELECT s.id, s.first_allocation, s.last_allocation, "
+	        "max(d.peak_allocated) FROM step s JOIN step_device d ON d.step = s.id "
+	        "WHERE s.same_as IS NULL AND NOT s.thinned AND s.id > 2 AND "
+	        "s.first_allocation NOTNULL AND NOT EXISTS (SELECT 1 FROM step t "
+	        "WHERE t.same_as = s.id) GROUP BY s.id ORDER BY s.id",
+	        collect, &r);
 	for (uint32_t i = 0; i < r.count; i++)
 		if (!is_peak(m, r.raw[i].step) && !stands_out(&r, i))
 			thin_step(m, &r.raw[i]);

@@ -69,7 +69,7 @@ static void calibrate(struct tmk_writer *w)
 	atomic_store(&h->rate, (uint64_t)(rate * 4294967296.0));
 	/* ns counts from the run's begin: the anchor is where it is now */
 	atomic_store(&h->anchor_ns,
-		     (uint64_t)((double)(tick - h->started_tick) * rate));
+	             (uint64_t)((double)(tick - h->started_tick) * rate));
 	atomic_store(&h->anchor_tick, tick);
 }
 
@@ -106,7 +106,7 @@ static bool fuller_than(const struct tmk_writer *w, uint64_t part)
 	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
 	for (uint32_t i = 0; i < n; i++)
 		if (w->rings->ring[i].read -
-			    atomic_load(&w->rings->ring[i].cursor->tail) >
+		            atomic_load(&w->rings->ring[i].cursor->tail) >
 		    w->rings->ring[i].size / part)
 			return true;
 	return false;
@@ -139,16 +139,17 @@ static void spill(struct tmk_writer *w)
 		uint64_t tail = atomic_load(&r->cursor->tail);
 		if (r->read > tail)
 			tmk_store_run(w->store, TMK_SQL_spill,
-				      (const void *)(r->data + (tail & (r->size - 1))),
-				      (size_t)(r->read - tail));
+			              (const void *)(r->data + (tail & (r->size - 1))),
+			              (size_t)(r->read - tail));
 	}
 	tmk_store_run(w->store, TMK_SQL_meta_number, "recover.seq",
-		      (int64_t)w->committed_seq);
+	              (int64_t)w->committed_seq);
 	tmk_store_commit(w->store);
 	if (tmk_store_failed(w->store))
 		return;
 	for (uint32_t i = 0; i < n; i++)
-		w->rings->ring[i].safe = w->rings->ring[i].mark = w->rings->ring[i].read;
+		w->rings->ring[i].safe = w->rings->ring[i].mark =
+		        w->rings->ring[i].read;
 	give_back(w);
 }
 
@@ -228,13 +229,14 @@ static void take(struct tmk_writer *w, const struct tmk_record *r)
 static struct tmk_record *peek(struct tmk_ring *r)
 {
 	uint64_t head = atomic_load_explicit(&r->cursor->head, memory_order_acquire);
-	return r->read < head ? (struct tmk_record *)(r->data + (r->read & (r->size - 1)))
-			      : NULL;
+	return r->read < head
+	               ? (struct tmk_record *)(r->data + (r->read & (r->size - 1)))
+	               : NULL;
 }
 
 /* The record with the next number; NULL while it is not there. *behind: later ones are. */
 static struct tmk_record *next(struct tmk_writer *w, struct tmk_ring **from,
-			       uint64_t *behind)
+                               uint64_t *behind)
 {
 	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
 	*behind = UINT64_MAX;
@@ -319,7 +321,7 @@ static bool open_model(struct tmk_writer *w, bool recovered, char *message, size
 	/* From the ring's header, so that a process killed in its first milliseconds has
 	 * its row too. */
 	tmk_store_run(w->store, TMK_SQL_run, w->rings->header->version,
-		      (int64_t)w->rings->header->started_unix_ns);
+	              (int64_t)w->rings->header->started_unix_ns);
 	tmk_store_set_run(w->store, "ring", w->rings->path, false);
 	return true;
 }
@@ -358,7 +360,8 @@ void *tmk_writer_run(void *arg)
 {
 	struct tmk_writer *w = arg;
 	char message[300];
-	tmk_self.guard = 1; /* our own cudaX calls or allocations are not the program's */
+	tmk_self.guard =
+	        1; /* our own cudaX calls or allocations are not the program's */
 	prctl(PR_SET_NAME, "tidemark");
 	calibrate(w);
 	if (!open_model(w, false, message, sizeof message)) {
@@ -427,7 +430,8 @@ static void drain_spill(struct tmk_writer *w)
 		uint32_t best = UINT32_MAX;
 		uint64_t seq = UINT64_MAX;
 		for (uint32_t i = 0; i < s.count; i++) {
-			struct tmk_record *r = (struct tmk_record *)(s.data[i] + s.at[i]);
+			struct tmk_record *r =
+			        (struct tmk_record *)(s.data[i] + s.at[i]);
 			if (s.at[i] + sizeof *r <= s.size[i] && r->seq < seq) {
 				seq = r->seq;
 				best = i;
@@ -458,21 +462,21 @@ static void skip_committed(struct tmk_writer *w)
 {
 	uint32_t n = atomic_load(&w->rings->ready);
 	for (uint32_t i = 0; i < n; i++)
-		for (struct tmk_record *r; (r = peek(&w->rings->ring[i])) &&
-					   r->seq < w->next_seq && r->size;)
+		for (struct tmk_record *r;
+		     (r = peek(&w->rings->ring[i])) && r->seq < w->next_seq && r->size;)
 			w->rings->ring[i].read += r->size;
 }
 
 int tmk_writer_recover(struct tmk_rings *rings, const char *path, const char *ended,
-		       char *message, size_t size)
+                       char *message, size_t size)
 {
 	struct tmk_writer *w = tmk_writer_new(rings, path);
 	if (!w || !open_model(w, true, message, size)) {
 		free(w);
 		return -1;
 	}
-	tmk_store_read(w->store, "SELECT value FROM meta WHERE key = 'recover.seq'", read_seq,
-		       &w->next_seq);
+	tmk_store_read(w->store, "SELECT value FROM meta WHERE key = 'recover.seq'",
+	               read_seq, &w->next_seq);
 	w->committed_seq = w->next_seq;
 	drain_spill(w);
 	skip_committed(w);

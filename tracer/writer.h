@@ -17,6 +17,6 @@ void tmk_writer_stop(struct tmk_writer *w);
 /* Recovery, on the caller's thread: everything that is in the file's spill and in the
  * rings goes into the file, which is then finished. 0 or -1 with a sentence. */
 int tmk_writer_recover(struct tmk_rings *rings, const char *path, const char *ended,
-		       char *message, size_t size);
+                       char *message, size_t size);
 
 #endif

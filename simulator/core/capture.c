@@ -90,7 +90,8 @@ struct tmksim_graph *tmksim_capture_graph(struct tmksim_stream *stream)
 	return graph;
 }
 
-int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into, int mode)
+int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into,
+                         int mode)
 {
 	if (tmksim_default_stream(stream))
 		return TMKSIM_CAPTURE_UNSUPPORTED;

@@ -23,19 +23,21 @@ static const struct key {
 	size_t least, most;
 } keys[] = {
 #define AT(field) offsetof(struct tmksim_card, field)
-	{"name", AT(name), TEXT, 1, 63},
-	{"compute_capability", AT(major), CAPABILITY, 50, 129},
-	{"multiprocessors", AT(multiprocessors), INTEGER, 1, 1024},
-	{"memory_bytes", AT(memory_bytes), BYTES, 64u << 20, 1ull << 42},
-	{"context_bytes", AT(context_bytes), BYTES, 0, 1ull << 36},
-	{"l2_bytes", AT(l2_bytes), BYTES, 1 << 16, 1u << 30},
-	{"shared_per_multiprocessor", AT(shared_per_multiprocessor), INTEGER, 16384, 1 << 20},
-	{"shared_per_block", AT(shared_per_block), INTEGER, 16384, 1 << 20},
-	{"threads_per_multiprocessor", AT(threads_per_multiprocessor), INTEGER, 512, 4096},
-	{"blocks_per_multiprocessor", AT(blocks_per_multiprocessor), INTEGER, 8, 64},
-	{"clock_khz", AT(clock_khz), INTEGER, 1, 10000000},
-	{"memory_clock_khz", AT(memory_clock_khz), INTEGER, 1, 100000000},
-	{"bus_bits", AT(bus_bits), INTEGER, 32, 16384},
+        {"name", AT(name), TEXT, 1, 63},
+        {"compute_capability", AT(major), CAPABILITY, 50, 129},
+        {"multiprocessors", AT(multiprocessors), INTEGER, 1, 1024},
+        {"memory_bytes", AT(memory_bytes), BYTES, 64u << 20, 1ull << 42},
+        {"context_bytes", AT(context_bytes), BYTES, 0, 1ull << 36},
+        {"l2_bytes", AT(l2_bytes), BYTES, 1 << 16, 1u << 30},
+        {"shared_per_multiprocessor", AT(shared_per_multiprocessor), INTEGER, 16384,
+         1 << 20},
+        {"shared_per_block", AT(shared_per_block), INTEGER, 16384, 1 << 20},
+        {"threads_per_multiprocessor", AT(threads_per_multiprocessor), INTEGER, 512,
+         4096},
+        {"blocks_per_multiprocessor", AT(blocks_per_multiprocessor), INTEGER, 8, 64},
+        {"clock_khz", AT(clock_khz), INTEGER, 1, 10000000},
+        {"memory_clock_khz", AT(memory_clock_khz), INTEGER, 1, 100000000},
+        {"bus_bits", AT(bus_bits), INTEGER, 32, 16384},
 #undef AT
 };
 enum { KEYS = sizeof(keys) / sizeof(*keys) };
@@ -60,8 +62,8 @@ static bool store(const struct key *key, const char *value)
 			memcpy(at, value, number + 1);
 		break;
 	case CAPABILITY:
-		if (sscanf(value, "%d.%d%n", &major, &minor, &used) != 2 || value[used] ||
-		    minor < 0 || minor > 9)
+		if (sscanf(value, "%d.%d%n", &major, &minor, &used) != 2 ||
+		    value[used] || minor < 0 || minor > 9)
 			return false;
 		number = (size_t)(major * 10 + minor);
 		card.major = major;
@@ -86,14 +88,16 @@ static void read_line(char *line, const char *path, int number, bool *seen)
 	if (!*trim(line))
 		return;
 	if (!equals)
-		tmksim_die("%s:%d: '%s' is not 'key = value'", path, number, trim(line));
+		tmksim_die("%s:%d: '%s' is not 'key = value'", path, number,
+		           trim(line));
 	*equals = '\0';
 	const char *name = trim(line), *value = trim(equals + 1);
 	for (int i = 0; i < KEYS; i++) {
 		if (strcmp(keys[i].name, name))
 			continue;
 		if (!store(&keys[i], value))
-			tmksim_die("%s:%d: '%s' can't be '%s'", path, number, name, value);
+			tmksim_die("%s:%d: '%s' can't be '%s'", path, number, name,
+			           value);
 		seen[i] = true;
 		return;
 	}
@@ -104,8 +108,8 @@ static void load(void)
 {
 	const char *path = tmksim_text(TMKSIM_PROFILE);
 	FILE *file = *path ? fopen(path, "re")
-			   : fmemopen((void *)tmksim_default_profile,
-				      strlen(tmksim_default_profile), "r");
+	                   : fmemopen((void *)tmksim_default_profile,
+	                              strlen(tmksim_default_profile), "r");
 	if (!file)
 		tmksim_die("can't read the device profile '%s': %m", path);
 	bool seen[KEYS] = {false};

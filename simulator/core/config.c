@@ -13,29 +13,30 @@
 static const struct {
 	const char *name, *fallback, *meaning;
 } options[TMKSIM_OPTIONS] = {
-	[TMKSIM_PROFILE] = {"TIDEMARK_SIM_PROFILE", "",
-			    "card description (simulator/devices/*.conf); A100-80GB"},
-	[TMKSIM_MEMORY] = {"TIDEMARK_SIM_MEMORY", "0",
-			   "device memory, instead of the card's"},
-	[TMKSIM_OUTSIDE] = {"TIDEMARK_SIM_OUTSIDE", "0",
-			    "device memory that other processes hold"},
-	[TMKSIM_CONTEXT] = {"TIDEMARK_SIM_CONTEXT", "",
-			    "bytes a context takes, instead of the card's"},
-	[TMKSIM_COUNT] = {"TIDEMARK_SIM_COUNT", "1", "devices in the machine"},
-	[TMKSIM_LAG] = {"TIDEMARK_SIM_LAG", "0",
-			"launches by which an event completes late"},
-	[TMKSIM_COPY_MAX] = {"TIDEMARK_SIM_COPY_MAX", "64KiB",
-			     "bytes of a copy to the device that are really copied"},
-	[TMKSIM_VALUES] = {"TIDEMARK_SIM_VALUES", "plausible",
-			   "what the host reads of a result: plausible, memory, zero, nan"},
-	[TMKSIM_DENSITY] = {"TIDEMARK_SIM_DENSITY", "50",
-			    "percent of a mask that is taken to be set"},
-	[TMKSIM_CUDNN_WORKSPACE] = {"TIDEMARK_SIM_CUDNN_WORKSPACE", "0",
-				    "bytes every cuDNN engine asks for"},
-	[TMKSIM_NCCL_BYTES] = {"TIDEMARK_SIM_NCCL_BYTES", "0",
-			       "device memory that each NCCL communicator takes"},
-	[TMKSIM_LOG] = {"TIDEMARK_SIM_LOG", "",
-			"file to append calls without a meaning here, and totals, to"},
+        [TMKSIM_PROFILE] = {"TIDEMARK_SIM_PROFILE", "",
+                            "card description (simulator/devices/*.conf); A100-80GB"},
+        [TMKSIM_MEMORY] = {"TIDEMARK_SIM_MEMORY", "0",
+                           "device memory, instead of the card's"},
+        [TMKSIM_OUTSIDE] = {"TIDEMARK_SIM_OUTSIDE", "0",
+                            "device memory that other processes hold"},
+        [TMKSIM_CONTEXT] = {"TIDEMARK_SIM_CONTEXT", "",
+                            "bytes a context takes, instead of the card's"},
+        [TMKSIM_COUNT] = {"TIDEMARK_SIM_COUNT", "1", "devices in the machine"},
+        [TMKSIM_LAG] = {"TIDEMARK_SIM_LAG", "0",
+                        "launches by which an event completes late"},
+        [TMKSIM_COPY_MAX] = {"TIDEMARK_SIM_COPY_MAX", "64KiB",
+                             "bytes of a copy to the device that are really copied"},
+        [TMKSIM_VALUES] =
+                {"TIDEMARK_SIM_VALUES", "plausible",
+                 "what the host reads of a result: plausible, memory, zero, nan"},
+        [TMKSIM_DENSITY] = {"TIDEMARK_SIM_DENSITY", "50",
+                            "percent of a mask that is taken to be set"},
+        [TMKSIM_CUDNN_WORKSPACE] = {"TIDEMARK_SIM_CUDNN_WORKSPACE", "0",
+                                    "bytes every cuDNN engine asks for"},
+        [TMKSIM_NCCL_BYTES] = {"TIDEMARK_SIM_NCCL_BYTES", "0",
+                               "device memory that each NCCL communicator takes"},
+        [TMKSIM_LOG] = {"TIDEMARK_SIM_LOG", "",
+                        "file to append calls without a meaning here, and totals, to"},
 };
 
 const char *tmksim_text(enum tmksim_option option)
@@ -71,7 +72,7 @@ size_t tmksim_number(enum tmksim_option option)
 	const char *text = tmksim_text(option);
 	if (tmksim_parse_size(text, &number))
 		tmksim_die("%s='%s' is not a number (%s)", options[option].name, text,
-			   options[option].meaning);
+		           options[option].meaning);
 	return number;
 }
 

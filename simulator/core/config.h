@@ -33,6 +33,7 @@ size_t tmksim_number(enum tmksim_option option);
 int tmksim_parse_size(const char *text, size_t *bytes);
 
 /* One line on stderr, then the process ends with status 2. */
-_Noreturn void tmksim_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void tmksim_die(const char *format, ...)
+        __attribute__((format(printf, 1, 2)));
 
 #endif

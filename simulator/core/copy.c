@@ -32,22 +32,26 @@ static void copy_touched(char *to, const char *from, size_t bytes)
 	unsigned char from_there[WINDOW], to_there[WINDOW + 1];
 	while (bytes) {
 		uintptr_t from_page = (uintptr_t)from & ~(uintptr_t)(PAGE - 1);
-		size_t window = min(bytes, (size_t)PAGE * WINDOW - ((uintptr_t)from - from_page));
+		size_t window = min(bytes, (size_t)PAGE * WINDOW -
+		                                   ((uintptr_t)from - from_page));
 		size_t span = (uintptr_t)from - from_page + window;
 		uintptr_t to_page = (uintptr_t)to & ~(uintptr_t)(PAGE - 1);
 		size_t to_span = (uintptr_t)to - to_page + window;
 		if (mincore((void *)from_page, span, from_there) ||
 		    mincore((void *)to_page, to_span, to_there)) {
-			memmove(to, from, window); /* not ours to ask about: just copy */
+			memmove(to, from,
+			        window); /* not ours to ask about: just copy */
 			from += window, to += window, bytes -= window;
 			continue;
 		}
 		for (size_t done = 0; done < window;) {
 			size_t page = ((uintptr_t)from + done - from_page) / PAGE;
-			size_t run = min(window - done,
-					 from_page + (page + 1) * PAGE - ((uintptr_t)from + done));
+			size_t run =
+			        min(window - done, from_page + (page + 1) * PAGE -
+			                                   ((uintptr_t)from + done));
 			size_t left = ((uintptr_t)to + done - to_page) / PAGE;
-			size_t right = ((uintptr_t)to + done + run - 1 - to_page) / PAGE;
+			size_t right =
+			        ((uintptr_t)to + done + run - 1 - to_page) / PAGE;
 			if (from_there[page] & 1)
 				memmove(to + done, from + done, run);
 			else if ((to_there[left] | to_there[right]) & 1)
@@ -76,13 +80,13 @@ void tmksim_copy(void *to, const void *from, size_t bytes)
 }
 
 void tmksim_copy_rows(void *to, size_t to_pitch, const void *from, size_t from_pitch,
-		      size_t width, size_t height)
+                      size_t width, size_t height)
 {
 	bool bounded = tmksim_on_device(to) && !tmksim_on_device(from);
 	size_t budget = bounded ? copy_max() : SIZE_MAX;
 	for (size_t row = 0; row < height && budget >= width; row++, budget -= width)
-		tmksim_copy((char *)to + row * to_pitch, (const char *)from + row * from_pitch,
-			    width);
+		tmksim_copy((char *)to + row * to_pitch,
+		            (const char *)from + row * from_pitch, width);
 }
 
 static void fill_bytes(char *to, unsigned value, size_t width, size_t count)

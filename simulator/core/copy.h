@@ -10,7 +10,7 @@
 void tmksim_copy(void *to, const void *from, size_t bytes);
 /* `height` rows of `width` bytes; pitches in bytes. */
 void tmksim_copy_rows(void *to, size_t to_pitch, const void *from, size_t from_pitch,
-		      size_t width, size_t height);
+                      size_t width, size_t height);
 /* Repeats a pattern of 1, 2 or 4 bytes over `count` elements. */
 void tmksim_fill(void *to, unsigned value, size_t width, size_t count);
 

@@ -41,7 +41,7 @@ static long argument(int index, const long *arguments, const long *stack)
 }
 
 static void write_outs(const struct tmksim_entry *entry, const long *arguments,
-		       const long *stack)
+                       const long *stack)
 {
 	for (int i = 0; i < entry->outs; i++) {
 		void *at = (void *)argument(entry->out[i].argument, arguments, stack);
@@ -54,14 +54,18 @@ static void write_outs(const struct tmksim_entry *entry, const long *arguments,
 			*(void **)at = tmksim_handle_create();
 		else if (kind == 's')
 			*(size_t *)at = 0;
-		else if (tmksim_on_device(at)) /* a solver's status for each of a batch */
-			memset(at, 0, sizeof(int) * (unsigned)argument(kind - 128, arguments, stack));
+		else if (tmksim_on_device(
+		                 at)) /* a solver's status for each of a batch */
+			memset(at, 0,
+			       sizeof(int) * (unsigned)argument(kind - 128, arguments,
+			                                        stack));
 		else /* for the call: cublas<t>getrsBatched has one on the host */
 			*(int *)at = 0;
 	}
 }
 
-long tmksim_entry_called(struct tmksim_entry *entry, const long *arguments, const long *stack)
+long tmksim_entry_called(struct tmksim_entry *entry, const long *arguments,
+                         const long *stack)
 {
 	if (!entry->seen) {
 		entry->seen = 1;

@@ -12,16 +12,17 @@ enum tmksim_behaviour {
 	TMKSIM_SET_STREAM,
 	TMKSIM_GET_STREAM,
 	TMKSIM_DESTROY, /* of a handle that such an entry point made */
-	TMKSIM_TEXT,	/* returns a string: callers print what they get */
+	TMKSIM_TEXT,    /* returns a string: callers print what they get */
 };
 
 struct tmksim_entry {
 	const char *library, *name;
-	uint32_t refusal;     /* the library's NOT_SUPPORTED */
+	uint32_t refusal; /* the library's NOT_SUPPORTED */
 	uint8_t behaviour;
-	uint8_t outs;	      /* how many of these are used */
+	uint8_t outs; /* how many of these are used */
 	struct {
-		uint8_t argument, kind; /* 'i' int, 's' size_t, 'h' handle; 128 + N: as many
+		uint8_t argument,
+		        kind; /* 'i' int, 's' size_t, 'h' handle; 128 + N: as many
 					   ints as argument N says */
 	} out[6];
 	uint8_t seen;
@@ -45,6 +46,7 @@ struct tmksim_handle *tmksim_handle(void *handle);
 
 /* Where every trampoline ends: `arguments` are the six integer registers, `stack` what
  * lies beyond. */
-long tmksim_entry_called(struct tmksim_entry *entry, const long *arguments, const long *stack);
+long tmksim_entry_called(struct tmksim_entry *entry, const long *arguments,
+                         const long *stack);
 
 #endif

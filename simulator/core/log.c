@@ -36,8 +36,9 @@ void tmksim_log(const char *format, ...)
 
 void tmksim_log_call(const struct tmksim_entry *entry)
 {
-	tmksim_log("%s %s %s", entry->behaviour == TMKSIM_REFUSE ? "refused" : "accepted",
-		   entry->library, entry->name);
+	tmksim_log("%s %s %s",
+	           entry->behaviour == TMKSIM_REFUSE ? "refused" : "accepted",
+	           entry->library, entry->name);
 }
 
 __attribute__((destructor)) static void log_totals(void)
@@ -45,5 +46,6 @@ __attribute__((destructor)) static void log_totals(void)
 	for (int device = 0; device < 64; device++)
 		if (tmksim_device_touched(device))
 			tmksim_log("peak device %d bytes %zu of %zu", device,
-				   tmksim_peak_bytes(device), tmksim_card()->memory_bytes);
+			           tmksim_peak_bytes(device),
+			           tmksim_card()->memory_bytes);
 }

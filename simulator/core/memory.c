@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 
 enum { DEVICES = 64, PAGE = 4096 };
-#define MIB ((size_t)1 << 20)
+#define MIB             ((size_t)1 << 20)
 #define ROUND_UP(n, to) (((n) + (to)-1) / (to) * (to))
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -21,7 +21,8 @@ static size_t range_count, range_room;
 static unsigned long long next_id;
 static struct {
 	size_t used, peak;
-	size_t small_used, small_chunks; /* allocations below 1 MiB share 2 MiB chunks */
+	size_t small_used,
+	        small_chunks; /* allocations below 1 MiB share 2 MiB chunks */
 	bool touched;
 } devices[DEVICES];
 
@@ -81,7 +82,8 @@ static void add_range(struct tmksim_range range)
 static void remove_range(struct tmksim_range *range)
 {
 	range_count--;
-	memmove(range, range + 1, (size_t)(ranges + range_count - range) * sizeof(*range));
+	memmove(range, range + 1,
+	        (size_t)(ranges + range_count - range) * sizeof(*range));
 }
 
 static int charge(int device, size_t bytes)
@@ -101,7 +103,8 @@ static void touch(int device)
 	if (device < 0 || device >= DEVICES || devices[device].touched)
 		return;
 	devices[device].touched = true;
-	if (charge(device, tmksim_number(TMKSIM_OUTSIDE) + tmksim_card()->context_bytes))
+	if (charge(device,
+	           tmksim_number(TMKSIM_OUTSIDE) + tmksim_card()->context_bytes))
 		tmksim_die("a context does not fit into the device's memory");
 }
 
@@ -109,7 +112,8 @@ static void touch(int device)
  * memory moves by whole chunks. Chunks are counted, not placed. */
 static int charge_small(int device, size_t bytes)
 {
-	size_t chunks = ROUND_UP(devices[device].small_used + bytes, 2 * MIB) / (2 * MIB);
+	size_t chunks =
+	        ROUND_UP(devices[device].small_used + bytes, 2 * MIB) / (2 * MIB);
 	if (chunks > devices[device].small_chunks) {
 		size_t more = chunks - devices[device].small_chunks;
 		if (charge(device, more * 2 * MIB))
@@ -128,7 +132,8 @@ static void uncharge_small(int device, size_t bytes)
 	devices[device].small_chunks = chunks;
 }
 
-int tmksim_allocate(int device, size_t bytes, enum tmksim_kind kind, bool charged, void **at)
+int tmksim_allocate(int device, size_t bytes, enum tmksim_kind kind, bool charged,
+                    void **at)
 {
 	*at = NULL;
 	if (!bytes)
@@ -145,7 +150,8 @@ int tmksim_allocate(int device, size_t bytes, enum tmksim_kind kind, bool charge
 	uintptr_t found = error ? 0 : tmksim_space_take(size, small ? 512 : 2 * MIB);
 	if (found) {
 		*at = (void *)found;
-		add_range((struct tmksim_range){found, size, charged ? size : 0, kind, device});
+		add_range((struct tmksim_range){found, size, charged ? size : 0, kind,
+		                                device});
 	} else if (!error) {
 		error = TMKSIM_OUT_OF_MEMORY;
 	}
@@ -177,7 +183,7 @@ int tmksim_pin(size_t bytes, void **at)
 {
 	size_t size = ROUND_UP(bytes ? bytes : 1, PAGE);
 	*at = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (*at == MAP_FAILED) {
 		*at = NULL;
 		return TMKSIM_OUT_OF_MEMORY;
@@ -220,7 +226,8 @@ int tmksim_register(void *at, size_t bytes)
 	pthread_mutex_lock(&lock);
 	bool taken = range_at((uintptr_t)at) != NULL;
 	if (!taken)
-		add_range((struct tmksim_range){(uintptr_t)at, bytes, 0, TMKSIM_REGISTERED, 0});
+		add_range((struct tmksim_range){(uintptr_t)at, bytes, 0,
+		                                TMKSIM_REGISTERED, 0});
 	pthread_mutex_unlock(&lock);
 	return taken ? 712 /* already registered */ : 0;
 }
@@ -288,7 +295,8 @@ size_t tmksim_peak_bytes(int device)
 
 void tmksim_forget_pages(void *at, size_t bytes)
 {
-	uintptr_t from = ROUND_UP((uintptr_t)at, PAGE), to = ((uintptr_t)at + bytes) / PAGE * PAGE;
+	uintptr_t from = ROUND_UP((uintptr_t)at, PAGE),
+	          to = ((uintptr_t)at + bytes) / PAGE * PAGE;
 	if (from >= to) {
 		memset(at, 0, bytes);
 		return;

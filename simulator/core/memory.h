@@ -11,18 +11,18 @@
 enum { TMKSIM_SUCCESS = 0, TMKSIM_INVALID_VALUE = 1, TMKSIM_OUT_OF_MEMORY = 2 };
 
 enum tmksim_kind {
-	TMKSIM_NOTHING,	   /* no range of ours */
-	TMKSIM_DEVICE,	   /* cudaMalloc */
-	TMKSIM_POOLED,	   /* cudaMallocAsync */
-	TMKSIM_MANAGED,	   /* cudaMallocManaged */
+	TMKSIM_NOTHING,    /* no range of ours */
+	TMKSIM_DEVICE,     /* cudaMalloc */
+	TMKSIM_POOLED,     /* cudaMallocAsync */
+	TMKSIM_MANAGED,    /* cudaMallocManaged */
 	TMKSIM_RESERVED,   /* addresses from cuMemAddressReserve */
-	TMKSIM_PINNED,	   /* cudaHostAlloc */
+	TMKSIM_PINNED,     /* cudaHostAlloc */
 	TMKSIM_REGISTERED, /* cudaHostRegister: the caller's own memory */
 };
 
 struct tmksim_range {
 	uintptr_t at;
-	size_t bytes;	/* a multiple of the granularity */
+	size_t bytes;   /* a multiple of the granularity */
 	size_t charged; /* to the device */
 	enum tmksim_kind kind;
 	int device;
@@ -30,7 +30,8 @@ struct tmksim_range {
 };
 
 /* Device memory; size 0 gives NULL. `charge` false: the caller has charged already. */
-int tmksim_allocate(int device, size_t bytes, enum tmksim_kind kind, bool charge, void **at);
+int tmksim_allocate(int device, size_t bytes, enum tmksim_kind kind, bool charge,
+                    void **at);
 int tmksim_free(void *at, enum tmksim_kind kind);
 
 /* Pinned memory of ours, and registration of the caller's. */

@@ -63,21 +63,22 @@ static int find_python(void)
 		void *function;
 		const char *name;
 	} wanted[] = {
-		{&python.is_initialized, "Py_IsInitialized"},
-		{&python.this_thread, "PyGILState_GetThisThreadState"},
-		{&python.ensure, "PyGILState_Ensure"},
-		{&python.release, "PyGILState_Release"},
-		{&python.frame, "PyThreadState_GetFrame"},
-		{&python.back, "PyFrame_GetBack"},
-		{&python.code, "PyFrame_GetCode"},
-		{&python.line, "PyFrame_GetLineNumber"},
-		{&python.attribute, "PyObject_GetAttrString"},
-		{&python.text, "PyUnicode_AsUTF8"},
-		{&python.drop, "Py_DecRef"},
-		{&python.clear_error, "PyErr_Clear"},
+	        {&python.is_initialized, "Py_IsInitialized"},
+	        {&python.this_thread, "PyGILState_GetThisThreadState"},
+	        {&python.ensure, "PyGILState_Ensure"},
+	        {&python.release, "PyGILState_Release"},
+	        {&python.frame, "PyThreadState_GetFrame"},
+	        {&python.back, "PyFrame_GetBack"},
+	        {&python.code, "PyFrame_GetCode"},
+	        {&python.line, "PyFrame_GetLineNumber"},
+	        {&python.attribute, "PyObject_GetAttrString"},
+	        {&python.text, "PyUnicode_AsUTF8"},
+	        {&python.drop, "Py_DecRef"},
+	        {&python.clear_error, "PyErr_Clear"},
 	};
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
-		void *found = dlsym(RTLD_DEFAULT, wanted[i].name); /* 3.9 has them all */
+		void *found =
+		        dlsym(RTLD_DEFAULT, wanted[i].name); /* 3.9 has them all */
 		if (!found)
 			return 0;
 		memcpy(wanted[i].function, &found, sizeof(found));
@@ -123,5 +124,6 @@ void tmksim_origin(char *text, size_t bytes)
 	char name[NAME] = "", line[256] = "";
 	find_operator(name);
 	find_line(line, sizeof(line));
-	snprintf(text, bytes, "%s%s%s", *name ? name : "an operator", *line ? " at " : "", line);
+	snprintf(text, bytes, "%s%s%s", *name ? name : "an operator",
+	         *line ? " at " : "", line);
 }

@@ -29,7 +29,7 @@ static void insert(size_t i, struct stretch gap)
 	gap_count++;
 }
 
-static void delete(size_t i)
+static void delete (size_t i)
 {
 	gap_count--;
 	memmove(gaps + i, gaps + i + 1, (gap_count - i) * sizeof(*gaps));
@@ -41,7 +41,7 @@ static void map_range(void)
 	 * card's memory; under `ulimit -v` or strict overcommit less has to do */
 	for (size_t bytes = 1ull << 45; bytes >= 1ull << 32; bytes /= 2) {
 		void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (at == MAP_FAILED)
 			continue;
 		/* huge pages would make the first small write cost 2 MiB of host memory */
@@ -53,7 +53,7 @@ static void map_range(void)
 		return;
 	}
 	tmksim_die("can't reserve address space for device memory: %m "
-		   "(ulimit -v, or vm.overcommit_memory=2?)");
+	           "(ulimit -v, or vm.overcommit_memory=2?)");
 }
 
 uintptr_t tmksim_space_take(size_t bytes, size_t alignment)
@@ -61,7 +61,8 @@ uintptr_t tmksim_space_take(size_t bytes, size_t alignment)
 	if (!first)
 		map_range();
 	for (size_t i = 0; i < gap_count; i++) {
-		uintptr_t at = (gaps[i].at + alignment - 1) & ~(uintptr_t)(alignment - 1);
+		uintptr_t at =
+		        (gaps[i].at + alignment - 1) & ~(uintptr_t)(alignment - 1);
 		size_t before = at - gaps[i].at;
 		if (gaps[i].bytes < before || gaps[i].bytes - before < bytes)
 			continue;
@@ -73,7 +74,7 @@ uintptr_t tmksim_space_take(size_t bytes, size_t alignment)
 		} else if (after) {
 			gaps[i] = (struct stretch){at + bytes, after};
 		} else {
-			delete(i);
+			delete (i);
 		}
 		return at;
 	}
@@ -95,7 +96,7 @@ void tmksim_space_give(uintptr_t at, size_t bytes)
 	if (joins_before) {
 		gaps[low - 1].bytes += bytes + (joins_after ? gaps[low].bytes : 0);
 		if (joins_after)
-			delete(low);
+			delete (low);
 	} else if (joins_after) {
 		gaps[low].at = at;
 		gaps[low].bytes += bytes;

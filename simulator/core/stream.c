@@ -102,7 +102,8 @@ int tmksim_stream_priority(struct tmksim_stream *stream)
 
 unsigned long long tmksim_stream_id(struct tmksim_stream *stream)
 {
-	return tmksim_default_stream(stream) ? 1 + ((uintptr_t)stream == 2) : stream->id;
+	return tmksim_default_stream(stream) ? 1 + ((uintptr_t)stream == 2)
+	                                     : stream->id;
 }
 
 void tmksim_work(struct tmksim_stream *stream)
@@ -158,10 +159,10 @@ int tmksim_stream_query(struct tmksim_stream *stream)
 	if (is_busy(*busy_until(stream)))
 		return TMKSIM_NOT_READY;
 	return lag() && !tmksim_default_stream(stream) &&
-			       stream->last_work > everything_waited_for &&
-			       clock_now - stream->last_work < lag()
-		       ? TMKSIM_NOT_READY
-		       : 0;
+	                       stream->last_work > everything_waited_for &&
+	                       clock_now - stream->last_work < lag()
+	               ? TMKSIM_NOT_READY
+	               : 0;
 }
 
 static void host_waits(uint64_t until)

@@ -52,7 +52,8 @@ int tmksim_event_elapsed(struct tmksim_event *from, struct tmksim_event *to, flo
 int tmksim_stream_wait_event(struct tmksim_stream *stream, struct tmksim_event *event);
 
 /* Capture. The graph belongs to the caller once the capture has ended. */
-int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into, int mode);
+int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into,
+                         int mode);
 int tmksim_capture_end(struct tmksim_stream *stream, struct tmksim_graph **graph);
 /* 0 none, 1 active, 2 invalidated. */
 int tmksim_capture_status(struct tmksim_stream *stream);
@@ -70,6 +71,7 @@ struct tmksim_graph *tmksim_graph_clone(const struct tmksim_graph *graph);
 void tmksim_graph_destroy(struct tmksim_graph *graph);
 size_t tmksim_graph_nodes(const struct tmksim_graph *graph);
 size_t tmksim_graph_add(struct tmksim_graph *graph, size_t nodes);
-void tmksim_graph_launch(const struct tmksim_graph *graph, struct tmksim_stream *stream);
+void tmksim_graph_launch(const struct tmksim_graph *graph,
+                         struct tmksim_stream *stream);
 
 #endif

@@ -11,16 +11,16 @@ struct tmksim_stream {
 	int device, priority;
 	unsigned flags;
 	unsigned long long id, last_work;
-	unsigned long long capture; /* the capture it takes part in, 0 for none */
-	bool collective;	    /* its last work is a collective */
+	unsigned long long capture;  /* the capture it takes part in, 0 for none */
+	bool collective;             /* its last work is a collective */
 	_Atomic uint64_t busy_until; /* ns, CLOCK_MONOTONIC; 0 where nothing waited */
 	struct tmksim_stream *next;
 };
 
 struct tmksim_event {
-	unsigned long long at;	    /* clock when recorded, plus one */
+	unsigned long long at;      /* clock when recorded, plus one */
 	unsigned long long capture; /* of the stream it was recorded on */
-	uint64_t done_at; /* ns; 0 where no stream was ever busy */
+	uint64_t done_at;           /* ns; 0 where no stream was ever busy */
 	bool timed;
 	bool collective; /* recorded after one, and not waited for since */
 };

@@ -24,21 +24,21 @@ enum tmksim_trait tmksim_classify(const char *kernel)
 		const char *part;
 		enum tmksim_trait trait;
 	} parts[] = {
-		{"NonZeroOp", TMKSIM_NONZERO},
-		{"spin_kernel", TMKSIM_SPIN}, /* torch.cuda._sleep */
-		{"and_kernel", TMKSIM_TRUE},
-		{"MulFunctorIb", TMKSIM_TRUE}, /* isfinite: x == x and |x| != inf */
-		{"or_kernel", TMKSIM_ORDINARY},
-		{"on_finite", TMKSIM_ORDINARY}, /* GradScaler's check */
-		{"DeviceUniqueByKey", TMKSIM_EXTENT},
-		{"DeviceSelect", TMKSIM_EXTENT},
-		{"RunLengthEncode", TMKSIM_EXTENT},
-		{"ReduceOpIf", TMKSIM_FLOAT},
-		{"ReduceOpId", TMKSIM_FLOAT},
-		{"ReduceOpIN3c10", TMKSIM_FLOAT}, /* half, bfloat16 */
-		{"nll_loss", TMKSIM_FLOAT},
-		{"lpnorm", TMKSIM_FLOAT},
-		{"FunctorIf", TMKSIM_FLOAT}, /* element by element, in float */
+	        {"NonZeroOp", TMKSIM_NONZERO},
+	        {"spin_kernel", TMKSIM_SPIN}, /* torch.cuda._sleep */
+	        {"and_kernel", TMKSIM_TRUE},
+	        {"MulFunctorIb", TMKSIM_TRUE}, /* isfinite: x == x and |x| != inf */
+	        {"or_kernel", TMKSIM_ORDINARY},
+	        {"on_finite", TMKSIM_ORDINARY}, /* GradScaler's check */
+	        {"DeviceUniqueByKey", TMKSIM_EXTENT},
+	        {"DeviceSelect", TMKSIM_EXTENT},
+	        {"RunLengthEncode", TMKSIM_EXTENT},
+	        {"ReduceOpIf", TMKSIM_FLOAT},
+	        {"ReduceOpId", TMKSIM_FLOAT},
+	        {"ReduceOpIN3c10", TMKSIM_FLOAT}, /* half, bfloat16 */
+	        {"nll_loss", TMKSIM_FLOAT},
+	        {"lpnorm", TMKSIM_FLOAT},
+	        {"FunctorIf", TMKSIM_FLOAT}, /* element by element, in float */
 	};
 	for (unsigned i = 0; kernel && i < sizeof(parts) / sizeof(*parts); i++)
 		if (strstr(kernel, parts[i].part))
@@ -112,7 +112,8 @@ static void log_size(size_t bytes)
 	if (sizes++ < WALKED && *tmksim_text(TMKSIM_LOG))
 		tmksim_origin(origin, sizeof(origin));
 	tmksim_log("size from a value: %zu bytes, %s, %s, after %.200s", bytes,
-		   last.trait == TMKSIM_NONZERO ? "density" : "unknown", origin, last.kernel);
+	           last.trait == TMKSIM_NONZERO ? "density" : "unknown", origin,
+	           last.kernel);
 }
 
 void tmksim_value_read(void *to, size_t bytes)
@@ -146,5 +147,6 @@ void tmksim_value_read(void *to, size_t bytes)
 __attribute__((destructor)) static void log_reads(void)
 {
 	if (reads)
-		tmksim_log("values read by the host: %lu, of which sizes: %lu", reads, sizes);
+		tmksim_log("values read by the host: %lu, of which sizes: %lu", reads,
+		           sizes);
 }

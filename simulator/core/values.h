@@ -9,11 +9,11 @@
 enum tmksim_trait {
 	TMKSIM_UNCLASSIFIED,
 	TMKSIM_ORDINARY, /* an integer, a flag that is down: zero */
-	TMKSIM_TRUE,	 /* "are all...", "is finite": a flag that is up */
-	TMKSIM_FLOAT,	 /* a loss, a norm: one */
-	TMKSIM_NONZERO,	 /* counts what is not zero: decides a size */
-	TMKSIM_SPIN,	 /* keeps its stream busy for a number of cycles, on purpose */
-	TMKSIM_EXTENT,	 /* another size: unique values, repeats, bins */
+	TMKSIM_TRUE,     /* "are all...", "is finite": a flag that is up */
+	TMKSIM_FLOAT,    /* a loss, a norm: one */
+	TMKSIM_NONZERO,  /* counts what is not zero: decides a size */
+	TMKSIM_SPIN,     /* keeps its stream busy for a number of cycles, on purpose */
+	TMKSIM_EXTENT,   /* another size: unique values, repeats, bins */
 };
 
 /* What a kernel computes, by its (mangled) name. */

@@ -35,50 +35,50 @@ int cudart_device(void);
 int cudart_error(int error);
 
 /* field, bytes, offset in 12, offset in 13, the attribute that holds its value */
-#define DEVICE_PROPERTIES(FIELD)                                                         \
-	FIELD(sharedMemPerBlock, 8, 296, 296, 8)                                         \
-	FIELD(regsPerBlock, 4, 304, 304, 12)                                             \
-	FIELD(warpSize, 4, 308, 308, 10)                                                 \
-	FIELD(memPitch, 8, 312, 312, 11)                                                 \
-	FIELD(maxThreadsPerBlock, 4, 320, 320, 1)                                        \
-	FIELD(maxThreadsDim[0], 4, 324, 324, 2)                                          \
-	FIELD(maxThreadsDim[1], 4, 328, 328, 3)                                          \
-	FIELD(maxThreadsDim[2], 4, 332, 332, 4)                                          \
-	FIELD(maxGridSize[0], 4, 336, 336, 5)                                            \
-	FIELD(maxGridSize[1], 4, 340, 340, 6)                                            \
-	FIELD(maxGridSize[2], 4, 344, 344, 7)                                            \
-	FIELD(totalConstMem, 8, 352, 352, 9)                                             \
-	FIELD(major, 4, 360, 360, 75)                                                    \
-	FIELD(minor, 4, 364, 364, 76)                                                    \
-	FIELD(textureAlignment, 8, 368, 368, 14)                                         \
-	FIELD(texturePitchAlignment, 8, 376, 376, 51)                                    \
-	FIELD(multiProcessorCount, 4, 388, 384, 16)                                      \
-	FIELD(canMapHostMemory, 4, 400, 392, 19)                                         \
-	FIELD(concurrentKernels, 4, 576, 560, 31)                                        \
-	FIELD(ECCEnabled, 4, 580, 564, 32)                                               \
-	FIELD(pciBusID, 4, 584, 568, 33)                                                 \
-	FIELD(asyncEngineCount, 4, 600, 584, 40)                                         \
-	FIELD(unifiedAddressing, 4, 604, 588, 41)                                        \
-	FIELD(memoryBusWidth, 4, 612, 592, 37)                                           \
-	FIELD(l2CacheSize, 4, 616, 596, 38)                                              \
-	FIELD(persistingL2CacheMaxSize, 4, 620, 600, 108)                                \
-	FIELD(maxThreadsPerMultiProcessor, 4, 624, 604, 39)                              \
-	FIELD(streamPrioritiesSupported, 4, 628, 608, 78)                                \
-	FIELD(globalL1CacheSupported, 4, 632, 612, 79)                                   \
-	FIELD(localL1CacheSupported, 4, 636, 616, 80)                                    \
-	FIELD(sharedMemPerMultiprocessor, 8, 640, 624, 81)                               \
-	FIELD(regsPerMultiprocessor, 4, 648, 632, 82)                                    \
-	FIELD(managedMemory, 4, 652, 636, 83)                                            \
-	FIELD(concurrentManagedAccess, 4, 676, 656, 89)                                  \
-	FIELD(computePreemptionSupported, 4, 680, 660, 90)                               \
-	FIELD(canUseHostPointerForRegisteredMem, 4, 684, 664, 91)                        \
-	FIELD(cooperativeLaunch, 4, 688, 668, 95)                                        \
-	FIELD(sharedMemPerBlockOptin, 8, 696, 672, 97)                                   \
-	FIELD(maxBlocksPerMultiProcessor, 4, 712, 688, 106)                              \
-	FIELD(reservedSharedMemPerBlock, 8, 720, 696, 111)                               \
-	FIELD(hostRegisterSupported, 4, 728, 704, 99)                                    \
-	FIELD(memoryPoolsSupported, 4, 744, 720, 115)                                    \
-	FIELD(ipcEventSupported, 4, 768, 744, 125)                                       \
+#define DEVICE_PROPERTIES(FIELD)                                                       \
+	FIELD(sharedMemPerBlock, 8, 296, 296, 8)                                       \
+	FIELD(regsPerBlock, 4, 304, 304, 12)                                           \
+	FIELD(warpSize, 4, 308, 308, 10)                                               \
+	FIELD(memPitch, 8, 312, 312, 11)                                               \
+	FIELD(maxThreadsPerBlock, 4, 320, 320, 1)                                      \
+	FIELD(maxThreadsDim[0], 4, 324, 324, 2)                                        \
+	FIELD(maxThreadsDim[1], 4, 328, 328, 3)                                        \
+	FIELD(maxThreadsDim[2], 4, 332, 332, 4)                                        \
+	FIELD(maxGridSize[0], 4, 336, 336, 5)                                          \
+	FIELD(maxGridSize[1], 4, 340, 340, 6)                                          \
+	FIELD(maxGridSize[2], 4, 344, 344, 7)                                          \
+	FIELD(totalConstMem, 8, 352, 352, 9)                                           \
+	FIELD(major, 4, 360, 360, 75)                                                  \
+	FIELD(minor, 4, 364, 364, 76)                                                  \
+	FIELD(textureAlignment, 8, 368, 368, 14)                                       \
+	FIELD(texturePitchAlignment, 8, 376, 376, 51)                                  \
+	FIELD(multiProcessorCount, 4, 388, 384, 16)                                    \
+	FIELD(canMapHostMemory, 4, 400, 392, 19)                                       \
+	FIELD(concurrentKernels, 4, 576, 560, 31)                                      \
+	FIELD(ECCEnabled, 4, 580, 564, 32)                                             \
+	FIELD(pciBusID, 4, 584, 568, 33)                                               \
+	FIELD(asyncEngineCount, 4, 600, 584, 40)                                       \
+	FIELD(unifiedAddressing, 4, 604, 588, 41)                                      \
+	FIELD(memoryBusWidth, 4, 612, 592, 37)                                         \
+	FIELD(l2CacheSize, 4, 616, 596, 38)                                            \
+	FIELD(persistingL2CacheMaxSize, 4, 620, 600, 108)                              \
+	FIELD(maxThreadsPerMultiProcessor, 4, 624, 604, 39)                            \
+	FIELD(streamPrioritiesSupported, 4, 628, 608, 78)                              \
+	FIELD(globalL1CacheSupported, 4, 632, 612, 79)                                 \
+	FIELD(localL1CacheSupported, 4, 636, 616, 80)                                  \
+	FIELD(sharedMemPerMultiprocessor, 8, 640, 624, 81)                             \
+	FIELD(regsPerMultiprocessor, 4, 648, 632, 82)                                  \
+	FIELD(managedMemory, 4, 652, 636, 83)                                          \
+	FIELD(concurrentManagedAccess, 4, 676, 656, 89)                                \
+	FIELD(computePreemptionSupported, 4, 680, 660, 90)                             \
+	FIELD(canUseHostPointerForRegisteredMem, 4, 684, 664, 91)                      \
+	FIELD(cooperativeLaunch, 4, 688, 668, 95)                                      \
+	FIELD(sharedMemPerBlockOptin, 8, 696, 672, 97)                                 \
+	FIELD(maxBlocksPerMultiProcessor, 4, 712, 688, 106)                            \
+	FIELD(reservedSharedMemPerBlock, 8, 720, 696, 111)                             \
+	FIELD(hostRegisterSupported, 4, 728, 704, 99)                                  \
+	FIELD(memoryPoolsSupported, 4, 744, 720, 115)                                  \
+	FIELD(ipcEventSupported, 4, 768, 744, 125)                                     \
 	FIELD(clusterLaunch, 4, 772, 748, 120)
 
 enum {
@@ -117,7 +117,8 @@ struct launch_config {
 	unsigned attribute_count;
 };
 
-_Static_assert(sizeof(struct pointer_attributes) == (TMKSIM_MAJOR < 13 ? 24 : 88), "ABI");
+_Static_assert(sizeof(struct pointer_attributes) == (TMKSIM_MAJOR < 13 ? 24 : 88),
+               "ABI");
 _Static_assert(sizeof(struct function_attributes) == 144, "ABI");
 _Static_assert(sizeof(struct launch_config) == 56, "ABI");
 _Static_assert(offsetof(struct launch_config, stream) == 32, "ABI");

@@ -61,15 +61,16 @@ static int fill_properties(char *properties, int device)
 	static const struct {
 		short bytes, offset, attribute;
 	} fields[] = {
-#define FIELD(name, bytes, offset12, offset13, attribute)                                \
+#define FIELD(name, bytes, offset12, offset13, attribute)                              \
 	{bytes, TMKSIM_MAJOR < 13 ? offset12 : offset13, attribute},
-		DEVICE_PROPERTIES(FIELD)
+	        DEVICE_PROPERTIES(FIELD)
 #undef FIELD
 	};
 	memset(properties, 0, PROPERTIES_BYTES);
 	snprintf(properties + PROPERTY_NAME, 256, "%s", tmksim_card()->name);
 	tmksim_uuid(device, (unsigned char *)properties + PROPERTY_UUID);
-	memcpy(properties + PROPERTY_MEMORY, &tmksim_card()->memory_bytes, sizeof(size_t));
+	memcpy(properties + PROPERTY_MEMORY, &tmksim_card()->memory_bytes,
+	       sizeof(size_t));
 	for (unsigned i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
 		int value;
 		tmksim_attribute(fields[i].attribute, device, &value);
@@ -113,7 +114,8 @@ int cudaDeviceGetByPCIBusId(int *device, const char *text)
 
 int cudaDeviceCanAccessPeer(int *can, int device, int peer)
 {
-	*can = device != peer && tmksim_device_exists(device) && tmksim_device_exists(peer);
+	*can = device != peer && tmksim_device_exists(device) &&
+	       tmksim_device_exists(peer);
 	return 0;
 }
 

@@ -16,15 +16,15 @@ static void *driver_function(const char *name)
 	void *found = NULL;
 	for (int version = 4; driver && !found && version >= 1; version--) {
 		char versioned[128];
-		snprintf(versioned, sizeof(versioned), version > 1 ? "%s_v%d" : "%s", name,
-			 version);
+		snprintf(versioned, sizeof(versioned), version > 1 ? "%s_v%d" : "%s",
+		         name, version);
 		found = dlsym(driver, versioned);
 	}
 	return found;
 }
 
 int cudaGetDriverEntryPoint(const char *name, void **function, unsigned long long flags,
-			    int *result)
+                            int *result)
 {
 	enum { FOUND, NOT_FOUND };
 	(void)flags;
@@ -34,8 +34,9 @@ int cudaGetDriverEntryPoint(const char *name, void **function, unsigned long lon
 	return 0;
 }
 
-int cudaGetDriverEntryPointByVersion(const char *name, void **function, unsigned version,
-				     unsigned long long flags, int *result)
+int cudaGetDriverEntryPointByVersion(const char *name, void **function,
+                                     unsigned version, unsigned long long flags,
+                                     int *result)
 {
 	(void)version;
 	return cudaGetDriverEntryPoint(name, function, flags, result);

@@ -24,7 +24,8 @@ int cudaGraphClone(graph_t *clone, graph_t graph)
 	return *clone ? 0 : cudart_error(ERROR_OUT_OF_MEMORY);
 }
 
-int cudaGraphInstantiateWithFlags(graph_t *executable, graph_t graph, unsigned long long flags)
+int cudaGraphInstantiateWithFlags(graph_t *executable, graph_t graph,
+                                  unsigned long long flags)
 {
 	(void)flags;
 	return cudaGraphClone(executable, graph);
@@ -50,7 +51,8 @@ int cudaGraphExecDestroy(graph_t executable)
 int cudaGraphExecUpdate(graph_t executable, graph_t graph, void *result)
 {
 	(void)executable, (void)graph;
-	*(int *)result = 0; /* in 12.0 and later a struct that begins with the verdict */
+	*(int *)result =
+	        0; /* in 12.0 and later a struct that begins with the verdict */
 	return 0;
 }
 
@@ -85,7 +87,8 @@ int cudaGraphNodeGetDependencies(void *node, void **dependencies, size_t *count)
 	return 0;
 }
 #else
-int cudaGraphNodeGetDependencies(void *node, void **dependencies, void *edges, size_t *count)
+int cudaGraphNodeGetDependencies(void *node, void **dependencies, void *edges,
+                                 size_t *count)
 {
 	(void)node, (void)dependencies, (void)edges;
 	*count = 0;
@@ -112,7 +115,7 @@ int cudaGraphDebugDotPrint(graph_t graph, const char *path, unsigned flags)
 }
 
 int cudaGraphConditionalHandleCreate(unsigned long long *handle, graph_t graph,
-				     unsigned initial, unsigned flags)
+                                     unsigned initial, unsigned flags)
 {
 	static _Atomic unsigned long long handles;
 	(void)graph, (void)initial, (void)flags;
@@ -127,8 +130,8 @@ struct user_object {
 	_Atomic long references;
 };
 
-int cudaUserObjectCreate(struct user_object **object, void *data, void (*destroy)(void *),
-			 unsigned references, unsigned flags)
+int cudaUserObjectCreate(struct user_object **object, void *data,
+                         void (*destroy)(void *), unsigned references, unsigned flags)
 {
 	(void)flags;
 	*object = calloc(1, sizeof(**object));
@@ -154,7 +157,7 @@ int cudaUserObjectRelease(struct user_object *object, unsigned count)
 }
 
 int cudaGraphRetainUserObject(graph_t graph, struct user_object *object, unsigned count,
-			      unsigned flags)
+                              unsigned flags)
 {
 	/* graphs are copied freely: what one retains lives as long as the process; flag 1
 	 * hands the caller's own references over, else the graph takes its own */

@@ -41,7 +41,8 @@ enum tmksim_trait cudart_note_launch(const void *function, void **arguments)
 {
 	unsigned slot = slot_of(function);
 	if (!kernels[slot].trait)
-		kernels[slot].trait = (unsigned char)tmksim_classify(kernels[slot].name);
+		kernels[slot].trait =
+		        (unsigned char)tmksim_classify(kernels[slot].name);
 	tmksim_launched(kernels[slot].trait, kernels[slot].name, arguments);
 	return kernels[slot].trait;
 }
@@ -90,7 +91,7 @@ static void choose_image(const char *data, struct image *image)
 		    architecture <= card && architecture >= image->binary)
 			image->ptx = image->binary = architecture;
 		else if (entry->kind == KIND_PTX && architecture <= card &&
-			 !image->binary && architecture > image->ptx)
+		         !image->binary && architecture > image->ptx)
 			image->ptx = architecture;
 		at += entry->header_bytes + entry->bytes;
 	}
@@ -117,7 +118,7 @@ void __cudaUnregisterFatBinary(void **image)
 }
 
 void __cudaRegisterFunction(void **image, const char *function, char *device_function,
-			    const char *name)
+                            const char *name)
 {
 	/* six more arguments limit its launches */
 	(void)device_function;

@@ -7,7 +7,8 @@
 
 /* The image of a fat binary that the card would load. */
 struct image {
-	int ptx, binary; /* architectures as cudaFuncGetAttributes reports; 0: none fits */
+	int ptx,
+	        binary; /* architectures as cudaFuncGetAttributes reports; 0: none fits */
 };
 
 /* The image that holds a kernel; NULL for one that nobody registered. */

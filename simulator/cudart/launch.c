@@ -20,8 +20,8 @@ enum { NESTED = 16 };
 static _Thread_local struct configuration pushed[NESTED];
 static _Thread_local int depth;
 
-unsigned __cudaPushCallConfiguration(struct extent grid, struct extent block, size_t shared_bytes,
-				     void *stream)
+unsigned __cudaPushCallConfiguration(struct extent grid, struct extent block,
+                                     size_t shared_bytes, void *stream)
 {
 	if (depth == NESTED)
 		return ERROR_MISSING_CONFIGURATION;
@@ -29,8 +29,8 @@ unsigned __cudaPushCallConfiguration(struct extent grid, struct extent block, si
 	return 0;
 }
 
-int __cudaPopCallConfiguration(struct extent *grid, struct extent *block, size_t *shared_bytes,
-			       void **stream)
+int __cudaPopCallConfiguration(struct extent *grid, struct extent *block,
+                               size_t *shared_bytes, void **stream)
 {
 	if (!depth)
 		return cudart_error(ERROR_MISSING_CONFIGURATION);
@@ -51,26 +51,28 @@ static int launch(const void *function, void **arguments, stream_t stream)
 	tmksim_work(stream);
 	if (trait == TMKSIM_SPIN && arguments) {
 		double cycles = (double)*(const int64_t *)arguments[0];
-		tmksim_stream_busy(stream, (uint64_t)(cycles * 1e6 / tmksim_card()->clock_khz));
+		tmksim_stream_busy(stream,
+		                   (uint64_t)(cycles * 1e6 / tmksim_card()->clock_khz));
 	}
 	return 0;
 }
 
 int cudaLaunchKernel(const void *function, struct extent grid, struct extent block,
-		     void **arguments, size_t shared_bytes, stream_t stream)
+                     void **arguments, size_t shared_bytes, stream_t stream)
 {
 	(void)grid, (void)block, (void)shared_bytes;
 	return launch(function, arguments, stream);
 }
 
-int cudaLaunchCooperativeKernel(const void *function, struct extent grid, struct extent block,
-				void **arguments, size_t shared_bytes, stream_t stream)
+int cudaLaunchCooperativeKernel(const void *function, struct extent grid,
+                                struct extent block, void **arguments,
+                                size_t shared_bytes, stream_t stream)
 {
 	return cudaLaunchKernel(function, grid, block, arguments, shared_bytes, stream);
 }
 
 int cudaLaunchKernelExC(const struct launch_config *config, const void *function,
-			void **arguments)
+                        void **arguments)
 {
 	return launch(function, arguments, config->stream);
 }
@@ -83,13 +85,13 @@ int __cudaGetKernel(const void **kernel, const void *function)
 }
 
 int __cudaLaunchKernel(const void *kernel, struct extent grid, struct extent block,
-		       void **arguments, size_t shared_bytes, stream_t stream)
+                       void **arguments, size_t shared_bytes, stream_t stream)
 {
 	return cudaLaunchKernel(kernel, grid, block, arguments, shared_bytes, stream);
 }
 
 int __cudaLaunchKernel_ptsz(const void *kernel, struct extent grid, struct extent block,
-			    void **arguments, size_t shared_bytes, stream_t stream)
+                            void **arguments, size_t shared_bytes, stream_t stream)
 {
 	return cudaLaunchKernel(kernel, grid, block, arguments, shared_bytes, stream);
 }
@@ -131,22 +133,26 @@ int cudaFuncGetName(const char **name, const void *function)
 	return 0;
 }
 
-int cudaKernelSetAttributeForDevice(const void *kernel, int attribute, int value, int device)
+int cudaKernelSetAttributeForDevice(const void *kernel, int attribute, int value,
+                                    int device)
 {
 	(void)kernel, (void)attribute, (void)value, (void)device;
 	return 0;
 }
 
-int cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, const void *function,
-							   int threads, size_t shared_bytes,
-							   unsigned flags)
+int cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks,
+                                                           const void *function,
+                                                           int threads,
+                                                           size_t shared_bytes,
+                                                           unsigned flags)
 {
 	(void)function, (void)flags;
 	const struct tmksim_card *card = tmksim_card();
 	int by_threads = threads > 0 ? card->threads_per_multiprocessor / threads : 0;
 	int most = card->blocks_per_multiprocessor;
 	if (shared_bytes) {
-		int by_shared = card->shared_per_multiprocessor / (int)(shared_bytes + 1024);
+		int by_shared =
+		        card->shared_per_multiprocessor / (int)(shared_bytes + 1024);
 		most = by_shared < most ? by_shared : most;
 	}
 	most = by_threads < most ? by_threads : most;
@@ -155,21 +161,23 @@ int cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, const vo
 }
 
 int cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void *function,
-						  int threads, size_t shared_bytes)
+                                                  int threads, size_t shared_bytes)
 {
-	return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, threads,
-								      shared_bytes, 0);
+	return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
+	        blocks, function, threads, shared_bytes, 0);
 }
 
-int cudaOccupancyAvailableDynamicSMemPerBlock(size_t *bytes, const void *function, int blocks,
-					      int threads)
+int cudaOccupancyAvailableDynamicSMemPerBlock(size_t *bytes, const void *function,
+                                              int blocks, int threads)
 {
 	(void)function, (void)threads;
-	*bytes = (size_t)tmksim_card()->shared_per_multiprocessor / (blocks > 0 ? blocks : 1);
+	*bytes = (size_t)tmksim_card()->shared_per_multiprocessor /
+	         (blocks > 0 ? blocks : 1);
 	return 0;
 }
 
-int cudaOccupancyMaxActiveClusters(int *clusters, const void *function, const void *config)
+int cudaOccupancyMaxActiveClusters(int *clusters, const void *function,
+                                   const void *config)
 {
 	(void)function, (void)config;
 	*clusters = tmksim_card()->multiprocessors / 2;

@@ -12,7 +12,7 @@ int cudaMalloc(void **pointer, size_t bytes)
 	if (tmksim_capture_forbids())
 		return cudart_error(ERROR_CAPTURE_UNSUPPORTED);
 	return cudart_error(
-		tmksim_allocate(cudart_device(), bytes, TMKSIM_DEVICE, true, pointer));
+	        tmksim_allocate(cudart_device(), bytes, TMKSIM_DEVICE, true, pointer));
 }
 
 int cudaMallocManaged(void **pointer, size_t bytes, unsigned flags)
@@ -21,8 +21,8 @@ int cudaMallocManaged(void **pointer, size_t bytes, unsigned flags)
 	if (!pointer || !bytes)
 		return cudart_error(ERROR_INVALID_VALUE);
 	/* managed memory may exceed the device: it is charged nowhere */
-	return cudart_error(
-		tmksim_allocate(cudart_device(), bytes, TMKSIM_MANAGED, false, pointer));
+	return cudart_error(tmksim_allocate(cudart_device(), bytes, TMKSIM_MANAGED,
+	                                    false, pointer));
 }
 
 int cudaMallocPitch(void **pointer, size_t *pitch, size_t width, size_t height)
@@ -95,8 +95,8 @@ int cudaHostGetFlags(unsigned *flags, void *pointer)
 {
 	*flags = 0;
 	return tmksim_find(pointer).kind == TMKSIM_NOTHING
-		       ? cudart_error(ERROR_INVALID_VALUE)
-		       : 0;
+	               ? cudart_error(ERROR_INVALID_VALUE)
+	               : 0;
 }
 
 int cudaPointerGetAttributes(struct pointer_attributes *attributes, const void *pointer)

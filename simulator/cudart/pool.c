@@ -48,14 +48,15 @@ static struct pool *current_pool(int device)
 static size_t block_bytes(size_t bytes)
 {
 	return bytes < MIB ? (bytes + 511) / 512 * 512
-			   : (bytes + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+	                   : (bytes + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
 }
 
 static int grow(struct pool *pool, size_t bytes)
 {
 	if (pool->used + bytes > pool->reserved) {
 		size_t step = 32 * MIB;
-		size_t more = (pool->used + bytes - pool->reserved + step - 1) / step * step;
+		size_t more =
+		        (pool->used + bytes - pool->reserved + step - 1) / step * step;
 		int error = tmksim_charge(pool->device, more);
 		if (error)
 			return error;
@@ -94,7 +95,8 @@ static struct pool *owner_of(void *at, int device)
 	return default_pool(device);
 }
 
-int cudaMallocFromPoolAsync(void **pointer, size_t bytes, struct pool *pool, stream_t stream)
+int cudaMallocFromPoolAsync(void **pointer, size_t bytes, struct pool *pool,
+                            stream_t stream)
 {
 	*pointer = NULL;
 	if (!bytes || !pool)
@@ -103,7 +105,8 @@ int cudaMallocFromPoolAsync(void **pointer, size_t bytes, struct pool *pool, str
 	size_t size = block_bytes(bytes);
 	int error = grow(pool, size);
 	if (!error) {
-		error = tmksim_allocate(pool->device, bytes, TMKSIM_POOLED, false, pointer);
+		error = tmksim_allocate(pool->device, bytes, TMKSIM_POOLED, false,
+		                        pointer);
 		if (error)
 			pool->used -= size;
 		else

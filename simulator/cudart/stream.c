@@ -75,8 +75,8 @@ int cudaLaunchHostFunc(stream_t stream, void (*function)(void *), void *data)
 	return 0;
 }
 
-int cudaStreamAddCallback(stream_t stream, void (*callback)(stream_t, int, void *), void *data,
-			  unsigned flags)
+int cudaStreamAddCallback(stream_t stream, void (*callback)(stream_t, int, void *),
+                          void *data, unsigned flags)
 {
 	(void)flags;
 	if (tmksim_capture_status(stream))
@@ -135,8 +135,9 @@ int cudaStreamBeginCapture(stream_t stream, int mode)
 	return cudart_error(tmksim_capture_begin(stream, NULL, mode));
 }
 
-int cudaStreamBeginCaptureToGraph(stream_t stream, graph_t graph, const void *dependencies,
-				  const void *edges, size_t count, int mode)
+int cudaStreamBeginCaptureToGraph(stream_t stream, graph_t graph,
+                                  const void *dependencies, const void *edges,
+                                  size_t count, int mode)
 {
 	(void)dependencies, (void)edges, (void)count;
 	return cudart_error(tmksim_capture_begin(stream, graph, mode));
@@ -153,8 +154,8 @@ int cudaStreamIsCapturing(stream_t stream, int *status)
 	return 0;
 }
 
-static int capture_info(stream_t stream, int *status, unsigned long long *id, graph_t *graph,
-			const void ***dependencies, size_t *count)
+static int capture_info(stream_t stream, int *status, unsigned long long *id,
+                        graph_t *graph, const void ***dependencies, size_t *count)
 {
 	static const void *none[1];
 	*status = tmksim_capture_status(stream);
@@ -170,14 +171,15 @@ static int capture_info(stream_t stream, int *status, unsigned long long *id, gr
 }
 
 int cudaStreamGetCaptureInfo_v2(stream_t stream, int *status, unsigned long long *id,
-				graph_t *graph, const void ***dependencies, size_t *count)
+                                graph_t *graph, const void ***dependencies,
+                                size_t *count)
 {
 	return capture_info(stream, status, id, graph, dependencies, count);
 }
 
 int cudaStreamGetCaptureInfo_v3(stream_t stream, int *status, unsigned long long *id,
-				graph_t *graph, const void ***dependencies, const void **edges,
-				size_t *count)
+                                graph_t *graph, const void ***dependencies,
+                                const void **edges, size_t *count)
 {
 	if (edges)
 		*edges = NULL;
@@ -191,16 +193,16 @@ int cudaStreamGetCaptureInfo(stream_t stream, int *status, unsigned long long *i
 }
 #else
 int cudaStreamGetCaptureInfo(stream_t stream, int *status, unsigned long long *id,
-			     graph_t *graph, const void ***dependencies, const void **edges,
-			     size_t *count)
+                             graph_t *graph, const void ***dependencies,
+                             const void **edges, size_t *count)
 {
-	return cudaStreamGetCaptureInfo_v3(stream, status, id, graph, dependencies, edges,
-					   count);
+	return cudaStreamGetCaptureInfo_v3(stream, status, id, graph, dependencies,
+	                                   edges, count);
 }
 #endif
 
-int cudaStreamUpdateCaptureDependencies(stream_t stream, void *dependencies, size_t count,
-					unsigned flags)
+int cudaStreamUpdateCaptureDependencies(stream_t stream, void *dependencies,
+                                        size_t count, unsigned flags)
 {
 	/* 13 has edge data before the count; neither is looked at */
 	(void)stream, (void)dependencies, (void)count, (void)flags;

@@ -18,7 +18,8 @@ static _Thread_local int depth;
 
 static struct context *primary(int device)
 {
-	return tmksim_device_exists(device) && device < DEVICES ? &contexts[device] : NULL;
+	return tmksim_device_exists(device) && device < DEVICES ? &contexts[device]
+	                                                        : NULL;
 }
 
 /* The runtime's device is the driver's too: its thread has that primary context. */
@@ -147,7 +148,8 @@ int cuCtxGetFlags(unsigned *flags)
 
 int cuCtxGetId(struct context *context, unsigned long long *id)
 {
-	*id = (unsigned long long)((context ? context - contexts : driver_device()) + 1);
+	*id = (unsigned long long)((context ? context - contexts : driver_device()) +
+	                           1);
 	return 0;
 }
 
@@ -208,8 +210,8 @@ int cuStreamIsCapturing(struct tmksim_stream *stream, int *status)
 }
 
 int cuStreamGetCaptureInfo_v2(struct tmksim_stream *stream, int *status,
-			      unsigned long long *id, struct tmksim_graph **graph,
-			      const void ***dependencies, size_t *count)
+                              unsigned long long *id, struct tmksim_graph **graph,
+                              const void ***dependencies, size_t *count)
 {
 	static const void *none[1];
 	*status = tmksim_capture_status(stream);
@@ -225,19 +227,22 @@ int cuStreamGetCaptureInfo_v2(struct tmksim_stream *stream, int *status,
 }
 
 int cuStreamGetCaptureInfo_v3(struct tmksim_stream *stream, int *status,
-			      unsigned long long *id, struct tmksim_graph **graph,
-			      const void ***dependencies, const void **edges, size_t *count)
+                              unsigned long long *id, struct tmksim_graph **graph,
+                              const void ***dependencies, const void **edges,
+                              size_t *count)
 {
 	if (edges)
 		*edges = NULL;
-	return cuStreamGetCaptureInfo_v2(stream, status, id, graph, dependencies, count);
+	return cuStreamGetCaptureInfo_v2(stream, status, id, graph, dependencies,
+	                                 count);
 }
 
 int cuGetErrorString(int error, const char **text)
 {
 	static const char *(*of_runtime)(int);
 	if (!of_runtime)
-		of_runtime = (const char *(*)(int))dlsym(RTLD_DEFAULT, "cudaGetErrorString");
+		of_runtime =
+		        (const char *(*)(int))dlsym(RTLD_DEFAULT, "cudaGetErrorString");
 	*text = of_runtime ? of_runtime(error) : "simulated device error";
 	return 0;
 }
@@ -246,17 +251,17 @@ int cuGetErrorName(int error, const char **name)
 {
 	static _Thread_local char text[32];
 	snprintf(text, sizeof(text), "CUDA_ERROR_%d", error);
-	*name = error == 0	? "CUDA_SUCCESS"
-		: error == 1	? "CUDA_ERROR_INVALID_VALUE"
-		: error == 2	? "CUDA_ERROR_OUT_OF_MEMORY"
-		: error == 801	? "CUDA_ERROR_NOT_SUPPORTED"
-				: text;
+	*name = error == 0     ? "CUDA_SUCCESS"
+	        : error == 1   ? "CUDA_ERROR_INVALID_VALUE"
+	        : error == 2   ? "CUDA_ERROR_OUT_OF_MEMORY"
+	        : error == 801 ? "CUDA_ERROR_NOT_SUPPORTED"
+	                       : text;
 	return 0;
 }
 
 /* Asked without suffix: the newest version that we have. */
 int cuGetProcAddress_v2(const char *name, void **function, int version, uint64_t flags,
-			int *status)
+                        int *status)
 {
 	(void)version, (void)flags;
 	static void *self;
@@ -265,8 +270,8 @@ int cuGetProcAddress_v2(const char *name, void **function, int version, uint64_t
 	*function = NULL;
 	for (int suffix = 4; self && !*function && suffix >= 1; suffix--) {
 		char versioned[128];
-		snprintf(versioned, sizeof(versioned), suffix > 1 ? "%s_v%d" : "%s", name,
-			 suffix);
+		snprintf(versioned, sizeof(versioned), suffix > 1 ? "%s_v%d" : "%s",
+		         name, suffix);
 		*function = dlsym(self, versioned);
 	}
 	if (status)

@@ -82,8 +82,17 @@ int cuCtxEnablePeerAccess(void *context, unsigned flags)
 
 int cuPointerGetAttribute(void *value, int attribute, device_pointer pointer)
 {
-	enum { MEMORY_TYPE = 2, DEVICE_POINTER = 3, HOST_POINTER = 4, BUFFER_ID = 7,
-	       IS_MANAGED = 8, ORDINAL = 9, RANGE_START = 11, RANGE_SIZE = 12, MAPPED = 13 };
+	enum {
+		MEMORY_TYPE = 2,
+		DEVICE_POINTER = 3,
+		HOST_POINTER = 4,
+		BUFFER_ID = 7,
+		IS_MANAGED = 8,
+		ORDINAL = 9,
+		RANGE_START = 11,
+		RANGE_SIZE = 12,
+		MAPPED = 13
+	};
 	enum { TYPE_HOST = 1, TYPE_DEVICE = 2 };
 	struct tmksim_range range = tmksim_find((void *)pointer);
 	if (range.kind == TMKSIM_NOTHING)
@@ -126,5 +135,6 @@ int cuPointerGetAttribute(void *value, int attribute, device_pointer pointer)
 int cuPointerSetAttribute(const void *value, int attribute, device_pointer pointer)
 {
 	(void)value, (void)attribute;
-	return tmksim_find((void *)pointer).kind == TMKSIM_NOTHING ? ERROR_INVALID_VALUE : 0;
+	return tmksim_find((void *)pointer).kind == TMKSIM_NOTHING ? ERROR_INVALID_VALUE
+	                                                           : 0;
 }

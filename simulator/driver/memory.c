@@ -28,19 +28,22 @@ int cuMemAlloc_v2(device_pointer *pointer, size_t bytes)
 {
 	if (!bytes)
 		return ERROR_INVALID_VALUE;
-	return tmksim_allocate(driver_device(), bytes, TMKSIM_DEVICE, true, (void **)pointer);
+	return tmksim_allocate(driver_device(), bytes, TMKSIM_DEVICE, true,
+	                       (void **)pointer);
 }
 
 int cuMemAllocManaged(device_pointer *pointer, size_t bytes, unsigned flags)
 {
 	(void)flags;
-	return tmksim_allocate(driver_device(), bytes, TMKSIM_MANAGED, false, (void **)pointer);
+	return tmksim_allocate(driver_device(), bytes, TMKSIM_MANAGED, false,
+	                       (void **)pointer);
 }
 
 int cuMemFree_v2(device_pointer pointer)
 {
 	enum tmksim_kind kind = tmksim_find((void *)pointer).kind;
-	return tmksim_free((void *)pointer, kind == TMKSIM_MANAGED ? kind : TMKSIM_DEVICE);
+	return tmksim_free((void *)pointer,
+	                   kind == TMKSIM_MANAGED ? kind : TMKSIM_DEVICE);
 }
 
 int cuMemHostAlloc(void **pointer, size_t bytes, unsigned flags)
@@ -92,13 +95,13 @@ int cuMemGetAllocationGranularity(size_t *bytes, const void *properties, int opt
 }
 
 int cuMemAddressReserve(device_pointer *pointer, size_t bytes, size_t alignment,
-			device_pointer wanted, unsigned long long flags)
+                        device_pointer wanted, unsigned long long flags)
 {
 	(void)alignment, (void)wanted, (void)flags;
 	if (!bytes || bytes % GRANULARITY)
 		return ERROR_INVALID_VALUE;
 	return tmksim_allocate(driver_device(), bytes, TMKSIM_RESERVED, false,
-			       (void **)pointer);
+	                       (void **)pointer);
 }
 
 int cuMemAddressFree(device_pointer pointer, size_t bytes)
@@ -109,7 +112,7 @@ int cuMemAddressFree(device_pointer pointer, size_t bytes)
 
 /* The properties begin with: type, handle types, location type, location id. */
 int cuMemCreate(struct physical **physical, size_t bytes, const int *properties,
-		unsigned long long flags)
+                unsigned long long flags)
 {
 	(void)flags;
 	enum { ON_DEVICE = 1 };
@@ -134,7 +137,7 @@ static struct mapping {
 	device_pointer at;
 	struct physical *physical;
 	struct mapping *next;
-} *mappings;
+} * mappings;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void drop(struct physical *physical)
@@ -152,8 +155,8 @@ int cuMemRelease(struct physical *physical)
 	return 0;
 }
 
-int cuMemMap(device_pointer pointer, size_t bytes, size_t offset, struct physical *physical,
-	     unsigned long long flags)
+int cuMemMap(device_pointer pointer, size_t bytes, size_t offset,
+             struct physical *physical, unsigned long long flags)
 {
 	(void)flags;
 	struct tmksim_range range = tmksim_find((void *)pointer);
@@ -204,13 +207,17 @@ int cuMemRetainAllocationHandle(struct physical **physical, void *pointer)
 	return error;
 }
 
-int cuMemSetAccess(device_pointer pointer, size_t bytes, const void *access, size_t count)
+int cuMemSetAccess(device_pointer pointer, size_t bytes, const void *access,
+                   size_t count)
 {
 	(void)bytes, (void)access, (void)count;
-	return tmksim_find((void *)pointer).kind == TMKSIM_RESERVED ? 0 : ERROR_INVALID_VALUE;
+	return tmksim_find((void *)pointer).kind == TMKSIM_RESERVED
+	               ? 0
+	               : ERROR_INVALID_VALUE;
 }
 
-int cuMemGetAccess(unsigned long long *flags, const void *location, device_pointer pointer)
+int cuMemGetAccess(unsigned long long *flags, const void *location,
+                   device_pointer pointer)
 {
 	(void)location, (void)pointer;
 	*flags = 3; /* read and write */
@@ -218,7 +225,7 @@ int cuMemGetAccess(unsigned long long *flags, const void *location, device_point
 }
 
 static int copied(device_pointer to, device_pointer from, size_t bytes,
-		  struct tmksim_stream *stream)
+                  struct tmksim_stream *stream)
 {
 	tmksim_copy((void *)to, (const void *)from, bytes);
 	tmksim_work(stream);
@@ -246,31 +253,31 @@ int cuMemcpy(device_pointer to, device_pointer from, size_t bytes)
 }
 
 int cuMemcpyAsync(device_pointer to, device_pointer from, size_t bytes,
-		  struct tmksim_stream *stream)
+                  struct tmksim_stream *stream)
 {
 	return copied(to, from, bytes, stream);
 }
 
 int cuMemcpyHtoDAsync_v2(device_pointer to, const void *from, size_t bytes,
-			 struct tmksim_stream *stream)
+                         struct tmksim_stream *stream)
 {
 	return copied(to, (device_pointer)from, bytes, stream);
 }
 
 int cuMemcpyDtoHAsync_v2(void *to, device_pointer from, size_t bytes,
-			 struct tmksim_stream *stream)
+                         struct tmksim_stream *stream)
 {
 	return copied((device_pointer)to, from, bytes, stream);
 }
 
 int cuMemcpyDtoDAsync_v2(device_pointer to, device_pointer from, size_t bytes,
-			 struct tmksim_stream *stream)
+                         struct tmksim_stream *stream)
 {
 	return copied(to, from, bytes, stream);
 }
 
 static int filled(device_pointer to, unsigned value, size_t width, size_t count,
-		  struct tmksim_stream *stream)
+                  struct tmksim_stream *stream)
 {
 	tmksim_fill((void *)to, value, width, count);
 	tmksim_work(stream);
@@ -288,19 +295,19 @@ int cuMemsetD32_v2(device_pointer to, unsigned value, size_t count)
 }
 
 int cuMemsetD8Async(device_pointer to, unsigned char value, size_t count,
-		    struct tmksim_stream *stream)
+                    struct tmksim_stream *stream)
 {
 	return filled(to, value, 1, count, stream);
 }
 
 int cuMemsetD16Async(device_pointer to, unsigned short value, size_t count,
-		     struct tmksim_stream *stream)
+                     struct tmksim_stream *stream)
 {
 	return filled(to, value, 2, count, stream);
 }
 
 int cuMemsetD32Async(device_pointer to, unsigned value, size_t count,
-		     struct tmksim_stream *stream)
+                     struct tmksim_stream *stream)
 {
 	return filled(to, value, 4, count, stream);
 }

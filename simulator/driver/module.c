@@ -27,7 +27,7 @@ int cuModuleLoadData(struct tmksim_handle **module, const void *image)
 }
 
 int cuModuleLoadDataEx(struct tmksim_handle **module, const void *image, unsigned count,
-		       void *options, void **values)
+                       void *options, void **values)
 {
 	(void)image, (void)count, (void)options, (void)values;
 	return make(module);
@@ -52,15 +52,16 @@ int cuModuleGetFunction(void **function, struct tmksim_handle *module, const cha
 	return 0;
 }
 
-int cuModuleGetGlobal_v2(device_pointer *pointer, size_t *bytes, void *module, const char *name)
+int cuModuleGetGlobal_v2(device_pointer *pointer, size_t *bytes, void *module,
+                         const char *name)
 {
 	(void)module, (void)name;
 	enum { SIZE = 4096 }; /* what a module declares is not read */
 	if (bytes)
 		*bytes = SIZE;
 	return pointer ? tmksim_allocate(driver_device(), SIZE, TMKSIM_DEVICE, false,
-					 (void **)pointer)
-		       : 0;
+	                                 (void **)pointer)
+	               : 0;
 }
 
 int cuLibraryLoadData(struct tmksim_handle **library)
@@ -103,10 +104,10 @@ int cuFuncGetAttribute(int *value, int attribute, void *function)
 	enum { THREADS = 0, REGISTERS = 4, PTX = 5, BINARY = 6 };
 	(void)function;
 	int card = tmksim_card()->major * 10 + tmksim_card()->minor;
-	*value = attribute == THREADS			     ? 1024
-		 : attribute == REGISTERS		     ? 32
-		 : attribute == PTX || attribute == BINARY ? card
-							   : 0;
+	*value = attribute == THREADS                      ? 1024
+	         : attribute == REGISTERS                  ? 32
+	         : attribute == PTX || attribute == BINARY ? card
+	                                                   : 0;
 	return 0;
 }
 
@@ -134,13 +135,13 @@ int cuFuncSetCacheConfig(void *function, int config)
 	return 0;
 }
 
-int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *function, int threads,
-						size_t shared_bytes)
+int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *function,
+                                                int threads, size_t shared_bytes)
 {
 	(void)function, (void)shared_bytes;
 	*blocks = threads > 0 && threads < tmksim_card()->threads_per_multiprocessor
-			  ? tmksim_card()->threads_per_multiprocessor / threads
-			  : 1;
+	                  ? tmksim_card()->threads_per_multiprocessor / threads
+	                  : 1;
 	return 0;
 }
 
@@ -159,9 +160,9 @@ static int launch(struct tmksim_stream *stream)
 }
 
 int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
-		   unsigned block_x, unsigned block_y, unsigned block_z,
-		   unsigned shared_bytes, struct tmksim_stream *stream, void **arguments,
-		   void **extra)
+                   unsigned block_x, unsigned block_y, unsigned block_z,
+                   unsigned shared_bytes, struct tmksim_stream *stream,
+                   void **arguments, void **extra)
 {
 	(void)function, (void)grid_x, (void)grid_y, (void)grid_z, (void)block_x;
 	(void)block_y, (void)block_z, (void)shared_bytes, (void)arguments, (void)extra;
@@ -169,12 +170,12 @@ int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned gr
 }
 
 int cuLaunchCooperativeKernel(void *function, unsigned grid_x, unsigned grid_y,
-			      unsigned grid_z, unsigned block_x, unsigned block_y,
-			      unsigned block_z, unsigned shared_bytes,
-			      struct tmksim_stream *stream, void **arguments)
+                              unsigned grid_z, unsigned block_x, unsigned block_y,
+                              unsigned block_z, unsigned shared_bytes,
+                              struct tmksim_stream *stream, void **arguments)
 {
-	return cuLaunchKernel(function, grid_x, grid_y, grid_z, block_x, block_y, block_z,
-			      shared_bytes, stream, arguments, NULL);
+	return cuLaunchKernel(function, grid_x, grid_y, grid_z, block_x, block_y,
+	                      block_z, shared_bytes, stream, arguments, NULL);
 }
 
 struct launch_config {
@@ -182,8 +183,8 @@ struct launch_config {
 	struct tmksim_stream *stream;
 };
 
-int cuLaunchKernelEx(const struct launch_config *config, void *function, void **arguments,
-		     void **extra)
+int cuLaunchKernelEx(const struct launch_config *config, void *function,
+                     void **arguments, void **extra)
 {
 	(void)function, (void)arguments, (void)extra;
 	return launch(config->stream);
@@ -191,6 +192,7 @@ int cuLaunchKernelEx(const struct launch_config *config, void *function, void **
 
 int cuTensorMapEncodeTiled(void *map)
 {
-	memset(map, 0, 128); /* eleven more arguments describe a tensor to the hardware */
+	memset(map, 0,
+	       128); /* eleven more arguments describe a tensor to the hardware */
 	return 0;
 }

@@ -81,11 +81,12 @@ static void succeed(struct heuristic *result)
 	result->waves = 1;
 }
 
-int cublasLtMatmulAlgoGetHeuristic(void *handle, void *operation, void *a, void *b, void *c,
-				   void *d, void *preference, int wanted,
-				   struct heuristic *results, int *found)
+int cublasLtMatmulAlgoGetHeuristic(void *handle, void *operation, void *a, void *b,
+                                   void *c, void *d, void *preference, int wanted,
+                                   struct heuristic *results, int *found)
 {
-	(void)handle, (void)operation, (void)a, (void)b, (void)c, (void)d, (void)preference;
+	(void)handle, (void)operation, (void)a, (void)b, (void)c, (void)d,
+	        (void)preference;
 	if (wanted < 1)
 		return INVALID_VALUE;
 	succeed(results);
@@ -93,16 +94,17 @@ int cublasLtMatmulAlgoGetHeuristic(void *handle, void *operation, void *a, void 
 	return 0;
 }
 
-int cublasLtMatmulAlgoCheck(void *handle, void *operation, void *a, void *b, void *c, void *d,
-			    const void *algorithm, struct heuristic *result)
+int cublasLtMatmulAlgoCheck(void *handle, void *operation, void *a, void *b, void *c,
+                            void *d, const void *algorithm, struct heuristic *result)
 {
-	(void)handle, (void)operation, (void)a, (void)b, (void)c, (void)d, (void)algorithm;
+	(void)handle, (void)operation, (void)a, (void)b, (void)c, (void)d,
+	        (void)algorithm;
 	succeed(result);
 	return 0;
 }
 
-int cublasLtMatmulAlgoGetIds(void *handle, int compute, int scale, int a, int b, int c, int d,
-			     int wanted, int *ids, int *found)
+int cublasLtMatmulAlgoGetIds(void *handle, int compute, int scale, int a, int b, int c,
+                             int d, int wanted, int *ids, int *found)
 {
 	(void)handle, (void)compute, (void)scale, (void)a, (void)b, (void)c, (void)d;
 	if (wanted < 1)
@@ -112,10 +114,11 @@ int cublasLtMatmulAlgoGetIds(void *handle, int compute, int scale, int a, int b,
 	return 0;
 }
 
-int cublasLtMatmulAlgoInit(void *handle, int compute, int scale, int a, int b, int c, int d,
-			   int id, void *algorithm)
+int cublasLtMatmulAlgoInit(void *handle, int compute, int scale, int a, int b, int c,
+                           int d, int id, void *algorithm)
 {
-	(void)handle, (void)compute, (void)scale, (void)a, (void)b, (void)c, (void)d, (void)id;
+	(void)handle, (void)compute, (void)scale, (void)a, (void)b, (void)c, (void)d,
+	        (void)id;
 	return initialise(algorithm, 64);
 }
 
@@ -126,25 +129,25 @@ static int read_zero(void *value, size_t bytes, size_t *written)
 	return value ? initialise(value, bytes) : 0;
 }
 
-int cublasLtMatmulAlgoConfigGetAttribute(const void *algorithm, int attribute, void *value,
-					 size_t bytes, size_t *written)
+int cublasLtMatmulAlgoConfigGetAttribute(const void *algorithm, int attribute,
+                                         void *value, size_t bytes, size_t *written)
 {
 	(void)algorithm, (void)attribute;
 	return read_zero(value, bytes, written);
 }
 
 int cublasLtMatmulAlgoCapGetAttribute(const void *algorithm, int attribute, void *value,
-				      size_t bytes, size_t *written)
+                                      size_t bytes, size_t *written)
 {
 	(void)algorithm, (void)attribute;
 	return read_zero(value, bytes, written);
 }
 
 int cublasLtMatmul(void *handle, void *operation, const void *alpha, const void *a,
-		   void *a_layout, const void *b, void *b_layout, const void *beta,
-		   const void *c, void *c_layout, void *d, void *d_layout,
-		   const void *algorithm, void *workspace, size_t workspace_bytes,
-		   struct tmksim_stream *stream)
+                   void *a_layout, const void *b, void *b_layout, const void *beta,
+                   const void *c, void *c_layout, void *d, void *d_layout,
+                   const void *algorithm, void *workspace, size_t workspace_bytes,
+                   struct tmksim_stream *stream)
 {
 	(void)handle, (void)operation, (void)alpha, (void)a, (void)a_layout, (void)b;
 	(void)b_layout, (void)beta, (void)c, (void)c_layout, (void)d, (void)d_layout;
@@ -153,9 +156,10 @@ int cublasLtMatmul(void *handle, void *operation, const void *alpha, const void 
 	return 0;
 }
 
-int cublasLtMatrixTransform(void *handle, void *operation, const void *alpha, const void *a,
-			    void *a_layout, const void *beta, const void *b, void *b_layout,
-			    void *c, void *c_layout, struct tmksim_stream *stream)
+int cublasLtMatrixTransform(void *handle, void *operation, const void *alpha,
+                            const void *a, void *a_layout, const void *beta,
+                            const void *b, void *b_layout, void *c, void *c_layout,
+                            struct tmksim_stream *stream)
 {
 	(void)handle, (void)operation, (void)alpha, (void)a, (void)a_layout, (void)beta;
 	(void)b, (void)b_layout, (void)c, (void)c_layout;

@@ -63,7 +63,16 @@ struct descriptor {
 /* Bytes of one element, by cuDNN's attribute type. */
 static size_t element_bytes(int type)
 {
-	enum { HANDLE, DATA_TYPE, BOOLEAN, INT64, FLOAT, DOUBLE, POINTER, DESCRIPTOR = 15 };
+	enum {
+		HANDLE,
+		DATA_TYPE,
+		BOOLEAN,
+		INT64,
+		FLOAT,
+		DOUBLE,
+		POINTER,
+		DESCRIPTOR = 15
+	};
 	enum { CHAR = 26 };
 	switch (type) {
 	case HANDLE:
@@ -110,8 +119,8 @@ static struct attribute *find(const struct descriptor *descriptor, int name)
 	return a;
 }
 
-int cudnnBackendSetAttribute(struct descriptor *descriptor, int name, int type, int64_t count,
-			     const void *values)
+int cudnnBackendSetAttribute(struct descriptor *descriptor, int name, int type,
+                             int64_t count, const void *values)
 {
 	struct attribute *a = find(descriptor, name);
 	if (!a) {
@@ -143,8 +152,14 @@ int cudnnBackendFinalize(struct descriptor *descriptor)
 /* Attributes that a finished descriptor answers by itself: how many it has, and what. */
 static int answer(int name, int type, int64_t wanted, int64_t *count, void *values)
 {
-	enum { ENGINE_COUNT = 300, ENGINE_WORKSPACE = 303, HEURISTIC_RESULTS = 202,
-	       PLAN_WORKSPACE = 402, NOTES_FIRST = 1303, NOTES_LAST = 1305 };
+	enum {
+		ENGINE_COUNT = 300,
+		ENGINE_WORKSPACE = 303,
+		HEURISTIC_RESULTS = 202,
+		PLAN_WORKSPACE = 402,
+		NOTES_FIRST = 1303,
+		NOTES_LAST = 1305
+	};
 	int64_t value = 0, n = 1;
 	switch (name) {
 	case HEURISTIC_RESULTS:
@@ -168,7 +183,7 @@ static int answer(int name, int type, int64_t wanted, int64_t *count, void *valu
 }
 
 int cudnnBackendGetAttribute(const struct descriptor *descriptor, int name, int type,
-			     int64_t wanted, int64_t *count, void *values)
+                             int64_t wanted, int64_t *count, void *values)
 {
 	int64_t ignored;
 	if (!count)
@@ -185,7 +200,7 @@ int cudnnBackendGetAttribute(const struct descriptor *descriptor, int name, int 
 }
 
 int cudnnBackendExecute(struct tmksim_handle *handle, struct descriptor *plan,
-			struct descriptor *variants)
+                        struct descriptor *variants)
 {
 	(void)plan, (void)variants;
 	tmksim_work(tmksim_handle(handle) ? handle->stream : NULL);

@@ -10,8 +10,8 @@ enum { BAD_PARAM = 2000 };
 
 /* What a descriptor keeps, as indices into a handle's state. */
 enum { MODE, BIAS, DIRECTIONS, TYPE, INPUT, HIDDEN, PROJECTION, LAYERS }; /* RNN */
-enum { LENGTH, BATCH };							     /* data */
-enum { DIMENSIONS, FIRST, SECOND, THIRD, ELEMENT };			     /* tensor */
+enum { LENGTH, BATCH };                                                   /* data */
+enum { DIMENSIONS, FIRST, SECOND, THIRD, ELEMENT };                       /* tensor */
 
 static size_t element_bytes(int type)
 {
@@ -19,10 +19,10 @@ static size_t element_bytes(int type)
 	return type == DOUBLE ? 8 : type == HALF || type == BFLOAT16 ? 2 : 4;
 }
 
-int cudnnSetRNNDescriptor_v8(struct tmksim_handle *rnn, int algorithm, int mode, int bias,
-			     int direction, int input_mode, int type, int precision, int math,
-			     int input, int hidden, int projection, int layers, void *dropout,
-			     unsigned flags)
+int cudnnSetRNNDescriptor_v8(struct tmksim_handle *rnn, int algorithm, int mode,
+                             int bias, int direction, int input_mode, int type,
+                             int precision, int math, int input, int hidden,
+                             int projection, int layers, void *dropout, unsigned flags)
 {
 	(void)algorithm, (void)input_mode, (void)precision, (void)math, (void)dropout;
 	(void)flags;
@@ -40,8 +40,8 @@ int cudnnSetRNNDescriptor_v8(struct tmksim_handle *rnn, int algorithm, int mode,
 	return 0;
 }
 
-int cudnnSetRNNDataDescriptor(struct tmksim_handle *data, int type, int layout, int length,
-			      int batch)
+int cudnnSetRNNDataDescriptor(struct tmksim_handle *data, int type, int layout,
+                              int length, int batch)
 {
 	/* three more arguments: vector size, lengths, padding */
 	(void)type, (void)layout;
@@ -106,7 +106,8 @@ int cudnnGetRNNWeightSpaceSize(void *handle, struct tmksim_handle *rnn, size_t *
 }
 
 int cudnnGetRNNTempSpaceSizes(void *handle, struct tmksim_handle *rnn, int training,
-			      struct tmksim_handle *data, size_t *workspace, size_t *reserve)
+                              struct tmksim_handle *data, size_t *workspace,
+                              size_t *reserve)
 {
 	(void)handle;
 	if (!tmksim_handle(rnn) || !tmksim_handle(data))
@@ -120,7 +121,8 @@ int cudnnGetRNNTempSpaceSizes(void *handle, struct tmksim_handle *rnn, int train
 	return 0;
 }
 
-static void describe(struct tmksim_handle *tensor, int64_t rows, int64_t columns, int64_t type)
+static void describe(struct tmksim_handle *tensor, int64_t rows, int64_t columns,
+                     int64_t type)
 {
 	if (!tensor || !tmksim_handle(tensor))
 		return;
@@ -132,7 +134,7 @@ static void describe(struct tmksim_handle *tensor, int64_t rows, int64_t columns
 }
 
 static void give_matrix(char *at, int64_t rows, int64_t columns, int64_t type,
-			struct tmksim_handle *tensor, char **pointer)
+                        struct tmksim_handle *tensor, char **pointer)
 {
 	if (pointer)
 		*pointer = at;
@@ -140,9 +142,10 @@ static void give_matrix(char *at, int64_t rows, int64_t columns, int64_t type,
 }
 
 /* The caller may ask for a matrix, its bias or both. */
-int cudnnGetRNNWeightParams(void *handle, struct tmksim_handle *rnn, int layer, size_t bytes,
-			    char *weights, int which, struct tmksim_handle *matrix,
-			    char **matrix_at, struct tmksim_handle *bias, char **bias_at)
+int cudnnGetRNNWeightParams(void *handle, struct tmksim_handle *rnn, int layer,
+                            size_t bytes, char *weights, int which,
+                            struct tmksim_handle *matrix, char **matrix_at,
+                            struct tmksim_handle *bias, char **bias_at)
 {
 	(void)handle, (void)bytes;
 	if (!tmksim_handle(rnn))
@@ -152,23 +155,25 @@ int cudnnGetRNNWeightParams(void *handle, struct tmksim_handle *rnn, int layer, 
 	int64_t element = (int64_t)element_bytes((int)s[TYPE]);
 	bool recurrent = which >= n, projection = which == 2 * n;
 	int64_t at = elements_before(s, layer);
-	at += hidden * (recurrent ? n * width + (which - n) * s[PROJECTION] : which * width);
+	at += hidden *
+	      (recurrent ? n * width + (which - n) * s[PROJECTION] : which * width);
 	give_matrix(projection && !projects(s) ? NULL : weights + at * element,
-		    projection ? s[PROJECTION] : hidden,
-		    projection  ? hidden
-		    : recurrent ? s[PROJECTION]
-				: width,
-		    s[TYPE], matrix, matrix_at);
+	            projection ? s[PROJECTION] : hidden,
+	            projection  ? hidden
+	            : recurrent ? s[PROJECTION]
+	                        : width,
+	            s[TYPE], matrix, matrix_at);
 
 	int64_t behind = elements_before(s, s[LAYERS] * s[DIRECTIONS]);
 	at = behind + layer * bias_elements(s) + which * hidden;
 	bool has_bias = !projection && which * hidden < bias_elements(s);
-	give_matrix(has_bias ? weights + at * element : NULL, hidden, 1, s[TYPE], bias, bias_at);
+	give_matrix(has_bias ? weights + at * element : NULL, hidden, 1, s[TYPE], bias,
+	            bias_at);
 	return 0;
 }
 
 int cudnnGetTensorNdDescriptor(struct tmksim_handle *tensor, int wanted, int *type,
-			       int *dimensions, int *sizes, int *strides)
+                               int *dimensions, int *sizes, int *strides)
 {
 	if (!tmksim_handle(tensor))
 		return BAD_PARAM;
@@ -186,10 +191,10 @@ int cudnnGetTensorNdDescriptor(struct tmksim_handle *tensor, int wanted, int *ty
 }
 
 int cudnnGetFilterNdDescriptor(struct tmksim_handle *tensor, int wanted, int *type,
-			       int *format, int *dimensions, int *sizes)
+                               int *format, int *dimensions, int *sizes)
 {
 	int strides[3];
 	*format = 0; /* rows first */
-	return cudnnGetTensorNdDescriptor(tensor, wanted < 3 ? wanted : 3, type, dimensions,
-					  sizes, strides);
+	return cudnnGetTensorNdDescriptor(tensor, wanted < 3 ? wanted : 3, type,
+	                                  dimensions, sizes, strides);
 }

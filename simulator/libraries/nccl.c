@@ -86,14 +86,14 @@ int ncclCommInitRank(struct comm **comm, int size, struct unique_id id, int rank
 }
 
 int ncclCommInitRankConfig(struct comm **comm, int size, struct unique_id id, int rank,
-			   void *config)
+                           void *config)
 {
 	(void)config;
 	return ncclCommInitRank(comm, size, id, rank);
 }
 
 int ncclCommInitRankScalable(struct comm **comm, int size, int rank, int ids,
-			     struct unique_id *id, void *config)
+                             struct unique_id *id, void *config)
 {
 	(void)ids, (void)id, (void)config;
 	return create(comm, size, rank);
@@ -110,7 +110,8 @@ int ncclCommInitAll(struct comm **comms, int count, const int *devices)
 	return SUCCESS;
 }
 
-int ncclCommSplit(struct comm *parent, int color, int key, struct comm **comm, void *config)
+int ncclCommSplit(struct comm *parent, int color, int key, struct comm **comm,
+                  void *config)
 {
 	(void)key, (void)config;
 	enum { NO_COLOR = -1 };
@@ -179,7 +180,9 @@ int ncclCommDeregister(struct comm *comm, void *handle)
 /* Memory that NCCL hands out comes from the driver's virtual memory management. */
 int ncclMemAlloc(void **pointer, size_t bytes)
 {
-	return tmksim_allocate(current_device(), bytes, TMKSIM_DEVICE, true, pointer) ? 1 : 0;
+	return tmksim_allocate(current_device(), bytes, TMKSIM_DEVICE, true, pointer)
+	               ? 1
+	               : 0;
 }
 
 int ncclMemFree(void *pointer)
@@ -188,7 +191,7 @@ int ncclMemFree(void *pointer)
 }
 
 int ncclRedOpCreatePreMulSum(int *operation, void *scalar, int type, int residence,
-			     struct comm *comm)
+                             struct comm *comm)
 {
 	(void)scalar, (void)type, (void)residence, (void)comm;
 	*operation = 5; /* the first number behind the built-in ones */
@@ -214,7 +217,7 @@ static void give(void *to, const void *from, size_t bytes)
 }
 
 int ncclAllGather(const void *from, void *to, size_t count, int type, struct comm *comm,
-		  struct tmksim_stream *stream)
+                  struct tmksim_stream *stream)
 {
 	size_t bytes = count * element_bytes(type);
 	for (int rank = 0; rank < comm->size && bytes <= SMALL; rank++)
@@ -223,15 +226,15 @@ int ncclAllGather(const void *from, void *to, size_t count, int type, struct com
 }
 
 int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation,
-		  struct comm *comm, struct tmksim_stream *stream)
+                  struct comm *comm, struct tmksim_stream *stream)
 {
 	(void)operation, (void)comm;
 	give(to, from, count * element_bytes(type));
 	return done(stream);
 }
 
-int ncclReduce(const void *from, void *to, size_t count, int type, int operation, int root,
-	       struct comm *comm, struct tmksim_stream *stream)
+int ncclReduce(const void *from, void *to, size_t count, int type, int operation,
+               int root, struct comm *comm, struct tmksim_stream *stream)
 {
 	(void)operation;
 	if (comm->rank == root)
@@ -240,7 +243,7 @@ int ncclReduce(const void *from, void *to, size_t count, int type, int operation
 }
 
 int ncclReduceScatter(const void *from, void *to, size_t count, int type, int operation,
-		      struct comm *comm, struct tmksim_stream *stream)
+                      struct comm *comm, struct tmksim_stream *stream)
 {
 	(void)operation;
 	size_t bytes = count * element_bytes(type);
@@ -249,7 +252,7 @@ int ncclReduceScatter(const void *from, void *to, size_t count, int type, int op
 }
 
 int ncclAlltoAll(const void *from, void *to, size_t count, int type, struct comm *comm,
-		 struct tmksim_stream *stream)
+                 struct tmksim_stream *stream)
 {
 	give(to, from, count * element_bytes(type) * (size_t)comm->size);
 	return done(stream);
@@ -299,7 +302,7 @@ int ncclGroupSimulateEnd(void *information)
 }
 
 int ncclBroadcast(const void *from, void *to, size_t count, int type, int root,
-		  struct comm *comm, struct tmksim_stream *stream)
+                  struct comm *comm, struct tmksim_stream *stream)
 {
 	size_t bytes = count * element_bytes(type);
 	if (root != comm->rank) {
@@ -312,13 +315,13 @@ int ncclBroadcast(const void *from, void *to, size_t count, int type, int root,
 }
 
 int ncclBcast(void *buffer, size_t count, int type, int root, struct comm *comm,
-	      struct tmksim_stream *stream)
+              struct tmksim_stream *stream)
 {
 	return ncclBroadcast(buffer, buffer, count, type, root, comm, stream);
 }
 
 int ncclSend(const void *from, size_t count, int type, int peer, struct comm *comm,
-	     struct tmksim_stream *stream)
+             struct tmksim_stream *stream)
 {
 	(void)count, (void)type, (void)peer, (void)comm;
 	own = from;
@@ -326,7 +329,7 @@ int ncclSend(const void *from, size_t count, int type, int peer, struct comm *co
 }
 
 int ncclRecv(void *to, size_t count, int type, int peer, struct comm *comm,
-	     struct tmksim_stream *stream)
+             struct tmksim_stream *stream)
 {
 	(void)peer, (void)comm;
 	receive(to, count * element_bytes(type));

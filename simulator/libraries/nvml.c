@@ -80,9 +80,10 @@ static void print_uuid(int device, char *text, unsigned bytes)
 	unsigned char u[16];
 	tmksim_uuid(device, u);
 	snprintf(text, bytes,
-		 "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-		 u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11],
-		 u[12], u[13], u[14], u[15]);
+	         "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%"
+	         "02x",
+	         u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10],
+	         u[11], u[12], u[13], u[14], u[15]);
 }
 
 int nvmlDeviceGetUUID(void *handle, char *text, unsigned bytes)
@@ -142,7 +143,8 @@ int nvmlDeviceGetComputeRunningProcesses(void *handle, unsigned *count, void *pr
 	return SUCCESS;
 }
 
-int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count, void *processes)
+int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count,
+                                            void *processes)
 {
 	return nvmlDeviceGetComputeRunningProcesses(handle, count, processes);
 }

@@ -23,9 +23,10 @@ static struct watchdog {
 } watchdogs[WATCHDOGS];
 static int watchdog_count;
 
-static int (*real_timedwait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+static int (*real_timedwait)(pthread_cond_t *, pthread_mutex_t *,
+                             const struct timespec *);
 static int (*real_clockwait)(pthread_cond_t *, pthread_mutex_t *, clockid_t,
-			     const struct timespec *);
+                             const struct timespec *);
 static int (*real_gettime)(clockid_t, struct timespec *);
 
 /* Reads of a clock by this thread that shall find it this much later; one each. */
@@ -35,13 +36,15 @@ static _Thread_local int reads_left; /* bit by clock */
 static void find_real(void)
 {
 	/* the version matters: without one dlsym may find the condition variables of 1999 */
-	real_timedwait = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))
-		dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
-	real_clockwait = (int (*)(pthread_cond_t *, pthread_mutex_t *, clockid_t,
-				  const struct timespec *))
-		dlsym(RTLD_NEXT, "pthread_cond_clockwait");
-	real_gettime =
-		(int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+	real_timedwait =
+	        (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))
+	                dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+	real_clockwait =
+	        (int (*)(pthread_cond_t *, pthread_mutex_t *, clockid_t,
+	                 const struct timespec *))dlsym(RTLD_NEXT,
+	                                                "pthread_cond_clockwait");
+	real_gettime = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT,
+	                                                            "clock_gettime");
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)
@@ -50,7 +53,8 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 		find_real();
 	int error = real_gettime(clock, now);
 	int which = clock == CLOCK_MONOTONIC;
-	if (!(reads_left >> which & 1) || (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME))
+	if (!(reads_left >> which & 1) ||
+	    (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME))
 		return error;
 	reads_left &= ~(1 << which);
 	long long ns = now->tv_nsec + skip_ns[which];
@@ -80,7 +84,7 @@ static struct watchdog *self(void)
 
 /* The nap of a watchdog: until its time is over, somebody signals, or it is wanted. */
 static int nap(struct watchdog *me, pthread_cond_t *cond, pthread_mutex_t *mutex,
-	       clockid_t clock, const struct timespec *until)
+               clockid_t clock, const struct timespec *until)
 {
 	pthread_mutex_lock(&lock);
 	me->napping_on = cond;
@@ -88,9 +92,10 @@ static int nap(struct watchdog *me, pthread_cond_t *cond, pthread_mutex_t *mutex
 	bool wanted = me->wanted;
 	pthread_cond_broadcast(&looked);
 	pthread_mutex_unlock(&lock);
-	int error = wanted			? ETIMEDOUT
-		    : clock == CLOCK_REALTIME	? real_timedwait(cond, mutex, until)
-						: real_clockwait(cond, mutex, clock, until);
+	int error = wanted ? ETIMEDOUT
+	            : clock == CLOCK_REALTIME
+	                    ? real_timedwait(cond, mutex, until)
+	                    : real_clockwait(cond, mutex, clock, until);
 	pthread_mutex_lock(&lock);
 	me->napping_on = NULL;
 	wanted = me->wanted;
@@ -101,30 +106,30 @@ static int nap(struct watchdog *me, pthread_cond_t *cond, pthread_mutex_t *mutex
 	struct timespec now;
 	real_gettime(clock, &now);
 	long long left = (until->tv_sec - now.tv_sec) * 1000000000LL + until->tv_nsec -
-			 now.tv_nsec + 1000;
+	                 now.tv_nsec + 1000;
 	skip_ns[0] = skip_ns[1] = left > 0 ? left : 0;
 	reads_left = 3;
 	return ETIMEDOUT;
 }
 
 int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
-			   const struct timespec *until)
+                           const struct timespec *until)
 {
 	if (!real_timedwait)
 		find_real();
 	struct watchdog *me = self();
 	return me ? nap(me, cond, mutex, CLOCK_REALTIME, until)
-		  : real_timedwait(cond, mutex, until);
+	          : real_timedwait(cond, mutex, until);
 }
 
-int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
-			   const struct timespec *until)
+int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+                           clockid_t clock, const struct timespec *until)
 {
 	if (!real_clockwait)
 		find_real();
 	struct watchdog *me = self();
 	return me ? nap(me, cond, mutex, clock, until)
-		  : real_clockwait(cond, mutex, clock, until);
+	          : real_clockwait(cond, mutex, clock, until);
 }
 
 /* Lets every watchdog look once, from now on. Bounded: one may have ended, or wait for a

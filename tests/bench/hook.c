@@ -63,7 +63,8 @@ static void measure(const char *name, int depth, report_fn *report)
 		usleep(30000);
 	}
 	qsort(ns, BURSTS, sizeof *ns, ascending);
-	printf("%-10s least %6.1f  median %6.1f  ns/event\n", name, ns[0], ns[BURSTS / 2]);
+	printf("%-10s least %6.1f  median %6.1f  ns/event\n", name, ns[0],
+	       ns[BURSTS / 2]);
 }
 
 int main(int argc, char **argv)
@@ -71,7 +72,7 @@ int main(int argc, char **argv)
 	int depth = argc > 1 ? atoi(argv[1]) : 25;
 	void *c10 = dlopen("libc10.so", RTLD_NOLOAD | RTLD_LAZY);
 	report_fn *bare = (report_fn *)dlsym(
-		c10, "_ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE");
+	        c10, "_ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE");
 	if (!bare)
 		return 2;
 	_ZN3c1022memoryProfilingEnabledEv();

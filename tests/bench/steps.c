@@ -17,9 +17,10 @@
 static void event(uint64_t ptr, int64_t bytes, enum tmk_phase phase)
 {
 	size_t size = bytes > 0 ? sizeof(struct tmk_rec_event)
-				: offsetof(struct tmk_rec_event, requested);
+	                        : offsetof(struct tmk_rec_event, requested);
 	struct tmk_rec_event *r;
-	while (!(r = tmk_begin(bytes > 0 ? TMK_REC_ALLOC : TMK_REC_FREE, 0, (uint32_t)size)))
+	while (!(r = tmk_begin(bytes > 0 ? TMK_REC_ALLOC : TMK_REC_FREE, 0,
+	                       (uint32_t)size)))
 		;
 	memset((char *)r + sizeof r->head, 0, size - sizeof r->head);
 	r->ptr = ptr;
@@ -46,7 +47,8 @@ static void step(long i, long leak)
 	for (int k = 19; k >= 0; k--)
 		event(base + 65536 * k, -(int64_t)10001 * (k + 1), TMK_BACKWARD);
 	for (int k = 0; k < 12; k++)
-		event(0x7f8000000000 + 65536 * k, (int64_t)4096 * (k + 1), TMK_BACKWARD);
+		event(0x7f8000000000 + 65536 * k, (int64_t)4096 * (k + 1),
+		      TMK_BACKWARD);
 	tmk_emit_boundary(TMK_AT_BACKWARD_END, false, true);
 	if (leak && i % leak == 0)
 		event(0x700000000000 + 512 * i, 512, TMK_OPEN);
@@ -71,12 +73,14 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &own);
 	tmk_session_finish(0, true);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &all);
-	double writer = (double)(all.tv_sec - own.tv_sec) + (all.tv_nsec - own.tv_nsec) / 1e9;
+	double writer =
+	        (double)(all.tv_sec - own.tv_sec) + (all.tv_nsec - own.tv_nsec) / 1e9;
 	struct stat st;
 	if (stat(argv[1], &st))
 		return 1;
-	printf("%ld steps: %.1f bytes each, %.1f MB in all, %.1f us of writer CPU each\n", n,
-	       (double)st.st_size / (double)n, (double)st.st_size / 1e6,
+	printf("%ld steps: %.1f bytes each, %.1f MB in all, %.1f us of writer CPU "
+	       "each\n",
+	       n, (double)st.st_size / (double)n, (double)st.st_size / 1e6,
 	       writer / (double)n * 1e6);
 	return 0;
 }

@@ -18,7 +18,7 @@
 static struct tmk_rec_event *event(enum tmk_kind kind, uint64_t ptr, int64_t bytes)
 {
 	size_t size = kind == TMK_REC_ALLOC ? sizeof(struct tmk_rec_event)
-					    : offsetof(struct tmk_rec_event, requested);
+	                                    : offsetof(struct tmk_rec_event, requested);
 	struct tmk_rec_event *r;
 	while (!(r = tmk_begin(kind, 0, (uint32_t)size)))
 		;
@@ -53,8 +53,9 @@ int main(int argc, char **argv)
 		if (i % STEP == STEP - 1) {
 			for (long k = i - STEP + 1; k < i; k += 2)
 				tmk_end(event(TMK_REC_FREE,
-					      0x7f0000000000 + 4096 * (uint64_t)(k % STEP),
-					      -512 * (1 + k % 100003)));
+				              0x7f0000000000 +
+				                      4096 * (uint64_t)(k % STEP),
+				              -512 * (1 + k % 100003)));
 			tmk_emit_boundary(TMK_AT_STEP, false, false);
 			tmk_emit_boundary(TMK_AT_STEP_END, false, false);
 			tmk_emit_boundary(TMK_AT_BACKWARD, false, true);
@@ -65,11 +66,12 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &own);
 	tmk_session_finish(0, true);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &all);
-	double writer = (double)(all.tv_sec - own.tv_sec) + (all.tv_nsec - own.tv_nsec) / 1e9;
+	double writer =
+	        (double)(all.tv_sec - own.tv_sec) + (all.tv_nsec - own.tv_nsec) / 1e9;
 	struct stat st;
 	if (stat(argv[1], &st))
 		return 1;
-	printf("%ld allocations: %.2f M/s of writer CPU, %.1f bytes each in the file\n", n,
-	       n / writer / 1e6, (double)st.st_size / (double)n);
+	printf("%ld allocations: %.2f M/s of writer CPU, %.1f bytes each in the file\n",
+	       n, n / writer / 1e6, (double)st.st_size / (double)n);
 	return 0;
 }

@@ -4,9 +4,9 @@
 
 #include "cuda_types.h"
 
-#define SAME_FIELD(theirs, field, ours, name)                                            \
-	_Static_assert(offsetof(struct theirs, field) == offsetof(struct ours, name),   \
-		       #theirs "." #field)
+#define SAME_FIELD(theirs, field, ours, name)                                          \
+	_Static_assert(offsetof(struct theirs, field) == offsetof(struct ours, name),  \
+	               #theirs "." #field)
 #define SAME_SIZE(theirs, ours) _Static_assert(sizeof(theirs) == sizeof(ours), #theirs)
 
 _Static_assert(cudaSuccess == 0, "zero is success");
@@ -24,7 +24,10 @@ SAME_FIELD(cudaExtent, width, tmk_extent, width);
 SAME_FIELD(cudaExtent, height, tmk_extent, height);
 SAME_FIELD(cudaExtent, depth, tmk_extent, depth);
 
-_Static_assert((int)cudaMemPoolAttrReservedMemCurrent == TMK_POOL_RESERVED, "pool attribute");
+_Static_assert((int)cudaMemPoolAttrReservedMemCurrent == TMK_POOL_RESERVED,
+               "pool attribute");
 _Static_assert((int)cudaMemPoolAttrUsedMemCurrent == TMK_POOL_USED, "pool attribute");
-_Static_assert((int)cudaDevAttrComputeCapabilityMajor == TMK_ATTR_CC_MAJOR, "device attribute");
-_Static_assert((int)cudaDevAttrComputeCapabilityMinor == TMK_ATTR_CC_MINOR, "device attribute");
+_Static_assert((int)cudaDevAttrComputeCapabilityMajor == TMK_ATTR_CC_MAJOR,
+               "device attribute");
+_Static_assert((int)cudaDevAttrComputeCapabilityMinor == TMK_ATTR_CC_MINOR,
+               "device attribute");

@@ -39,8 +39,8 @@ static void close_all(void)
 static void at(enum tmk_boundary boundary)
 {
 	struct tmk_rec_boundary r = {
-		.head = {sizeof r, 1, TMK_REC_BOUNDARY, boundary, next_seq++, 0},
-		.accumulate = 1};
+	        .head = {sizeof r, 1, TMK_REC_BOUNDARY, boundary, next_seq++, 0},
+	        .accumulate = 1};
 	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
 	if (tmk_model_step_may_end(model, &r.head))
 		tmk_model_end_step(model, true);
@@ -49,17 +49,18 @@ static void at(enum tmk_boundary boundary)
 static void event(enum tmk_kind kind, uint64_t ptr, int64_t bytes, int phase, int flags)
 {
 	total += (uint64_t)bytes;
-	struct tmk_rec_event r = {.head = {sizeof r, 1, (uint8_t)kind, 0, next_seq++, 0},
-				  .ptr = ptr,
-				  .bytes = bytes,
-				  .allocated = total,
-				  .reserved = 1 << 20,
-				  .device = {1, 0},
-				  .phase = (uint8_t)phase,
-				  .flags = (uint8_t)flags,
-				  .module = module,
-				  .python = stack,
-				  .requested = bytes};
+	struct tmk_rec_event r = {
+	        .head = {sizeof r, 1, (uint8_t)kind, 0, next_seq++, 0},
+	        .ptr = ptr,
+	        .bytes = bytes,
+	        .allocated = total,
+	        .reserved = 1 << 20,
+	        .device = {1, 0},
+	        .phase = (uint8_t)phase,
+	        .flags = (uint8_t)flags,
+	        .module = module,
+	        .python = stack,
+	        .requested = bytes};
 	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
 }
 
@@ -73,7 +74,8 @@ static void in_frame(uint32_t id, const char *function, const char *file)
 	struct {
 		struct tmk_rec_stack head;
 		uint64_t frame;
-	} s = {{{sizeof s, 1, TMK_REC_PYSTACK, 0, next_seq++, 0}, .id = id, .depth = 1}, id};
+	} s = {{{sizeof s, 1, TMK_REC_PYSTACK, 0, next_seq++, 0}, .id = id, .depth = 1},
+	       id};
 	snprintf(f.text, sizeof f.text, "%s%c%s", function, 0, file);
 	tmk_model_apply(model, &f.head.head, (int64_t)next_seq * 1000);
 	tmk_model_apply(model, &s.head.head, (int64_t)next_seq * 1000);
@@ -99,7 +101,8 @@ static void give(uint64_t ptr, int64_t bytes)
 static void point(enum tmk_pointer_code code, uint64_t ptr)
 {
 	struct tmk_rec_pointer r = {
-		.head = {sizeof r, 1, TMK_REC_POINTER, code, next_seq++, 0}, .ptr = ptr};
+	        .head = {sizeof r, 1, TMK_REC_POINTER, code, next_seq++, 0},
+	        .ptr = ptr};
 	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
 }
 
@@ -133,9 +136,10 @@ static const char *phase_of(int64_t bytes)
 {
 	char sql[256];
 	snprintf(sql, sizeof sql,
-		 "SELECT p.name FROM allocation a JOIN site s ON s.id = a.site JOIN phase p "
-		 "ON p.id = s.phase WHERE a.bytes = %lld ORDER BY a.id LIMIT 1",
-		 (long long)bytes);
+	         "SELECT p.name FROM allocation a JOIN site s ON s.id = a.site JOIN "
+	         "phase p "
+	         "ON p.id = s.phase WHERE a.bytes = %lld ORDER BY a.id LIMIT 1",
+	         (long long)bytes);
 	return text(sql);
 }
 
@@ -143,9 +147,10 @@ static const char *bucket_of(int64_t bytes)
 {
 	char sql[256];
 	snprintf(sql, sizeof sql,
-		 "SELECT b.name FROM allocation a JOIN bucket b ON b.id = a.bucket WHERE "
-		 "a.bytes = %lld ORDER BY a.id LIMIT 1",
-		 (long long)bytes);
+	         "SELECT b.name FROM allocation a JOIN bucket b ON b.id = a.bucket "
+	         "WHERE "
+	         "a.bytes = %lld ORDER BY a.id LIMIT 1",
+	         (long long)bytes);
 	return text(sql);
 }
 
@@ -195,9 +200,11 @@ TEST("a plain training step has its phases by what closes each stretch")
 	CHECK_TEXT(phase_of(60001), "backward");
 	CHECK_TEXT(phase_of(80001), "clip");
 	CHECK_TEXT(phase_of(90001), "optimizer");
-	CHECK_TEXT(text("SELECT p.name FROM allocation a JOIN site s ON s.id = a.site JOIN "
-			"phase p ON p.id = s.phase WHERE a.bytes = 30001 AND born_step = 2"),
-		   "data");
+	CHECK_TEXT(text("SELECT p.name FROM allocation a JOIN site s ON s.id = a.site "
+	                "JOIN "
+	                "phase p ON p.id = s.phase WHERE a.bytes = 30001 AND born_step "
+	                "= 2"),
+	           "data");
 	close_all();
 }
 
@@ -213,9 +220,10 @@ TEST("buckets follow from pointers and lifetimes")
 	CHECK_TEXT(bucket_of(50001), "temporary");
 	CHECK_TEXT(bucket_of(60001), "gradient");
 	CHECK_TEXT(bucket_of(70001), "temporary");
-	CHECK_TEXT(text("SELECT b.name FROM allocation a JOIN bucket b ON b.id = a.bucket "
-			"WHERE a.bytes = 30001 AND born_step = 2"),
-		   "input");
+	CHECK_TEXT(
+	        text("SELECT b.name FROM allocation a JOIN bucket b ON b.id = a.bucket "
+	             "WHERE a.bytes = 30001 AND born_step = 2"),
+	        "input");
 	close_all();
 }
 
@@ -243,8 +251,9 @@ TEST("steps that repeat are one row each, and their peaks are kept")
 	end();
 	CHECK(number("SELECT count(*) FROM step WHERE complete") == 10);
 	CHECK(number("SELECT count(*) FROM step WHERE same_as NOTNULL") >= 8);
-	CHECK(number("SELECT count(DISTINCT peak_allocated) FROM step_device WHERE step "
-		     "BETWEEN 2 AND 10") == 1);
+	CHECK(number("SELECT count(DISTINCT peak_allocated) FROM step_device WHERE "
+	             "step "
+	             "BETWEEN 2 AND 10") == 1);
 	/* parameter, other, batch, kept and freed: 10001 + 20001 + 30001 + 60001 + ... */
 	CHECK(number("SELECT max(peak_allocated) FROM step_device") ==
 	      10001 + 20001 + 30001 + 40001 + 60001 + 70001);
@@ -269,7 +278,8 @@ TEST("a step with one byte more is not folded onto the others")
 		train_step(0);
 	end();
 	CHECK(number("SELECT same_as FROM step WHERE id = 7") == TMK_NULL);
-	CHECK(number("SELECT count(*) FROM step WHERE same_as NOTNULL AND id > 7") == 6);
+	CHECK(number("SELECT count(*) FROM step WHERE same_as NOTNULL AND id > 7") ==
+	      6);
 	close_all();
 }
 
@@ -283,8 +293,9 @@ TEST("a leak keeps its row in every step, folded or not")
 	}
 	end();
 	CHECK(number("SELECT count(*) FROM step WHERE same_as NOTNULL") > 15);
-	CHECK(number("SELECT count(*) FROM allocation WHERE bytes = 13001 AND died_step IS "
-		     "NULL") == 20);
+	CHECK(number("SELECT count(*) FROM allocation WHERE bytes = 13001 AND "
+	             "died_step IS "
+	             "NULL") == 20);
 	CHECK(number("SELECT sum(bytes) FROM v_peak_live") ==
 	      number("SELECT allocated_bytes FROM v_peak"));
 	close_all();
@@ -378,17 +389,20 @@ TEST("a forward without any module begins where its first node was made")
 	close_all();
 }
 
-TEST("a gathered parameter is communication, though it is a leaf; its shard is the parameter")
+TEST("a gathered parameter is communication, though it is a leaf; its shard is the "
+     "parameter")
 {
 	begin();
 	setup();
 	train_step(0);
 	module = 7;
 	at(TMK_AT_FORWARD);
-	in_frame(1, "foreach_all_gather", "x/torch/distributed/fsdp/_fully_shard/_fsdp_c.py");
+	in_frame(1, "foreach_all_gather",
+	         "x/torch/distributed/fsdp/_fully_shard/_fsdp_c.py");
 	take_without_gradients(0xb00000, 17001);
 	point(TMK_POINTER_PARAMETER, 0xb00000);
-	in_frame(2, "forward", "x/torch/distributed/fsdp/fully_sharded_data_parallel.py");
+	in_frame(2, "forward",
+	         "x/torch/distributed/fsdp/fully_sharded_data_parallel.py");
 	take(0xc00000, 18001, TMK_OPEN);
 	at(TMK_AT_BACKWARD);
 	give(0xb00000, 17001);
@@ -434,11 +448,15 @@ TEST("a sum that differs from the allocator's own is counted")
 
 static void cpu_event(uint64_t ptr, int64_t bytes, int64_t told)
 {
-	struct tmk_rec_event r = {
-		.head = {sizeof r, 1, bytes > 0 ? TMK_REC_ALLOC : TMK_REC_FREE, 0, next_seq++,
-			 0},
-		.ptr = ptr, .bytes = bytes, .allocated = (uint64_t)told, .phase = TMK_OPEN,
-		.flags = TMK_EVENT_GRAD_MODE, .requested = bytes};
+	struct tmk_rec_event r = {.head = {sizeof r, 1,
+	                                   bytes > 0 ? TMK_REC_ALLOC : TMK_REC_FREE, 0,
+	                                   next_seq++, 0},
+	                          .ptr = ptr,
+	                          .bytes = bytes,
+	                          .allocated = (uint64_t)told,
+	                          .phase = TMK_OPEN,
+	                          .flags = TMK_EVENT_GRAD_MODE,
+	                          .requested = bytes};
 	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
 }
 
@@ -455,7 +473,8 @@ TEST("CPU totals that come in another order than their events are no mismatch")
 	cpu_event(0x5000, 501, 10001 + 201 + 301 + 501);
 	end();
 	CHECK(number("SELECT sum(count) FROM lost") == 0);
-	CHECK(number("SELECT max(end_allocated) FROM step_device") == 10001 + 201 + 301 + 501);
+	CHECK(number("SELECT max(end_allocated) FROM step_device") ==
+	      10001 + 201 + 301 + 501);
 	close_all();
 }
 

@@ -56,7 +56,7 @@ static void *intern_many(void *arg)
 		uint64_t hash = tmk_mix(i, 3), check = tmk_mix(i, 4);
 		if (!tmk_intern_find(TMK_TABLE_PYSTACK, hash, check))
 			tmk_intern_add(TMK_TABLE_PYSTACK, hash, check,
-				       tmk_intern_new(TMK_TABLE_PYSTACK));
+			               tmk_intern_new(TMK_TABLE_PYSTACK));
 	}
 	return NULL;
 }
@@ -71,9 +71,9 @@ TEST("threads that intern the same contents at once agree on a number each")
 		pthread_join(thread[i], NULL);
 	for (uint64_t i = 1; i < 20000; i++) {
 		uint32_t id = tmk_intern_find(TMK_TABLE_PYSTACK, tmk_mix(i, 3),
-					      tmk_mix(i, 4));
+		                              tmk_mix(i, 4));
 		CHECK(id && id == tmk_intern_find(TMK_TABLE_PYSTACK, tmk_mix(i, 3),
-						  tmk_mix(i, 4)));
+		                                  tmk_mix(i, 4)));
 	}
 }
 
@@ -129,7 +129,8 @@ TEST("a hundred thousand births and deaths in disorder leave exactly what is ali
 		CHECK(t.count == count);
 	}
 	for (uint32_t k = 0; k < N; k++)
-		CHECK(!tmk_live_find(&t, 0, 0x7f0000000000 + (uint64_t)k * 512) == !alive[k]);
+		CHECK(!tmk_live_find(&t, 0, 0x7f0000000000 + (uint64_t)k * 512) ==
+		      !alive[k]);
 	tmk_live_free(&t);
 }
 
@@ -182,11 +183,11 @@ TEST("sizes are read as people write them")
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} good[] = {{"0", 0},           {"123", 123},          {"64K", 65536},
-		    {"1m", 1 << 20},    {"2GiB", 2ull << 30},  {"3MB", 3 << 20},
-		    {"1T", 1ull << 40}};
-	static const char *const bad[] = {"",    "K",    "-1",  "1X",
-					  "1KK", "12 3", "1GiBs", "99999999999T"};
+	} good[] = {{"0", 0},          {"123", 123},         {"64K", 65536},
+	            {"1m", 1 << 20},   {"2GiB", 2ull << 30}, {"3MB", 3 << 20},
+	            {"1T", 1ull << 40}};
+	static const char *const bad[] = {"",    "K",    "-1",    "1X",
+	                                  "1KK", "12 3", "1GiBs", "99999999999T"};
 	uint64_t n;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		CHECK(tmk_parse_size(good[i].text, &n) == 0 && n == good[i].bytes);

@@ -60,7 +60,8 @@ TEST("a full ring gives no room until the reader gives some back")
 TEST("the ring of a thread that ended is taken by the next one")
 {
 	create();
-	struct tmk_ring *a = tmk_rings_acquire(&rings, 11), *b = tmk_rings_acquire(&rings, 22);
+	struct tmk_ring *a = tmk_rings_acquire(&rings, 11),
+	                *b = tmk_rings_acquire(&rings, 22);
 	CHECK(a && b && a != b);
 	tmk_ring_release(a);
 	CHECK(tmk_rings_acquire(&rings, 33) == a);
@@ -69,7 +70,8 @@ TEST("the ring of a thread that ended is taken by the next one")
 	tmk_rings_close(&rings, true);
 }
 
-TEST("another process finds in the file what was committed, and not what was only reserved")
+TEST("another process finds in the file what was committed, and not what was only "
+     "reserved")
 {
 	create();
 	struct tmk_ring *r = tmk_rings_acquire(&rings, 1);
@@ -129,7 +131,8 @@ TEST("a ring whose maker was killed before it was done holds nothing, and is rem
 		FILE *f = fopen(temp_path("unfinished"), "w");
 		CHECK(ftruncate(fileno(f), length) == 0);
 		fclose(f);
-		CHECK(tmk_rings_open(&other, temp_path("unfinished"), true) == -ENODATA);
+		CHECK(tmk_rings_open(&other, temp_path("unfinished"), true) ==
+		      -ENODATA);
 		CHECK(tmk_rings_discard_unfinished(temp_path("unfinished")));
 		CHECK(access(temp_path("unfinished"), F_OK) < 0);
 	}
@@ -167,7 +170,7 @@ TEST("four threads write while one reads: nothing is lost and each one's order i
 		for (uint32_t i = 0; i < n; i++) {
 			struct tmk_ring *r = &rings.ring[i];
 			uint64_t head = atomic_load_explicit(&r->cursor->head,
-							     memory_order_acquire);
+			                                     memory_order_acquire);
 			for (; r->read < head; r->read += RECORD, got++) {
 				uint64_t v[3];
 				memcpy(v, r->data + (r->read & (r->size - 1)), RECORD);
@@ -175,7 +178,7 @@ TEST("four threads write while one reads: nothing is lost and each one's order i
 				CHECK(v[1] < PRODUCERS && v[2] == next[v[1]]++);
 			}
 			atomic_store_explicit(&r->cursor->tail, r->read,
-					      memory_order_release);
+			                      memory_order_release);
 		}
 		sched_yield();
 	}

@@ -17,7 +17,8 @@ static void count_row(struct tmk_row *row, void *context)
 
 TEST("an empty file gets the schema, and is opened again with what it holds")
 {
-	struct tmk_store *s = tmk_store_open(temp_file("a.db"), message, sizeof message);
+	struct tmk_store *s =
+	        tmk_store_open(temp_file("a.db"), message, sizeof message);
 	CHECK(s);
 	tmk_store_run(s, TMK_SQL_meta, "key", "value");
 	tmk_store_commit(s);
@@ -26,8 +27,8 @@ TEST("an empty file gets the schema, and is opened again with what it holds")
 	s = tmk_store_open(temp_path("a.db"), message, sizeof message);
 	CHECK(s);
 	int rows = 0;
-	tmk_store_read(s, "SELECT * FROM meta WHERE key = 'key' AND value = 'value'", count_row,
-		       &rows);
+	tmk_store_read(s, "SELECT * FROM meta WHERE key = 'key' AND value = 'value'",
+	               count_row, &rows);
 	CHECK(rows == 1);
 	tmk_store_close(s);
 }
@@ -54,23 +55,27 @@ TEST("a folder in the file's place is refused with a sentence")
 
 TEST("a copy holds what was committed")
 {
-	struct tmk_store *s = tmk_store_open(temp_file("d.db"), message, sizeof message);
+	struct tmk_store *s =
+	        tmk_store_open(temp_file("d.db"), message, sizeof message);
 	CHECK(s);
 	tmk_store_run(s, TMK_SQL_meta, "key", "value");
 	tmk_store_commit(s);
 	tmk_store_run(s, TMK_SQL_meta, "later", "not committed");
-	CHECK(!tmk_store_copy(temp_path("d.db"), temp_path("e.db"), message, sizeof message));
+	CHECK(!tmk_store_copy(temp_path("d.db"), temp_path("e.db"), message,
+	                      sizeof message));
 	tmk_store_close(s);
 	s = tmk_store_open(temp_path("e.db"), message, sizeof message);
 	int rows = 0;
-	tmk_store_read(s, "SELECT * FROM meta WHERE key IN ('key', 'later')", count_row, &rows);
+	tmk_store_read(s, "SELECT * FROM meta WHERE key IN ('key', 'later')", count_row,
+	               &rows);
 	CHECK(rows == 1);
 	tmk_store_close(s);
 }
 
 TEST("an unknown column of the run becomes an entry of meta")
 {
-	struct tmk_store *s = tmk_store_open(temp_file("f.db"), message, sizeof message);
+	struct tmk_store *s =
+	        tmk_store_open(temp_file("f.db"), message, sizeof message);
 	CHECK(s);
 	tmk_store_run(s, TMK_SQL_run, TIDEMARK_VERSION, (int64_t)1);
 	tmk_store_set_run(s, "nonsense'; DROP TABLE run; --", "1", false);

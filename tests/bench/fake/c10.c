@@ -8,13 +8,13 @@
 struct device {
 	int8_t type, index;
 };
-void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *, int64_t, size_t, size_t,
-							    struct device);
+void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *, int64_t, size_t,
+                                                           size_t, struct device);
 bool _ZN3c1022memoryProfilingEnabledEv(void);
 bool _ZN3c108GradMode10is_enabledEv(void);
 
 void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *p, int64_t n, size_t a,
-							    size_t r, struct device d)
+                                                           size_t r, struct device d)
 {
 	(void)p, (void)n, (void)a, (void)r, (void)d;
 	__asm__ volatile("");

@@ -16,8 +16,8 @@
 struct device {
 	int8_t type, index;
 };
-void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *, int64_t, size_t, size_t,
-							    struct device);
+void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *, int64_t, size_t,
+                                                           size_t, struct device);
 
 /* Kept until the end; the size tells which it is. */
 static void take(int64_t bytes)
@@ -27,7 +27,7 @@ static void take(int64_t bytes)
 	at += 1 << 20;
 	total += (size_t)bytes;
 	_ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(
-		(void *)at, bytes, total, total, (struct device){1, 0});
+	        (void *)at, bytes, total, total, (struct device){1, 0});
 }
 
 static void *in_a_thread(void *arg)
@@ -66,8 +66,9 @@ static void nested(void)
 	TIDEMARK_POP_BUCKET();
 	TIDEMARK_POP_BUCKET();
 	TIDEMARK_PUSH_PHASE("");
-	TIDEMARK_PUSH_PHASE("a name that is longer than is kept, by far, since nobody says "
-			    "f\xc3\xbcr ever");
+	TIDEMARK_PUSH_PHASE(
+	        "a name that is longer than is kept, by far, since nobody says "
+	        "f\xc3\xbcr ever");
 	take(20004);
 	TIDEMARK_POP_PHASE();
 	TIDEMARK_POP_PHASE();
