@@ -44,9 +44,9 @@ BY_STRING = {"cuda": rb"\0(cu[A-Z][A-Za-z0-9]+(?:_v\d)?)(?=\0)",
              "nvml": rb"\0(nvml[A-Z][A-Za-z0-9]+(?:_v\d)?)(?=\0)"}
 PACKAGES = {
     12: "cuda-runtime cublas cudnn cufft curand cusparse cusparselt cusolver nccl "
-        "cuda-nvrtc nvtx cuda-cupti cufile nvshmem nvjitlink",
+        "cuda-nvrtc nvtx cuda-cupti cufile nvshmem nvjitlink nvml-dev",
     13: "cuda-runtime cublas cudnn-cu13 cufft curand cusparse cusparselt-cu13 cusolver "
-        "nccl-cu13 cuda-nvrtc cuda-cupti cufile nvshmem-cu13 nvjitlink",
+        "nccl-cu13 cuda-nvrtc cuda-cupti cufile nvshmem-cu13 nvjitlink nvml-dev",
 }
 
 
@@ -159,11 +159,13 @@ class Names:
 
     def scan_header(self, path):
         text = open(path, errors="replace").read()
-        for symbol in re.findall(r"\b((?:cu|nvml)[A-Z]\w+)\s*\(", text) + \
-                re.findall(r"#\s*define\s+\w+\s+(?:__CUDA_API_\w+\()?((?:cu|nvml)[A-Z]\w+)", text):
-            library = home_of(symbol)
-            if library in BY_STRING:
-                self.add(library, symbol)
+        renamed = r"#\s*define\s+\w+\s+(?:__CUDA_API_\w+\()?((?:cu|nvml)[A-Z]\w+)"
+        for pattern in (r"\b((?:cu|nvml)[A-Z]\w+)\s*\(", renamed,
+                        r"#\s*define\s+(nvml[A-Z]\w+)\s+nvml[A-Z]"):
+            for symbol in re.findall(pattern, text):
+                library = home_of(symbol)
+                if library in BY_STRING:
+                    self.add(library, symbol)
 
     def scan_outs(self, path):
         """Sizes, handles and statuses that a caller reads after the call."""
@@ -203,6 +205,8 @@ def fetch(names):
                             z.extract(member, tmp + "/unpacked")
                 print("read", os.path.basename(wheel), file=sys.stderr)
             names.scan_vendor(tmp + "/unpacked")
+            for header in glob.glob(tmp + "/unpacked/**/nvml.h", recursive=True):
+                names.scan_header(header)
 
 
 def main():
