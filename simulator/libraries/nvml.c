@@ -136,6 +136,22 @@ int nvmlDeviceGetMemoryInfo(void *handle, unsigned long long information[3])
 	return SUCCESS;
 }
 
+struct memory_v2 { /* nvmlMemory_v2_t */
+	unsigned version;
+	unsigned long long total, reserved, free, used;
+};
+
+int nvmlDeviceGetMemoryInfo_v2(void *handle, struct memory_v2 *memory)
+{
+	unsigned long long told[3];
+	nvmlDeviceGetMemoryInfo(handle, told);
+	memory->total = told[0];
+	memory->reserved = 0; /* what the driver keeps is not in the card's total */
+	memory->free = told[1];
+	memory->used = told[2];
+	return SUCCESS;
+}
+
 int nvmlDeviceGetComputeRunningProcesses(void *handle, unsigned *count, void *processes)
 {
 	(void)handle, (void)processes;
