@@ -90,6 +90,22 @@ struct tmksim_graph *tmksim_capture_graph(struct tmksim_stream *stream)
 	return graph;
 }
 
+void tmksim_capture_info(struct tmksim_stream *stream, int *status,
+                         unsigned long long *id, struct tmksim_graph **graph,
+                         const void ***dependencies, size_t *count)
+{
+	static const void *none[1];
+	*status = tmksim_capture_status(stream);
+	if (id)
+		*id = tmksim_capture_id(stream);
+	if (graph)
+		*graph = tmksim_capture_graph(stream);
+	if (dependencies)
+		*dependencies = none;
+	if (count)
+		*count = 0;
+}
+
 int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into,
                          int mode)
 {

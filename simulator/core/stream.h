@@ -59,6 +59,10 @@ int tmksim_capture_end(struct tmksim_stream *stream, struct tmksim_graph **graph
 int tmksim_capture_status(struct tmksim_stream *stream);
 unsigned long long tmksim_capture_id(struct tmksim_stream *stream);
 struct tmksim_graph *tmksim_capture_graph(struct tmksim_stream *stream);
+/* All that cudaStreamGetCaptureInfo and its driver twin tell; NULL for what is not asked. */
+void tmksim_capture_info(struct tmksim_stream *stream, int *status,
+                         unsigned long long *id, struct tmksim_graph **graph,
+                         const void ***dependencies, size_t *count);
 /* True while a capture in global mode forbids unsafe calls such as cudaMalloc to this
  * thread; such a call invalidates the capture. */
 int tmksim_capture_forbids(void);

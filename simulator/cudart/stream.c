@@ -157,16 +157,7 @@ int cudaStreamIsCapturing(stream_t stream, int *status)
 static int capture_info(stream_t stream, int *status, unsigned long long *id,
                         graph_t *graph, const void ***dependencies, size_t *count)
 {
-	static const void *none[1];
-	*status = tmksim_capture_status(stream);
-	if (id)
-		*id = tmksim_capture_id(stream);
-	if (graph)
-		*graph = tmksim_capture_graph(stream);
-	if (dependencies)
-		*dependencies = none;
-	if (count)
-		*count = 0;
+	tmksim_capture_info(stream, status, id, graph, dependencies, count);
 	return 0;
 }
 

@@ -213,16 +213,7 @@ int cuStreamGetCaptureInfo_v2(struct tmksim_stream *stream, int *status,
                               unsigned long long *id, struct tmksim_graph **graph,
                               const void ***dependencies, size_t *count)
 {
-	static const void *none[1];
-	*status = tmksim_capture_status(stream);
-	if (id)
-		*id = tmksim_capture_id(stream);
-	if (graph)
-		*graph = tmksim_capture_graph(stream);
-	if (dependencies)
-		*dependencies = none;
-	if (count)
-		*count = 0;
+	tmksim_capture_info(stream, status, id, graph, dependencies, count);
 	return 0;
 }
 
