@@ -119,7 +119,7 @@ def test_what_torch_compile_lacks_is_one_line_with_what_to_install(call, fake_to
         "Metadata-Version: 2.1\nName: torch\nVersion: 2.9.9\n"
         'Requires-Dist: triton==3.5.1; platform_system == "Linux"\n')
     fails = ["simulate", "--", sys.executable, "-c", "raise SystemExit(9)"]
-    env = {"PYTHONPATH": str(torch)}
+    env = {"PYTHONPATH": str(torch), "CC": ""}
     if subprocess.run([sys.executable, "-c", "import triton"], capture_output=True).returncode:
         done = call(*fails, env=env)
         lines = [line for line in done.stderr.splitlines() if "torch.compile" in line]
