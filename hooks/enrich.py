@@ -11,6 +11,7 @@ def look(known):
     import gc
     import json
     import sys
+    import time
     import weakref
 
     torch = sys.modules.get("torch")
@@ -95,13 +96,20 @@ def look(known):
         except Exception:
             pass  # a tensor that has no memory of its own, or not yet
 
-    # The first look, and after it only when a step was made by an optimizer that is not
-    # known: the search takes a tenth of a second, the rest microseconds.
-    stepped = known["looks"] > 1
-    if not known.get("roots") or (
-        stepped and not any(len(o.state) for o in alive("optimizers"))
+    # The search takes a tenth of a second, the rest microseconds. The first look, one after
+    # a step of an optimizer that is not known, and where searching has taken less than a
+    # hundredth of the run: a copy of the model may have been made since.
+    now = time.monotonic
+    stepped, began = known["looks"] > 1, known.setdefault("began", now())
+    spent = known.get("spent", 0)
+    if (
+        not known.get("roots")
+        or (stepped and not any(len(o.state) for o in alive("optimizers")))
+        or spent * 100 < now() - began
     ):
+        at = now()
         find()
+        known["spent"] = spent + now() - at
     names = {}
     gradients = known["looks"] <= 3  # where they lie changes; their rule does not
     for r in alive("roots"):

@@ -88,14 +88,16 @@ static uint8_t with_gradients(const struct tmk_model *m, const struct tmk_ev *e,
 	}
 }
 
+/* called: a module ran with gradients on in this stretch. Where the first layers are frozen,
+ * that is a forward before its first node, and what it makes without gradients is its own. */
 static uint8_t without_gradients(const struct tmk_model *m, const struct tmk_ev *e,
-                                 enum tmk_boundary closer, bool evaluates)
+                                 enum tmk_boundary closer, bool evaluates, bool called)
 {
 	if (m->forward_open && closer == TMK_AT_BACKWARD)
 		return TMK_FORWARD; /* a frozen part of the model */
 	if (closer == TMK_AT_STEP && m->backward_since_step)
 		return TMK_CLIP;
-	if (evaluates && (m->setup_over || e->module))
+	if (evaluates && !called && (m->setup_over || e->module))
 		return TMK_EVAL;
 	return with_gradients(m, e, closer);
 }
@@ -117,7 +119,7 @@ static uint32_t first_call(struct tmk_model *m, enum tmk_boundary closer)
 
 void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer)
 {
-	bool evaluates = false, asked = false;
+	bool evaluates = false, asked = false, called = false;
 	uint32_t forward_from = first_call(m, closer);
 	for (uint32_t i = m->open_from; i < m->events; i++) {
 		struct tmk_ev *e = &m->ev[i];
@@ -135,11 +137,12 @@ void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer)
 			phase = for_a_worker(closer);
 		if (phase == TMK_OPEN && e->flags & TMK_EVENT_GRAD_MODE) {
 			phase = with_gradients(m, e, closer);
+			called |= closer == TMK_AT_FORWARD && e->bytes > 0 && e->module;
 		} else if (phase == TMK_OPEN) {
 			if (!asked)
 				evaluates = stretch_evaluates(m);
 			asked = true;
-			phase = without_gradients(m, e, closer, evaluates);
+			phase = without_gradients(m, e, closer, evaluates, called);
 		}
 		e->phase = phase;
 	}

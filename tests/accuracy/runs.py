@@ -31,7 +31,8 @@ WORKLOADS = {
     "GPT, pure bf16, SGD": ("model=gpt precision=pure-bf16 optimizer=sgd", None),
     "GPT, checkpoints, 3 micro-batches": ("model=gpt ckpt=plain micro=3", None),
     "GPT, zero_grad first, evaluations, averaged weights": (
-        "model=gpt zero=first evaluate average", None),
+        "model=gpt zero=first evaluate average=0", None),
+    "GPT, weights averaged from the third step on": ("model=gpt average=2", None),
     "GPT, torch.compile aot_eager": ("model=gpt wrap=compile backend=aot_eager", None),
     "GPT, torch.compile inductor": ("model=gpt wrap=compile backend=inductor", "triton"),
     "GPT, DDP": ("model=gpt wrap=ddp", None, RANKS),

@@ -214,9 +214,7 @@ def beside(o, model, average, make, run):
 def loop(o, watcher):
     """The training loop that most scripts have."""
     model, optimizers, make, run = prepare(o, watcher)
-    average = copy.deepcopy(model).requires_grad_(False) if "average" in o else None
-    if average:
-        watcher.watch(average)
+    average = None
 
     def zero():
         for optimizer in optimizers:
@@ -226,7 +224,10 @@ def loop(o, watcher):
     half = HALF.get(precision)
     scaler = torch.amp.GradScaler(DEVICE, enabled=precision == "fp16")
     with watcher.running():
-        for _ in range(o.size("steps", 5)):
+        for step in range(o.size("steps", 5)):
+            if "average" in o and step == o.size("average", 0):
+                average = copy.deepcopy(model).requires_grad_(False)
+                watcher.watch(average)
             if o.text("zero") == "first":
                 zero()
             for part in range(micro):

@@ -346,6 +346,28 @@ TEST("what setup made and the first steps give back is their batch, not a parame
 	close_all();
 }
 
+TEST("where the first layers are frozen, what they make without gradients is no "
+     "evaluation")
+{
+	begin();
+	setup();
+	train_step(0);
+	module = 7;
+	take(0xa10000, 21001, TMK_OPEN);         /* of a frozen embedding */
+	take_without_gradients(0xa20000, 22001); /* sines and cosines */
+	at(TMK_AT_FORWARD);
+	at(TMK_AT_BACKWARD);
+	give(0xa10000, 21001);
+	give(0xa20000, 22001);
+	at(TMK_AT_BACKWARD_END);
+	at(TMK_AT_STEP);
+	at(TMK_AT_STEP_END);
+	end();
+	CHECK_TEXT(phase_of(22001), "forward");
+	CHECK_TEXT(bucket_of(22001), "activation");
+	close_all();
+}
+
 TEST("a wrapper's autograd nodes do not end the setup before a module is called")
 {
 	begin();
