@@ -102,7 +102,7 @@ static void read_precision(const struct seen *seen, struct recognised *known)
 	struct rows *rows = db_rows(
 	        seen->trace->db,
 	        "SELECT h.dtype " OF_STEP "AND s.phase IN (2, 4) AND h.dtype IS NOT "
-	                                  "NULL AND (o.name LIKE '%mm' OR "
+	        "NULL AND (o.name LIKE '%mm' OR "
 	        "o.name LIKE '%linear%' OR o.name LIKE '%matmul%' OR o.name LIKE "
 	        "'%conv%') GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
 	        "iii", seen->device, seen->first, seen->last);
