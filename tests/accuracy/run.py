@@ -3,7 +3,8 @@
 Each workload is run under trace with the oracle inside, and again with Python enrichment
 off, with hooks for saved tensors, under torch.profiler and under MemTracker: one mode of all
 workloads after the other. What each run said is kept under build/accuracy (--again makes them
-anew); docs/accuracy.md is written from that. Exit status 1 if the trace differs from the oracle where CAUSES names no cause.
+anew); docs/accuracy.md is written from that. Exit status 1 if the trace differs from the
+oracle where CAUSES names no cause.
 """
 import argparse
 import datetime
