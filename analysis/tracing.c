@@ -112,12 +112,18 @@ bool tracing_prepare(const struct options *options, const char *output_path,
 	return true;
 }
 
-/* A glob for what %h, %p and %r may have become. */
-static char *as_glob(const char *path)
+/* A glob for what %h, %p and %r may have become; numbered: for "t-2.db", which the library
+ * takes where there is a "t.db" already. */
+static char *as_glob(const char *path, bool numbered)
 {
-	char *text = allocate(2 * strlen(path) + 1), *to = text;
+	static const char number[] = "-[0-9]*";
+	char *text = allocate(2 * strlen(path) + sizeof(number)), *to = text;
+	const char *slash = strrchr(path, '/'),
+	           *dot = strrchr(slash ? slash : path, '.');
 
 	for (; *path; path++) {
+		if (numbered && path == dot)
+			to = stpcpy(to, number);
 		if (*path == '%' && path[1] && strchr("hpr", path[1])) {
 			*to++ = '*';
 			path++;
@@ -127,6 +133,8 @@ static char *as_glob(const char *path)
 			*to++ = *path;
 		}
 	}
+	if (numbered && !dot)
+		strcpy(to, number);
 	return text;
 }
 
@@ -148,19 +156,31 @@ static bool is_from(const char *path, const char *token)
 	return ours;
 }
 
+/* Both globs find what has a number behind a "%p". */
+static bool listed(char **files, size_t count, const char *path)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(files[i], path))
+			return true;
+	return false;
+}
+
 size_t tracing_files(const char *path, const char *token, char ***files)
 {
-	char *pattern = as_glob(path);
 	glob_t found = {0};
 	size_t made = 0;
 
-	glob(pattern, 0, NULL, &found);
+	for (int numbered = 0; numbered < 2; numbered++) {
+		char *pattern = as_glob(path, numbered);
+		glob(pattern, numbered ? GLOB_APPEND : 0, NULL, &found);
+		free(pattern);
+	}
 	*files = allocate((found.gl_pathc + 1) * sizeof(char *));
 	for (size_t i = 0; i < found.gl_pathc; i++)
-		if (is_from(found.gl_pathv[i], token))
+		if (!listed(*files, made, found.gl_pathv[i]) &&
+		    is_from(found.gl_pathv[i], token))
 			(*files)[made++] = copy_text(found.gl_pathv[i]);
 	globfree(&found);
-	free(pattern);
 	return made;
 }
 

@@ -102,6 +102,16 @@ def test_a_trace_of_another_run_is_not_taken_for_this_ones(run, trace):
     assert "no trace" in run("--", "true").stderr
 
 
+@pytest.mark.parametrize("name, second", [("t.db", "t-2.db"), ("t", "t-2"),
+                                          ("t-%p.db", "t-7-2.db")])
+def test_beside_an_older_file_of_its_name_a_trace_is_found_too(run, tmp_path, name, second):
+    program = TRACED.replace("make_trace.gpt", f"out = {str(tmp_path / second)!r}; "
+                             "make_trace.gpt")
+    (tmp_path / name).write_bytes(b"older")
+    done = run("-o", name, "--", sys.executable, "-c", program)
+    assert done.stderr.splitlines()[-1] == f"tidemark: next   tidemark report {second}"
+
+
 def test_quiet_says_nothing(run):
     assert run("-q", "--", "true").stderr == ""
 
