@@ -61,6 +61,10 @@ say "end to end, on PyTorch"
 "$python" -m pytest tests/e2e -n "$(nproc)" -v -rN --tb=short \
 	--basetemp=$results/tmp --junitxml=$results/pytest.xml "$@" || true
 [ -s $results/pytest.xml ] || broken+=("pytest ended before its time")
+say "unmodified wheels on the simulated device"
+TIDEMARK_TORCH_DIR=$cache TIDEMARK_SIM_HOME=$home/build/dev/simulator \
+	"$python" -m pytest -p no:cacheprovider tests/sim/test_wheels.py -n "$(nproc)" -q -rN \
+	--basetemp=$results/tmp-wheels --junitxml=$results/pytest-wheels.xml || true
 say "runs that run out of memory"
 "$python" -m pytest -p no:cacheprovider tests/oom -n "$(nproc)" --dist=loadfile -q -rN \
 	--basetemp=$results/tmp-oom --junitxml=$results/pytest-oom.xml || true
