@@ -37,14 +37,22 @@ char *copy_text(const char *text)
 	return copy;
 }
 
+char *format_list(const char *format, va_list arguments)
+{
+	char *text;
+
+	if (vasprintf(&text, format, arguments) < 0)
+		out_of_memory();
+	return text;
+}
+
 char *format_text(const char *format, ...)
 {
 	va_list arguments;
 	char *text;
 
 	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) < 0)
-		out_of_memory();
+	text = format_list(format, arguments);
 	va_end(arguments);
 	return text;
 }

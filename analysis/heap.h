@@ -2,6 +2,7 @@
 #ifndef TIDEMARK_HEAP_H
 #define TIDEMARK_HEAP_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 void out_of_memory(void) __attribute__((noreturn));
@@ -9,6 +10,8 @@ void *allocate(size_t bytes); /* zeroed */
 void *resize(void *old, size_t bytes);
 char *copy_text(const char *text); /* NULL gives NULL */
 char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *format_list(const char *format, va_list arguments)
+        __attribute__((format(printf, 1, 0)));
 
 /* Makes room for one more of an array that grows by doubling. */
 void *grow(void *array, size_t count, size_t *room, size_t size);

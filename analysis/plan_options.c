@@ -20,15 +20,12 @@ static const char *name_of(enum option_id id)
 void plan_note(struct plan *plan, const char *format, ...)
 {
 	va_list arguments;
-	char *text;
 
 	if (plan->note_count == PLAN_NOTES)
 		return;
 	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) < 0)
-		out_of_memory();
+	plan->notes[plan->note_count++] = format_list(format, arguments);
 	va_end(arguments);
-	plan->notes[plan->note_count++] = text;
 }
 
 int plan_choice(const struct options *options, enum option_id id,

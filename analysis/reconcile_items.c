@@ -59,8 +59,7 @@ void row_cause(struct row *row, int64_t bytes, const char *format, ...)
 	char *text;
 
 	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) < 0)
-		out_of_memory();
+	text = format_list(format, arguments);
 	va_end(arguments);
 	for (size_t i = 0; i < row->count; i++) {
 		if (strcmp(row->causes[i].text, text) != 0)

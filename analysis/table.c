@@ -37,16 +37,12 @@ void table_cell(struct table *table, enum style style, const char *format, ...)
 	va_list arguments;
 	struct cell *cell;
 
-	if (table->count == table->room) {
-		table->room = table->room ? 2 * table->room : 64;
-		table->cells =
-		        resize(table->cells, table->room * sizeof(*table->cells));
-	}
+	table->cells =
+	        grow(table->cells, table->count, &table->room, sizeof(*table->cells));
 	cell = &table->cells[table->count++];
 	cell->style = style;
 	va_start(arguments, format);
-	if (vasprintf(&cell->text, format, arguments) < 0)
-		out_of_memory();
+	cell->text = format_list(format, arguments);
 	va_end(arguments);
 }
 

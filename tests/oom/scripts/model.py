@@ -35,6 +35,20 @@ def loss_of(model, ids):
     return nn.functional.cross_entropy(logits.flatten(0, 1), ids.flatten())
 
 
+def train(model, batches):
+    """Steps on batches of these sizes, 512 tokens each, until one runs out of memory."""
+    optimizer = torch.optim.AdamW(model.parameters())
+    try:
+        for batch in batches:
+            ids = torch.randint(0, 8000, (batch, 512), device="cuda")
+            loss = loss_of(model, ids)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    except torch.OutOfMemoryError as error:
+        die(error)
+
+
 def die(error):
     """What a run does after an OOM: raise it, or be killed before anything is written."""
     import os
