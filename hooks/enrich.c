@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "emit.h"
+#include "phase.h"
 #include "record.h"
 #include "session.h"
 #include "settings.h"
@@ -39,14 +40,27 @@ static struct {
 	void *(*Dict_GetItemString)(void *, const char *);
 	void *(*Run_String)(const char *, int, void *, void *);
 	void *(*CFunction)(struct method *, void *, void *);
+	void *(*Bool)(long);
 	int (*ParseTuple)(void *, const char *, ...);
 	void (*Err_Fetch)(void **, void **, void **);
 	void (*Err_Restore)(void *, void *, void *);
 	void (*Err_Clear)(void);
 	void (*IncRef)(void *);
 	void (*DecRef)(void *);
+	void *(*GetAttrString)(void *, const char *);
+	void *(*Type)(void *);
+	int (*IsSubtype)(void *, void *);
+	void *(*List_New)(ptrdiff_t);
+	int (*List_Append)(void *, void *);
+	ptrdiff_t (*List_Size)(void *);
+	void *(*List_GetItem)(void *, ptrdiff_t);
+	void *(*Import)(const char *);
+	void *(*CallMethod)(void *, const char *, const char *, ...);
 	void *None;
 } py;
+
+/* From 3.12 on; calls back for every object that the collector knows. */
+static void (*visit_objects)(int (*)(void *, void *), void *);
 
 static const struct {
 	void **to;
@@ -60,12 +74,22 @@ static const struct {
         {(void **)&py.Dict_GetItemString, "PyDict_GetItemString"},
         {(void **)&py.Run_String, "PyRun_String"},
         {(void **)&py.CFunction, "PyCFunction_NewEx"},
+        {(void **)&py.Bool, "PyBool_FromLong"},
         {(void **)&py.ParseTuple, "PyArg_ParseTuple"},
         {(void **)&py.Err_Fetch, "PyErr_Fetch"},
         {(void **)&py.Err_Restore, "PyErr_Restore"},
         {(void **)&py.Err_Clear, "PyErr_Clear"},
         {(void **)&py.IncRef, "Py_IncRef"},
         {(void **)&py.DecRef, "Py_DecRef"},
+        {(void **)&py.GetAttrString, "PyObject_GetAttrString"},
+        {(void **)&py.Type, "PyObject_Type"},
+        {(void **)&py.IsSubtype, "PyType_IsSubtype"},
+        {(void **)&py.List_New, "PyList_New"},
+        {(void **)&py.List_Append, "PyList_Append"},
+        {(void **)&py.List_Size, "PyList_Size"},
+        {(void **)&py.List_GetItem, "PyList_GetItem"},
+        {(void **)&py.Import, "PyImport_ImportModule"},
+        {(void **)&py.CallMethod, "PyObject_CallMethod"},
         {(void **)&py.None, "_Py_NoneStruct"},
 };
 
@@ -74,11 +98,12 @@ static void *known; /* the script's memory: a Python dict as old as the process 
 
 void tmk_enrich_prepare(void)
 {
-	if (!tmk_settings.enrich)
+	if (tmk_settings.want_enrich == TMK_ENRICH_NEVER)
 		return;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!(*names[i].to = dlsym(RTLD_DEFAULT, names[i].name)))
 			return;
+	*(void **)&visit_objects = dlsym(RTLD_DEFAULT, "PyUnstable_GC_VisitObjects");
 	atomic_store(&usable, true);
 }
 
@@ -144,10 +169,72 @@ static void *emit_run(void *self, void *args)
 	return none();
 }
 
+/* ---- reading without harm ------------------------------------------------------------- */
+
+struct instances {
+	void *class, *found; /* found: a list */
+};
+
+static int keep_instance(void *object, void *context)
+{
+	struct instances *s = context;
+	void *type = py.Type(object);
+	if (py.IsSubtype(type, s->class))
+		py.List_Append(s->found, object);
+	py.DecRef(type);
+	return 1;
+}
+
+/* Before 3.12 the list of all objects holds on to each of them. It is gone again before
+ * any other thread has run: one that is filling a tuple would find it shared, and fail. */
+static void visit_list(struct instances *s)
+{
+	void *gc = py.Import("gc");
+	void *all = gc ? py.CallMethod(gc, "get_objects", NULL) : NULL;
+	ptrdiff_t n = all ? py.List_Size(all) : 0;
+	for (ptrdiff_t i = 0; i < n; i++)
+		keep_instance(py.List_GetItem(all, i), s);
+	if (all)
+		py.DecRef(all);
+	if (gc)
+		py.DecRef(gc);
+}
+
+/* instances(class): a list of all objects of the class or one derived from it. */
+static void *instances(void *self, void *args)
+{
+	(void)self;
+	struct instances s;
+	if (!py.ParseTuple(args, "O", &s.class) || !(s.found = py.List_New(0)))
+		return NULL;
+	if (visit_objects)
+		visit_objects(keep_instance, &s);
+	else
+		visit_list(&s);
+	return s.found;
+}
+
+/* gradient(parameter): its .grad, or None while that must not be touched. The engine sets
+ * gradients without the GIL, and a Python object made of one at that moment loses a
+ * reference [seen: the process died, torch 2.13]. Where the main thread alone trains, it
+ * cannot be in here meanwhile. */
+static void *gradient(void *self, void *args)
+{
+	(void)self;
+	void *parameter;
+	if (!py.ParseTuple(args, "O", &parameter))
+		return NULL;
+	if (!tmk_phase_main_alone_trains())
+		return none();
+	return py.GetAttrString(parameter, "grad");
+}
+
 static struct method methods[] = {
         {"emit_tensor", emit_tensor, METH_VARARGS, NULL},
         {"emit_module", emit_module, METH_VARARGS, NULL},
         {"emit_run", emit_run, METH_VARARGS, NULL},
+        {"instances", instances, METH_VARARGS, NULL},
+        {"gradient", gradient, METH_VARARGS, NULL},
 };
 
 static void run_script(void)
@@ -159,6 +246,9 @@ static void run_script(void)
 		return;
 	py.Dict_SetItemString(scope, "__builtins__", py.GetBuiltins());
 	py.Dict_SetItemString(scope, "known", known);
+	void *each = py.Bool(tmk_settings.want_enrich == TMK_ENRICH_EACH);
+	py.Dict_SetItemString(scope, "each_step", each);
+	py.DecRef(each);
 	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
 		void *f = py.CFunction(&methods[i], NULL, NULL);
 		if (!f)

@@ -3,12 +3,15 @@
 # pending call on the main thread, in a dictionary of its own: no module, no name in
 # anybody's namespace, no hook in torch. It reads, and lets go of everything it has read.
 # Given: emit_tensor(kind, name, address, nbytes, device, index, trainable, shape, dtype),
-#        emit_module(address, name), emit_run(column, value)
+#        emit_module(address, name), emit_run(column, value);
+#        each_step: a look after every step is wanted;
+#        instances(class) -> list, gradient(parameter) -> its .grad, if that can be touched
+# Other threads may train meanwhile, the engine without the GIL: no Python object is made
+# here of a tensor or a storage that has none yet.
 PARAMETER, BUFFER, GRADIENT, OPTIMIZER = range(4)
 
 
 def look(known):
-    import gc
     import json
     import sys
     import time
@@ -28,15 +31,9 @@ def look(known):
         return [o for o in (r() for r in known.get(kind, ())) if o is not None]
 
     def find():
-        # All objects once: there is no list of modules. issubclass of the type, not
-        # isinstance: that would run the code of lazy proxies.
-        modules, optimizers = [], []
-        for o in gc.get_objects():
-            kind = type(o)
-            if issubclass(kind, nn.Module):
-                modules.append(o)
-            elif optimizer_class is not None and issubclass(kind, optimizer_class):
-                optimizers.append(o)
+        # Of all objects: there is no list of modules.
+        modules = instances(nn.Module)
+        optimizers = instances(optimizer_class) if optimizer_class is not None else []
         children = {
             id(c) for m in modules for c in m.__dict__.get("_modules", {}).values()
         }
@@ -75,19 +72,13 @@ def look(known):
                 tell(kind, name, part, trainable)
             if local.device.type not in devices or local.layout is not torch.strided:
                 return
-            held = (
-                local.untyped_storage()
-                if hasattr(local, "untyped_storage")
-                else local.storage()
-            )
-            address = held.data_ptr()
+            # where the tensor lies: a view into a bigger block is an interior address
+            address = local.data_ptr()
             key = (kind, name, address)
             # of a gradient the address says little: its memory goes and comes back
             if not address or (key in seen and kind != GRADIENT):
                 return
             seen.add(key)
-            # where the tensor lies: a view into a bigger block is an interior address
-            address += local.storage_offset() * local.element_size()
             emit_tensor(
                 kind, name, address, local.numel() * local.element_size(),
                 devices[local.device.type], local.device.index or 0, int(trainable),
@@ -95,6 +86,12 @@ def look(known):
             )
         except Exception:
             pass  # a tensor that has no memory of its own, or not yet
+
+    def tell_gradient(name, p):
+        # asking a non-leaf for its .grad would warn the program's user
+        grad = gradient(p) if p.is_leaf else None
+        if grad is not None:
+            tell(GRADIENT, name, grad, True)
 
     # The search takes a tenth of a second, the rest microseconds. The first look, one after
     # a step of an optimizer that is not known, and where searching has taken less than a
@@ -111,7 +108,8 @@ def look(known):
         find()
         known["spent"] = spent + now() - at
     names = {}
-    gradients = known["looks"] <= 3  # where they lie changes; their rule does not
+    # where they lie changes; their rule does not
+    gradients = known["looks"] <= 3 or each_step
     for r in alive("roots"):
         for path, m in r.named_modules():
             if ("m", id(m)) not in seen:
@@ -123,9 +121,8 @@ def look(known):
                 tell(PARAMETER, path, p, p.requires_grad)
                 for key, value in kept_by(p):
                     tell(PARAMETER, path + "." + key, value, False)
-                # asking a non-leaf for its .grad would warn the program's user
-                if gradients and p.is_leaf and p.grad is not None:
-                    tell(GRADIENT, path, p.grad, True)
+                if gradients:
+                    tell_gradient(path, p)
         for path, b in r.named_buffers():
             tell(BUFFER, path, b, False)
     for r in alive("roots")[: "model" not in seen]:
@@ -149,8 +146,8 @@ def look(known):
                 if name is None:
                     name = "?"
                     tell(PARAMETER, name, p, True)
-                    if gradients and p.is_leaf and p.grad is not None:
-                        tell(GRADIENT, name, p.grad, True)
+                    if gradients:
+                        tell_gradient(name, p)
                 state = opt.state.get(p)
                 for key, value in state.items() if hasattr(state, "items") else ():
                     if torch.is_tensor(value):

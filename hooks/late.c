@@ -92,6 +92,6 @@ void tmk_late_step(void)
 {
 	static _Atomic uint32_t steps;
 	uint32_t n = atomic_fetch_add(&steps, 1) + 1;
-	if (!(n & (n - 1)))
+	if (!(n & (n - 1)) || tmk_settings.want_enrich == TMK_ENRICH_EACH)
 		tmk_enrich_ask();
 }

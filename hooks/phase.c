@@ -6,6 +6,8 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "emit.h"
 #include "real.h"
@@ -62,8 +64,30 @@ static void boundary(enum tmk_boundary at, bool create, bool accumulate)
 	tmk_leave();
 }
 
+/* ---- which threads train --------------------------------------------------------------- */
+
+static atomic_bool trained_elsewhere;
+
+/* Called in the forward, where a Python program holds the GIL: whoever holds it later sees
+ * the flag before that thread's backward can begin. */
+static void note_thread(void)
+{
+	if (graph_task() != -1) /* a thread of the engine, recomputing */
+		return;
+	tmk_place.noted = true;
+	if (syscall(SYS_gettid) != getpid())
+		atomic_store(&trained_elsewhere, true);
+}
+
+bool tmk_phase_main_alone_trains(void)
+{
+	return !atomic_load(&trained_elsewhere) && !tmk_place.in_execute;
+}
+
 void tmk_phase_forward(void)
 {
+	if (__builtin_expect(!tmk_place.noted, 0))
+		note_thread();
 	/* What a program computes on the CPU before it comes to a traced device opens none. */
 	if (atomic_load_explicit(&forward_open, memory_order_relaxed) ||
 	    !tmk_is_active())
@@ -206,6 +230,8 @@ _ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at6Tenso
 		tmk_late_init();
 	struct executing e __attribute__((cleanup(execute_ends))) = {
 	        create, !tmk_place.in_execute && graph_task() == -1, accumulate};
+	if (!tmk_place.noted)
+		note_thread();
 	if (e.outermost) {
 		boundary(TMK_AT_BACKWARD, create, accumulate);
 		tmk_scope_backward(true);

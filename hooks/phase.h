@@ -15,6 +15,7 @@ struct tmk_place { /* of one thread; initial-exec TLS */
 	uint32_t dims;
 	int8_t dtype;
 	bool has_shape;
+	bool noted; /* as a thread that trains: see tmk_phase_main_alone_trains */
 };
 
 extern __thread struct tmk_place tmk_place __attribute__((tls_model("initial-exec")));
@@ -34,5 +35,9 @@ void tmk_phase_zero_grad(bool begins);
 
 /* A differentiable operation outside backward and step: the forward has begun. */
 void tmk_phase_forward(void);
+
+/* Has no thread but the main one ever built a graph or run the engine, and does the engine
+ * not run now? Asked on the main thread, holding the GIL. */
+bool tmk_phase_main_alone_trains(void);
 
 #endif

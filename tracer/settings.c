@@ -83,34 +83,34 @@ static uint64_t read_size(const char *name, uint64_t otherwise)
 	return otherwise;
 }
 
-static int stacks_from(const char *text)
+/* Which of the n words the text is; one that is none of them is reported. */
+static int choose(const char *name, const char *text, const char *const *words, int n,
+                  int otherwise)
 {
-	static const struct {
-		const char *name;
-		int want;
-	} table[] = {{"none", 0},
-	             {"python", TMK_STACKS_PYTHON},
-	             {"native", TMK_STACKS_NATIVE},
-	             {"all", TMK_STACKS_PYTHON | TMK_STACKS_NATIVE}};
-	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-		if (!strcmp(text, table[i].name))
-			return table[i].want;
-	tmk_say("TIDEMARK_STACKS is '%s', not none, python, native or all; taking all",
-	        text);
-	return TMK_STACKS_PYTHON | TMK_STACKS_NATIVE;
+	char all[128] = "";
+	size_t used = 0;
+	for (int i = 0; i < n; i++) {
+		if (!strcmp(text, words[i]))
+			return i;
+		used += (size_t)snprintf(all + used, sizeof all - used, "%s%s",
+		                         i == 0       ? ""
+		                         : i == n - 1 ? " or "
+		                                      : ", ",
+		                         words[i]);
+	}
+	tmk_say("%s is '%s', not %s; taking %s", name, text, all, words[otherwise]);
+	return otherwise;
 }
 
-static int nvtx_from(const char *text)
-{
-	static const char *const names[] = {[TMK_NVTX_NONE] = "none",
-	                                    [TMK_NVTX_NAMED] = "named",
-	                                    [TMK_NVTX_ALL] = "all"};
-	for (int i = 0; i < 3; i++)
-		if (!strcmp(text, names[i]))
-			return i;
-	tmk_say("TIDEMARK_NVTX is '%s', not named, all or none; taking named", text);
-	return TMK_NVTX_NAMED;
-}
+static const char *const stacks_words[] = {[0] = "none",
+                                           [TMK_STACKS_PYTHON] = "python",
+                                           [TMK_STACKS_NATIVE] = "native",
+                                           [TMK_STACKS_ALL] = "all"};
+static const char *const nvtx_words[] = {
+        [TMK_NVTX_NONE] = "none", [TMK_NVTX_NAMED] = "named", [TMK_NVTX_ALL] = "all"};
+static const char *const enrich_words[] = {[TMK_ENRICH_NEVER] = "0",
+                                           [TMK_ENRICH_SELDOM] = "1",
+                                           [TMK_ENRICH_EACH] = "each"};
 
 /* A misspelt variable would be silently ignored otherwise. */
 static void warn_unknown(void)
@@ -146,8 +146,11 @@ void tmk_settings_read(void)
 #define SETTING(field, name, type, value, what) s->field = READ_##type(name, value);
 #include "settings.def"
 #undef SETTING
-	s->want_stacks = stacks_from(s->stacks);
-	s->want_nvtx = nvtx_from(s->nvtx);
+	s->want_stacks =
+	        choose("TIDEMARK_STACKS", s->stacks, stacks_words, 4, TMK_STACKS_ALL);
+	s->want_nvtx = choose("TIDEMARK_NVTX", s->nvtx, nvtx_words, 3, TMK_NVTX_NAMED);
+	s->want_enrich = choose("TIDEMARK_ENRICH", s->enrich, enrich_words, 3,
+	                        TMK_ENRICH_SELDOM);
 	if (s->ring_size < 1 << 16)
 		s->ring_size = 1 << 16;
 	while (s->ring_size & (s->ring_size - 1))

@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TMK_STACKS_PYTHON = 1, TMK_STACKS_NATIVE = 2 };
+enum { TMK_STACKS_PYTHON = 1, TMK_STACKS_NATIVE = 2, TMK_STACKS_ALL = 3 };
 enum { TMK_NVTX_NONE, TMK_NVTX_NAMED, TMK_NVTX_ALL };
+enum { TMK_ENRICH_NEVER, TMK_ENRICH_SELDOM, TMK_ENRICH_EACH };
 
 #define TMK_GIB(n)    ((uint64_t)(n) << 30)
 #define TMK_MIB(n)    ((uint64_t)(n) << 20)
@@ -21,6 +22,7 @@ struct tmk_settings {
 #undef SETTING
 	int want_stacks; /* TMK_STACKS_*, from stacks */
 	int want_nvtx;   /* TMK_NVTX_*, from nvtx */
+	int want_enrich; /* TMK_ENRICH_*, from enrich */
 };
 
 extern struct tmk_settings tmk_settings;

@@ -111,6 +111,29 @@ threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     assert t.one("SELECT sum(bytes) FROM v_peak_live") == peak
 
 
+def test_names_are_looked_for_while_other_threads_train(trace):
+    """Each look reads every parameter while four threads run their engines without the GIL;
+    reading .grad then killed the process within seconds."""
+    run = trace(MODEL + """
+import time
+torch.set_num_threads(1)
+stop = time.monotonic() + 10
+def work(i):
+    while time.monotonic() < stop:
+        train(1, 101 + i)
+train(1, 99)
+threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+[t.start() for t in threads]
+while time.monotonic() < stop:
+    time.sleep(0.001)
+[t.join() for t in threads]
+""", env={"TIDEMARK_ENRICH": "each"})
+    assert run.code == 0, run.stderr
+    t = good(run.open())
+    # the first model was the main thread's alone; of the others' only C speaks
+    assert t.one("SELECT count(*) FROM tensor WHERE kind = 'gradient'") == 2
+
+
 def test_hundreds_of_threads_that_come_and_go_are_all_recorded(trace):
     run = trace(MODEL + """
 def work(i):
