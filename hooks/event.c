@@ -14,7 +14,7 @@
 void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
                struct tmk_device_id device, uint8_t flags)
 {
-	if (!tmk_session_ensure())
+	if (!tmk_is_active() && !tmk_session_ensure())
 		return;
 	bool grad;
 	struct tmk_where w;
@@ -25,9 +25,9 @@ void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
 		scope = tmk_scope_now(phase);
 	}
 	struct tmk_rec_event *r =
-	        bytes > 0 ? tmk_begin(TMK_REC_ALLOC, 0, sizeof *r)
-	                  : tmk_begin(TMK_REC_FREE, 0,
-	                              offsetof(struct tmk_rec_event, requested));
+	        bytes > 0 ? tmk_begin_often(TMK_REC_ALLOC, 0, sizeof *r)
+	                  : tmk_begin_often(TMK_REC_FREE, 0,
+	                                    offsetof(struct tmk_rec_event, requested));
 	if (!r)
 		return;
 	r->ptr = (uintptr_t)ptr;

@@ -160,9 +160,10 @@ static inline void look_for_module(struct search *s, const char *frame, int impl
 	s->plain = impl == PLAIN ? local : NULL;
 }
 
-/* Inlined once for each version: offsets in the instructions, not in memory. */
-static inline __attribute__((always_inline)) int walk(const struct tmk_py_layout *py,
-                                                      struct tmk_py_stack *out)
+/* Inlined once for each version: offsets in the instructions, not in memory. And without
+ * `frames` once more, which stops at the module. */
+static inline __attribute__((always_inline)) int
+walk(const struct tmk_py_layout *py, struct tmk_py_stack *out, const bool frames)
 {
 	struct search module = {NULL, NULL};
 	uint64_t hash = M2, check = M3;
@@ -185,35 +186,41 @@ static inline __attribute__((always_inline)) int walk(const struct tmk_py_layout
 		}
 		const char *name = tmk_py_ptr(code, py->name);
 		struct tmk_py_frame *f = &out->frame[n++];
-		f->code = code;
-		f->key = key_of(py, code, name);
-		f->where = where_of(py, frame, code);
-		uint64_t v = f->key + (uint64_t)(uint32_t)f->where * M1;
-		hash = (hash ^ v) * M1;
-		hash ^= hash >> 32;
-		check = (check + v) * M2;
-		check ^= check >> 29;
+		if (frames) {
+			f->code = code;
+			f->key = key_of(py, code, name);
+			f->where = where_of(py, frame, code);
+			uint64_t v = f->key + (uint64_t)(uint32_t)f->where * M1;
+			hash = (hash ^ v) * M1;
+			hash ^= hash >> 32;
+			check = (check + v) * M2;
+			check ^= check >> 29;
+		}
+		if (module.found && !frames)
+			break;
 		if (module.found)
 			continue;
 		int64_t length = tmk_py_i64(name, TMK_PY_OB_SIZE);
 		int impl = -1;
 		if (length == impls[WRAPPED].length || length == impls[PLAIN].length)
-			impl = impl_of(code, f->key, length);
+			impl = impl_of(code, frames ? f->key : key_of(py, code, name),
+			               length);
 		if (impl >= 0 || module.plain)
 			look_for_module(&module, frame, impl);
 	}
 	if (!module.found)
 		module.found = module.plain;
-	out->depth = n;
-	out->hash = n ? hash : 0;
-	out->check = n ? check : 0;
+	out->depth = frames ? n : 0;
+	out->hash = out->depth ? hash : 0;
+	out->check = out->depth ? check : 0;
 	out->module = module.found;
 	out->module_type =
 	        module.found ? tmk_py_ptr(module.found, TMK_PY_OB_TYPE) : NULL;
 	return n;
 }
 
-int tmk_pystack_walk(struct tmk_py_stack *out)
+static inline __attribute__((always_inline)) int dispatch(struct tmk_py_stack *out,
+                                                          const bool frames)
 {
 	if (!atomic_load_explicit(&ready, memory_order_acquire)) {
 		memset(out, 0, offsetof(struct tmk_py_stack, frame));
@@ -222,7 +229,7 @@ int tmk_pystack_walk(struct tmk_py_stack *out)
 	switch (is_known ? tmk_py.minor : 0) {
 #define VERSION(minor)                                                                 \
 	case minor:                                                                    \
-		return walk(&tmk_py_by_minor[(minor)-TMK_PY_FIRST], out)
+		return walk(&tmk_py_by_minor[(minor)-TMK_PY_FIRST], out, frames)
 		VERSION(8);
 		VERSION(9);
 		VERSION(10);
@@ -231,7 +238,17 @@ int tmk_pystack_walk(struct tmk_py_stack *out)
 		VERSION(13);
 		VERSION(14);
 	}
-	return walk(&tmk_py, out);
+	return walk(&tmk_py, out, frames);
+}
+
+int tmk_pystack_walk(struct tmk_py_stack *out)
+{
+	return dispatch(out, true);
+}
+
+int tmk_pystack_module(struct tmk_py_stack *out)
+{
+	return dispatch(out, false);
 }
 
 const char *tmk_pystack_class(const void *module, char *buf, size_t n)

@@ -39,6 +39,10 @@ int tmk_pystack_init(char *why, size_t n);
  * Python or the walker is off. Fills frame[0 .. depth) only. */
 int tmk_pystack_walk(struct tmk_py_stack *out);
 
+/* The same for module and module_type alone, which is less than half the work: no frames,
+ * depth 0. Returns the number of frames it passed. */
+int tmk_pystack_module(struct tmk_py_stack *out);
+
 /* Names of a frame that this thread has just walked, before it returns to Python:
  * qualified name (3.11+; the plain name before), file, line. UTF-8, always terminated;
  * too long a name loses its end, too long a file its beginning, with "…" instead. */

@@ -231,7 +231,7 @@ uint32_t tmk_module_now(void)
 {
 	struct tmk_py_stack s;
 	if (!atomic_load_explicit(&python_on, memory_order_relaxed) ||
-	    !tmk_pystack_walk(&s))
+	    !tmk_pystack_module(&s))
 		return 0;
 	return module_number(&s);
 }

@@ -99,20 +99,7 @@ void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 		atomic_fetch_add(&tmk_rings.header->ring_full, 1);
 		return NULL;
 	}
-	struct tmk_record *r = (struct tmk_record *)p;
-	r->size = size;
-	r->thread = tmk_self.thread;
-	r->kind = kind;
-	r->code = code;
-	r->seq = atomic_fetch_add_explicit(&tmk_rings.header->seq, 1,
-	                                   memory_order_relaxed);
-	r->tick = tmk_tick();
-	return r;
-}
-
-void tmk_end(void *record)
-{
-	tmk_ring_commit(tmk_self.ring, ((struct tmk_record *)record)->size);
+	return tmk_stamp(p, kind, code, size);
 }
 
 void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t address,

@@ -27,7 +27,16 @@ static void numbers_of(const struct tmk_py_stack *s, uint64_t *numbers)
 	numbers[4] = (uint64_t)(uintptr_t)s->module_type;
 }
 
-/* Walks once and names every frame. Returns the depth. */
+/* The walk that looks for the module alone must find the same one. */
+static int module_agrees(const struct tmk_py_stack *s)
+{
+	struct tmk_py_stack alone;
+	tmk_pystack_module(&alone);
+	return alone.module == s->module && alone.module_type == s->module_type &&
+	       !alone.depth;
+}
+
+/* Walks once and names every frame. Returns the depth, -1 if the walks disagree. */
 int stk_py_capture(char *buf, size_t n, uint64_t *numbers, char *class, size_t nclass)
 {
 	struct tmk_py_stack s;
@@ -45,7 +54,7 @@ int stk_py_capture(char *buf, size_t n, uint64_t *numbers, char *class, size_t n
 		at += (size_t)snprintf(buf + at, n - at, "%s\x1f%s\x1f%d\x1e", function,
 		                       file, line);
 	}
-	return s.depth;
+	return module_agrees(&s) ? s.depth : -1;
 }
 
 int stk_py_numbers(uint64_t *numbers)
@@ -53,7 +62,7 @@ int stk_py_numbers(uint64_t *numbers)
 	struct tmk_py_stack s;
 	tmk_pystack_walk(&s);
 	numbers_of(&s, numbers);
-	return s.depth;
+	return module_agrees(&s) ? s.depth : -1;
 }
 
 double stk_py_ns(int rounds)

@@ -39,7 +39,10 @@ def capture_raw():
 
 
 def capture():
-    lib.stk_py_capture(_buf, ctypes.c_size_t(len(_buf)), _numbers, _cls, ctypes.c_size_t(128))
+    depth = lib.stk_py_capture(
+        _buf, ctypes.c_size_t(len(_buf)), _numbers, _cls, ctypes.c_size_t(128)
+    )
+    assert depth >= 0, "the walk for the module alone finds another one"
     c = Capture(_buf.value.decode("utf-8"), list(_numbers), _cls.value.decode("utf-8"))
     # This frame has moved on since; the caller has not.
     c.frames = c.frames[1:]
