@@ -17,6 +17,7 @@
  */
 #include "cstack.h"
 #include "cunwind.h"
+#include "hot.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -65,7 +66,7 @@ struct cache {
 _Static_assert(sizeof(struct cache) <= 3 << 19, "at most 1.5 MiB a thread");
 
 static __thread struct cache *mine;
-static atomic_int ready, verifying;
+static TMK_HOT_DATA atomic_int ready, verifying;
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 static uintptr_t main_stack_top;
 
@@ -239,7 +240,8 @@ static inline int still_there(const struct entry *e, const uint64_t *frame)
 	return 1;
 }
 
-static void verify(struct cache *c, const struct entry *e, uint64_t frame, uint64_t ra)
+static TMK_COLD void verify(struct cache *c, const struct entry *e, uint64_t frame,
+                            uint64_t ra)
 {
 	struct entry now;
 	if (learn(&now, e->count, frame, ra) || now.count != e->count ||
@@ -253,8 +255,7 @@ static uint32_t set_of(uint64_t frame)
 	return (uint32_t)(((frame * M1 >> 32) * SETS) >> 32);
 }
 
-static __attribute__((noinline)) struct tmk_c_stack *miss(struct cache *c,
-                                                          uint64_t frame, uint64_t ra)
+static TMK_COLD struct tmk_c_stack *miss(struct cache *c, uint64_t frame, uint64_t ra)
 {
 	struct entry *e = &c->scratch;
 	struct tmk_c_stack *found = NULL;
@@ -286,7 +287,7 @@ static __attribute__((noinline)) struct tmk_c_stack *miss(struct cache *c,
 	return &kept->stack;
 }
 
-__attribute__((noinline)) struct tmk_c_stack *tmk_cstack_walk(void)
+TMK_HOT __attribute__((noinline)) struct tmk_c_stack *tmk_cstack_walk(void)
 {
 	uint64_t frame = (uint64_t)(uintptr_t)__builtin_frame_address(0);
 	uint64_t ra = (uint64_t)(uintptr_t)__builtin_return_address(0);

@@ -5,14 +5,15 @@
 #include <string.h>
 
 #include "emit.h"
+#include "hot.h"
 #include "phase.h"
 #include "real.h"
 #include "scope.h"
 #include "session.h"
 #include "stacks.h"
 
-void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
-               struct tmk_device_id device, uint8_t flags)
+TMK_HOT void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
+                       struct tmk_device_id device, uint8_t flags)
 {
 	if (!tmk_is_active() && !tmk_session_ensure())
 		return;

@@ -10,12 +10,13 @@
 
 #include "emit.h"
 #include "enrich.h"
+#include "hot.h"
 #include "phase.h"
 #include "real.h"
 #include "settings.h"
 #include "stacks.h"
 
-static atomic_int ready; /* 1 in progress, 2 done */
+static TMK_HOT_DATA atomic_int ready; /* 1 in progress, 2 done */
 
 /* Has this machine a CUDA device that torch could use? Answered without a CUDA call: one
  * would initialise the driver here, and CUDA in forked children would be broken. */
@@ -29,9 +30,9 @@ static bool cuda_device_exists(void)
 	       dlsym(RTLD_DEFAULT, "cuInit") != NULL; /* a driver, or a simulated one */
 }
 
-static _Atomic int cpu_traced = -1;
+static TMK_HOT_DATA _Atomic int cpu_traced = -1;
 
-bool tmk_late_cpu(void)
+TMK_HOT bool tmk_late_cpu(void)
 {
 	int c = atomic_load_explicit(&cpu_traced, memory_order_relaxed);
 	if (c < 0) {

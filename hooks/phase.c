@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "emit.h"
+#include "hot.h"
 #include "real.h"
 #include "record.h"
 #include "scope.h"
@@ -22,8 +23,8 @@ __thread struct tmk_place tmk_place __attribute__((tls_model("initial-exec")));
 
 /* Process-wide: on CUDA the nodes run on a device thread that cannot see what the thread
  * that called backward(create_graph=True) set for itself. */
-static atomic_int creating_graph;
-static atomic_bool forward_open;
+static TMK_HOT_DATA atomic_int creating_graph;
+static TMK_HOT_DATA atomic_bool forward_open;
 
 static int graph_task(void)
 {
@@ -32,7 +33,7 @@ static int graph_task(void)
 	return tmk_real.graph_nodes && tmk_real.graph_nodes() ? 0 : -1;
 }
 
-uint8_t tmk_phase_now(bool *grad_mode)
+TMK_HOT uint8_t tmk_phase_now(bool *grad_mode)
 {
 	bool grad = tmk_real.grad_mode ? tmk_real.grad_mode() : true;
 	const struct tmk_place *p = &tmk_place;
@@ -70,7 +71,7 @@ static atomic_bool trained_elsewhere;
 
 /* Called in the forward, where a Python program holds the GIL: whoever holds it later sees
  * the flag before that thread's backward can begin. */
-static void note_thread(void)
+static TMK_COLD void note_thread(void)
 {
 	if (graph_task() != -1) /* a thread of the engine, recomputing */
 		return;
@@ -84,7 +85,7 @@ bool tmk_phase_main_alone_trains(void)
 	return !atomic_load(&trained_elsewhere) && !tmk_place.in_execute;
 }
 
-void tmk_phase_forward(void)
+TMK_HOT void tmk_phase_forward(void)
 {
 	if (__builtin_expect(!tmk_place.noted, 0))
 		note_thread();

@@ -5,6 +5,7 @@
  * Owns: the layout (written once, before `ready`) and two remembered keys.
  */
 #include "pystack.h"
+#include "hot.h"
 #include "pylayout.h"
 #include "pylayout_table.h"
 
@@ -19,8 +20,8 @@
 #define M3 0xD6E8FEB86659FD93ull
 #define M4 0xFF51AFD7ED558CCDull
 
-struct tmk_py_layout tmk_py;
-static atomic_int ready;
+TMK_HOT_DATA struct tmk_py_layout tmk_py;
+static TMK_HOT_DATA atomic_int ready;
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* The method in which a module is called, local 0 being the module: _wrapped_call_impl
@@ -32,10 +33,10 @@ static const struct {
 	int64_t length;
 } impls[IMPLS] = {{"_wrapped_call_impl", 18}, {"_call_impl", 10}};
 static const char impl_file[] = "torch/nn/modules/module.py";
-static _Atomic uint64_t impl_key[IMPLS];
+static TMK_HOT_DATA _Atomic uint64_t impl_key[IMPLS];
 
 /* Does the table say the same of this version? Then offsets are constants. */
-static bool is_known;
+static TMK_HOT_DATA bool is_known;
 static bool known(const struct tmk_py_layout *found)
 {
 	const struct tmk_py_layout *table =
@@ -241,12 +242,12 @@ static inline __attribute__((always_inline)) int dispatch(struct tmk_py_stack *o
 	return walk(&tmk_py, out, frames);
 }
 
-int tmk_pystack_walk(struct tmk_py_stack *out)
+TMK_HOT int tmk_pystack_walk(struct tmk_py_stack *out)
 {
 	return dispatch(out, true);
 }
 
-int tmk_pystack_module(struct tmk_py_stack *out)
+TMK_HOT int tmk_pystack_module(struct tmk_py_stack *out)
 {
 	return dispatch(out, false);
 }

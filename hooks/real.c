@@ -10,8 +10,9 @@
 #include <string.h>
 
 #include "emit.h"
+#include "hot.h"
 
-struct tmk_real tmk_real;
+TMK_HOT_DATA struct tmk_real tmk_real;
 
 static const struct {
 	const char *prefix; /* distributions say libc10.so.1.13 */

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "emit.h"
+#include "hot.h"
 #include "intern.h"
 
 /* A name longer than this is cut; scopes deeper than this are counted, not named. More
@@ -37,7 +38,7 @@ static __thread struct stack *scopes __attribute__((tls_model("initial-exec")));
 static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 
-static _Atomic uint32_t backwards, backward_scope;
+static TMK_HOT_DATA _Atomic uint32_t backwards, backward_scope;
 
 /* Cut between characters: a trace is UTF-8. */
 static void copy_name(char *to, const char *from)
@@ -172,7 +173,7 @@ static uint32_t define(const struct entry *e, uint32_t parent)
 	return id;
 }
 
-static uint32_t number(void)
+static TMK_COLD uint32_t number(void)
 {
 	uint32_t parent = 0;
 	uint32_t generation =
@@ -188,7 +189,7 @@ static uint32_t number(void)
 	return parent;
 }
 
-uint32_t tmk_scope_now(uint8_t phase)
+TMK_HOT uint32_t tmk_scope_now(uint8_t phase)
 {
 	if (__builtin_expect(!scopes || !scopes->depth, 1))
 		return phase == TMK_BACKWARD || phase == TMK_RECOMPUTE
@@ -202,7 +203,7 @@ uint32_t tmk_scope_now(uint8_t phase)
 	return number();
 }
 
-uint8_t tmk_scope_phase(void)
+TMK_HOT uint8_t tmk_scope_phase(void)
 {
 	return scopes && scopes->depth ? scopes->entry[scopes->depth - 1].phase
 	                               : TMK_OPEN;

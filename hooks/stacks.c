@@ -8,12 +8,13 @@
 
 #include "cstack.h"
 #include "emit.h"
+#include "hot.h"
 #include "intern.h"
 #include "phase.h"
 #include "pystack.h"
 #include "settings.h"
 
-static atomic_bool python_on, native_on;
+static TMK_HOT_DATA atomic_bool python_on, native_on;
 
 void tmk_stacks_init(void)
 {
@@ -40,7 +41,7 @@ void tmk_stacks_init(void)
 
 /* ---- definitions --------------------------------------------------------------------- */
 
-static uint32_t frame_number(const struct tmk_py_frame *f)
+static TMK_COLD uint32_t frame_number(const struct tmk_py_frame *f)
 {
 	uint64_t hash = tmk_mix(f->key, (uint32_t)f->where);
 	uint64_t check = tmk_mix(hash ^ 0x5bd1e995, f->key);
@@ -63,7 +64,7 @@ static uint32_t frame_number(const struct tmk_py_frame *f)
 	return id;
 }
 
-static uint32_t define_python(const struct tmk_py_stack *s)
+static TMK_COLD uint32_t define_python(const struct tmk_py_stack *s)
 {
 	uint32_t frames[TMK_PY_DEPTH];
 	for (int i = 0; i < s->depth; i++)
@@ -84,15 +85,12 @@ static uint32_t define_python(const struct tmk_py_stack *s)
 	return id;
 }
 
-static uint32_t module_number(const struct tmk_py_stack *s)
+static TMK_COLD uint32_t define_module(const struct tmk_py_stack *s, uint64_t hash,
+                                       uint64_t check)
 {
-	if (!s->module)
+	uint32_t id = tmk_intern_new(TMK_TABLE_MODULE);
+	if (!id)
 		return 0;
-	uint64_t hash = tmk_mix((uintptr_t)s->module, (uintptr_t)s->module_type);
-	uint64_t check = tmk_mix((uintptr_t)s->module_type, hash);
-	uint32_t id = tmk_intern_find(TMK_TABLE_MODULE, hash, check);
-	if (id || !(id = tmk_intern_new(TMK_TABLE_MODULE)))
-		return id;
 	char class[128];
 	tmk_pystack_class(s->module, class, sizeof class);
 	tmk_emit_text(TMK_REC_MODULE, id, 0, (uintptr_t)s->module, 1,
@@ -101,7 +99,17 @@ static uint32_t module_number(const struct tmk_py_stack *s)
 	return id;
 }
 
-static uint32_t define_native(struct tmk_c_stack *s)
+static uint32_t module_number(const struct tmk_py_stack *s)
+{
+	if (!s->module)
+		return 0;
+	uint64_t hash = tmk_mix((uintptr_t)s->module, (uintptr_t)s->module_type);
+	uint64_t check = tmk_mix((uintptr_t)s->module_type, hash);
+	uint32_t id = tmk_intern_find(TMK_TABLE_MODULE, hash, check);
+	return __builtin_expect(id, 1) ? id : define_module(s, hash, check);
+}
+
+static TMK_COLD uint32_t define_native(struct tmk_c_stack *s)
 {
 	uint32_t id = tmk_intern_new(TMK_TABLE_CSTACK);
 	if (!id)
@@ -118,14 +126,11 @@ static uint32_t define_native(struct tmk_c_stack *s)
 	return id;
 }
 
-uint32_t tmk_op_number(const char *type_name)
+static TMK_COLD uint32_t define_op(const char *type_name, uint64_t hash, uint64_t check)
 {
-	/* The name is a constant of a library that stays loaded: its address is it. */
-	uint64_t hash = tmk_mix((uintptr_t)type_name, 11);
-	uint64_t check = tmk_mix((uintptr_t)type_name, 13);
-	uint32_t id = tmk_intern_find(TMK_TABLE_OP, hash, check);
-	if (id || !(id = tmk_intern_new(TMK_TABLE_OP)))
-		return id;
+	uint32_t id = tmk_intern_new(TMK_TABLE_OP);
+	if (!id)
+		return 0;
 	/* "N5torch8autograd9generated14AddmmBackward0E": the last name that ends */
 	char name[128] = "";
 	for (const char *p = type_name; *p;) {
@@ -142,6 +147,15 @@ uint32_t tmk_op_number(const char *type_name)
 	              (const char *[]){*name ? name : type_name});
 	tmk_intern_add(TMK_TABLE_OP, hash, check, id);
 	return id;
+}
+
+TMK_HOT uint32_t tmk_op_number(const char *type_name)
+{
+	/* The name is a constant of a library that stays loaded: its address is it. */
+	uint64_t hash = tmk_mix((uintptr_t)type_name, 11);
+	uint64_t check = tmk_mix((uintptr_t)type_name, 13);
+	uint32_t id = tmk_intern_find(TMK_TABLE_OP, hash, check);
+	return __builtin_expect(id, 1) ? id : define_op(type_name, hash, check);
 }
 
 /* ---- shapes -------------------------------------------------------------------------- */
@@ -166,33 +180,45 @@ static int64_t needed(const struct tmk_place *p)
 	return n * element_size[(int)p->dtype];
 }
 
-static uint32_t shape_number(const struct tmk_place *p)
+static uint32_t dims_kept(const struct tmk_place *p)
 {
-	uint64_t hash = tmk_mix(p->dims, (uint8_t)p->dtype), check = 77;
-	uint32_t kept = p->dims < TMK_MAX_DIMS ? p->dims : TMK_MAX_DIMS;
-	for (uint32_t i = 0; i < kept; i++) {
-		hash = tmk_mix(hash, (uint64_t)p->sizes[i]);
-		check = tmk_mix(check, hash + (uint64_t)p->sizes[i]);
-	}
-	uint32_t id = tmk_intern_find(TMK_TABLE_SHAPE, hash, check);
-	if (id || !(id = tmk_intern_new(TMK_TABLE_SHAPE)))
-		return id;
+	return p->dims < TMK_MAX_DIMS ? p->dims : TMK_MAX_DIMS;
+}
+
+static TMK_COLD uint32_t define_shape(const struct tmk_place *p, uint64_t hash,
+                                      uint64_t check)
+{
+	uint32_t id = tmk_intern_new(TMK_TABLE_SHAPE);
+	if (!id)
+		return 0;
 	struct tmk_rec_shape *r = tmk_begin(TMK_REC_SHAPE, 0, sizeof *r);
 	if (!r)
 		return 0;
 	r->id = id;
 	r->dtype = p->dtype;
 	r->dims = p->dims > 255 ? 255 : (uint8_t)p->dims;
-	for (uint32_t i = 0; i < kept; i++)
+	for (uint32_t i = 0; i < dims_kept(p); i++)
 		r->size[i] = p->sizes[i];
 	tmk_end(r);
 	tmk_intern_add(TMK_TABLE_SHAPE, hash, check, id);
 	return id;
 }
 
+static uint32_t shape_number(const struct tmk_place *p)
+{
+	uint64_t hash = tmk_mix(p->dims, (uint8_t)p->dtype), check = 77;
+	uint32_t kept = dims_kept(p);
+	for (uint32_t i = 0; i < kept; i++) {
+		hash = tmk_mix(hash, (uint64_t)p->sizes[i]);
+		check = tmk_mix(check, hash + (uint64_t)p->sizes[i]);
+	}
+	uint32_t id = tmk_intern_find(TMK_TABLE_SHAPE, hash, check);
+	return __builtin_expect(id, 1) ? id : define_shape(p, hash, check);
+}
+
 /* ---- together ------------------------------------------------------------------------ */
 
-void tmk_where_now(struct tmk_where *w, int64_t bytes)
+TMK_HOT void tmk_where_now(struct tmk_where *w, int64_t bytes)
 {
 	struct tmk_py_stack s;
 	struct tmk_place *p = &tmk_place;
@@ -227,7 +253,7 @@ void tmk_where_now(struct tmk_where *w, int64_t bytes)
 	}
 }
 
-uint32_t tmk_module_now(void)
+TMK_HOT uint32_t tmk_module_now(void)
 {
 	struct tmk_py_stack s;
 	if (!atomic_load_explicit(&python_on, memory_order_relaxed) ||

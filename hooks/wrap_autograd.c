@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "emit.h"
+#include "hot.h"
 #include "late.h"
 #include "phase.h"
 #include "real.h"
@@ -20,9 +21,9 @@ static struct {
 
 /* Where a node keeps its number moved once (24 up to 2.11, 16 from 2.13): read off an
  * AccumulateGrad just made, whose number is all ones. */
-static atomic_int number_at;
+static TMK_HOT_DATA atomic_int number_at;
 
-uint64_t _ZN2at15sequence_number17get_and_incrementEv(void)
+TMK_HOT uint64_t _ZN2at15sequence_number17get_and_incrementEv(void)
 {
 	if (!tmk_real.sequence)
 		tmk_late_init();
@@ -49,7 +50,8 @@ static void node_ends(struct node *outer)
 	tmk_place.node_op = outer->op;
 }
 
-void _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS0_4NodeERNS0_11InputBufferERKS2_INS0_10ReadyQueueEE(
+TMK_HOT void
+_ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS0_4NodeERNS0_11InputBufferERKS2_INS0_10ReadyQueueEE(
         void *self, void *task, char *node, void *inputs, void *queue)
 {
 	if (!tmk_real.evaluate)

@@ -5,6 +5,7 @@
 
 #include "emit.h"
 #include "event.h"
+#include "hot.h"
 #include "late.h"
 #include "phase.h"
 #include "real.h"
@@ -16,10 +17,10 @@ static bool is_mapping(struct tmk_device_id device, size_t reserved)
 	return device.type == 0 && reserved;
 }
 
-void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *ptr, int64_t bytes,
-                                                           size_t allocated,
-                                                           size_t reserved,
-                                                           struct tmk_device_id device)
+TMK_HOT void
+_ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *ptr, int64_t bytes,
+                                                      size_t allocated, size_t reserved,
+                                                      struct tmk_device_id device)
 {
 	if (!tmk_real.report)
 		tmk_late_init();
@@ -105,7 +106,7 @@ void _ZN3c105ErrorC2ENS_14SourceLocationESs(void *self,
 
 /* Asked at every CPU tensor; answering yes makes them report. And the best moment to
  * prepare: torch is loaded, no lock is held. */
-bool _ZN3c1022memoryProfilingEnabledEv(void)
+TMK_HOT bool _ZN3c1022memoryProfilingEnabledEv(void)
 {
 	tmk_late_init();
 	bool theirs = tmk_real.profiling_enabled && tmk_real.profiling_enabled();
@@ -132,7 +133,7 @@ static void expect(struct tmk_sizes sizes, const int64_t *strides, int8_t dtype)
 	tmk_place.has_shape = true;
 }
 
-void *
+TMK_HOT void *
 _ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeESt8optionalINS1_12MemoryFormatEE(
         void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys,
         int8_t dtype, uint16_t format)
@@ -144,7 +145,7 @@ _ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKey
 	return tmk_real.empty(result, sizes, allocator, keys, dtype, format);
 }
 
-void *
+TMK_HOT void *
 _ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeENS1_8optionalINS1_12MemoryFormatEEE(
         void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys,
         int8_t dtype, uint16_t format)
@@ -153,7 +154,7 @@ _ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKey
 	        result, sizes, allocator, keys, dtype, format);
 }
 
-void *
+TMK_HOT void *
 _ZN2at6detail21empty_strided_genericEN3c108ArrayRefIlEES3_PNS1_9AllocatorENS1_14DispatchKeySetENS1_10ScalarTypeE(
         void *result, struct tmk_sizes sizes, struct tmk_sizes strides, void *allocator,
         uint64_t keys, int8_t dtype)

@@ -12,13 +12,14 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "hot.h"
 #include "settings.h"
 
 __thread struct tmk_self tmk_self __attribute__((tls_model("initial-exec")));
-_Atomic int tmk_state;
+TMK_HOT_DATA _Atomic int tmk_state;
 struct tmk_rings tmk_rings;
-_Atomic uint32_t tmk_generation = 1;
-bool tmk_clock_invariant;
+TMK_HOT_DATA _Atomic uint32_t tmk_generation = 1;
+TMK_HOT_DATA bool tmk_clock_invariant;
 
 void (*tmk_on_thread_exit)(void);
 
@@ -46,7 +47,7 @@ static void make_key(void)
 	pthread_key_create(&exit_key, thread_ends);
 }
 
-static bool first_event(void)
+static TMK_COLD bool first_event(void)
 {
 	uint32_t tid = syscall(SYS_gettid);
 	tmk_self.ring = tmk_rings_acquire(&tmk_rings, tid);
@@ -68,7 +69,7 @@ static bool first_event(void)
 /* The ring is full: the writer is behind. A short sleep is cheaper than a lost event, but
  * the host must not stand still: a fifth of a second in all, then the event is dropped,
  * and while the ring stays full every further one at once. */
-static char *wait_for_room(struct tmk_ring *ring, uint32_t size)
+static TMK_COLD char *wait_for_room(struct tmk_ring *ring, uint32_t size)
 {
 	static __thread bool gave_up;
 	const struct timespec nap = {.tv_nsec = 100000};
@@ -81,7 +82,7 @@ static char *wait_for_room(struct tmk_ring *ring, uint32_t size)
 	return p;
 }
 
-void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
+TMK_HOT void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 {
 	size = TMK_ALIGN8(size);
 	if (__builtin_expect(!tmk_self.ring ||

@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
+#include "hot.h"
+
 /* What a training loop comes back to is first met early: the first half of NEAR lie close
  * together, where a look-up misses neither cache nor TLB. The rest goes to a table that has
  * room for a run of any length. */
@@ -19,7 +21,7 @@ struct slot {
 	_Atomic uint32_t id; /* 0 while its claimer is still writing */
 };
 
-static struct {
+static TMK_HOT_DATA struct {
 	struct slot *near, *far;
 	_Atomic uint32_t next;
 } tables[TMK_TABLES];
@@ -57,7 +59,7 @@ static inline uint32_t find(struct slot *slots, uint32_t mask, uint64_t hash,
 	}
 }
 
-uint32_t tmk_intern_find(enum tmk_table t, uint64_t hash, uint64_t check)
+TMK_HOT uint32_t tmk_intern_find(enum tmk_table t, uint64_t hash, uint64_t check)
 {
 	hash += !hash;
 	uint32_t id = find(tables[t].near, NEAR - 1, hash, (uint32_t)check);

@@ -10,11 +10,13 @@
  * lock of the host's, and its own torch calls (there are none) would pass the hooks. */
 #include "writer.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,7 +45,7 @@ struct tmk_writer {
 	uint32_t current;       /* the ring the last record came from */
 	bool due;               /* a step's rows wait for their commit */
 	uint64_t last_commit_ns;
-	_Atomic bool stop;
+	_Atomic uint32_t stop; /* a futex */
 };
 
 /* ---- the clock ------------------------------------------------------------------- */
@@ -338,7 +340,18 @@ struct tmk_writer *tmk_writer_new(struct tmk_rings *rings, const char *path)
 
 void tmk_writer_stop(struct tmk_writer *w)
 {
-	atomic_store(&w->stop, true);
+	atomic_store(&w->stop, 1);
+	syscall(SYS_futex, &w->stop, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Seldom is cheap for the program, whose caches it shares; a ring that fills is looked
+ * after at once. A futex, since it waits by a clock that nobody sets. */
+static void nap(struct tmk_writer *w, uint64_t records)
+{
+	bool busy = records * sizeof(struct tmk_rec_event) >
+	            w->rings->header->data_size / 8;
+	const struct timespec t = {.tv_nsec = busy ? 1000000 : 20000000};
+	syscall(SYS_futex, &w->stop, FUTEX_WAIT_PRIVATE, 0, &t, NULL, 0);
 }
 
 static void give_up(struct tmk_writer *w, const char *why)
@@ -370,12 +383,12 @@ void *tmk_writer_run(void *arg)
 		return w;
 	}
 	while (!atomic_load(&w->stop) && !tmk_store_failed(w->store)) {
-		const struct timespec nap = {.tv_nsec = 5000000};
+		uint64_t before = w->next_seq;
 		calibrate(w);
 		drain(w, false);
 		if (w->due && tmk_clock_ns() - w->last_commit_ns > 100000000)
 			commit_now(w);
-		nanosleep(&nap, NULL);
+		nap(w, w->next_seq - before);
 	}
 	calibrate(w);
 	if (!tmk_store_failed(w->store)) {
