@@ -62,6 +62,60 @@ def test_memory_ends_where_the_card_ends(on_device):
     """, TIDEMARK_SIM_MEMORY="1GiB", TIDEMARK_SIM_CONTEXT="100MiB"))
 
 
+UUIDS = """
+nvml = CDLL(HOME + '/sim%d/libtmksim_nvml_%d.so' % (MAJOR, MAJOR))
+def uuid(machine):
+    handle, text = c_void_p(), create_string_buffer(80)
+    assert nvml.nvmlDeviceGetHandleByIndex_v2(machine, byref(handle)) == 0
+    assert nvml.nvmlDeviceGetUUID(handle, text, 80) == 0
+    return text.value.decode()
+def count():
+    n = c_int(-1)
+    return rt.cudaGetDeviceCount(byref(n)), n.value
+def seen():
+    bus = create_string_buffer(20)
+    buses = [rt.cudaDeviceGetPCIBusId(bus, 20, d) or int(bus.value[5:7], 16) - 1
+             for d in range(count()[1])]
+    n, value = c_int(), c_int()
+    assert cu.cuDeviceGetCount(byref(n)) == 0 and n.value == len(buses)
+    for device, machine in enumerate(buses):
+        raw = create_string_buffer(16)
+        assert cu.cuDeviceGetUuid(raw, device) == 0
+        assert uuid(machine)[4:].replace('-', '') == raw.raw.hex()
+        assert rt.cudaDeviceGetByPCIBusId(byref(value), b'0000:%02x:00.0' % (machine + 1)) == 0
+        assert value.value == device
+    return buses
+"""
+
+
+@pytest.mark.parametrize("wish, sees", [
+    (None, [0, 1, 2, 3]), ("2", [2]), ("3,0", [3, 0]), ("1,7,2", [1]), ("0,-1,2", [0]),
+    ("2gpu, 1", [2, 1]), ("0,GPU-01", [0]), ("GPU-01,GPU-03", [1, 3]), ("GPU-03,1", [3]),
+    ("GPU-02,GPU-ff,GPU-01", [2]), ("GPU-0", []), ("1,2,1", []), ("", []), ("-1", []),
+    ("none", [])])
+def test_cuda_visible_devices(on_device, wish, sees):
+    env = {} if wish is None else {"CUDA_VISIBLE_DEVICES": wish}
+    passes(on_device(UUIDS + f"""
+sees = {sees}
+assert cu.cuDeviceGetCount(byref(c_int())) == 3                        # before CUDA starts
+assert seen() == sees, seen()
+n = c_uint()
+assert nvml.nvmlDeviceGetCount_v2(byref(n)) == 0 and n.value == 4   # NVML sees the machine
+assert rt.cudaSetDevice(len(sees)) == (101 if sees else 100)
+if sees:
+    assert cu.cuInit(0) == 0 and rt.cudaSetDevice(len(sees) - 1) == 0 and malloc(MIB)[0] == 0
+    used, handle = (c_ulonglong * 3)(), c_void_p()
+    holds = []
+    for machine in range(4):
+        nvml.nvmlDeviceGetHandleByIndex_v2(machine, byref(handle))
+        assert nvml.nvmlDeviceGetMemoryInfo(handle, used) == 0
+        holds += [machine] if used[2] else []
+    assert holds == [sees[-1]]
+else:
+    assert count() == (100, 0) and cu.cuInit(0) == 100 and malloc(MIB)[0] == 100
+""", TIDEMARK_SIM_COUNT="4", **env))
+
+
 def test_other_processes_memory_is_gone(on_device):
     passes(on_device("assert free() == (1024 - 100 - 24) * MIB", TIDEMARK_SIM_MEMORY="1GiB",
                      TIDEMARK_SIM_CONTEXT="100MiB", TIDEMARK_SIM_OUTSIDE="24MiB"))

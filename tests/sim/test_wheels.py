@@ -107,6 +107,13 @@ def test_kernels_exist_or_not_as_on_the_card(simulate, torch_dir, gpu, works):
         assert "no kernel image is available" in run.err
 
 
+def test_hidden_devices_are_hidden_from_pytorch(simulate, torch_dir):
+    said = simulate(torch_dir, "devices.py", "3,0,9", options=["--count", "4"]).result
+    assert said["counts"] == [4, 2, 2] and said["buses"] == [4, 1]
+    none = simulate(torch_dir, "devices.py", "", options=["--count", "4"]).result
+    assert none["counts"] == [4, 0, 0] and none["available"] is False
+
+
 def test_unknown_cards_are_named(simulate, torch_dir):
     run = simulate(torch_dir, "gpt.py", options=["--gpu", "a1000"])
     assert run.status == 2 and "a100-80gb" in run.err
