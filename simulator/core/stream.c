@@ -3,6 +3,7 @@
  * captures (capture.c shares it through stream_private.h). */
 #include "stream_private.h"
 #include "config.h"
+#include "known.h"
 #include "memory.h"
 #include "pace.h"
 
@@ -109,6 +110,7 @@ unsigned long long tmksim_stream_id(struct tmksim_stream *stream)
 void tmksim_work(struct tmksim_stream *stream)
 {
 	tmksim_pace_work();
+	tmksim_known_work();
 	if (tmksim_capture_add(stream, 1))
 		return;
 	clock_now++;

@@ -78,6 +78,16 @@ def test_one_rank_of_eight_takes_the_same_bytes_each_time(simulate, torch_dir, k
     assert 3 * first["parameters"] / sharded < first["allocated"] < 4.5 * first["parameters"] / sharded + 64 * MIB
 
 
+def test_a_posing_rank_gathers_what_it_gave(simulate, torch_dir):
+    said = simulate(torch_dir, "collectives.py", timeout=120).result
+    mine = {"rank": 0, "text": "x" * 10001}
+    assert said == {
+        "all_gather_object": [mine] * 8, "again": [[7]] * 8, "gather_object": [mine] * 8,
+        "all_gather": [10001] * 8, "all_gather_into_tensor": [20002] * 8,
+        "broadcast": 12.5, "mine": "kept", "sum": [80.0, 80.0, 80], "max": 10, "mean": 2.5,
+        "scattered": [24.0, 24.0], "computed": 1.0}
+
+
 def test_values_are_plausible(simulate, torch_dir):
     run = simulate(torch_dir, "values.py")
     assert run.result == {"allclose": True, "any_nan": False, "finite": True, "loss": 1.0,

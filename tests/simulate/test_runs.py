@@ -1,4 +1,6 @@
 """`tidemark simulate` with a real CUDA build of PyTorch: the verdict, in JSON and in words."""
+import json
+import pathlib
 import sqlite3
 
 from conftest import TRAIN
@@ -159,3 +161,13 @@ def test_one_process_poses_as_a_rank_of_many(simulate, torch_dir):
     assert (first.status, first.out) == (0, "rank 0 of 8\n"), first.err
     assert (other.status, other.out) == (0, "rank 5 of 8\n"), other.err
     assert first.gpu["peak_allocated_bytes"] == other.gpu["peak_allocated_bytes"]
+
+
+def test_another_rank_than_the_first_gathers_what_it_gave(simulate, torch_dir):
+    scripts = pathlib.Path(__file__).parents[1] / "sim" / "scripts"
+    done = simulate(torch_dir, ["--rank", "3", "--world", "8"],
+                    (scripts / "collectives.py").read_text())
+    said = json.loads(done.out)
+    assert said["all_gather_object"] == [{"rank": 3, "text": "x" * 10001}] * 8
+    assert said["gather_object"] is None
+    assert (said["broadcast"], said["sum"], said["scattered"]) == (12.5, [80.0, 80.0, 80], [24.0] * 2)
