@@ -20,6 +20,7 @@ enum tmksim_kind {
 	TMKSIM_DEVICE,     /* cudaMalloc */
 	TMKSIM_POOLED,     /* cudaMallocAsync */
 	TMKSIM_MANAGED,    /* cudaMallocManaged */
+	TMKSIM_IMPORTED,   /* another process' memory, by its handle */
 	TMKSIM_RESERVED,   /* addresses from cuMemAddressReserve */
 	TMKSIM_PINNED,     /* cudaHostAlloc */
 	TMKSIM_REGISTERED, /* cudaHostRegister: the caller's own memory */

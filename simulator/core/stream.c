@@ -207,9 +207,16 @@ int tmksim_device_wait(void)
 struct tmksim_event *tmksim_event_create(unsigned flags)
 {
 	struct tmksim_event *event = calloc(1, sizeof(*event));
-	if (event)
-		event->timed = !(flags & 2);
+	if (!event)
+		return NULL;
+	event->timed = !(flags & TMKSIM_EVENT_UNTIMED);
+	event->interprocess = flags & TMKSIM_EVENT_INTERPROCESS;
 	return event;
+}
+
+bool tmksim_event_interprocess(const struct tmksim_event *event)
+{
+	return event->interprocess;
 }
 
 int tmksim_event_destroy(struct tmksim_event *event)

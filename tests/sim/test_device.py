@@ -182,6 +182,53 @@ def test_pointers_know_what_they_are(on_device):
     """))
 
 
+IPC = """
+import os, subprocess, sys
+class Handle(Structure):
+    _fields_ = [('bytes', c_char * 64)]
+    def hex(self): return bytes(self).hex()
+api = {'runtime': (rt.cudaIpcGetMemHandle, rt.cudaIpcOpenMemHandle, rt.cudaIpcCloseMemHandle),
+       'driver': (cu.cuIpcGetMemHandle, cu.cuIpcOpenMemHandle_v2, cu.cuIpcCloseMemHandle)}
+"""
+
+
+@pytest.mark.parametrize("which", ["runtime", "driver"])
+def test_another_processs_memory_is_opened_and_counted_once(on_device, which):
+    other = IPC + f"share, open_, close = api[{which!r}]\n" + """
+handle = Handle.from_buffer_copy(bytes.fromhex(sys.argv[1]))
+event_handle = Handle.from_buffer_copy(bytes.fromhex(sys.argv[2]))
+before, at, again, event = free(), c_void_p(), c_void_p(), c_void_p()
+assert open_(byref(at), handle, 1) == 0 and open_(byref(again), handle, 1) == 0
+assert at.value == again.value
+base, size = c_void_p(), c_size_t()
+assert cu.cuMemGetAddressRange_v2(byref(base), byref(size), c_void_p(at.value + 5 * MIB)) == 0
+assert (base.value, size.value) == (at.value, 12 * MIB)
+assert free() == before                                    # the owner pays
+assert rt.cudaMemset(at, 0, c_size_t(12 * MIB)) == 0       # and it is memory
+assert rt.cudaFree(at) == 1                                # not ours to free
+assert (close(at), close(at), close(at)) == (0, 0, 1)
+assert cu.cuMemGetAddressRange_v2(byref(base), byref(size), at) == 1
+assert rt.cudaIpcOpenEventHandle(byref(event), event_handle) == 0
+assert rt.cudaEventQuery(event) == 0 and rt.cudaStreamWaitEvent(None, event, 0) == 0
+assert open_(byref(at), event_handle, 1) == 400
+"""
+    passes(on_device(IPC + f"share, open_, close = api[{which!r}]\nOTHER = {other!r}\n" + """
+before = free()
+at = malloc(12 * MIB)[1]
+handle, event_handle, event, plain = Handle(), Handle(), c_void_p(), c_void_p()
+assert share(byref(handle), c_void_p(at.value + 4096)) == 0
+assert share(byref(handle), c_void_p(16)) == 1             # no memory of ours
+assert open_(byref(c_void_p()), handle, 1) == 201          # in its own process
+rt.cudaEventCreateWithFlags(byref(event), 2 | 4)
+rt.cudaEventCreate(byref(plain))
+assert rt.cudaIpcGetEventHandle(byref(event_handle), plain) == 400
+assert rt.cudaIpcGetEventHandle(byref(event_handle), event) == 0
+head = f'HOME, MAJOR = {HOME!r}, {MAJOR}\\n' + PRELUDE
+subprocess.run([sys.executable, '-c', head + OTHER, handle.hex(), event_handle.hex()], check=True)
+assert before - free() == 12 * MIB
+""".replace("PRELUDE", repr(PRELUDE))))
+
+
 def test_events_lag_on_request(on_device):
     code = """
         e, s = c_void_p(), c_void_p()

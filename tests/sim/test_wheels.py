@@ -124,6 +124,15 @@ def test_hidden_devices_are_hidden_from_pytorch(simulate, torch_dir):
     assert none["counts"] == [4, 0, 0] and none["available"] is False
 
 
+def test_a_tensor_goes_to_another_process(simulate, torch_dir):
+    said = simulate(torch_dir, "ipc.py", timeout=200).result
+    assert said["received"] == [[1001, 3003], "cuda:0", "torch.float32"]
+    assert said["given_back"] == [[7]]
+    # the owner has the memory; the other process a context and what it allocated itself
+    assert said["owner_holds"] >= 4 * 1001 * 3003 and said["other_allocated"] == 0
+    assert said["other_used"] < said["owner_used"]
+
+
 def test_unknown_cards_are_named(simulate, torch_dir):
     run = simulate(torch_dir, "gpt.py", options=["--gpu", "a1000"])
     assert run.status == 2 and "a100-80gb" in run.err
