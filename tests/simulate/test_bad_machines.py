@@ -113,6 +113,17 @@ def test_a_call_that_was_refused_is_named_when_the_program_fails(call, fake_torc
     assert "not simulated, and it was told so: cuFlushGPUDirectRDMAWrites" in done.stderr
 
 
+def test_a_list_that_hides_the_devices_is_named(call, fake_torch):
+    # what this program returns is what CUDA says: no device
+    program = "import ctypes, sys; sys.exit(ctypes.CDLL(None).cuInit(0) == 100)"
+    words = ["simulate", "--", sys.executable, "-c", program]
+    env = {"PYTHONPATH": str(fake_torch("13.0"))}
+    done = call(*words, env={**env, "CUDA_VISIBLE_DEVICES": "3"})
+    assert done.returncode == 1 and "CUDA_VISIBLE_DEVICES is '3'" in done.stderr
+    done = call(*words, env=env)
+    assert done.returncode == 3 and "CUDA_VISIBLE_DEVICES" not in done.stderr
+
+
 def python_without_headers(folder):
     """This Python, as if installed into a folder that has no include/."""
     (folder / "bin").mkdir(parents=True)
