@@ -36,14 +36,18 @@ def wrap(c10d, name):
 
 
 def pose(c10d):
-    fake = c10d.torch._C._distributed_c10d.FakeProcessGroup
-    fake._set_sequence_number_for_group = lambda self: None  # asked of Gloo up to 2.13
-    if not hasattr(fake, "options"):  # written to by 2.7 and later, there in 2.9 and later
+    fake = getattr(c10d.torch._C._distributed_c10d, "FakeProcessGroup", None)
+    if not fake or not hasattr(c10d, "ProcessGroupGloo"):
+        return
+    # the device that objects travel by; 2.6 has both names
+    device_of = getattr(c10d, "_get_object_coll_device", None) or c10d._get_pg_default_device
+    fake._set_sequence_number_for_group = lambda self: None  # asked of Gloo, seen up to 2.11
+    if not hasattr(fake, "options"):  # 2.8 writes to Gloo's
         fake.options = property(lambda self: types.SimpleNamespace())
     c10d.ProcessGroupGloo = Gloo("ProcessGroupGloo", (), {"fake": fake})
 
     def on_host(given):
-        return str(c10d._get_object_coll_device(given.get("group"))) == "cpu"
+        return str(device_of(given.get("group"))) == "cpu"
 
     def sent_by_me(given):
         if given.get("group_src") is not None:
@@ -93,8 +97,7 @@ class Finder:
 
             def run_and_pose(module):
                 run(module)
-                if hasattr(module, "ProcessGroupGloo"):
-                    pose(module)
+                pose(module)
             spec.loader.exec_module = run_and_pose
         return spec
 
