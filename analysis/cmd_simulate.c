@@ -292,6 +292,8 @@ int cmd_simulate(const struct options *options)
 	simulation_machine();
 	tracing_warn(session.program);
 	stubs_prepare(session.stubs);
+	if (options->value[OPT_SIM_WORLD])
+		stubs_pose(session.stubs);
 	answer(&session);
 	status = say(&session);
 	free_session(&session);

@@ -198,6 +198,10 @@ int simulation_failed(const struct outcome *outcome, const char *compile_lacks)
 	 * torch.compile fail on this machine is known here. */
 	if (status && status < 128 && *compile_lacks)
 		note("if that was torch.compile: this machine has %s", compile_lacks);
+	if (getenv("CUDA_VISIBLE_DEVICES"))
+		note("CUDA_VISIBLE_DEVICES is '%s': simulated devices are hidden by it "
+		     "as real ones are",
+		     getenv("CUDA_VISIBLE_DEVICES"));
 	if (status && outcome->refused)
 		note("not simulated, and it was told so: %s", outcome->refused);
 	return status ? status : STATUS_UNREADABLE;

@@ -101,6 +101,17 @@ void stubs_prepare(const char *folder)
 	free(preload);
 }
 
+void stubs_pose(const char *folder)
+{
+	const char *already = getenv("PYTHONPATH");
+	char *path = already && *already
+	                     ? format_text("%s/../posing:%s", folder, already)
+	                     : format_text("%s/../posing", folder);
+
+	setenv("PYTHONPATH", path, 1);
+	free(path);
+}
+
 int stubs_accept(const char *folder)
 {
 	int status = 0;

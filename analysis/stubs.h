@@ -20,6 +20,10 @@ void stubs_list_free(char **list, size_t count);
  * libcuda.so.1 is. Ends the program with status 2 where the path can't be preloaded. */
 void stubs_prepare(const char *folder);
 
+/* Has the program's Python stand in for the peers of Gloo, which would wait for them: puts
+ * posing/sitecustomize.py in front of what PYTHONPATH holds. */
+void stubs_pose(const char *folder);
+
 /* Asks the simulator itself whether it takes the profile and the settings that the
  * environment holds, in a child. It says on stderr what is wrong. 0, or -1. */
 int stubs_accept(const char *folder);

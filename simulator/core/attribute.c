@@ -75,7 +75,7 @@ static bool of_card(int attribute, int device, int *value)
 		*value = card->multiprocessors;
 		return true;
 	case 33: /* PCI bus: one a device */
-		*value = device + 1;
+		*value = tmksim_machine_number(device) + 1;
 		return true;
 	case 36:
 		*value = card->memory_clock_khz;

@@ -125,6 +125,9 @@ static void load(void)
 	if (*tmksim_text(TMKSIM_CONTEXT))
 		card.context_bytes = tmksim_number(TMKSIM_CONTEXT);
 	devices = (int)tmksim_number(TMKSIM_COUNT);
+	if (devices > TMKSIM_DEVICES)
+		tmksim_die("TIDEMARK_SIM_COUNT=%d: there is room for %d devices",
+		           devices, TMKSIM_DEVICES);
 }
 
 const struct tmksim_card *tmksim_card(void)
@@ -133,20 +136,32 @@ const struct tmksim_card *tmksim_card(void)
 	return &card;
 }
 
-int tmksim_device_count(void)
+int tmksim_machine_count(void)
 {
 	tmksim_card();
 	return devices;
 }
 
-bool tmksim_device_exists(int device)
+void tmksim_uuid(int machine, unsigned char uuid[16])
 {
-	return device >= 0 && device < tmksim_device_count();
+	uuid[0] = (unsigned char)machine; /* so that a few digits name a device */
+	memcpy(uuid + 1, "tidemark-sim", 12);
+	memset(uuid + 13, 0, 3);
 }
 
-void tmksim_uuid(int device, unsigned char uuid[16])
+void tmksim_uuid_text(int machine, char *text, size_t bytes)
 {
-	memcpy(uuid, "tidemark-sim", 12);
-	memset(uuid + 12, 0, 4);
-	uuid[15] = (unsigned char)device;
+	static const char separators[16] = {
+	        [4] = '-', [6] = '-', [8] = '-', [10] = '-'};
+	unsigned char uuid[16];
+	char full[sizeof("GPU-01234567-89ab-cdef-0123-456789abcdef")] = "GPU-";
+	char *at = full + 4;
+
+	tmksim_uuid(machine, uuid);
+	for (int i = 0; i < 16; i++) {
+		if (separators[i])
+			*at++ = separators[i];
+		at += sprintf(at, "%02x", uuid[i]);
+	}
+	snprintf(text, bytes, "%s", full);
 }

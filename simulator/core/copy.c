@@ -3,6 +3,7 @@
  * gigabyte of untouched device memory is "copied" to untouched host memory for nothing. */
 #include "copy.h"
 #include "config.h"
+#include "known.h"
 #include "memory.h"
 #include "values.h"
 
@@ -67,8 +68,12 @@ void tmksim_copy(void *to, const void *from, size_t bytes)
 	if (!bytes || to == from)
 		return;
 	bool from_device = tmksim_on_device(from), to_device = tmksim_on_device(to);
-	if (to_device && !from_device)
+	if (to_device && !from_device) {
 		tmksim_value_written();
+		tmksim_host_wrote(to, bytes);
+	} else if (to_device) {
+		tmksim_known_copied(to, from, bytes);
+	}
 	if (bytes <= PAGE)
 		memmove(to, from, bytes);
 	else if (from_device)
@@ -76,7 +81,7 @@ void tmksim_copy(void *to, const void *from, size_t bytes)
 	else
 		memmove(to, from, to_device ? min(bytes, copy_max()) : bytes);
 	if (from_device && !to_device)
-		tmksim_value_read(to, bytes);
+		tmksim_value_read(to, from, bytes);
 }
 
 void tmksim_copy_rows(void *to, size_t to_pitch, const void *from, size_t from_pitch,

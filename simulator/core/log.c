@@ -43,7 +43,7 @@ void tmksim_log_call(const struct tmksim_entry *entry)
 
 __attribute__((destructor)) static void log_totals(void)
 {
-	for (int device = 0; device < 64; device++)
+	for (int device = 0; device < TMKSIM_DEVICES; device++)
 		if (tmksim_device_touched(device))
 			tmksim_log("peak device %d bytes %zu of %zu", device,
 			           tmksim_peak_bytes(device),

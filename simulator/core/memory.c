@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { DEVICES = 64, PAGE = 4096 };
+enum { PAGE = 4096 };
 #define MIB             ((size_t)1 << 20)
 #define ROUND_UP(n, to) (((n) + (to)-1) / (to) * (to))
 
@@ -24,7 +24,7 @@ static struct {
 	size_t small_used,
 	        small_chunks; /* allocations below 1 MiB share 2 MiB chunks */
 	bool touched;
-} devices[DEVICES];
+} devices[TMKSIM_DEVICES];
 
 static void lock_it(void)
 {
@@ -88,8 +88,8 @@ static void remove_range(struct tmksim_range *range)
 
 static int charge(int device, size_t bytes)
 {
-	if (device < 0 || device >= DEVICES)
-		return TMKSIM_INVALID_VALUE;
+	if (!tmksim_device_exists(device))
+		return TMKSIM_NO_DEVICE;
 	if (bytes > tmksim_card()->memory_bytes - devices[device].used)
 		return TMKSIM_OUT_OF_MEMORY;
 	devices[device].used += bytes;
@@ -100,7 +100,7 @@ static int charge(int device, size_t bytes)
 
 static void touch(int device)
 {
-	if (device < 0 || device >= DEVICES || devices[device].touched)
+	if (!tmksim_device_exists(device) || devices[device].touched)
 		return;
 	devices[device].touched = true;
 	if (charge(device,
@@ -138,6 +138,8 @@ int tmksim_allocate(int device, size_t bytes, enum tmksim_kind kind, bool charge
 	*at = NULL;
 	if (!bytes)
 		return 0;
+	if (!tmksim_device_exists(device))
+		return TMKSIM_NO_DEVICE;
 	if (bytes > (size_t)1 << 46)
 		return TMKSIM_OUT_OF_MEMORY;
 	bool small = bytes < MIB;
@@ -276,7 +278,7 @@ void tmksim_touch_device(int device)
 
 bool tmksim_device_touched(int device)
 {
-	return device >= 0 && device < DEVICES && devices[device].touched;
+	return device >= 0 && device < TMKSIM_DEVICES && devices[device].touched;
 }
 
 void tmksim_memory_info(int device, size_t *free_bytes, size_t *total_bytes)
@@ -286,6 +288,19 @@ void tmksim_memory_info(int device, size_t *free_bytes, size_t *total_bytes)
 	*total_bytes = tmksim_card()->memory_bytes;
 	*free_bytes = *total_bytes - devices[device].used;
 	pthread_mutex_unlock(&lock);
+}
+
+size_t tmksim_machine_used(int machine)
+{
+	size_t used = tmksim_number(TMKSIM_OUTSIDE);
+	pthread_mutex_lock(&lock);
+	/* what nobody has touched is not asked for: its number is the process' own matter,
+	 * which it may still set */
+	for (int device = 0; device < TMKSIM_DEVICES; device++)
+		if (devices[device].touched && tmksim_machine_number(device) == machine)
+			used = devices[device].used;
+	pthread_mutex_unlock(&lock);
+	return used;
 }
 
 size_t tmksim_peak_bytes(int device)

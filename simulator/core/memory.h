@@ -8,13 +8,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TMKSIM_SUCCESS = 0, TMKSIM_INVALID_VALUE = 1, TMKSIM_OUT_OF_MEMORY = 2 };
+enum {
+	TMKSIM_SUCCESS = 0,
+	TMKSIM_INVALID_VALUE = 1,
+	TMKSIM_OUT_OF_MEMORY = 2,
+	TMKSIM_NO_DEVICE = 100,
+};
 
 enum tmksim_kind {
 	TMKSIM_NOTHING,    /* no range of ours */
 	TMKSIM_DEVICE,     /* cudaMalloc */
 	TMKSIM_POOLED,     /* cudaMallocAsync */
 	TMKSIM_MANAGED,    /* cudaMallocManaged */
+	TMKSIM_IMPORTED,   /* another process' memory, by its handle */
 	TMKSIM_RESERVED,   /* addresses from cuMemAddressReserve */
 	TMKSIM_PINNED,     /* cudaHostAlloc */
 	TMKSIM_REGISTERED, /* cudaHostRegister: the caller's own memory */
@@ -54,6 +60,8 @@ void tmksim_uncharge(int device, size_t bytes);
 void tmksim_touch_device(int device);
 bool tmksim_device_touched(int device);
 void tmksim_memory_info(int device, size_t *free_bytes, size_t *total_bytes);
+/* What is used of one of the machine's devices. Looking is no use of it. */
+size_t tmksim_machine_used(int machine);
 size_t tmksim_peak_bytes(int device);
 
 /* Forgets the pages in a stretch of device memory: it then reads as zero. */

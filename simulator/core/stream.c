@@ -3,6 +3,7 @@
  * captures (capture.c shares it through stream_private.h). */
 #include "stream_private.h"
 #include "config.h"
+#include "known.h"
 #include "memory.h"
 #include "pace.h"
 
@@ -109,6 +110,7 @@ unsigned long long tmksim_stream_id(struct tmksim_stream *stream)
 void tmksim_work(struct tmksim_stream *stream)
 {
 	tmksim_pace_work();
+	tmksim_known_work();
 	if (tmksim_capture_add(stream, 1))
 		return;
 	clock_now++;
@@ -205,9 +207,16 @@ int tmksim_device_wait(void)
 struct tmksim_event *tmksim_event_create(unsigned flags)
 {
 	struct tmksim_event *event = calloc(1, sizeof(*event));
-	if (event)
-		event->timed = !(flags & 2);
+	if (!event)
+		return NULL;
+	event->timed = !(flags & TMKSIM_EVENT_UNTIMED);
+	event->interprocess = flags & TMKSIM_EVENT_INTERPROCESS;
 	return event;
+}
+
+bool tmksim_event_interprocess(const struct tmksim_event *event)
+{
+	return event->interprocess;
 }
 
 int tmksim_event_destroy(struct tmksim_event *event)

@@ -43,7 +43,9 @@ int tmksim_stream_wait(struct tmksim_stream *stream);
 /* The host waits for every stream; fails while the thread's streams are captured. */
 int tmksim_device_wait(void);
 
+enum { TMKSIM_EVENT_UNTIMED = 2, TMKSIM_EVENT_INTERPROCESS = 4 };
 struct tmksim_event *tmksim_event_create(unsigned flags);
+bool tmksim_event_interprocess(const struct tmksim_event *event);
 int tmksim_event_destroy(struct tmksim_event *event);
 int tmksim_event_record(struct tmksim_event *event, struct tmksim_stream *stream);
 int tmksim_event_query(struct tmksim_event *event);

@@ -21,7 +21,7 @@ struct tmksim_event {
 	unsigned long long at;      /* clock when recorded, plus one */
 	unsigned long long capture; /* of the stream it was recorded on */
 	uint64_t done_at;           /* ns; 0 where no stream was ever busy */
-	bool timed;
+	bool timed, interprocess;
 	bool collective; /* recorded after one, and not waited for since */
 };
 

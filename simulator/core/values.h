@@ -12,6 +12,7 @@ enum tmksim_trait {
 	TMKSIM_TRUE,     /* "are all...", "is finite": a flag that is up */
 	TMKSIM_FLOAT,    /* a loss, a norm: one */
 	TMKSIM_NONZERO,  /* counts what is not zero: decides a size */
+	TMKSIM_MOST,     /* the greatest of integers: how large what was gathered is */
 	TMKSIM_SPIN,     /* keeps its stream busy for a number of cycles, on purpose */
 	TMKSIM_EXTENT,   /* another size: unique values, repeats, bins */
 };
@@ -23,8 +24,9 @@ enum tmksim_trait tmksim_classify(const char *kernel);
 void tmksim_launched(enum tmksim_trait trait, const char *kernel, void **arguments);
 
 /* The calling thread copied `bytes` from the device to `to`: replaces a single value that
- * the thread's last kernel computed. */
-void tmksim_value_read(void *to, size_t bytes);
+ * the thread's last kernel computed. What a collective delivered stays, unless
+ * that kernel computes what a host is likely to ask for: it may have reused the place. */
+void tmksim_value_read(void *to, const void *from, size_t bytes);
 /* The thread copied to the device: what it reads next was really written. */
 void tmksim_value_written(void);
 

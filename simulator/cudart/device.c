@@ -14,6 +14,12 @@ int cudart_device(void)
 	return current;
 }
 
+static int no_such_device(void)
+{
+	return cudart_error(tmksim_device_count() ? ERROR_INVALID_DEVICE
+	                                          : ERROR_NO_DEVICE);
+}
+
 int cudaGetDeviceCount(int *count)
 {
 	*count = tmksim_device_count();
@@ -23,13 +29,13 @@ int cudaGetDeviceCount(int *count)
 int cudaGetDevice(int *device)
 {
 	*device = current;
-	return 0;
+	return tmksim_device_count() ? 0 : cudart_error(ERROR_NO_DEVICE);
 }
 
 int cudaSetDevice(int device)
 {
 	if (!tmksim_device_exists(device))
-		return cudart_error(ERROR_INVALID_DEVICE);
+		return no_such_device();
 	current = device;
 	return 0;
 }
@@ -38,7 +44,7 @@ int cudaInitDevice(int device, unsigned device_flags, unsigned flags)
 {
 	(void)device_flags, (void)flags;
 	if (!tmksim_device_exists(device))
-		return cudart_error(ERROR_INVALID_DEVICE);
+		return no_such_device();
 	tmksim_touch_device(device);
 	return 0;
 }
@@ -57,7 +63,7 @@ int cudaRuntimeGetVersion(int *version)
 static int fill_properties(char *properties, int device)
 {
 	if (!tmksim_device_exists(device))
-		return cudart_error(ERROR_INVALID_DEVICE);
+		return no_such_device();
 	static const struct {
 		short bytes, offset, attribute;
 	} fields[] = {
@@ -68,7 +74,8 @@ static int fill_properties(char *properties, int device)
 	};
 	memset(properties, 0, PROPERTIES_BYTES);
 	snprintf(properties + PROPERTY_NAME, 256, "%s", tmksim_card()->name);
-	tmksim_uuid(device, (unsigned char *)properties + PROPERTY_UUID);
+	tmksim_uuid(tmksim_machine_number(device),
+	            (unsigned char *)properties + PROPERTY_UUID);
 	memcpy(properties + PROPERTY_MEMORY, &tmksim_card()->memory_bytes,
 	       sizeof(size_t));
 	for (unsigned i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
@@ -92,24 +99,27 @@ int cudaGetDeviceProperties_v2(void *properties, int device)
 int cudaDeviceGetAttribute(int *value, int attribute, int device)
 {
 	if (!tmksim_device_exists(device))
-		return cudart_error(ERROR_INVALID_DEVICE);
+		return no_such_device();
 	tmksim_attribute(attribute, device, value);
 	return 0;
 }
 
 int cudaDeviceGetPCIBusId(char *text, int bytes, int device)
 {
-	snprintf(text, (size_t)bytes, "0000:%02x:00.0", device + 1);
+	if (!tmksim_device_exists(device))
+		return no_such_device();
+	snprintf(text, (size_t)bytes, "0000:%02x:00.0",
+	         tmksim_machine_number(device) + 1);
 	return 0;
 }
 
 int cudaDeviceGetByPCIBusId(int *device, const char *text)
 {
 	unsigned bus;
-	if (sscanf(text, "%*x:%x:", &bus) != 1 || !tmksim_device_exists((int)bus - 1))
-		return cudart_error(ERROR_INVALID_DEVICE);
-	*device = (int)bus - 1;
-	return 0;
+	if (sscanf(text, "%*x:%x:", &bus) != 1)
+		return no_such_device();
+	*device = tmksim_device_number((int)bus - 1);
+	return *device < 0 ? no_such_device() : 0;
 }
 
 int cudaDeviceCanAccessPeer(int *can, int device, int peer)
@@ -125,7 +135,7 @@ int cudaDeviceEnablePeerAccess(int peer, unsigned flags)
 {
 	(void)flags;
 	if (!tmksim_device_exists(peer) || peer == current)
-		return cudart_error(ERROR_INVALID_DEVICE);
+		return no_such_device();
 	if (peers[current & 63] >> peer & 1)
 		return cudart_error(ERROR_PEER_ENABLED);
 	peers[current & 63] |= 1ull << peer;

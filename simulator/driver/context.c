@@ -8,18 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEVICES = 64, DEPTH = 16 };
+enum { DEPTH = 16 };
 static struct context {
 	unsigned flags;
 	int retained;
-} contexts[DEVICES];
+} contexts[TMKSIM_DEVICES];
 static _Thread_local struct context *stack[DEPTH];
 static _Thread_local int depth;
 
 static struct context *primary(int device)
 {
-	return tmksim_device_exists(device) && device < DEVICES ? &contexts[device]
-	                                                        : NULL;
+	return tmksim_device_exists(device) ? &contexts[device] : NULL;
 }
 
 /* The runtime's device is the driver's too: its thread has that primary context. */
@@ -45,7 +44,7 @@ int driver_device(void)
 int cuInit(unsigned flags)
 {
 	(void)flags;
-	return 0;
+	return tmksim_device_count() ? 0 : ERROR_NO_DEVICE;
 }
 
 int cuDriverGetVersion(int *version)

@@ -8,6 +8,8 @@
 
 int cuDeviceGetCount(int *count)
 {
+	if (!tmksim_started())
+		return ERROR_NOT_INITIALIZED;
 	*count = tmksim_device_count();
 	return 0;
 }
@@ -29,14 +31,15 @@ int cuDeviceGetName(char *name, int bytes, int device)
 
 int cuDeviceGetUuid(unsigned char *uuid, int device)
 {
-	tmksim_uuid(device, uuid);
+	if (!tmksim_device_exists(device))
+		return ERROR_INVALID_DEVICE;
+	tmksim_uuid(tmksim_machine_number(device), uuid);
 	return 0;
 }
 
 int cuDeviceGetUuid_v2(unsigned char *uuid, int device)
 {
-	tmksim_uuid(device, uuid);
-	return 0;
+	return cuDeviceGetUuid(uuid, device);
 }
 
 int cuDeviceTotalMem_v2(size_t *bytes, int device)
@@ -64,7 +67,10 @@ int cuDeviceComputeCapability(int *major, int *minor, int device)
 
 int cuDeviceGetPCIBusId(char *text, int bytes, int device)
 {
-	snprintf(text, (size_t)bytes, "0000:%02x:00.0", device + 1);
+	if (!tmksim_device_exists(device))
+		return ERROR_INVALID_DEVICE;
+	snprintf(text, (size_t)bytes, "0000:%02x:00.0",
+	         tmksim_machine_number(device) + 1);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* nccl.c - collectives of a job of which one rank runs here: the others are taken to hold
- * what this one holds. Small buffers are filled accordingly, because PyTorch compares
- * shapes and flags through them; large ones keep what they have, as after any kernel. */
+ * what this one holds (nccl_values.c). */
+#include "nccl_values.h"
+#include "known.h"
 #include "memory.h"
 #include "card.h"
 #include "config.h"
@@ -13,7 +14,6 @@
 #include <string.h>
 
 enum { SUCCESS, INVALID_ARGUMENT = 4 };
-enum { SMALL = 65536 }; /* bytes really exchanged */
 
 struct comm {
 	int size, rank, device;
@@ -30,13 +30,6 @@ static int current_device(void)
 	if (get)
 		get(&device);
 	return device;
-}
-
-static size_t element_bytes(int type)
-{
-	/* int8, uint8, int32, uint32, int64, uint64, half, float, double, bfloat16, fp8 ×2 */
-	static const unsigned char bytes[] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2, 1, 1};
-	return type >= 0 && type < (int)sizeof(bytes) ? bytes[type] : 1;
 }
 
 int ncclGetVersion(int *version)
@@ -210,51 +203,58 @@ static int done(struct tmksim_stream *stream)
 	return SUCCESS;
 }
 
-static void give(void *to, const void *from, size_t bytes)
-{
-	if (to != from && bytes <= SMALL)
-		memmove(to, from, bytes);
-}
-
 int ncclAllGather(const void *from, void *to, size_t count, int type, struct comm *comm,
                   struct tmksim_stream *stream)
 {
-	size_t bytes = count * element_bytes(type);
-	for (int rank = 0; rank < comm->size && bytes <= SMALL; rank++)
-		give((char *)to + (size_t)rank * bytes, from, bytes);
+	nccl_gather(to, from, count * nccl_element_bytes(type), comm->size);
 	return done(stream);
 }
 
 int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation,
                   struct comm *comm, struct tmksim_stream *stream)
 {
-	(void)operation, (void)comm;
-	give(to, from, count * element_bytes(type));
+	nccl_reduce(to, from, count, type, operation, comm->size);
 	return done(stream);
 }
 
 int ncclReduce(const void *from, void *to, size_t count, int type, int operation,
                int root, struct comm *comm, struct tmksim_stream *stream)
 {
-	(void)operation;
 	if (comm->rank == root)
-		give(to, from, count * element_bytes(type));
+		nccl_reduce(to, from, count, type, operation, comm->size);
 	return done(stream);
 }
 
 int ncclReduceScatter(const void *from, void *to, size_t count, int type, int operation,
                       struct comm *comm, struct tmksim_stream *stream)
 {
-	(void)operation;
-	size_t bytes = count * element_bytes(type);
-	give(to, (const char *)from + (size_t)comm->rank * bytes, bytes);
+	size_t bytes = count * nccl_element_bytes(type);
+	nccl_reduce(to, (const char *)from + (size_t)comm->rank * bytes, count, type,
+	            operation, comm->size);
 	return done(stream);
 }
 
 int ncclAlltoAll(const void *from, void *to, size_t count, int type, struct comm *comm,
                  struct tmksim_stream *stream)
 {
-	give(to, from, count * element_bytes(type) * (size_t)comm->size);
+	nccl_give(to, from, count * nccl_element_bytes(type) * (size_t)comm->size);
+	return done(stream);
+}
+
+int ncclGather(const void *from, void *to, size_t count, int type, int root,
+               struct comm *comm, struct tmksim_stream *stream)
+{
+	if (comm->rank == root)
+		nccl_gather(to, from, count * nccl_element_bytes(type), comm->size);
+	return done(stream);
+}
+
+int ncclScatter(const void *from, void *to, size_t count, int type, int root,
+                struct comm *comm, struct tmksim_stream *stream)
+{
+	size_t bytes = count * nccl_element_bytes(type);
+	if (comm->rank == root)
+		nccl_give(to, (const char *)from + (size_t)root * bytes, bytes);
 	return done(stream);
 }
 
@@ -270,7 +270,7 @@ static _Thread_local const void *own;
 
 static void receive(void *to, size_t bytes)
 {
-	if (bytes <= SMALL && group_depth && waiting_count < WAITING) {
+	if (bytes <= TMKSIM_KNOWN_MAX && group_depth && waiting_count < WAITING) {
 		waiting[waiting_count].to = to;
 		waiting[waiting_count++].bytes = bytes;
 	}
@@ -288,8 +288,13 @@ int ncclGroupEnd(void)
 		group_depth--;
 		return SUCCESS;
 	}
-	for (int i = 0; own && i < waiting_count; i++)
-		memmove(waiting[i].to, own, waiting[i].bytes);
+	/* the root of a gather sends itself nothing: it copies */
+	for (int i = 0; i < waiting_count; i++) {
+		size_t bytes = waiting[i].bytes;
+		const void *from = own ? own : tmksim_last_copied(bytes);
+		if (from)
+			nccl_give(waiting[i].to, from, bytes);
+	}
 	group_depth = waiting_count = 0;
 	own = NULL;
 	return SUCCESS;
@@ -304,12 +309,14 @@ int ncclGroupSimulateEnd(void *information)
 int ncclBroadcast(const void *from, void *to, size_t count, int type, int root,
                   struct comm *comm, struct tmksim_stream *stream)
 {
-	size_t bytes = count * element_bytes(type);
-	if (root != comm->rank) {
+	size_t bytes = count * nccl_element_bytes(type);
+	if (root != comm->rank && group_depth) {
 		receive(to, bytes);
+	} else if (root != comm->rank) {
+		nccl_give(to, to, bytes); /* as if the root had what this one has */
 	} else {
-		give(to, from, bytes);
-		own = bytes <= SMALL ? to : own;
+		nccl_give(to, from, bytes);
+		own = bytes <= TMKSIM_KNOWN_MAX ? to : own;
 	}
 	return done(stream);
 }
@@ -332,6 +339,6 @@ int ncclRecv(void *to, size_t count, int type, int peer, struct comm *comm,
              struct tmksim_stream *stream)
 {
 	(void)peer, (void)comm;
-	receive(to, count * element_bytes(type));
+	receive(to, count * nccl_element_bytes(type));
 	return done(stream);
 }

@@ -1,5 +1,6 @@
 /* nvml.c - libnvidia-ml.so.1: PyTorch counts devices with it and lists processes in its
- * out-of-memory message. A device's handle is its number plus one. */
+ * out-of-memory message. It sees the machine, whatever CUDA_VISIBLE_DEVICES says. A
+ * device's handle is its number plus one. */
 #include "card.h"
 #include "memory.h"
 
@@ -12,6 +13,11 @@ enum { SUCCESS, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3 };
 static int device_of(const void *handle)
 {
 	return (int)(intptr_t)handle - 1;
+}
+
+static int exists(int device)
+{
+	return device >= 0 && device < tmksim_machine_count();
 }
 
 int nvmlInit_v2(void)
@@ -54,13 +60,13 @@ int nvmlSystemGetCudaDriverVersion_v2(int *version)
 
 int nvmlDeviceGetCount_v2(unsigned *count)
 {
-	*count = (unsigned)tmksim_device_count();
+	*count = (unsigned)tmksim_machine_count();
 	return SUCCESS;
 }
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle)
 {
-	if (!tmksim_device_exists((int)index))
+	if (!exists((int)index))
 		return INVALID_ARGUMENT;
 	*handle = (void *)(intptr_t)(index + 1);
 	return SUCCESS;
@@ -69,34 +75,23 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle)
 int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **handle)
 {
 	unsigned bus;
-	if (sscanf(bus_id, "%*x:%x:", &bus) != 1 || !tmksim_device_exists((int)bus - 1))
+	if (sscanf(bus_id, "%*x:%x:", &bus) != 1 || !exists((int)bus - 1))
 		return INVALID_ARGUMENT;
 	*handle = (void *)(intptr_t)bus;
 	return SUCCESS;
 }
 
-static void print_uuid(int device, char *text, unsigned bytes)
-{
-	unsigned char u[16];
-	tmksim_uuid(device, u);
-	snprintf(text, bytes,
-	         "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%"
-	         "02x",
-	         u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10],
-	         u[11], u[12], u[13], u[14], u[15]);
-}
-
 int nvmlDeviceGetUUID(void *handle, char *text, unsigned bytes)
 {
-	print_uuid(device_of(handle), text, bytes);
+	tmksim_uuid_text(device_of(handle), text, bytes);
 	return SUCCESS;
 }
 
 int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle)
 {
-	for (int device = 0; device < tmksim_device_count(); device++) {
+	for (int device = 0; device < tmksim_machine_count(); device++) {
 		char text[80];
-		print_uuid(device, text, sizeof(text));
+		tmksim_uuid_text(device, text, sizeof(text));
 		if (strcmp(text, uuid))
 			continue;
 		*handle = (void *)(intptr_t)(device + 1);
@@ -128,11 +123,9 @@ int nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor)
 
 int nvmlDeviceGetMemoryInfo(void *handle, unsigned long long information[3])
 {
-	size_t free_bytes, total_bytes;
-	tmksim_memory_info(device_of(handle), &free_bytes, &total_bytes);
-	information[0] = total_bytes;
-	information[1] = free_bytes;
-	information[2] = total_bytes - free_bytes;
+	information[0] = tmksim_card()->memory_bytes;
+	information[2] = tmksim_machine_used(device_of(handle));
+	information[1] = information[0] - information[2];
 	return SUCCESS;
 }
 

@@ -62,6 +62,60 @@ def test_memory_ends_where_the_card_ends(on_device):
     """, TIDEMARK_SIM_MEMORY="1GiB", TIDEMARK_SIM_CONTEXT="100MiB"))
 
 
+UUIDS = """
+nvml = CDLL(HOME + '/sim%d/libtmksim_nvml_%d.so' % (MAJOR, MAJOR))
+def uuid(machine):
+    handle, text = c_void_p(), create_string_buffer(80)
+    assert nvml.nvmlDeviceGetHandleByIndex_v2(machine, byref(handle)) == 0
+    assert nvml.nvmlDeviceGetUUID(handle, text, 80) == 0
+    return text.value.decode()
+def count():
+    n = c_int(-1)
+    return rt.cudaGetDeviceCount(byref(n)), n.value
+def seen():
+    bus = create_string_buffer(20)
+    buses = [rt.cudaDeviceGetPCIBusId(bus, 20, d) or int(bus.value[5:7], 16) - 1
+             for d in range(count()[1])]
+    n, value = c_int(), c_int()
+    assert cu.cuDeviceGetCount(byref(n)) == 0 and n.value == len(buses)
+    for device, machine in enumerate(buses):
+        raw = create_string_buffer(16)
+        assert cu.cuDeviceGetUuid(raw, device) == 0
+        assert uuid(machine)[4:].replace('-', '') == raw.raw.hex()
+        assert rt.cudaDeviceGetByPCIBusId(byref(value), b'0000:%02x:00.0' % (machine + 1)) == 0
+        assert value.value == device
+    return buses
+"""
+
+
+@pytest.mark.parametrize("wish, sees", [
+    (None, [0, 1, 2, 3]), ("2", [2]), ("3,0", [3, 0]), ("1,7,2", [1]), ("0,-1,2", [0]),
+    ("2gpu, 1", [2, 1]), ("0,GPU-01", [0]), ("GPU-01,GPU-03", [1, 3]), ("GPU-03,1", [3]),
+    ("GPU-02,GPU-ff,GPU-01", [2]), ("GPU-0", []), ("1,2,1", []), ("", []), ("-1", []),
+    ("none", [])])
+def test_cuda_visible_devices(on_device, wish, sees):
+    env = {} if wish is None else {"CUDA_VISIBLE_DEVICES": wish}
+    passes(on_device(UUIDS + f"""
+sees = {sees}
+assert cu.cuDeviceGetCount(byref(c_int())) == 3                        # before CUDA starts
+assert seen() == sees, seen()
+n = c_uint()
+assert nvml.nvmlDeviceGetCount_v2(byref(n)) == 0 and n.value == 4   # NVML sees the machine
+assert rt.cudaSetDevice(len(sees)) == (101 if sees else 100)
+if sees:
+    assert cu.cuInit(0) == 0 and rt.cudaSetDevice(len(sees) - 1) == 0 and malloc(MIB)[0] == 0
+    used, handle = (c_ulonglong * 3)(), c_void_p()
+    holds = []
+    for machine in range(4):
+        nvml.nvmlDeviceGetHandleByIndex_v2(machine, byref(handle))
+        assert nvml.nvmlDeviceGetMemoryInfo(handle, used) == 0
+        holds += [machine] if used[2] else []
+    assert holds == [sees[-1]]
+else:
+    assert count() == (100, 0) and cu.cuInit(0) == 100 and malloc(MIB)[0] == 100
+""", TIDEMARK_SIM_COUNT="4", **env))
+
+
 def test_other_processes_memory_is_gone(on_device):
     passes(on_device("assert free() == (1024 - 100 - 24) * MIB", TIDEMARK_SIM_MEMORY="1GiB",
                      TIDEMARK_SIM_CONTEXT="100MiB", TIDEMARK_SIM_OUTSIDE="24MiB"))
@@ -126,6 +180,53 @@ def test_pointers_know_what_they_are(on_device):
         assert rt.cudaHostRegister(local, c_size_t(10), 0) == 0 and kind(local) == 1
         assert rt.cudaHostUnregister(local) == 0 and kind(local) == 0
     """))
+
+
+IPC = """
+import os, subprocess, sys
+class Handle(Structure):
+    _fields_ = [('bytes', c_char * 64)]
+    def hex(self): return bytes(self).hex()
+api = {'runtime': (rt.cudaIpcGetMemHandle, rt.cudaIpcOpenMemHandle, rt.cudaIpcCloseMemHandle),
+       'driver': (cu.cuIpcGetMemHandle, cu.cuIpcOpenMemHandle_v2, cu.cuIpcCloseMemHandle)}
+"""
+
+
+@pytest.mark.parametrize("which", ["runtime", "driver"])
+def test_another_processs_memory_is_opened_and_counted_once(on_device, which):
+    other = IPC + f"share, open_, close = api[{which!r}]\n" + """
+handle = Handle.from_buffer_copy(bytes.fromhex(sys.argv[1]))
+event_handle = Handle.from_buffer_copy(bytes.fromhex(sys.argv[2]))
+before, at, again, event = free(), c_void_p(), c_void_p(), c_void_p()
+assert open_(byref(at), handle, 1) == 0 and open_(byref(again), handle, 1) == 0
+assert at.value == again.value
+base, size = c_void_p(), c_size_t()
+assert cu.cuMemGetAddressRange_v2(byref(base), byref(size), c_void_p(at.value + 5 * MIB)) == 0
+assert (base.value, size.value) == (at.value, 12 * MIB)
+assert free() == before                                    # the owner pays
+assert rt.cudaMemset(at, 0, c_size_t(12 * MIB)) == 0       # and it is memory
+assert rt.cudaFree(at) == 1                                # not ours to free
+assert (close(at), close(at), close(at)) == (0, 0, 1)
+assert cu.cuMemGetAddressRange_v2(byref(base), byref(size), at) == 1
+assert rt.cudaIpcOpenEventHandle(byref(event), event_handle) == 0
+assert rt.cudaEventQuery(event) == 0 and rt.cudaStreamWaitEvent(None, event, 0) == 0
+assert open_(byref(at), event_handle, 1) == 400
+"""
+    passes(on_device(IPC + f"share, open_, close = api[{which!r}]\nOTHER = {other!r}\n" + """
+before = free()
+at = malloc(12 * MIB)[1]
+handle, event_handle, event, plain = Handle(), Handle(), c_void_p(), c_void_p()
+assert share(byref(handle), c_void_p(at.value + 4096)) == 0
+assert share(byref(handle), c_void_p(16)) == 1             # no memory of ours
+assert open_(byref(c_void_p()), handle, 1) == 201          # in its own process
+rt.cudaEventCreateWithFlags(byref(event), 2 | 4)
+rt.cudaEventCreate(byref(plain))
+assert rt.cudaIpcGetEventHandle(byref(event_handle), plain) == 400
+assert rt.cudaIpcGetEventHandle(byref(event_handle), event) == 0
+head = f'HOME, MAJOR = {HOME!r}, {MAJOR}\\n' + PRELUDE
+subprocess.run([sys.executable, '-c', head + OTHER, handle.hex(), event_handle.hex()], check=True)
+assert before - free() == 12 * MIB
+""".replace("PRELUDE", repr(PRELUDE))))
 
 
 def test_events_lag_on_request(on_device):

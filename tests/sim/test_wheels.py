@@ -78,6 +78,16 @@ def test_one_rank_of_eight_takes_the_same_bytes_each_time(simulate, torch_dir, k
     assert 3 * first["parameters"] / sharded < first["allocated"] < 4.5 * first["parameters"] / sharded + 64 * MIB
 
 
+def test_a_posing_rank_gathers_what_it_gave(simulate, torch_dir):
+    said = simulate(torch_dir, "collectives.py", timeout=120).result
+    mine = {"rank": 0, "text": "x" * 10001}
+    assert said == {
+        "all_gather_object": [mine] * 8, "again": [[7]] * 8, "gather_object": [mine] * 8,
+        "all_gather": [10001] * 8, "all_gather_into_tensor": [20002] * 8,
+        "broadcast": 12.5, "mine": "kept", "sum": [80.0, 80.0, 80], "max": 10, "mean": 2.5,
+        "scattered": [24.0, 24.0], "computed": 1.0}
+
+
 def test_values_are_plausible(simulate, torch_dir):
     run = simulate(torch_dir, "values.py")
     assert run.result == {"allclose": True, "any_nan": False, "finite": True, "loss": 1.0,
@@ -105,6 +115,22 @@ def test_kernels_exist_or_not_as_on_the_card(simulate, torch_dir, gpu, works):
         assert run.result["peak"]
     else:
         assert "no kernel image is available" in run.err
+
+
+def test_hidden_devices_are_hidden_from_pytorch(simulate, torch_dir):
+    said = simulate(torch_dir, "devices.py", "3,0,9", options=["--count", "4"]).result
+    assert said["counts"] == [4, 2, 2] and said["buses"] == [4, 1]
+    none = simulate(torch_dir, "devices.py", "", options=["--count", "4"]).result
+    assert none["counts"] == [4, 0, 0] and none["available"] is False
+
+
+def test_a_tensor_goes_to_another_process(simulate, torch_dir):
+    said = simulate(torch_dir, "ipc.py", timeout=200).result
+    assert said["received"] == [[1001, 3003], "cuda:0", "torch.float32"]
+    assert said["given_back"] == [[7]]
+    # the owner has the memory; the other process a context and what it allocated itself
+    assert said["owner_holds"] >= 4 * 1001 * 3003 and said["other_allocated"] == 0
+    assert said["other_used"] < said["owner_used"]
 
 
 def test_unknown_cards_are_named(simulate, torch_dir):

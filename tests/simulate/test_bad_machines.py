@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 
@@ -112,6 +113,27 @@ def test_a_call_that_was_refused_is_named_when_the_program_fails(call, fake_torc
     assert "not simulated, and it was told so: cuFlushGPUDirectRDMAWrites" in done.stderr
 
 
+def test_a_list_that_hides_the_devices_is_named(call, fake_torch):
+    # what this program returns is what CUDA says: no device
+    program = "import ctypes, sys; sys.exit(ctypes.CDLL(None).cuInit(0) == 100)"
+    words = ["simulate", "--", sys.executable, "-c", program]
+    env = {"PYTHONPATH": str(fake_torch("13.0"))}
+    done = call(*words, env={**env, "CUDA_VISIBLE_DEVICES": "3"})
+    assert done.returncode == 1 and "CUDA_VISIBLE_DEVICES is '3'" in done.stderr
+    done = call(*words, env=env)
+    assert done.returncode == 3 and "CUDA_VISIBLE_DEVICES" not in done.stderr
+
+
+def python_without_headers(folder):
+    """This Python, as if installed into a folder that has no include/."""
+    (folder / "bin").mkdir(parents=True)
+    copy = shutil.copy(os.path.realpath(sys.executable), folder / "bin" / "python3")
+    library = sysconfig.get_path("stdlib")
+    (folder / "lib").mkdir()
+    (folder / "lib" / os.path.basename(library)).symlink_to(library)
+    return copy
+
+
 def test_what_torch_compile_lacks_is_one_line_with_what_to_install(call, fake_torch, tmp_path):
     torch = fake_torch("13.0")
     (torch / "torch-2.9.9.dist-info").mkdir()
@@ -130,6 +152,12 @@ def test_what_torch_compile_lacks_is_one_line_with_what_to_install(call, fake_to
     assert "no C compiler for its launchers; install gcc" in done.stderr
     if shutil.which("cc"):
         assert "C compiler" not in call(*fails, env=env).stderr
+    if shutil.which("cc"):
+        done = call("simulate", "--", python_without_headers(tmp_path / "python"), *fails[3:],
+                    env=env)
+        lines = [line for line in done.stderr.splitlines() if "Python.h" in line]
+        assert len(lines) == 1 and "torch.compile" in lines[0]
+        assert "install python%d.%d-dev" % sys.version_info[:2] in lines[0]
     # what did not fail needs nothing
     done = call("simulate", "--", sys.executable, "-c", "1", env={**env, "PATH": str(tmp_path)})
     assert "torch.compile" not in done.stderr

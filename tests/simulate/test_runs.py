@@ -1,5 +1,9 @@
 """`tidemark simulate` with a real CUDA build of PyTorch: the verdict, in JSON and in words."""
+import json
+import pathlib
 import sqlite3
+
+import pytest
 
 from conftest import TRAIN
 
@@ -159,3 +163,33 @@ def test_one_process_poses_as_a_rank_of_many(simulate, torch_dir):
     assert (first.status, first.out) == (0, "rank 0 of 8\n"), first.err
     assert (other.status, other.out) == (0, "rank 5 of 8\n"), other.err
     assert first.gpu["peak_allocated_bytes"] == other.gpu["peak_allocated_bytes"]
+
+
+SCRIPTS = pathlib.Path(__file__).parents[1] / "sim" / "scripts"
+
+
+@pytest.mark.parametrize("rank", [0, 3])
+def test_gloo_beside_nccl_waits_for_nobody(simulate, torch_dir, tmp_path, rank):
+    # the program's own sitecustomize runs as well
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "sitecustomize.py").write_text("import os; os.environ['PROGRAMS_OWN'] = 'ran'\n")
+    done = simulate(torch_dir, ["--rank", rank, "--world", 8], (SCRIPTS / "gloo.py").read_text(),
+                    env={"PYTHONPATH": f"{own}:{torch_dir}"})
+    assert done.status == 0, done.err
+    mine = {"rank": rank}
+    assert json.loads(done.out) == {
+        "groups": ["gloo", 8, 4, rank // 2], "all_gather_object": [mine] * 8,
+        "gather_object": [mine] * 4 if rank == 0 else [None] * 4,
+        "broadcast_object_list": ["kept"], "on_device": ["kept"],
+        "all_gather": [[1.0, 2.0, 3.0]] * 8, "sum": [80, 8, 80],
+        "mesh": [[0, rank], 4, 8], "sitecustomize": "ran"}
+
+
+def test_another_rank_than_the_first_gathers_what_it_gave(simulate, torch_dir):
+    done = simulate(torch_dir, ["--rank", "3", "--world", "8"],
+                    (SCRIPTS / "collectives.py").read_text())
+    said = json.loads(done.out)
+    assert said["all_gather_object"] == [{"rank": 3, "text": "x" * 10001}] * 8
+    assert said["gather_object"] is None
+    assert (said["broadcast"], said["sum"], said["scattered"]) == (12.5, [80.0, 80.0, 80], [24.0] * 2)
