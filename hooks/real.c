@@ -108,7 +108,8 @@ bool tmk_resolve(enum tmk_library library)
 /* Needs that one of several functions answers: which one depends on torch's version. */
 static bool any_will_do(const char *need)
 {
-	return !strcmp(need, "graph_task") || !strcmp(need, "expandable_segments");
+	return !strcmp(need, "graph_task") || !strcmp(need, "expandable_segments") ||
+	       !strcmp(need, "quiet_pointers");
 }
 
 /* Is it a library that this process would have if it needed it? A run on the CPU lacks

@@ -8,6 +8,7 @@
 #include "hot.h"
 #include "late.h"
 #include "phase.h"
+#include "pointer.h"
 #include "real.h"
 #include "stacks.h"
 
@@ -80,8 +81,8 @@ _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS
 
 static void emit_pointer(enum tmk_pointer_code code, void *tensor)
 {
-	void *p = NULL;
-	if (!tmk_real.data_ptr || tmk_real.data_ptr(tensor, &p) || !p)
+	void *p = tmk_pointer_of(tensor);
+	if (!p)
 		return;
 	struct tmk_rec_pointer *r = tmk_begin(TMK_REC_POINTER, code, sizeof *r);
 	if (!r)

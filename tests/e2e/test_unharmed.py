@@ -1,6 +1,7 @@
 """The traced program does what it does without the library, to the bit."""
 
 import hashlib
+import re
 import signal
 
 import pytest
@@ -25,6 +26,32 @@ for i in range(6):
 print(sorted(sys.modules) == sorted(sys.modules), len(vars(sys.modules["__main__"])))
 print(torch.randn(3).tolist())
 torch.save([p.detach() for p in model.parameters()], "parameters.pt")
+"""
+
+WITHOUT_MEMORY = """
+import torch
+torch.set_num_threads(1)
+device = "cuda" if torch.cuda.is_available() else "cpu"
+# gradients without storage
+table = torch.nn.Embedding(50, 8, sparse=True).to(device)
+for i in range(3):
+    table(torch.tensor([1, 2, 3], device=device)).sum().backward()
+    table.weight.grad = None
+# tensors without memory: inside their mode (as torch.compile traces), and left by it
+from torch._subclasses.fake_tensor import FakeTensorMode
+with FakeTensorMode():
+    fake = torch.nn.Linear(4, 4, device=device)
+    x = torch.randn(2, 4, device=device)
+    fake(x).sum().backward()
+fake(x).sum().backward()
+model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.GELU()).to(device)
+compiled = torch.compile(model, backend="aot_eager")
+compiled(torch.randn(5, 16, device=device)).sum().backward()
+# memory that is shared until somebody writes to it
+shared = torch.randn(8, 8, device=device)
+lazy = torch._lazy_clone(shared).requires_grad_()
+torch.randn(4, 8, device=device).matmul(lazy).sum()
+print("still shared:", torch._C._is_cow_tensor(lazy), torch._C._is_cow_tensor(shared))
 """
 
 ENDS = """
@@ -52,6 +79,19 @@ def test_output_status_and_parameters_are_the_same_to_the_bit(trace, stacks):
     assert plain.files == [] and len(traced.files) == 1
     assert outcome(plain)[3] is not None
     assert outcome(traced) == outcome(plain)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda13", "cuda12"])
+def test_tensors_without_memory_are_asked_in_silence(trace, device):
+    """libtorch's C API prints on stderr, with a stack, what it catches."""
+    def lines(run):  # but for the time and process that torch's log lines begin with
+        return [re.sub(r"^([A-Z]\d{4}) \S+ \d+", r"\1", line) for line in run.stderr.splitlines()]
+    plain = trace(WITHOUT_MEMORY, device=device, preload=False)
+    traced = trace(WITHOUT_MEMORY, device=device)
+    assert plain.code == traced.code == 0, traced.stderr
+    assert plain.stdout == traced.stdout == "still shared: True True\n"
+    assert lines(traced) == lines(plain)
+    assert [b for b in traced.open().births() if b.shape == "[50, 8]"]
 
 
 @pytest.mark.parametrize(

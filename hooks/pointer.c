@@ -1,0 +1,86 @@
+/* pointer.c - asking libtorch for a tensor's address without a sound.
+ *
+ * aoti_torch_get_data_ptr catches what is thrown for a tensor without memory, and prints it on
+ * stderr with its stack: at every sparse gradient, at every fake tensor that torch.compile
+ * traces with. It also gives memory that is shared until written to (torch._lazy_clone) a copy
+ * of its own. So what it calls for either is ours: while we are asking, a refusal comes back to
+ * the asker instead. The frame it leaves behind has built nothing yet that would need undoing.
+ * Called from: wrap_autograd.c; the wrappers by torch, on any thread. */
+#include "pointer.h"
+
+#include <setjmp.h>
+#include <stddef.h>
+
+#include "real.h"
+
+static __thread jmp_buf *asking __attribute__((tls_model("initial-exec")));
+
+void *tmk_pointer_of(void *tensor)
+{
+	void *volatile found = NULL;
+	jmp_buf refused;
+	if (!tmk_real.data_ptr)
+		return NULL;
+	if (!_setjmp(refused)) {
+		void *p = NULL;
+		asking = &refused;
+		if (!tmk_real.data_ptr(tensor, &p))
+			found = p;
+	}
+	asking = NULL;
+	return found;
+}
+
+static void refuse(void)
+{
+	if (asking)
+		_longjmp(*asking, 1);
+}
+
+/* Each of the first three ends in an exception, so each has a real function to reach. */
+
+void _ZNK3c1010TensorImpl27throw_data_ptr_access_errorEv(const void *self)
+{
+	refuse();
+	if (!tmk_real.tensor_refuses)
+		tmk_resolve(TMK_LIB_C10);
+	tmk_real.tensor_refuses(self);
+}
+
+void _ZNK3c1011StorageImpl27throw_data_ptr_access_errorEv(const void *self)
+{
+	refuse();
+	if (!tmk_real.storage_refuses)
+		tmk_resolve(TMK_LIB_C10);
+	tmk_real.storage_refuses(self);
+}
+
+void _ZN3c1021throwNullDataPtrErrorEv(void)
+{
+	refuse();
+	if (!tmk_real.fake_refuses)
+		tmk_resolve(TMK_LIB_C10);
+	tmk_real.fake_refuses();
+}
+
+void _ZN3c1021warnDeprecatedDataPtrEv(void)
+{
+	refuse();
+	if (!tmk_real.fake_warns)
+		tmk_resolve(TMK_LIB_C10);
+	tmk_real.fake_warns();
+}
+
+/* materialize_cow in 2.13; whatever it returns is passed on. */
+void *_ZN3c104impl3cow23materialize_cow_storageERNS_11StorageImplE(void *storage)
+{
+	refuse();
+	if (!tmk_real.unshare)
+		tmk_resolve(TMK_LIB_C10);
+	return tmk_real.unshare(storage);
+}
+
+void *_ZN3c104impl3cow15materialize_cowEPNS_11StorageImplE(void *storage)
+{
+	return _ZN3c104impl3cow23materialize_cow_storageERNS_11StorageImplE(storage);
+}
