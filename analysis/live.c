@@ -15,7 +15,7 @@
 
 #define COLUMNS                                                                        \
 	"SELECT site, bucket, bytes, address, born_step, died_step, rule, requested, " \
-	"born FROM allocation "
+	"born, died FROM allocation "
 #define CROSSING                                                                       \
 	"INDEXED BY allocation_crossing WHERE (died_step IS NULL OR died_step > "      \
 	"born_step) "                                                                  \
@@ -58,14 +58,14 @@ static void make_room(struct live *live)
 static void read(struct rows *rows, live_visit *visit, void *context)
 {
 	while (rows_next(rows)) {
-		struct alive alive = {{rows_number(rows, 3), rows_number(rows, 2),
-		                       rows_number(rows, 4),
-		                       rows_number_or(rows, 5, -1)},
-		                      rows_number(rows, 0),
-		                      rows_number(rows, 1),
-		                      rows_number(rows, 6),
-		                      rows_number_or(rows, 7, -1),
-		                      rows_number(rows, 8)};
+		struct alive alive = {
+		        {rows_number(rows, 3), rows_number(rows, 2),
+		         rows_number(rows, 4), rows_number_or(rows, 5, -1),
+		         rows_number(rows, 8), rows_number_or(rows, 9, -1)},
+		        rows_number(rows, 0),
+		        rows_number(rows, 1),
+		        rows_number(rows, 6),
+		        rows_number_or(rows, 7, -1)};
 		visit(context, &alive);
 	}
 }

@@ -20,7 +20,7 @@ struct alive {
 #define COLUMNS                                                                        \
 	"SELECT a.address, a.bytes, a.born_step, a.died_step, a.requested, a.bucket, " \
 	"s.phase, m.class, o.name, h.dims, h.dtype, "                                  \
-	"coalesce(s.python_stack, s.native_stack) FROM allocation a "
+	"coalesce(s.python_stack, s.native_stack), a.born, a.died FROM allocation a "
 #define NAMES                                                                          \
 	"JOIN site s ON s.id = a.site LEFT JOIN module m ON m.id = s.module "          \
 	"LEFT JOIN op o ON o.id = s.op LEFT JOIN shape h ON h.id = s.shape "
@@ -270,7 +270,8 @@ static void add_rows(struct reconciled *r, struct rows *rows)
 	while (rows_next(rows)) {
 		struct alive a = {
 		        .block = {rows_number(rows, 0), rows_number(rows, 1),
-		                  rows_number(rows, 2), rows_number_or(rows, 3, -1)},
+		                  rows_number(rows, 2), rows_number_or(rows, 3, -1),
+		                  rows_number(rows, 12), rows_number_or(rows, 13, -1)},
 		        .requested = rows_number_or(rows, 4, -1),
 		        .bucket = rows_number(rows, 5),
 		        .phase = rows_number(rows, 6),
