@@ -66,10 +66,11 @@ static void cache(struct reconciled *r)
 	 * where another is: only what adds up is told apart. */
 	if (reserved == r->sample.reserved && used == r->point.allocated &&
 	    r->step.pattern == r->step.id) {
-		row_cause(row, parts, "free space beside blocks in use");
-		row_cause(row, whole, "segments with no block in use");
+		row_cause(row, CAUSE_BESIDE, parts, "free space beside blocks in use");
+		row_cause(row, CAUSE_EMPTY, whole, "segments with no block in use");
 	} else {
-		row_cause(row, row->measured, "free blocks that the allocator keeps");
+		row_cause(row, CAUSE_CACHED, row->measured,
+		          "free blocks that the allocator keeps");
 	}
 }
 
@@ -95,8 +96,9 @@ static void context(struct reconciled *r)
 		first = rows_number_or(rows, 0, first);
 		rows_free(rows);
 	}
-	row_cause(row, first, "CUDA context and other processes, at the first segment");
-	row_cause(row, row->measured - first,
+	row_cause(row, CAUSE_CONTEXT, first,
+	          "CUDA context and other processes, at the first segment");
+	row_cause(row, CAUSE_GROWN, row->measured - first,
 	          "driver, libraries, other processes since then");
 }
 

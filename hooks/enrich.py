@@ -120,7 +120,7 @@ def look(known):
                 names[id(p)] = path
                 tell(PARAMETER, path, p, p.requires_grad)
                 for key, value in kept_by(p):
-                    tell(PARAMETER, path + "." + key, value, False)
+                    tell(PARAMETER, path + " " + key, value, False)
                 if gradients:
                     tell_gradient(path, p)
         for path, b in r.named_buffers():

@@ -134,6 +134,15 @@ def run(name, folder, device="cuda", mode="truth", words=(), **env):
     return json.loads(truth.read_text()), trace
 
 
+def reconciled(trace):
+    """What `tidemark reconcile` says of the device."""
+    done = subprocess.run([BUILD / "analysis" / "tidemark", "reconcile", trace, "--json",
+                           "--device", "cuda:0"], text=True, capture_output=True, timeout=60)
+    if done.returncode:
+        raise RuntimeError(reason(done.stderr))
+    return json.loads(done.stdout)["devices"][0]
+
+
 def compared(name, folder, **options):
     truth, trace = run(name, folder, **options)
     return answer.compare(trace, truth)

@@ -8,11 +8,13 @@ import subprocess
 import pytest
 
 import answer
+import causes
 import runs
 
 CUDA = [name for name, (words, library, *_) in runs.WORKLOADS.items()
         if library is None and "compile" not in words and "average=2" not in words]
 LIBRARIES = ["GPT-2, fp16 + GradScaler", "Llama, LoRA (PEFT)", "ResNet-50, SGD momentum"]
+PACKED = "Llama, 4-bit QLoRA (bitsandbytes)"  # a table of its library's is no bucket's
 CPU = ["MLP, AdamW foreach", "GPT, AdamW foreach", "GPT, checkpoints, 3 micro-batches"]
 
 
@@ -38,7 +40,8 @@ EVERY = (*answer.KNOWN, "rest", "total")
 
 
 @pytest.mark.parametrize("name", CUDA + LIBRARIES)
-def test_every_bucket_is_the_oracles_to_the_byte(name, compared):
+def test_every_bucket_is_the_oracles_to_the_byte_and_every_byte_has_a_cause(
+        name, compared, tmp_path):
     answers, losses = compared(name)
     agree(answers, EVERY, moments=5 * 3 + 1)
     assert not losses
@@ -46,6 +49,23 @@ def test_every_bucket_is_the_oracles_to_the_byte(name, compared):
     after = answers[-3]
     assert after["at"] == "backward"
     assert after["parameter"][0] and after["gradient"][0] and after["total"][0]
+    every_byte_has_a_cause(tmp_path / "t.db")
+
+
+def every_byte_has_a_cause(trace):
+    device = runs.reconciled(trace)
+    causes.check_sums(device)
+    assert device["unexplained_bytes"] == 0
+    # the formula was of what this device holds, and found it
+    kinds = {c["kind"] for row in device["rows"][:3] for c in row["causes"]}
+    assert not kinds & {"weight", "gradient", "never"}, device["rows"][:3]
+
+
+def test_packed_weights_and_their_constants_have_causes_too(tmp_path, compared):
+    compared(PACKED)
+    every_byte_has_a_cause(tmp_path / "t.db")
+    parameter = runs.reconciled(tmp_path / "t.db")["rows"][0]
+    assert any(c["kind"] == "quantisation" for c in parameter["causes"])
 
 
 def buckets(trace, at):
