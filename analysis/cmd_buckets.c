@@ -283,8 +283,7 @@ static void print_owners(struct trace *trace, const struct account *account,
 		}
 		if (by == BY_STACK)
 			key = chain = line_chain(trace, group->stack, 3);
-		table_cell(table, PLAIN, "%s %s", text_count(group->blocks).s,
-		           sign(TIMES));
+		table_cell(table, PLAIN, "%s", text_blocks(group->blocks).s);
 		table_cell(table, PLAIN, "%s", text_count(group->bytes).s);
 		table_cell(table, bucket_style(group->bucket), "%s", group->bucket);
 		table_cell(table, PLAIN, "%s",

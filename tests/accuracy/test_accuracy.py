@@ -2,6 +2,7 @@
 
 All of them, the other tools and the document are run.py's.
 """
+import collections
 import json
 import subprocess
 
@@ -85,6 +86,44 @@ def test_the_command_answers_at_a_time_and_at_the_peak_as_the_oracle_does(tmp_pa
         for bucket in answer.KNOWN:
             assert found[bucket] == answers[at][bucket][1], (at, bucket)
         assert sum(found.values()) == answers[at]["total"][1]
+
+
+def slices(names, rank, world):
+    """{name: bytes} of what a rank holds of parameters laid one after the other."""
+    share = sum(size for _, size in names) // 4 // world * 4
+    first, last, at, found = rank * share, (rank + 1) * share, 0, {}
+    for name, size in names:
+        if min(at + size, last) > max(at, first):
+            found[name] = min(at + size, last) - max(at, first)
+        at += size
+    return found
+
+
+def test_a_flat_parameters_bytes_are_the_slices_that_lie_in_it(tmp_path, compared):
+    compared("GPT, FSDP1")
+    db = answer.Trace(tmp_path / "t.db", "cuda").db
+    whole = db.execute("SELECT name, bytes FROM tensor WHERE kind = 'parameter' AND step = 1 "
+                       "ORDER BY id").fetchall()  # as they were before they were sharded
+    units = collections.defaultdict(list)
+    for name, size in whole:
+        units[name.split(".")[1] if name.startswith("blocks.") else ""].append((name, size))
+    assert len(units) == 4
+    expected = {n: s for unit in units.values() for n, s in slices(unit, 0, 4).items()}
+    assert 4 < len(expected) < len(whole)
+    told = {}
+    for kind, name, size in db.execute("SELECT kind, name, bytes FROM tensor WHERE step > 1 "
+                                       "AND device = 'cuda:0'"):
+        told.setdefault(kind, {})[name] = size
+    assert told["parameter"] == told["gradient"] == expected
+    assert told["optimizer"] == {f"{n} {state}": size for n, size in expected.items()
+                                 for state in ("exp_avg", "exp_avg_sq")}
+    done = subprocess.run([runs.BUILD / "analysis" / "tidemark", "buckets", tmp_path / "t.db",
+                           "--by", "parameter", "--json"], text=True, capture_output=True)
+    owned = {o["owner"]: o["bytes"] for o in json.loads(done.stdout)["devices"][0]["owners"]
+             if o["bucket"] in ("parameter", "optimizer")}
+    for name, size in {**told["parameter"], **told["optimizer"]}.items():
+        assert 0 <= owned.pop(name) - size < 512  # the block's rounding, with the last of it
+    assert not owned
 
 
 @pytest.mark.parametrize("name", CPU)

@@ -46,6 +46,30 @@ def test_own_maxima_are_those_of_a_plain_replay(trace, answer, scenario, fold):
         assert device["maxima_complete"]
 
 
+def test_a_flat_buffers_bytes_are_its_tensors(trace, answer, tidemark):
+    """Each from where it begins to where the next begins; a view into one is not another."""
+    recording, path = trace("gpt")
+    db = sqlite3.connect(path)
+    address, size, kind, name, step, ordinal = db.execute(
+        "SELECT address, bytes, kind, name, step, ordinal FROM tensor WHERE kind = 'parameter' "
+        "ORDER BY id LIMIT 1").fetchone()
+    db.execute("DELETE FROM tensor WHERE name = ?", (name,))
+    for part, start, length in (("second", 10000, 5001), ("view", 11000, 1000), ("first", 0, 9001),
+                                ("third", 20002, 777)):
+        db.execute("INSERT INTO tensor VALUES (NULL,?,?,'cuda:0',?,?,NULL,'float32',1,?,?)",
+                   (kind, part, address + start, length, step, ordinal))
+    db.commit()
+    [got] = answer("buckets", path, "--by", "parameter")["devices"]
+    owners = {o["owner"]: o for o in got["owners"] if o["bucket"] == "parameter"}
+    found = {part: owners.get(part, {}).get("bytes") for part in ("first", "second", "third")}
+    assert found == {"first": 10000, "second": 10002, "third": size - 20002}
+    assert "view" not in owners
+    assert sum(o["bytes"] for o in got["owners"]) == got["allocated_bytes"]
+    assert sum(o["blocks"] for o in got["owners"]) == sum(b["blocks"] for b in got["buckets"])
+    lines = tidemark("buckets", path, "--by", "parameter", "--top", 99).stdout.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith(" third")] == ["part"]
+
+
 @pytest.mark.parametrize("scenario", ["gpt", "leak", "devices"])
 def test_any_step_can_be_asked_for(trace, answer, scenario, fold):
     recording, path = trace(scenario, fold=fold)
