@@ -11,6 +11,7 @@ import collections
 import datetime
 import json
 import re
+import subprocess
 import sys
 import time
 
@@ -58,6 +59,8 @@ def one(name, mode, folder):
         return {"moments": bare(truth)}
     except runs.Missing as missing:
         return {"why": str(missing), "missing": True}
+    except subprocess.TimeoutExpired as late:
+        return {"why": f"no answer in {late.timeout:.0f} s"}
     except Exception as error:
         return {"why": f"{type(error).__name__}: {error}"[:300]}
 

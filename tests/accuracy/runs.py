@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import answer
@@ -108,7 +109,8 @@ def environment(folder, device, mode, **more):
 
 def reason(stderr):
     """Python's own last word, which is not always the last line."""
-    lines = [line for line in stderr.splitlines() if line.strip()]
+    lines = [re.sub(r"^\[rank\d+\]: ", "", line) for line in stderr.splitlines()
+             if line.strip()]
     errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
     return (errors or lines or ["it said nothing"])[-1]
 
