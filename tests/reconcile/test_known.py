@@ -45,6 +45,19 @@ def test_buckets_at_the_peak_are_those_of_peak(trace, answer, tidemark):
             peak["device_used_bytes"] - peak["reserved_bytes"])
 
 
+def test_memory_given_back_at_the_end_does_not_change_what_there_was_at_first(trace, answer):
+    """While segments are freed one by one, reserved is what it was before the first."""
+    def context(changes=""):
+        rows = rows_of(answer(trace(changes))["devices"][0])
+        return rows["context"]["causes"]
+    before = context()
+    assert [c["kind"] for c in before] == ["context"]
+    assert before == context(
+        "INSERT INTO memory_sample SELECT NULL, l.device, 1 + l.step, 0, l.time_ns, 0, "
+        "l.reserved_bytes, f.device_free_bytes, f.device_total_bytes FROM memory_sample f, "
+        "memory_sample l WHERE f.id = 1 AND l.id = (SELECT max(id) FROM memory_sample);")
+
+
 def test_every_step_adds_up(trace, answer):
     path = trace(leak=12345)
     for step in range(7):
