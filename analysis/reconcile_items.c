@@ -169,7 +169,7 @@ static const char *never(const struct item *item)
 	case ROW_GRADIENT:
 		return "never made in this step";
 	case ROW_OPTIMIZER:
-		return "not kept on this device";
+		return "never made by this run";
 	case ROW_INPUT:
 		return "no tensor of its own on this device";
 	default:
