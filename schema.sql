@@ -176,7 +176,8 @@ CREATE TABLE tensor (
 	shape TEXT,
 	dtype TEXT,
 	trainable INTEGER,
-	step INTEGER               -- when it was looked at
+	step INTEGER,              -- when it was looked at, and how many events of that
+	ordinal INTEGER            -- step had happened then
 );
 
 CREATE TABLE step (

@@ -222,10 +222,7 @@ static void weight_copies(struct context *c)
 		return;
 	for (size_t i = 0; i < c->model->count; i++) {
 		const struct weight *w = &c->model->weights[i];
-		if (w->role == ROLE_ATTENTION || w->role == ROLE_MLP ||
-		    w->role == ROLE_ANY || w->role == ROLE_HEAD ||
-		    (w->role == ROLE_EMBEDDING && c->shape->tied &&
-		     c->shape->head == HEAD_LM))
+		if (weight_is_copied(c->model, w))
 			elements += weight_elements(w);
 	}
 	term = formula_term(

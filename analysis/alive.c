@@ -76,7 +76,7 @@ static void print_group(struct trace *trace, struct table *table,
 {
 	const char *phase = group->phase, *bucket = group->bucket;
 
-	table_cell(table, PLAIN, "%s %s", text_count(group->blocks).s, sign(TIMES));
+	table_cell(table, PLAIN, "%s", text_blocks(group->blocks).s);
 	cell_label(trace, table, group, by);
 	if (group->shape)
 		table_cell(table, PLAIN, "%s %s", group->shape,

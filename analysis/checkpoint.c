@@ -45,10 +45,10 @@ static void add(struct layer *layer, const struct alive *alive, bool own)
 {
 	layer->bytes += alive->block.bytes;
 	if (own < layer->output_own ||
-	    (own == layer->output_own && alive->born < layer->output_born))
+	    (own == layer->output_own && alive->block.born < layer->output_born))
 		return;
 	layer->output = alive->block.bytes;
-	layer->output_born = alive->born;
+	layer->output_born = alive->block.born;
 	layer->output_own = own;
 }
 

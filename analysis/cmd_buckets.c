@@ -112,7 +112,9 @@ static void json_buckets(struct trace *trace, const struct account *account,
 		json_number(json, "maximum_bytes", most->bytes);
 		known(json, "maximum_step", most->step);
 		json_text(json, "maximum_phase",
-		          most->step < 0 ? NULL : trace_phase(trace, most->phase));
+		          most->phase < 0 || most->step < 0
+		                  ? NULL
+		                  : trace_phase(trace, most->phase));
 		json_rules(trace, account, b, json);
 		json_end(json);
 	}
@@ -191,7 +193,8 @@ static void print_bucket(struct trace *trace, const struct account *account, int
 	table_cell(table, PLAIN, "%s", text_count(entry->bytes).s);
 	table_cell(table, PLAIN, "%s", text_count(most->bytes).s);
 	table_cell(table, PLAIN, "%s",
-	           most->step < 0 ? sign(DASH) : trace_phase(trace, most->phase));
+	           most->phase < 0 || most->step < 0 ? sign(DASH)
+	                                             : trace_phase(trace, most->phase));
 	table_cell(table, PLAIN, "%s", rule.name ? rule.name : "");
 	rule_free(&rule);
 }
@@ -283,8 +286,7 @@ static void print_owners(struct trace *trace, const struct account *account,
 		}
 		if (by == BY_STACK)
 			key = chain = line_chain(trace, group->stack, 3);
-		table_cell(table, PLAIN, "%s %s", text_count(group->blocks).s,
-		           sign(TIMES));
+		table_cell(table, PLAIN, "%s", text_blocks(group->blocks).s);
 		table_cell(table, PLAIN, "%s", text_count(group->bytes).s);
 		table_cell(table, bucket_style(group->bucket), "%s", group->bucket);
 		table_cell(table, PLAIN, "%s",

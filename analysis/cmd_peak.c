@@ -204,7 +204,8 @@ static void print_sums(const struct peak *peak, FILE *out, const char *title,
 		bar[strcspn(bar, " ")] = 0;
 		table_cell(table, color, "%s", name);
 		table_cell(table, PLAIN, "%s",
-		           unseen ? sign(DASH) : text_count(group->blocks).s);
+		           unseen || !group->blocks ? sign(DASH)
+		                                    : text_count(group->blocks).s);
 		table_cell(table, PLAIN, "%s", text_size(bytes).s);
 		table_cell(table, PLAIN, "%s",
 		           text_percent(bytes, peak->point.allocated).s);

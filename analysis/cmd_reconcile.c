@@ -63,6 +63,7 @@ void reconcile_json(const struct reconciled *r, struct json *json)
 		json_array(json, "causes");
 		for (size_t k = 0; k < row->count; k++) {
 			json_object(json, NULL);
+			json_text(json, "kind", cause_names[row->causes[k].kind]);
 			json_text(json, "cause", row->causes[k].text);
 			json_number(json, "bytes", row->causes[k].bytes);
 			json_end(json);
@@ -109,7 +110,7 @@ int cmd_reconcile(const struct options *options)
 		     "'%s' has no step with device memory in it: nothing to reconcile; "
 		     "CPU tensors are traced with 'tidemark run --cpu'",
 		     answer.trace->name);
-	recognise(answer.trace, options, chief, point.step, &known);
+	recognise(answer.trace, options, chief, &point, &known);
 	by_device_begin(&answer);
 	if (answer.json)
 		json_recognised(answer.json, &known);

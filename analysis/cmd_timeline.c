@@ -263,6 +263,7 @@ static int answer_text(struct trace *trace, bool wanted[], int64_t wish, bool st
 			        style(BOLD), style(PLAIN), trace->devices[d].name,
 			        sign(DOT));
 			steps_print(trace, &trace->devices[d], 10, out);
+			steps_buckets(trace, &trace->devices[d], out);
 		} else {
 			print_step(trace, d, wish, out);
 		}

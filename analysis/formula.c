@@ -42,11 +42,6 @@ int64_t formula_bits(struct formula *formula, int64_t elements, int bits)
 	return 0;
 }
 
-int64_t formula_blocks(int64_t elements, int64_t block)
-{
-	return elements / block + (elements % block != 0);
-}
-
 struct formula_term *formula_term(struct formula *formula, enum formula_bucket bucket,
                                   int64_t bytes, const char *source, const char *name,
                                   ...)
@@ -151,23 +146,28 @@ static void parameters(const struct model *model, const struct training *trainin
 {
 	int64_t low = 0;
 	for (int role = 0; role < ROLE_COUNT; role++) {
-		int64_t elements = 0;
+		int64_t elements = 0, less = 0;
 		enum dtype dtype = training->parameter;
 		struct formula_term *term;
 		for (size_t i = 0; i < model->count; i++) {
 			const struct weight *weight = &model->weights[i];
+			int64_t n = weight_elements(weight);
 			if ((int)weight->role != role)
 				continue;
-			elements += weight_elements(weight);
-			if (quantised(model, training, weight))
-				low += weight_elements(weight);
+			elements += n;
+			if (weight->bits)
+				less += formula_bits(formula, n,
+				                     dtype_bits(dtype) - weight->bits);
+			else if (quantised(model, training, weight))
+				low += n;
 			else if (dtype == DTYPE_NF4 || dtype == DTYPE_INT8)
 				dtype = training->activation;
 		}
 		if (!elements)
 			continue;
 		term = sharded(formula, training, FORMULA_PARAMETER,
-		               formula_bits(formula, elements, dtype_bits(dtype)),
+		               formula_bits(formula, elements, dtype_bits(dtype)) -
+		                       less,
 		               TORCH_SOURCE, role_names[role]);
 		formula_text(term, "bytes(dtype) × N", "%s × %s", width_text(dtype),
 		             number(elements).s);

@@ -6,7 +6,10 @@
 
 /* ceil(elements * bits / 8), ceil(elements / block) */
 int64_t formula_bits(struct formula *formula, int64_t elements, int bits);
-int64_t formula_blocks(int64_t elements, int64_t block);
+static inline int64_t formula_blocks(int64_t elements, int64_t block)
+{
+	return elements / block + (elements % block != 0);
+}
 
 /* How a term is computed, in symbols and with the numbers put in. */
 void formula_text(struct formula_term *term, const char *formula, const char *numbers,

@@ -81,7 +81,7 @@ static int by_growth(const void *left, const void *right)
 }
 
 struct kept {
-	int64_t site, bucket, born;
+	int64_t site, bucket;
 	struct block block;
 };
 
@@ -94,7 +94,7 @@ static int by_place(const void *left, const void *right)
 		return a->bucket < b->bucket ? -1 : 1;
 	if (a->block.born_step != b->block.born_step)
 		return a->block.born_step < b->block.born_step ? -1 : 1;
-	return a->born < b->born ? -1 : a->born > b->born;
+	return a->block.born < b->block.born ? -1 : a->block.born > b->block.born;
 }
 
 static int64_t first_alike(const struct growth *growth, int64_t site)
@@ -110,7 +110,7 @@ static struct kept *read_kept(struct trace *trace, int64_t device,
 	size_t room = 0;
 	struct rows *rows = db_rows(
 	        trace->db,
-	        "SELECT site, bucket, born, address, bytes, born_step, died_step "
+	        "SELECT site, bucket, address, bytes, born_step, died_step, born, died "
 	        "FROM allocation INDEXED BY allocation_crossing WHERE device = ?1 AND "
 	        "(died_step IS NULL OR died_step > born_step) AND born_step BETWEEN 1 "
 	        "AND "
@@ -122,9 +122,9 @@ static struct kept *read_kept(struct trace *trace, int64_t device,
 		kept[(*count)++] = (struct kept){
 		        first_alike(growth, rows_number(rows, 0)),
 		        rows_number(rows, 1),
-		        rows_number(rows, 2),
-		        {rows_number(rows, 3), rows_number(rows, 4),
-		         rows_number(rows, 5), rows_number_or(rows, 6, -1)}};
+		        {rows_number(rows, 2), rows_number(rows, 3),
+		         rows_number(rows, 4), rows_number_or(rows, 5, -1),
+		         rows_number(rows, 6), rows_number_or(rows, 7, -1)}};
 	}
 	if (*count)
 		qsort(kept, *count, sizeof(*kept), by_place);
@@ -151,7 +151,7 @@ static void judge_all(const struct kept *kept, size_t count, struct series *seri
 		if (!now.owner)
 			now.owner = places_owner(growth->places, block, now.bucket);
 		now.born_step = block->born_step;
-		now.born = kept[i].born;
+		now.born = block->born;
 		if (!last)
 			continue;
 		if (judge(series, growth, &now))

@@ -67,7 +67,7 @@ static int64_t batch_of(struct work *work)
 			continue;
 		if (!newest || alive->block.born_step > newest->block.born_step ||
 		    (alive->block.born_step == newest->block.born_step &&
-		     alive->born > newest->born))
+		     alive->block.born > newest->block.born))
 			newest = alive;
 	}
 	site = newest ? places_site(work->places, newest->site) : NULL;

@@ -15,7 +15,7 @@
 
 #define COLUMNS                                                                        \
 	"SELECT site, bucket, bytes, address, born_step, died_step, rule, requested, " \
-	"born FROM allocation "
+	"born, died FROM allocation "
 #define CROSSING                                                                       \
 	"INDEXED BY allocation_crossing WHERE (died_step IS NULL OR died_step > "      \
 	"born_step) "                                                                  \
@@ -58,14 +58,14 @@ static void make_room(struct live *live)
 static void read(struct rows *rows, live_visit *visit, void *context)
 {
 	while (rows_next(rows)) {
-		struct alive alive = {{rows_number(rows, 3), rows_number(rows, 2),
-		                       rows_number(rows, 4),
-		                       rows_number_or(rows, 5, -1)},
-		                      rows_number(rows, 0),
-		                      rows_number(rows, 1),
-		                      rows_number(rows, 6),
-		                      rows_number_or(rows, 7, -1),
-		                      rows_number(rows, 8)};
+		struct alive alive = {
+		        {rows_number(rows, 3), rows_number(rows, 2),
+		         rows_number(rows, 4), rows_number_or(rows, 5, -1),
+		         rows_number(rows, 8), rows_number_or(rows, 9, -1)},
+		        rows_number(rows, 0),
+		        rows_number(rows, 1),
+		        rows_number(rows, 6),
+		        rows_number_or(rows, 7, -1)};
 		visit(context, &alive);
 	}
 }
@@ -100,25 +100,44 @@ struct summing {
 	const struct places *places;
 };
 
-static void add(void *context, const struct alive *alive)
+static void add(struct live *live, const struct sum *sum)
 {
-	struct summing *summing = context;
-	struct live *live = summing->live;
-	struct sum sum = {alive->site, alive->bucket, 0, 0,
-	                  places_owner(summing->places, &alive->block, alive->bucket)};
 	size_t *slot;
 
 	make_room(live);
-	slot = find(live, &sum);
+	slot = find(live, sum);
 	if (!*slot) {
 		live->sums =
 		        grow(live->sums, live->count, &live->room, sizeof(*live->sums));
-		live->sums[live->count++] = sum;
-		*slot = live->count;
+		live->sums[live->count] = *sum;
+		*slot = ++live->count;
+		return;
 	}
-	live->sums[*slot - 1].bytes += alive->block.bytes;
-	live->sums[*slot - 1].blocks++;
-	live->bytes += alive->block.bytes;
+	live->sums[*slot - 1].bytes += sum->bytes;
+	live->sums[*slot - 1].blocks += sum->blocks;
+}
+
+/* A flat buffer's bytes are its tensors', each from where it begins to where the next one
+ * does; the block is counted with the first of them. A view into a tensor is not another. */
+static void add_block(void *context, const struct alive *alive)
+{
+	struct summing *summing = context;
+	const struct places *places = summing->places;
+	const struct block *block = &alive->block;
+	const struct tensor *owner = places_owner(places, block, alive->bucket), *next;
+	int64_t at = block->address, end = at + block->bytes, blocks = 1;
+
+	for (; at < end; owner = next, blocks = 0) {
+		next = owner;
+		while (next &&
+		       (next == owner || next->address < owner->address + owner->bytes))
+			next = places_next(places, block, alive->bucket, next);
+		int64_t upto = next ? next->address : end;
+		struct sum sum = {alive->site, alive->bucket, upto - at, blocks, owner};
+		add(summing->live, &sum);
+		at = upto;
+	}
+	summing->live->bytes += block->bytes;
 }
 
 int live_at(struct trace *trace, const struct places *places, int64_t device,
@@ -127,7 +146,7 @@ int live_at(struct trace *trace, const struct places *places, int64_t device,
 	struct summing summing = {live, places};
 
 	*live = (struct live){0};
-	return live_each(trace, device, step, ordinal, add, &summing);
+	return live_each(trace, device, step, ordinal, add_block, &summing);
 }
 
 void live_free(struct live *live)

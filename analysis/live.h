@@ -13,7 +13,6 @@ struct alive {
 	struct block block;
 	int64_t site, bucket, rule;
 	int64_t requested; /* -1: not known */
-	int64_t born;      /* ordinal in block.born_step */
 };
 
 struct sum {

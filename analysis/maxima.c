@@ -57,7 +57,7 @@ static void walk_shape(struct trace *trace, int64_t device, const struct step *s
 	int64_t now[BUCKETS] = {0};
 	struct rows *rows = db_rows(
 	        trace->db,
-	        "SELECT -1 AS ordinal, bytes, bucket, 0 FROM allocation INDEXED BY "
+	        "SELECT -1 AS ordinal, bytes, bucket, -1 FROM allocation INDEXED BY "
 	        "allocation_crossing WHERE (died_step IS NULL OR died_step > "
 	        "born_step) "
 	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 UNION ALL "
@@ -76,6 +76,8 @@ static void walk_shape(struct trace *trace, int64_t device, const struct step *s
 	        "ordinal",
 	        "iiii", step->first, step->last, step->pattern, device);
 	*shape = (struct shape){0};
+	for (int b = 0; b < BUCKETS; b++)
+		shape->of[b].phase = -1;
 	while (rows_next(rows)) {
 		int64_t bucket = rows_number(rows, 2);
 		if (!known(bucket))
@@ -87,20 +89,9 @@ static void walk_shape(struct trace *trace, int64_t device, const struct step *s
 	}
 }
 
-static void take(struct maxima *maxima, const int64_t *level, const struct shape *shape,
-                 int64_t step)
-{
-	for (int b = 0; b < BUCKETS; b++) {
-		int64_t bytes = level[b] + shape->of[b].bytes;
-		if (bytes > maxima->of[b].bytes)
-			maxima->of[b] =
-			        (struct maximum){bytes, step, shape->of[b].phase};
-	}
-}
-
 /* A step whose rows were thinned away: the recorder has kept what its buckets held. */
-static bool take_kept(struct trace *trace, int64_t device, int64_t step,
-                      struct maxima *maxima)
+static bool read_kept(struct trace *trace, int64_t device, int64_t step,
+                      struct maximum *of)
 {
 	bool any = false;
 	struct rows *rows = db_rows(trace->db,
@@ -114,13 +105,14 @@ static bool take_kept(struct trace *trace, int64_t device, int64_t step,
 		struct maximum one = {rows_number(rows, 2), step, rows_number(rows, 1)};
 		int64_t bucket = rows_number(rows, 0);
 		any = true;
-		if (known(bucket) && one.bytes > maxima->of[bucket].bytes)
-			maxima->of[bucket] = one;
+		if (known(bucket) && one.bytes > of[bucket].bytes)
+			of[bucket] = one;
 	}
 	return any;
 }
 
-void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima)
+void maxima_each(struct trace *trace, int64_t device, maxima_visit *visit,
+                 void *context)
 {
 	struct levels levels = {
 	        .last = db_number(trace->db, 0, "SELECT max(id) FROM step")};
@@ -128,29 +120,51 @@ void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima)
 	bool *walked = allocate((size_t)(levels.last + 1) * sizeof(*walked));
 	int64_t level[BUCKETS] = {0};
 
-	*maxima = (struct maxima){0};
-	for (int b = 0; b < BUCKETS; b++)
-		maxima->of[b].step = -1;
 	levels.change = allocate((size_t)(levels.last + 1) * sizeof(*levels.change));
 	read_levels(trace, device, &levels);
 	struct rows *rows = db_rows(trace->db, "SELECT id FROM step ORDER BY id", "");
 	while (rows_next(rows)) {
+		struct maximum of[BUCKETS] = {{0}};
 		int64_t id = rows_number(rows, 0);
 		struct step step = trace_step(trace, id);
 		for (int b = 0; b < BUCKETS; b++)
 			level[b] += levels.change[id][b];
 		if (step.thinned) {
-			maxima->thinned |= !take_kept(trace, device, id, maxima);
+			visit(context, id,
+			      read_kept(trace, device, id, of) ? of : NULL);
 			continue;
 		}
 		if (step.pattern < 0 || step.pattern > levels.last)
 			continue;
+		struct shape *shape = &shapes[step.pattern];
 		if (!walked[step.pattern])
-			walk_shape(trace, device, &step, &shapes[step.pattern]);
+			walk_shape(trace, device, &step, shape);
 		walked[step.pattern] = true;
-		take(maxima, level, &shapes[step.pattern], id);
+		for (int b = 0; b < BUCKETS; b++)
+			of[b] = (struct maximum){level[b] + shape->of[b].bytes, id,
+			                         shape->of[b].phase};
+		visit(context, id, of);
 	}
 	free(levels.change);
 	free(shapes);
 	free(walked);
+}
+
+static void take(void *context, int64_t step, const struct maximum *of)
+{
+	struct maxima *maxima = context;
+
+	(void)step;
+	maxima->thinned |= !of;
+	for (int b = 0; of && b < BUCKETS; b++)
+		if (of[b].bytes > maxima->of[b].bytes)
+			maxima->of[b] = of[b];
+}
+
+void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima)
+{
+	*maxima = (struct maxima){0};
+	for (int b = 0; b < BUCKETS; b++)
+		maxima->of[b].step = -1;
+	maxima_each(trace, device, take, maxima);
 }

@@ -5,7 +5,9 @@
 #include "trace.h"
 
 struct maximum {
-	int64_t bytes, step, phase; /* step -1: it never held anything */
+	int64_t bytes, step,
+	        phase; /* step -1: it never held anything; phase -1: when its
+	                             * step began */
 };
 
 struct maxima {
@@ -14,5 +16,11 @@ struct maxima {
 };
 
 void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima);
+
+/* Visits every step in order with what each of BUCKETS held at most in it; of: NULL where
+ * nothing was kept of a thinned step. */
+typedef void maxima_visit(void *context, int64_t step, const struct maximum *of);
+void maxima_each(struct trace *trace, int64_t device, maxima_visit *visit,
+                 void *context);
 
 #endif

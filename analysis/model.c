@@ -173,6 +173,18 @@ int shape_check(const struct shape *s, char *why, size_t size)
 	return -1;
 }
 
+bool weight_is_copied(const struct model *model, const struct weight *weight)
+{
+	const struct shape *shape = &model->shape;
+
+	if (weight->bits) /* unpacked anew for each use */
+		return false;
+	return weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
+	       weight->role == ROLE_ANY || weight->role == ROLE_HEAD ||
+	       (weight->role == ROLE_EMBEDDING && shape->tied &&
+	        shape->head == HEAD_LM);
+}
+
 int64_t weight_size(const struct weight *weight)
 {
 	return weight->columns ? weight->rows * weight->columns : weight->rows;

@@ -76,6 +76,7 @@ struct weight {
 	int64_t copies;        /* as many of them, in all layers together */
 	int target;            /* enum lora_target, or -1 */
 	bool frozen;           /* not trained: no gradient and no optimizer state */
+	int bits; /* of an element that is stored in its own way; 0: as the training */
 };
 
 /* Starts as all zeros; model_free() gives the weights back. */
@@ -86,6 +87,7 @@ struct model {
 	struct weight *weights;
 	size_t count, room;
 	int64_t parameters; /* their sum */
+	bool quantised;     /* some weights are packed, two elements in a byte */
 };
 
 /* A named model. false: unknown; nearest is then the closest names, or empty. */
@@ -108,6 +110,9 @@ void model_free(struct model *model);
 
 /* Elements of the weights that are not frozen. */
 int64_t model_trained(const struct model *model);
+
+/* Does autocast keep a 16-bit copy of it for the backward? A matmul's weight. */
+bool weight_is_copied(const struct model *model, const struct weight *weight);
 
 /* Elements in one copy, and in all; their sum was checked by model_add(). */
 int64_t weight_size(const struct weight *weight);

@@ -99,9 +99,15 @@ static void from_trace(struct plan *plan, const struct options *options)
 	file.words = words;
 	file.count = 1;
 	trace = trace_open(&file);
-	if (trace_model(trace, &plan->model, &plan->training, shapeless,
+	if (trace_model(trace, NULL, &plan->model, &plan->training, shapeless,
 	                sizeof(shapeless), why, sizeof(why)))
 		fail(STATUS_USAGE, "%s", why);
+	if (plan->model.quantised)
+		fail(STATUS_USAGE,
+		     "'%s' has quantised parameters; give its config with '--config' "
+		     "and "
+		     "'--param-dtype nf4'",
+		     trace->name);
 	if (*shapeless)
 		plan_note(plan, "no shape: %s", shapeless);
 	plan->precision = NULL; /* the dtypes say it */

@@ -66,10 +66,11 @@ static void cache(struct reconciled *r)
 	 * where another is: only what adds up is told apart. */
 	if (reserved == r->sample.reserved && used == r->point.allocated &&
 	    r->step.pattern == r->step.id) {
-		row_cause(row, parts, "free space beside blocks in use");
-		row_cause(row, whole, "segments with no block in use");
+		row_cause(row, CAUSE_BESIDE, parts, "free space beside blocks in use");
+		row_cause(row, CAUSE_EMPTY, whole, "segments with no block in use");
 	} else {
-		row_cause(row, row->measured, "free blocks that the allocator keeps");
+		row_cause(row, CAUSE_CACHED, row->measured,
+		          "free blocks that the allocator keeps");
 	}
 }
 
@@ -82,21 +83,27 @@ static void context(struct reconciled *r)
 	if (r->sample.device_used < 0 || r->sample.reserved < 0)
 		return;
 	row->measured = first = r->sample.device_used - r->sample.reserved;
-	/* A sample inside cudaMalloc has the new piece in use and not in reserved yet;
-	 * the one after it, with as much free, has both. */
-	rows = db_rows(r->trace->db,
-	               "SELECT min(device_total_bytes - device_free_bytes - "
-	               "reserved_bytes) FROM memory_sample WHERE device = ?1 AND "
-	               "device_free_bytes = (SELECT device_free_bytes FROM "
-	               "memory_sample WHERE device = ?1 AND device_free_bytes IS NOT "
-	               "NULL AND reserved_bytes IS NOT NULL ORDER BY id LIMIT 1)",
-	               "i", r->device->id);
+	/* A sample inside cudaMalloc has the new piece in use and not in reserved yet; the
+	 * one after it, with as much free, has both. Later ones with as much free come
+	 * when the memory is given back. */
+	rows = db_rows(
+	        r->trace->db,
+	        "WITH first AS (SELECT id, device_free_bytes AS free FROM "
+	        "memory_sample WHERE device = ?1 AND device_free_bytes NOTNULL AND "
+	        "reserved_bytes NOTNULL ORDER BY id LIMIT 1) "
+	        "SELECT min(device_total_bytes - device_free_bytes - reserved_bytes) "
+	        "FROM first, memory_sample m WHERE device = ?1 AND m.id >= first.id "
+	        "AND "
+	        "m.id < coalesce((SELECT min(id) FROM memory_sample WHERE device = ?1 "
+	        "AND id > first.id AND device_free_bytes <> free), m.id + 1)",
+	        "i", r->device->id);
 	if (rows_next(rows)) {
 		first = rows_number_or(rows, 0, first);
 		rows_free(rows);
 	}
-	row_cause(row, first, "CUDA context and other processes, at the first segment");
-	row_cause(row, row->measured - first,
+	row_cause(row, CAUSE_CONTEXT, first,
+	          "CUDA context and other processes, at the first segment");
+	row_cause(row, CAUSE_GROWN, row->measured - first,
 	          "driver, libraries, other processes since then");
 }
 

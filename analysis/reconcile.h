@@ -43,6 +43,15 @@ enum item_role {
 	IN_NOTHING, /* the formula has no such thing */
 };
 
+/* Why the formula and the run differ: causes.def. */
+enum cause_kind {
+#define CAUSE(id, name, what) CAUSE_##id,
+#include "causes.def"
+#undef CAUSE
+	CAUSES
+};
+extern const char *const cause_names[CAUSES];
+
 struct item {
 	enum row_id row;
 	enum item_role role;
@@ -50,7 +59,10 @@ struct item {
 	int64_t elements;
 	int64_t count;
 	char *label;
+	enum cause_kind
+	        kind;   /* of what was measured: if the formula has no such thing */
 	int64_t padded; /* bytes of one as a kernel may lay it out; 0: no other way */
+	int64_t shared; /* bytes of them, flat buffers, that smaller items lie in */
 };
 
 struct items {
@@ -59,6 +71,7 @@ struct items {
 };
 
 struct cause {
+	enum cause_kind kind;
 	char *text;
 	int64_t bytes;
 };
@@ -110,9 +123,11 @@ struct reconciled {
 };
 
 /* Recognises; options say otherwise or add. Ends the program with status 2 and one
- * sentence where parameters can't be counted. device, step: whose shapes are read. */
+ * sentence where parameters can't be counted. device, point: its peak, whose step's shapes
+ * are read. */
 void recognise(struct trace *trace, const struct options *options,
-               const struct device *device, int64_t step, struct recognised *known);
+               const struct device *device, const struct point *point,
+               struct recognised *known);
 void recognised_free(struct recognised *known);
 
 /* false: the device has no peak (in this step). */
@@ -131,8 +146,8 @@ void reconcile_match(struct reconciled *result);    /* causes from the items */
 /* label becomes the list's. */
 void items_add(struct items *items, struct item item);
 void items_merge(struct items *items); /* alike ones become one, sorted by label */
-void row_cause(struct row *row, int64_t bytes, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+void row_cause(struct row *row, enum cause_kind kind, int64_t bytes, const char *format,
+               ...) __attribute__((format(printf, 4, 5)));
 
 /* A block that was alive: what it takes of its segment. */
 void segment_use(struct reconciled *result, const struct block *block);

@@ -103,10 +103,14 @@ static void forward_pieces(const struct sizes *z, struct pieces *to)
 {
 	static const int kept[] = {
 	        [MLP_GELU] = 2, [MLP_GELU_NEW] = 5, [MLP_RELU] = 1, [MLP_GATED] = 4};
-	if (z->shape->mlp == MLP_GELU_NEW && z->training->autocast)
-		return;
+	/* autocast takes the pow of GPT-2's GELU, and what follows it, in fp32 */
+	bool fp32 = z->shape->mlp == MLP_GELU_NEW && z->training->autocast;
+
 	put(to, IN_FORWARD, "values inside the feed-forward part",
-	    z->tokens * z->shape->ffn * z->wide, kept[z->shape->mlp]);
+	    z->tokens * z->shape->ffn * z->wide, fp32 ? 2 : kept[z->shape->mlp]);
+	if (fp32)
+		put(to, IN_FORWARD, "values inside the feed-forward part in fp32",
+		    z->tokens * z->shape->ffn * 4, 3);
 }
 
 static int64_t matmul_inputs(const struct sizes *z)
@@ -174,8 +178,9 @@ static void expect(struct reconciled *r, enum row_id row, enum item_role role,
                    int64_t bytes, int64_t elements, int64_t count, const char *label)
 {
 	if (bytes && count)
-		items_add(&r->expected, (struct item){row, role, bytes, elements, count,
-		                                      copy_text(label), 0});
+		items_add(&r->expected,
+		          (struct item){row, role, bytes, elements, count,
+		                        copy_text(label), CAUSE_NEVER, 0, 0});
 }
 
 /* The memory-efficient attention lays the rows of its logsumexp out in steps of 32. */
@@ -209,14 +214,6 @@ static void expect_term(struct reconciled *r, const struct sizes *z,
 		pad_logsumexp(r, z, pieces.piece[pieces.count - 1].label);
 	snprintf(label, sizeof(label), "%s of the formula", term->name);
 	expect(r, row, IN_NOTHING, term->bytes - layers * layer, 0, 1, label);
-}
-
-static bool is_copied(const struct model *model, const struct weight *weight)
-{
-	return weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
-	       weight->role == ROLE_ANY || weight->role == ROLE_HEAD ||
-	       (weight->role == ROLE_EMBEDDING && model->shape.tied &&
-	        model->shape.head == HEAD_LM);
 }
 
 /* States of one weight, as torch.optim and those of formula.c keep them. */
@@ -266,10 +263,12 @@ static void expect_weight(struct reconciled *r, const struct weight *weight)
 {
 	const struct training *t = &r->known->training;
 	int64_t size = weight_size(weight);
+	int bits = weight->bits ? weight->bits : dtype_bits(t->parameter);
 
-	expect(r, ROW_PARAMETER, IN_WEIGHT, size * dtype_bits(t->parameter) / 8, size,
-	       weight->copies, "parameters");
-	if (t->autocast && r->known->model.known && is_copied(&r->known->model, weight))
+	expect(r, ROW_PARAMETER, IN_WEIGHT, size * bits / 8, size, weight->copies,
+	       "parameters");
+	if (t->autocast && r->known->model.known &&
+	    weight_is_copied(&r->known->model, weight))
 		expect(r, ROW_ACTIVATION, IN_COPY, 2 * size, size, weight->copies,
 		       "autocast's copies of weights");
 	if (weight->frozen)

@@ -9,6 +9,12 @@
 #include "heap.h"
 #include "text.h"
 
+const char *const cause_names[CAUSES] = {
+#define CAUSE(id, name, what) name,
+#include "causes.def"
+#undef CAUSE
+};
+
 void items_add(struct items *items, struct item item)
 {
 	items->items =
@@ -30,6 +36,8 @@ static int by_kind(const void *left, const void *right)
 		way = order(a->role, b->role);
 	if (!way)
 		way = strcmp(a->label, b->label);
+	if (!way)
+		way = order(a->kind, b->kind);
 	if (!way)
 		way = order(a->elements, b->elements);
 	return way ? way : order(a->bytes, b->bytes);
@@ -53,7 +61,8 @@ void items_merge(struct items *items)
 	items->count = kept;
 }
 
-void row_cause(struct row *row, int64_t bytes, const char *format, ...)
+void row_cause(struct row *row, enum cause_kind kind, int64_t bytes, const char *format,
+               ...)
 {
 	va_list arguments;
 	char *text;
@@ -62,14 +71,15 @@ void row_cause(struct row *row, int64_t bytes, const char *format, ...)
 	text = format_list(format, arguments);
 	va_end(arguments);
 	for (size_t i = 0; i < row->count; i++) {
-		if (strcmp(row->causes[i].text, text) != 0)
+		if (row->causes[i].kind != kind ||
+		    strcmp(row->causes[i].text, text) != 0)
 			continue;
 		row->causes[i].bytes += bytes;
 		free(text);
 		return;
 	}
 	row->causes = grow(row->causes, row->count, &row->room, sizeof(*row->causes));
-	row->causes[row->count++] = (struct cause){text, bytes};
+	row->causes[row->count++] = (struct cause){kind, text, bytes};
 }
 
 /* How sure it is that two items are the same thing. */
@@ -111,10 +121,10 @@ static void pair_off(struct reconciled *r, const struct item *found,
 	int64_t more = n * (found->bytes - expected->bytes);
 
 	if (more && expected->padded == found->bytes)
-		row_cause(&r->rows[found->row], more, "%s, padded by its kernel",
-		          expected->label);
+		row_cause(&r->rows[found->row], CAUSE_PADDING, more,
+		          "%s, padded by its kernel", expected->label);
 	else if (more)
-		row_cause(&r->rows[found->row], more,
+		row_cause(&r->rows[found->row], CAUSE_ELEMENT, more,
 		          "%s in %lld B an element, not %lld", expected->label,
 		          (long long)(found->bytes / found->elements),
 		          (long long)(expected->bytes / expected->elements));
@@ -159,12 +169,32 @@ static const char *never(const struct item *item)
 	case ROW_GRADIENT:
 		return "never made in this step";
 	case ROW_OPTIMIZER:
-		return "not kept on this device";
+		return "never made by this run";
 	case ROW_INPUT:
 		return "no tensor of its own on this device";
 	default:
 		return "not kept by this model";
 	}
+}
+
+/* FSDP and DDP make many gradients in one buffer: bytes of an item that may lie in larger
+ * blocks of its bucket, whose own size nothing has. */
+static int64_t take_shared(struct items *items, const struct item *item, int64_t wanted)
+{
+	int64_t taken = 0;
+
+	if (item->row != ROW_GRADIENT)
+		return 0;
+	for (size_t i = 0; i < items->count && taken < wanted; i++) {
+		struct item *other = &items->items[i];
+		int64_t room = other->count * other->bytes - other->shared;
+		if (other->row != item->row || other->bytes <= item->bytes)
+			continue;
+		room = room < wanted - taken ? room : wanted - taken;
+		other->shared += room;
+		taken += room;
+	}
+	return taken;
 }
 
 /* Why something that the formula counts isn't there: the step's other blocks tell. What
@@ -181,9 +211,40 @@ static void absent(struct reconciled *r, struct item *item)
 		item->count -= later = take(&r->later, item);
 	if (!used_up && item->row != ROW_INPUT)
 		item->count -= freed = take(&r->freed, item);
-	row_cause(row, -freed * item->bytes, "%s, freed before the peak", item->label);
-	row_cause(row, -later * item->bytes, "%s, not made yet", item->label);
-	row_cause(row, -item->count * item->bytes, "%s, %s", item->label, never(item));
+	row_cause(row, CAUSE_FREED, -freed * item->bytes, "%s, freed before the peak",
+	          item->label);
+	row_cause(row, CAUSE_LATER, -later * item->bytes, "%s, not made yet",
+	          item->label);
+}
+
+/* When all that has a block of its own size is found: what lies in a flat buffer, and what
+ * is nowhere. */
+static void shared_or_never(struct reconciled *r, const struct item *item)
+{
+	struct row *row = &r->rows[item->row];
+	int64_t left = item->count * item->bytes, later, freed;
+
+	left -= take_shared(&r->measured, item, left);
+	left -= later = take_shared(&r->later, item, left);
+	left -= freed = take_shared(&r->freed, item, left);
+	row_cause(row, CAUSE_LATER, -later, "%s, their flat buffer not made yet",
+	          item->label);
+	row_cause(row, CAUSE_FREED, -freed,
+	          "%s, their flat buffer freed before the peak", item->label);
+	row_cause(row, CAUSE_NEVER, -left, "%s, %s", item->label, never(item));
+}
+
+/* What was measured and the formula has no such thing. */
+static void surplus(struct reconciled *r, const struct item *item)
+{
+	struct row *row = &r->rows[item->row];
+	int64_t bytes = item->count * item->bytes - item->shared;
+
+	if (item->shared)
+		row_cause(row, CAUSE_PADDING, bytes,
+		          "room in flat buffers of gradients");
+	else
+		row_cause(row, item->kind, bytes, "%s", item->label);
 }
 
 static int by_size(const void *left, const void *right)
@@ -216,12 +277,12 @@ void reconcile_match(struct reconciled *r)
 	for (size_t i = 0; i < r->expected.count; i++)
 		if (r->expected.items[i].count)
 			absent(r, &r->expected.items[i]);
-	for (size_t i = 0; i < r->measured.count; i++) {
-		struct item *item = &r->measured.items[i];
-		if (item->count)
-			row_cause(&r->rows[item->row], item->count * item->bytes, "%s",
-			          item->label);
-	}
+	for (size_t i = 0; i < r->expected.count; i++)
+		if (r->expected.items[i].count)
+			shared_or_never(r, &r->expected.items[i]);
+	for (size_t i = 0; i < r->measured.count; i++)
+		if (r->measured.items[i].count)
+			surplus(r, &r->measured.items[i]);
 	r->unexplained = llabs(r->unseen);
 	for (int i = 0; i < ROW_COUNT; i++) {
 		struct row *row = &r->rows[i];

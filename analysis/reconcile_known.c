@@ -15,6 +15,10 @@
 	"LEFT JOIN shape h ON h.id = s.shape LEFT JOIN op o ON o.id = s.op "           \
 	"WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 "
 
+#define MULTIPLIES                                                                     \
+	"(o.name LIKE '%mm' OR o.name LIKE '%linear%' OR o.name LIKE '%matmul%' OR "   \
+	"o.name LIKE '%conv%')"
+
 struct seen {
 	struct trace *trace;
 	int64_t device, first, last;
@@ -78,6 +82,7 @@ static void read_batch(const struct seen *seen, struct recognised *known)
 	           db_rows(seen->trace->db,
 	                   "SELECT h.dims, h.dtype, a.bucket " OF_STEP
 	                   "AND a.bucket IN (4, 5) AND h.dims IS NOT NULL "
+	                   "AND (a.died_phase IS NOT s.phase OR s.phase <> 1) "
 	                   "GROUP BY h.dims, h.dtype, a.bucket "
 	                   "ORDER BY a.bucket = ?4 DESC, sum(a.bytes) DESC",
 	                   "iiii", seen->device, seen->first, seen->last,
@@ -102,9 +107,7 @@ static void read_precision(const struct seen *seen, struct recognised *known)
 	struct rows *rows = db_rows(
 	        seen->trace->db,
 	        "SELECT h.dtype " OF_STEP "AND s.phase IN (2, 4) AND h.dtype IS NOT "
-	        "NULL AND (o.name LIKE '%mm' OR "
-	        "o.name LIKE '%linear%' OR o.name LIKE '%matmul%' OR o.name LIKE "
-	        "'%conv%') GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
+	        "NULL AND " MULTIPLIES " GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
 	        "iii", seen->device, seen->first, seen->last);
 	char dtype[32] = "";
 
@@ -117,7 +120,14 @@ static void read_precision(const struct seen *seen, struct recognised *known)
 	    (strcmp(dtype, "bfloat16") != 0 && strcmp(dtype, "float16") != 0))
 		return;
 	t->activation = strcmp(dtype, "float16") ? DTYPE_BF16 : DTYPE_FP16;
-	t->autocast = true;
+	/* Autocast casts where it multiplies; FSDP gathers parameters that are cast. */
+	t->autocast = any(seen, "SELECT 1 " OF_STEP
+	                        "AND s.phase IN (2, 4) AND o.name LIKE '%_to_copy' AND "
+	                        "h.dtype IN ('bfloat16', 'float16') AND s.module IN ("
+	                        "SELECT s.module FROM site s JOIN op o ON o.id = s.op "
+	                        "WHERE " MULTIPLIES ") LIMIT 1");
+	if (!t->autocast)
+		t->residual = t->activation;
 }
 
 static void read_kinds(const struct seen *seen, struct recognised *known)
@@ -244,16 +254,17 @@ static void override(struct recognised *known, const struct options *options)
 }
 
 void recognise(struct trace *trace, const struct options *options,
-               const struct device *device, int64_t number, struct recognised *known)
+               const struct device *device, const struct point *point,
+               struct recognised *known)
 {
-	struct step step = trace_step(trace, number);
+	struct step step = trace_step(trace, point->step);
 	struct seen seen = {trace, device->id, step.first, step.last};
 	char why[512];
 
 	memset(known, 0, sizeof(*known));
 	known->device = device;
 	training_default(&known->training, PRECISION_FP32);
-	if (trace_model(trace, &known->model, &known->training, known->shapeless,
+	if (trace_model(trace, point, &known->model, &known->training, known->shapeless,
 	                sizeof(known->shapeless), why, sizeof(why))) {
 		if (db_number(trace->db, 0,
 		              "SELECT count(*) FROM tensor WHERE kind = 'parameter'"))

@@ -20,7 +20,7 @@ struct alive {
 #define COLUMNS                                                                        \
 	"SELECT a.address, a.bytes, a.born_step, a.died_step, a.requested, a.bucket, " \
 	"s.phase, m.class, o.name, h.dims, h.dtype, "                                  \
-	"coalesce(s.python_stack, s.native_stack) FROM allocation a "
+	"coalesce(s.python_stack, s.native_stack), a.born, a.died FROM allocation a "
 #define NAMES                                                                          \
 	"JOIN site s ON s.id = a.site LEFT JOIN module m ON m.id = s.module "          \
 	"LEFT JOIN op o ON o.id = s.op LEFT JOIN shape h ON h.id = s.shape "
@@ -96,6 +96,12 @@ static enum item_role activation_role(const struct reconciled *r, const struct a
 	return IN_STREAM;
 }
 
+/* What a quantised weight carries along is named 'weight absmax' (hooks/enrich.py). */
+static bool is_carried(const struct tensor *owner)
+{
+	return owner && strchr(owner->name, ' ');
+}
+
 static enum item_role role_of(const struct reconciled *r, const struct alive *a,
                               const struct tensor *owner)
 {
@@ -103,6 +109,7 @@ static enum item_role role_of(const struct reconciled *r, const struct alive *a,
 
 	switch ((int)a->bucket) {
 	case ROW_PARAMETER:
+		return is_carried(owner) ? IN_NOTHING : IN_WEIGHT;
 	case ROW_GRADIENT:
 		return IN_WEIGHT;
 	case ROW_OPTIMIZER:
@@ -124,7 +131,30 @@ static enum item_role role_of(const struct reconciled *r, const struct alive *a,
 	}
 }
 
-/* Where a block comes from, for one that neither operator nor module names. */
+/* What the formula lacks, where it has nothing like this block. */
+static enum cause_kind kind_of(const struct alive *a, enum row_id row,
+                               enum item_role role, const struct tensor *owner)
+{
+	static const enum cause_kind kinds[] = {[ROW_PARAMETER] = CAUSE_WEIGHT,
+	                                        [ROW_BUFFER] = CAUSE_BUFFER,
+	                                        [ROW_GRADIENT] = CAUSE_GRADIENT,
+	                                        [ROW_OPTIMIZER] = CAUSE_STATE,
+	                                        [ROW_ACTIVATION] = CAUSE_KEPT,
+	                                        [ROW_INPUT] = CAUSE_INPUT,
+	                                        [ROW_TEMPORARY] = CAUSE_TEMPORARY,
+	                                        [ROW_WORKSPACE] = CAUSE_WORKSPACE,
+	                                        [ROW_COMMUNICATION] =
+	                                                CAUSE_COMMUNICATION};
+	if (row == ROW_PARAMETER && is_carried(owner))
+		return CAUSE_CONSTANT;
+	if (role == IN_COUNTER)
+		return CAUSE_COUNTER;
+	if (row == ROW_ACTIVATION && a->phase == 4)
+		return CAUSE_RECOMPUTED;
+	return kinds[row];
+}
+
+/* Which function made a block that no operator names. */
 static char *frame_text(const struct reconciled *r, int64_t stack)
 {
 	size_t count = 0;
@@ -134,22 +164,24 @@ static char *frame_text(const struct reconciled *r, int64_t stack)
 	char *text = NULL;
 
 	if (count && frames[0].function)
-		text = format_text(" in %s of %s", frames[0].function,
+		text = format_text("made by %s of %s", frames[0].function,
 		                   base ? base + 1 : file);
 	frames_free(frames, count);
-	return text ? text : copy_text("");
+	return text ? text : copy_text("made by a call whose stack was not recorded");
 }
 
 /* "aten::gelu in GELU, [4, 48, 288] float32, forward" */
 static char *origin(const struct reconciled *r, const struct alive *a)
 {
-	char *frame = a->op || a->class ? copy_text("") : frame_text(r, a->stack);
-	char *text = format_text("%s%s%s%s%s%s%s%s, %s", a->op ? a->op : "memory taken",
-	                         a->class ? " in " : "", a->class ? a->class : "",
-	                         frame, a->dims ? ", " : "", a->dims ? a->dims : "",
-	                         a->dtype ? " " : "", a->dtype ? a->dtype : "",
-	                         trace_phase(r->trace, a->phase));
-	free(frame);
+	enum { PHASE_OTHER = 9 }; /* schema.sql */
+	char *maker = a->op ? copy_text(a->op) : frame_text(r, a->stack);
+	char *text = format_text(
+	        "%s%s%s%s%s%s%s, %s", maker, a->class ? " in " : "",
+	        a->class ? a->class : "", a->dims ? ", " : "", a->dims ? a->dims : "",
+	        a->dtype ? " " : "", a->dtype ? a->dtype : "",
+	        a->phase == PHASE_OTHER ? "outside forward, backward and step"
+	                                : trace_phase(r->trace, a->phase));
+	free(maker);
 	return text;
 }
 
@@ -181,7 +213,10 @@ static char *label_of(const struct reconciled *r, const struct alive *a,
 	if (owner && a->bucket == ROW_BUFFER)
 		return format_text("buffer %s", last_word(owner->name));
 	if (owner && a->bucket == ROW_PARAMETER)
-		return copy_text("parameters that the formula's model lacks");
+		return format_text(
+		        is_carried(owner) ? "%s of quantised weights"
+		                          : "parameter %s, of no weight's size",
+		        is_carried(owner) ? last_word(owner->name) : owner->name);
 	if (a->bucket == ROW_WORKSPACE && a->op)
 		return format_text("%s of %s", library_of(a->op), a->op);
 	from = origin(r, a);
@@ -207,16 +242,32 @@ static void round_up(struct row *row, const struct alive *a, int64_t payload)
 	        (grains < a->block.bytes ? grains : a->block.bytes) - payload;
 
 	if (rounding)
-		row_cause(row, rounding, "blocks are rounded up to 512 B");
+		row_cause(row, CAUSE_ROUNDING, rounding,
+		          "blocks are rounded up to 512 B");
 	if (a->block.bytes - payload - rounding)
-		row_cause(row, a->block.bytes - payload - rounding,
+		row_cause(row, CAUSE_UNSPLIT, a->block.bytes - payload - rounding,
 		          "rest of a larger free block, too small to split off");
 }
 
-static int64_t width_of(const struct alive *a)
+/* A weight in bytes of its own is packed, two elements in each. */
+static int64_t elements_of(const struct alive *a, enum item_role role, int64_t bytes)
 {
 	int64_t width = element_size(a->dtype);
-	return width ? width : 1;
+	bool packed = a->bucket == ROW_PARAMETER && role == IN_WEIGHT && a->dtype &&
+	              !strcmp(a->dtype, "uint8");
+
+	return packed ? 2 * bytes : bytes / (width ? width : 1);
+}
+
+static void add_item(struct reconciled *r, const struct alive *a, enum row_id row,
+                     const struct tensor *owner, int64_t bytes)
+{
+	enum item_role role = role_of(r, a, owner);
+
+	items_add(&r->measured,
+	          (struct item){row, role, bytes, elements_of(a, role, bytes), 1,
+	                        label_of(r, a, owner), kind_of(a, row, role, owner),
+	                        0});
 }
 
 /* The tensors that lie in one block, a flat buffer, one by one. Returns their bytes. */
@@ -229,10 +280,7 @@ static int64_t add_parts(struct reconciled *r, const struct alive *a, int64_t pa
 		if (owner->bytes <= 0 || owner->bytes > payload - sum)
 			continue;
 		sum += owner->bytes;
-		items_add(&r->measured,
-		          (struct item){(enum row_id)a->bucket, role_of(r, a, owner),
-		                        owner->bytes, owner->bytes / width_of(a), 1,
-		                        label_of(r, a, owner), 0});
+		add_item(r, a, (enum row_id)a->bucket, owner, owner->bytes);
 	}
 	return sum;
 }
@@ -256,13 +304,11 @@ static void add_block(struct reconciled *r, const struct alive *a)
 	if (owner && row <= ROW_OPTIMIZER && owner->bytes < payload) {
 		parts = add_parts(r, a, payload, owner);
 		if (parts < payload)
-			row_cause(&r->rows[row], payload - parts,
-			          "part of a flat buffer that holds no named tensor");
+			row_cause(&r->rows[row], CAUSE_PADDING, payload - parts,
+			          "room between the tensors of a flat buffer");
 		return;
 	}
-	items_add(&r->measured,
-	          (struct item){row, role_of(r, a, owner), payload,
-	                        payload / width_of(a), 1, label_of(r, a, owner), 0});
+	add_item(r, a, row, owner, payload);
 }
 
 static void add_rows(struct reconciled *r, struct rows *rows)
@@ -270,7 +316,8 @@ static void add_rows(struct reconciled *r, struct rows *rows)
 	while (rows_next(rows)) {
 		struct alive a = {
 		        .block = {rows_number(rows, 0), rows_number(rows, 1),
-		                  rows_number(rows, 2), rows_number_or(rows, 3, -1)},
+		                  rows_number(rows, 2), rows_number_or(rows, 3, -1),
+		                  rows_number(rows, 12), rows_number_or(rows, 13, -1)},
 		        .requested = rows_number_or(rows, 4, -1),
 		        .bucket = rows_number(rows, 5),
 		        .phase = rows_number(rows, 6),
@@ -315,9 +362,10 @@ void reconcile_measure(struct reconciled *r)
 static void add_sizes(struct items *items, struct rows *rows)
 {
 	while (rows_next(rows))
-		items_add(items, (struct item){(enum row_id)rows_number(rows, 0),
-		                               IN_NOTHING, rows_number(rows, 1), 0,
-		                               rows_number(rows, 2), copy_text(""), 0});
+		items_add(items,
+		          (struct item){(enum row_id)rows_number(rows, 0), IN_NOTHING,
+		                        rows_number(rows, 1), 0, rows_number(rows, 2),
+		                        copy_text(""), CAUSE_NEVER, 0, 0});
 }
 
 void reconcile_absent(struct reconciled *r)

@@ -34,20 +34,22 @@ static void load_sites(struct trace *trace, struct places *places)
 static void load_tensors(struct trace *trace, const char *device, struct places *places)
 {
 	size_t room = 0;
-	struct rows *rows =
-	        db_rows(trace->db,
-	                "SELECT address, step, t.name, kind, bytes, b.id FROM tensor t "
-	                "LEFT JOIN "
-	                "bucket b ON b.name = kind WHERE device = ? "
-	                "AND address IS NOT NULL ORDER BY address, step DESC, t.id",
-	                "t", device);
+	struct rows *rows = db_rows(trace->db,
+	                            "SELECT address, step, t.name, kind, bytes, b.id, "
+	                            "ordinal FROM tensor t "
+	                            "LEFT JOIN "
+	                            "bucket b ON b.name = kind WHERE device = ? "
+	                            "AND address IS NOT NULL ORDER BY address, step "
+	                            "DESC, ordinal DESC, t.id",
+	                            "t", device);
 	while (rows_next(rows)) {
 		places->tensors = grow(places->tensors, places->tensor_count, &room,
 		                       sizeof(*places->tensors));
 		places->tensors[places->tensor_count++] = (struct tensor){
-		        rows_number(rows, 0), rows_number_or(rows, 1, -1),
-		        rows_number(rows, 4), rows_number_or(rows, 5, -1),
-		        rows_copy(rows, 2),   rows_copy(rows, 3)};
+		        rows_number(rows, 0),        rows_number(rows, 4),
+		        rows_number_or(rows, 1, -1), rows_number_or(rows, 6, -1),
+		        rows_number_or(rows, 5, -1), rows_copy(rows, 2),
+		        rows_copy(rows, 3)};
 	}
 }
 
@@ -101,6 +103,20 @@ const struct site *places_site(const struct places *places, int64_t id)
 	               by_id);
 }
 
+/* Addresses are used again, also inside one step: did the look fall into this life? */
+static bool looked_at(const struct block *block, const struct tensor *tensor)
+{
+	if (tensor->step < 0)
+		return true;
+	if (tensor->step < block->born_step ||
+	    (block->died_step >= 0 && tensor->step > block->died_step))
+		return false;
+	if (tensor->ordinal < 0)
+		return true;
+	return !(tensor->step == block->born_step && tensor->ordinal <= block->born) &&
+	       !(tensor->step == block->died_step && tensor->ordinal > block->died);
+}
+
 /* The first tensor at or after low that lay in the block, of its bucket. */
 static const struct tensor *inside(const struct places *places,
                                    const struct block *block, int64_t bucket,
@@ -110,13 +126,7 @@ static const struct tensor *inside(const struct places *places,
 		const struct tensor *tensor = &places->tensors[low];
 		if (tensor->address >= block->address + block->bytes)
 			break;
-		/* Addresses are used again, also inside one step: the look must fall into
-		 * the block's life, and the block be of its kind. */
-		if (tensor->bucket != bucket)
-			continue;
-		if (tensor->step < 0 ||
-		    (tensor->step >= block->born_step &&
-		     (block->died_step < 0 || tensor->step <= block->died_step)))
+		if (tensor->bucket == bucket && looked_at(block, tensor))
 			return tensor;
 	}
 	return NULL;

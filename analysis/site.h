@@ -18,8 +18,9 @@ struct site {
 
 /* The owner of a block, as Python names it: a parameter, a buffer, optimizer state. */
 struct tensor {
-	int64_t address, step, bytes; /* bytes: of the tensor, not of its block */
-	int64_t bucket;               /* that its kind belongs to; -1: none */
+	int64_t address, bytes; /* bytes: of the tensor, not of its block */
+	int64_t step, ordinal;  /* when it was looked at; -1: not known */
+	int64_t bucket;         /* that its kind belongs to; -1: none */
 	char *name, *kind;
 };
 
@@ -39,10 +40,10 @@ const struct site *places_site(const struct places *places, int64_t id);
 /* The same line of code doing the same thing; shapes and native frames may differ. */
 bool places_alike(const struct site *one, const struct site *other);
 
-/* A block of device memory and the steps in which it lived; died_step -1: still alive
- * at the end of the trace. */
+/* A block of device memory and its life, from event to event of steps; died_step -1: still
+ * alive at the end of the trace. */
 struct block {
-	int64_t address, bytes, born_step, died_step;
+	int64_t address, bytes, born_step, died_step, born, died;
 };
 
 /* The tensor that lay in a block of a bucket when it was looked at, or NULL. */

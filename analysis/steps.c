@@ -2,9 +2,11 @@
 #include "steps.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "chart.h"
 #include "heap.h"
+#include "maxima.h"
 #include "text.h"
 
 struct entry {
@@ -69,6 +71,15 @@ static void name(const struct trace *trace, struct table *table, const char *wha
 	table_cell(table, phase_style(phase), "%s", phase);
 }
 
+/* The steps one would compare: step 0 is the setup, and what follows the last
+ * Optimizer.step() is none. */
+static void ends(const struct entry *entries, size_t count, size_t *first, size_t *last)
+{
+	*first = count > 1 && !entries[0].step ? 1 : 0;
+	for (*last = count - 1; *last > *first && !entries[*last].complete; --*last)
+		;
+}
+
 void steps_print(struct trace *trace, const struct device *device, int rows, FILE *out)
 {
 	struct chart chart = {.rows = rows};
@@ -86,10 +97,7 @@ void steps_print(struct trace *trace, const struct device *device, int rows, FIL
 	draw(trace, entries, count, &chart);
 	chart_print(&chart, out);
 	chart_axis(&chart, NULL, out);
-	first = count > 1 && !entries[0].step ? 1 : 0; /* step 0 is the setup */
-	/* What follows the last Optimizer.step() is not a step one would compare. */
-	for (last = count - 1; last > first && !entries[last].complete; last--)
-		;
+	ends(entries, count, &first, &last);
 	table = table_new("<<><");
 	name(trace, table, "first", &entries[first]);
 	name(trace, table, "last", &entries[last]);
@@ -99,10 +107,116 @@ void steps_print(struct trace *trace, const struct device *device, int rows, FIL
 	free(entries);
 }
 
+/* The maxima of the steps, in the order of their entries. */
+struct held {
+	const struct entry *entries;
+	size_t count, at;
+	struct maximum (*of)[BUCKETS];
+	bool *kept;
+};
+
+static void hold(void *context, int64_t step, const struct maximum *of)
+{
+	struct held *held = context;
+
+	while (held->at < held->count && held->entries[held->at].step < step)
+		held->at++;
+	if (!of || held->at == held->count || held->entries[held->at].step != step)
+		return;
+	memcpy(held->of[held->at], of, sizeof(*held->of));
+	held->kept[held->at] = true;
+}
+
+static struct held read_held(struct trace *trace, int64_t device,
+                             const struct entry *entries, size_t count)
+{
+	struct held held = {entries, count, 0, NULL, NULL};
+
+	held.of = allocate((count + 1) * sizeof(*held.of));
+	held.kept = allocate((count + 1) * sizeof(*held.kept));
+	maxima_each(trace, device, hold, &held);
+	return held;
+}
+
+static void free_held(struct held *held)
+{
+	free(held->of);
+	free(held->kept);
+}
+
+static void print_held(struct trace *trace, const struct held *held, size_t first,
+                       size_t last, int bucket, struct table *table)
+{
+	const struct maximum *most = &held->of[0][bucket];
+	const char *name = trace_bucket(trace, bucket);
+
+	for (size_t i = 1; i < held->count; i++)
+		if (held->of[i][bucket].bytes > most->bytes)
+			most = &held->of[i][bucket];
+	if (!most->bytes)
+		return;
+	table_cell(table, bucket_style(name), "%s", name);
+	table_cell(table, PLAIN, "%s",
+	           held->kept[first] ? text_size(held->of[first][bucket].bytes).s
+	                             : sign(DASH));
+	table_cell(table, PLAIN, "%s",
+	           held->kept[last] ? text_size(held->of[last][bucket].bytes).s
+	                            : sign(DASH));
+	table_cell(table, PLAIN, "%s", text_size(most->bytes).s);
+	table_cell(table, PLAIN, "step %s%s%s", text_count(most->step).s,
+	           most->phase < 0 ? "" : ", ",
+	           most->phase < 0 ? "" : trace_phase(trace, most->phase));
+}
+
+void steps_buckets(struct trace *trace, const struct device *device, FILE *out)
+{
+	static const char *const heads[] = {"most in a step", "first", "last", "of all",
+	                                    "in"};
+	struct table *table = table_new("<>>><");
+	size_t count, first, last;
+	struct entry *entries = read_steps(trace, device->id, &count);
+	struct held held = read_held(trace, device->id, entries, count);
+
+	for (int i = 0; i < 5; i++)
+		table_cell(table, DIM, "%s", heads[i]);
+	if (count) {
+		ends(entries, count, &first, &last);
+		for (int b = 0; b < BUCKETS; b++)
+			print_held(trace, &held, first, last, b, table);
+		fputc('\n', out);
+		table_print(table, out, 2, false);
+	}
+	table_free(table);
+	free_held(&held);
+	free(entries);
+}
+
+static void json_held(struct trace *trace, const struct maximum *of, bool kept,
+                      struct json *json)
+{
+	if (!kept) {
+		json_null(json, "maxima");
+		return;
+	}
+	json_array(json, "maxima");
+	for (int b = 0; b < BUCKETS; b++) {
+		if (!of[b].bytes)
+			continue;
+		json_object(json, NULL);
+		json_text(json, "bucket", trace_bucket(trace, b));
+		json_number(json, "bytes", of[b].bytes);
+		json_text(json, "phase",
+		          of[b].phase < 0 ? NULL : trace_phase(trace, of[b].phase));
+		json_end(json);
+	}
+	json_end(json);
+}
+
 void steps_json(struct trace *trace, const struct device *device, struct json *json)
 {
 	size_t count;
 	struct entry *entries = read_steps(trace, device->id, &count);
+	struct held held = read_held(trace, device->id, entries, count);
 
 	json_object(json, NULL);
 	json_text(json, "device", device->name);
@@ -113,9 +227,11 @@ void steps_json(struct trace *trace, const struct device *device, struct json *j
 		json_text(json, "phase", trace_phase(trace, entries[i].phase));
 		json_number(json, "peak_allocated_bytes", entries[i].allocated);
 		json_number(json, "peak_reserved_bytes", entries[i].reserved);
+		json_held(trace, held.of[i], held.kept[i], json);
 		json_end(json);
 	}
 	json_end(json);
 	json_end(json);
+	free_held(&held);
 	free(entries);
 }

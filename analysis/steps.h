@@ -7,6 +7,8 @@
 /* A bar for each step, or for a few of them where they are many; first, last and
  * highest named underneath. */
 void steps_print(struct trace *trace, const struct device *device, int rows, FILE *out);
+/* What each bucket held at most in the first and last step, and in which it held most. */
+void steps_buckets(struct trace *trace, const struct device *device, FILE *out);
 void steps_json(struct trace *trace, const struct device *device, struct json *json);
 
 #endif

@@ -49,6 +49,17 @@ struct small text_bytes(int64_t bytes)
 	return text;
 }
 
+/* A flat buffer is counted with the first tensor in it, the others are parts of it. */
+struct small text_blocks(int64_t count)
+{
+	struct small text = text_count(count);
+
+	if (!count)
+		return (struct small){"part"};
+	strcat(strcat(text.s, " "), sign(TIMES));
+	return text;
+}
+
 struct small text_duration(int64_t ns)
 {
 	struct small text;

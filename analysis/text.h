@@ -16,6 +16,7 @@ struct small {
 
 struct small text_size(int64_t bytes);                  /* "1.46 GiB", "512 B" */
 struct small text_count(int64_t count);                 /* "3,824,404" */
+struct small text_blocks(int64_t count);                /* "12 ×" */
 struct small text_bytes(int64_t bytes);                 /* "22,245,873,152 B" */
 struct small text_duration(int64_t ns);                 /* "412 ms", "8 min 14 s" */
 struct small text_percent(int64_t part, int64_t whole); /* "54.2 %" */

@@ -54,11 +54,36 @@ static void read_shape(const char *text, int64_t elements, struct weight *weight
 	}
 }
 
+/* A name with a blank is something that a parameter carries along. */
 static const char parameters_sql[] =
-        "SELECT name, shape, dtype, max(bytes), max(trainable) FROM tensor WHERE kind "
-        "= 'parameter' "
-        "AND "
-        "bytes > 0 GROUP BY device, coalesce(address, -id) ORDER BY min(id)";
+        "WITH gone AS MATERIALIZED (SELECT d.name AS device, a.address, a.bytes, "
+        "a.born_step, a.born, a.died_step, a.died FROM allocation a INDEXED BY "
+        "allocation_crossing JOIN device d ON d.id = a.device WHERE (a.died_step IS "
+        "NULL OR a.died_step > a.born_step) AND a.bucket = 0 AND (a.died_step, a.died) "
+        "<= (?1, ?2)) "
+        "SELECT name, shape, dtype, max(bytes), max(trainable) FROM tensor t WHERE "
+        "kind = 'parameter' AND bytes > 0 AND instr(name, ' ') = 0 AND NOT EXISTS ("
+        "SELECT 1 FROM gone g WHERE g.device = t.device AND t.address >= g.address AND "
+        "t.address < g.address + g.bytes AND (t.step, t.ordinal) > (g.born_step, "
+        "g.born) AND (t.step, t.ordinal) <= (g.died_step, g.died)) "
+        "GROUP BY device, coalesce(address, -id) ORDER BY min(id)";
+
+static struct point last_look(struct trace *trace)
+{
+	struct point point = {.step = -1};
+	struct rows *rows =
+	        db_rows(trace->db,
+	                "SELECT step, coalesce(ordinal, 0) FROM tensor WHERE "
+	                "kind = 'parameter' AND step NOTNULL "
+	                "ORDER BY step DESC, ordinal DESC LIMIT 1",
+	                "");
+	if (rows_next(rows)) {
+		point.step = rows_number(rows, 0);
+		point.ordinal = rows_number(rows, 1);
+		rows_free(rows);
+	}
+	return point;
+}
 
 /* One row of parameters_sql as a weight; -1 with one sentence in why. */
 static int read_weight(struct trace *trace, struct rows *rows, struct model *model,
@@ -75,15 +100,14 @@ static int read_weight(struct trace *trace, struct rows *rows, struct model *mod
 		         trace->name, type ? type : "");
 		return -1;
 	}
-	if (*dtype == DTYPE_NF4) {
-		snprintf(why, size,
-		         "'%s' has quantised parameters; give its config with "
-		         "'--config' and '--param-dtype nf4'",
-		         trace->name);
-		return -1;
-	}
-	read_shape(rows_text(rows, 1), rows_number(rows, 3) / each, &weight);
-	weight.role = role_of(name ? name : "", weight.columns);
+	if (*dtype == DTYPE_NF4 || *dtype == DTYPE_INT8)
+		weight.bits = dtype_bits(*dtype);
+	model->quantised |= *dtype == DTYPE_NF4;
+	if (*dtype == DTYPE_NF4) /* its shape is that of the packed bytes */
+		weight.rows = 2 * rows_number(rows, 3);
+	else
+		read_shape(rows_text(rows, 1), rows_number(rows, 3) / each, &weight);
+	weight.role = role_of(name ? name : "", weight.columns || weight.bits);
 	weight.frozen = !rows_number_or(rows, 4, 1);
 	if (!model_add(model, weight))
 		return 0;
@@ -91,10 +115,12 @@ static int read_weight(struct trace *trace, struct rows *rows, struct model *mod
 	return -1;
 }
 
-static int read_parameters(struct trace *trace, struct model *model,
-                           struct training *training, char *why, size_t size)
+static int read_parameters(struct trace *trace, const struct point *before,
+                           struct model *model, struct training *training, char *why,
+                           size_t size)
 {
-	struct rows *rows = db_rows(trace->db, parameters_sql, "");
+	struct rows *rows =
+	        db_rows(trace->db, parameters_sql, "ii", before->step, before->ordinal);
 	int64_t best = 0, by_dtype[DTYPE_COUNT] = {0};
 	enum dtype dtype = DTYPE_FP32;
 
@@ -103,7 +129,9 @@ static int read_parameters(struct trace *trace, struct model *model,
 			rows_free(rows);
 			return -1;
 		}
-		by_dtype[dtype] += rows_number(rows, 3) / 2; /* halved: no overflow */
+		if (dtype != DTYPE_NF4 && dtype != DTYPE_INT8)
+			by_dtype[dtype] +=
+			        rows_number(rows, 3) / 2; /* halved: no overflow */
 	}
 	for (int i = 0; i < DTYPE_COUNT; i++) {
 		if (by_dtype[i] <= best)
@@ -179,13 +207,15 @@ static void read_config(struct model *model, struct trace *trace, const char *co
 		                             sizeof(kind), shapeless, size);
 }
 
-int trace_model(struct trace *trace, struct model *model, struct training *training,
-                char *shapeless, size_t shapeless_size, char *why, size_t size)
+int trace_model(struct trace *trace, const struct point *before, struct model *model,
+                struct training *training, char *shapeless, size_t shapeless_size,
+                char *why, size_t size)
 {
+	struct point last = last_look(trace);
 	struct rows *rows;
 
 	shapeless[0] = 0;
-	if (read_parameters(trace, model, training, why, size))
+	if (read_parameters(trace, before ? before : &last, model, training, why, size))
 		return -1;
 	dtype_of(trace, "gradient", &training->gradient);
 	rows = db_rows(trace->db,

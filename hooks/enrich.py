@@ -64,7 +64,24 @@ def look(known):
             elif depth and type(value).__module__.split(".")[0] != "torch":
                 yield from kept_by(value, depth - 1)
 
-    def tell(kind, name, t, trainable):
+    def slices(name, p):
+        # FSDP1's flat parameter: (name, first element, elements) of what lies in its shard
+        infos = getattr(p, "_shard_param_infos", None) or ()
+        around = name.rpartition(".")[0]
+        return [((around + "." if around else "") + inside, i.offset_in_shard, i.numel_in_shard)
+                for inside, i in zip(getattr(p, "_fqns", ()), infos) if i.in_shard]
+
+    def tell_of(kind, p, what, t, trainable):
+        # A parameter's own memory, gradient or state. What has the size of a flat
+        # parameter's shard has its slices.
+        name, shard = names[id(p)], getattr(p, "_local_shard", None)
+        parts = slices(name, p) if shard is not None and t.numel() == shard.numel() else ()
+        for part, first, count in parts:
+            tell(kind, part + what, t, trainable, first, count)
+        if not parts:
+            tell(kind, name + what, t, trainable)
+
+    def tell(kind, name, t, trainable, first=0, count=None):
         try:
             # a distributed tensor's memory is its local part's
             local = getattr(t, "_local_tensor", t)
@@ -74,24 +91,26 @@ def look(known):
                 return
             # where the tensor lies: a view into a bigger block is an interior address
             address = local.data_ptr()
+            address += address and first * local.element_size()
             key = (kind, name, address)
             # of a gradient the address says little: its memory goes and comes back
             if not address or (key in seen and kind != GRADIENT):
                 return
             seen.add(key)
             emit_tensor(
-                kind, name, address, local.numel() * local.element_size(),
+                kind, name, address,
+                (local.numel() if count is None else count) * local.element_size(),
                 devices[local.device.type], local.device.index or 0, int(trainable),
-                str(list(local.shape)), str(local.dtype)[6:],
+                str(list(local.shape) if count is None else [count]), str(local.dtype)[6:],
             )
         except Exception:
             pass  # a tensor that has no memory of its own, or not yet
 
-    def tell_gradient(name, p):
+    def tell_gradient(p):
         # asking a non-leaf for its .grad would warn the program's user
         grad = gradient(p) if p.is_leaf else None
         if grad is not None:
-            tell(GRADIENT, name, grad, True)
+            tell_of(GRADIENT, p, "", grad, True)
 
     # The search takes a tenth of a second, the rest microseconds. The first look, one after
     # a step of an optimizer that is not known, and where searching has taken less than a
@@ -117,14 +136,18 @@ def look(known):
                 emit_module(id(m), path or type(m).__name__)
         for path, p in r.named_parameters():
             if id(p) not in names:
-                names[id(p)] = path
-                tell(PARAMETER, path, p, p.requires_grad)
-                for key, value in kept_by(p):
-                    tell(PARAMETER, path + "." + key, value, False)
+                # the program's own name: a wrapper's infix says nothing
+                names[id(p)] = path.replace("_fsdp_wrapped_module.", "")
+                if hasattr(p, "_local_shard"):  # what else it keeps are gathered copies
+                    tell_of(PARAMETER, p, "", p._local_shard, p.requires_grad)
+                else:
+                    tell_of(PARAMETER, p, "", p, p.requires_grad)
+                    for key, value in kept_by(p):
+                        tell_of(PARAMETER, p, " " + key, value, False)
                 if gradients:
-                    tell_gradient(path, p)
+                    tell_gradient(p)
         for path, b in r.named_buffers():
-            tell(BUFFER, path, b, False)
+            tell(BUFFER, path.replace("_fsdp_wrapped_module.", ""), b, False)
     for r in alive("roots")[: "model" not in seen]:
         seen.add("model")
         emit_run("model_class", type(r).__name__)
@@ -142,16 +165,15 @@ def look(known):
             emit_run("optimizer_class", type(opt).__name__)
         for group in opt.param_groups:
             for p in group["params"]:
-                name = names.get(id(p))
-                if name is None:
-                    name = "?"
-                    tell(PARAMETER, name, p, True)
+                if id(p) not in names:
+                    names[id(p)] = "?"
+                    tell_of(PARAMETER, p, "", p, True)
                     if gradients:
-                        tell_gradient(name, p)
+                        tell_gradient(p)
                 state = opt.state.get(p)
                 for key, value in state.items() if hasattr(state, "items") else ():
                     if torch.is_tensor(value):
-                        tell(OPTIMIZER, name + " " + str(key), value, False)
+                        tell_of(OPTIMIZER, p, " " + str(key), value, False)
     # Asked of an allocator that is there: a question must not create a context.
     cuda = getattr(torch, "cuda", None)
     fraction = getattr(cuda, "get_per_process_memory_fraction", None)

@@ -80,8 +80,8 @@ static __thread bool oom_awaits_message __attribute__((tls_model("initial-exec")
 
 void tmk_event_oom_message(const char *text)
 {
-	/* From 2.14 a fraction's limit reports to nobody. What was asked for is the tensor's
-	 * size, where a tensor was being made. */
+	/* cudaMallocAsync's allocator reports to nobody, at a fraction's limit or the card's.
+	 * What was asked for is the tensor's size, where a tensor was being made. */
 	if (!oom_awaits_message)
 		tmk_event_oom(-1, 0, 0, current_device(), "exception");
 	oom_awaits_message = false;

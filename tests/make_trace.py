@@ -178,9 +178,9 @@ class Recording:
                         CARD - CONTEXT - reserved, CARD))
         for a in self.allocations:
             if a.name:
-                db.execute("INSERT INTO tensor VALUES (NULL,?,?,?,?,?,?,?,1,?)",
+                db.execute("INSERT INTO tensor VALUES (NULL,?,?,?,?,?,?,?,1,?,?)",
                            (a.bucket, a.name, a.device, a.address, a.bytes, a.site.shape,
-                            a.site.dtype, a.born_step))
+                            a.site.dtype, a.born_step, a.born + 1))
         values = {"id": 1, "tidemark_version": "0.1.0", "command": "python train.py",
                   "argv": '["python", "train.py"]', "script": "train.py", "host": "node07",
                   "pid": 41822, "started_unix_ns": 1790000000000000000,

@@ -57,7 +57,7 @@ void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	tmk_store_run(m->store, TMK_SQL_tensor, kinds[r->head.code], name, d->name,
 	              (int64_t)r->ptr, r->bytes, shape, dtype, (int64_t)r->trainable,
-	              (int64_t)m->step);
+	              (int64_t)m->step, (int64_t)m->flushed + m->events);
 	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
 	if (!l || &m->device[l->device] != d)
 		return;

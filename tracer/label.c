@@ -35,16 +35,17 @@ static bool gathers(const struct tmk_model *m, const struct tmk_ev *e)
  * module to see, and gradients off has to be enough. */
 static bool stretch_evaluates(const struct tmk_model *m)
 {
-	bool frames = false;
+	bool computed = false, frames = false;
 	for (uint32_t i = m->open_from; i < m->events; i++) {
 		const struct tmk_ev *e = &m->ev[i];
 		if (e->bytes < 0 || e->flags & TMK_EVENT_GRAD_MODE || gathers(m, e))
 			continue;
 		if (e->module)
 			return true;
+		computed = true;
 		frames |= e->python != 0;
 	}
-	return !frames;
+	return computed && !frames;
 }
 
 /* A thread without scopes of its own and without Python is a worker of whoever computes:

@@ -7,9 +7,11 @@ anew); docs/accuracy.md is written from that. Exit status 1 if the trace differs
 oracle where CAUSES names no cause.
 """
 import argparse
+import collections
 import datetime
 import json
 import re
+import subprocess
 import sys
 import time
 
@@ -48,7 +50,8 @@ def one(name, mode, folder):
         if mode == "trace":
             answers, losses = runs.compared(name, folder)
             truth = json.loads((folder / "truth.json").read_text())
-            return {"answers": answers, "losses": losses, "moments": bare(truth)}
+            return {"answers": answers, "losses": losses, "moments": bare(truth),
+                    "reconcile": runs.reconciled(folder / "t.db")}
         if mode == "without Python":
             answers, losses = runs.compared(name, folder, TIDEMARK_ENRICH="0")
             return {"answers": answers, "losses": losses}
@@ -56,6 +59,8 @@ def one(name, mode, folder):
         return {"moments": bare(truth)}
     except runs.Missing as missing:
         return {"why": str(missing), "missing": True}
+    except subprocess.TimeoutExpired as late:
+        return {"why": f"no answer in {late.timeout:.0f} s"}
     except Exception as error:
         return {"why": f"{type(error).__name__}: {error}"[:300]}
 
@@ -154,6 +159,16 @@ temporaries, workspaces, communication. All sizes are bytes of blocks.
 |---|---|--:|--:|--:|--:|--:|
 """
 
+RECONCILE = """
+## Every byte of the difference from the formula
+`tidemark reconcile` at the peak of the same traces: what the formula says (`docs/formula.md`),
+what was allocated, what is left when every cause is taken off, and the kinds of causes, the
+largest first.
+
+| workload | formula | allocated | unexplained | causes |
+|---|--:|--:|--:|---|
+"""
+
 TOOLS = """
 ## Activations
 What the trace calls activation after a forward, beside the blocks that
@@ -193,6 +208,18 @@ def activation_row(name, pairs):
             f"{bytes_text(worst(pairs))} |")
 
 
+def reconcile_row(name, device):
+    inside = device["rows"][:9]
+    kinds = collections.Counter()
+    for row in inside:
+        for cause in row["causes"]:
+            kinds[cause["kind"]] += abs(cause["bytes"])
+    formula = sum(row["predicted_bytes"] for row in inside)
+    return (f"| {name} | {bytes_text(formula)} | {bytes_text(device['allocated_bytes'])} | "
+            f"{bytes_text(device['unexplained_bytes'])} | "
+            f"{', '.join(kind for kind, _ in kinds.most_common())} |")
+
+
 def document(results):
     done = {n: r for n, r in results.items() if "answers" in r["trace"]}
     exact = [n for n in done if not any(differences(done[n]["trace"]["answers"]).values())]
@@ -210,6 +237,8 @@ def document(results):
                        python=".".join(map(str, sys.version_info[:3])), libraries=versions(),
                        summary="\n".join(lines))
     text += "\n".join(row for n, r in done.items() for row in detail_rows(n, r["trace"]["answers"]))
+    text += "\n" + RECONCILE + "\n".join(
+        reconcile_row(n, r["trace"]["reconcile"]) for n, r in done.items()) + "\n"
     pairs = {n: activations(r) for n, r in done.items()}
     causes = [f"- {part}: {why}." for part, why in SAVED_CAUSES.items()
               if any(part in n and p and worst(p) for n, p in pairs.items())]

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import answer
@@ -108,7 +109,8 @@ def environment(folder, device, mode, **more):
 
 def reason(stderr):
     """Python's own last word, which is not always the last line."""
-    lines = [line for line in stderr.splitlines() if line.strip()]
+    lines = [re.sub(r"^\[rank\d+\]: ", "", line) for line in stderr.splitlines()
+             if line.strip()]
     errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
     return (errors or lines or ["it said nothing"])[-1]
 
@@ -132,6 +134,15 @@ def run(name, folder, device="cuda", mode="truth", words=(), **env):
     if not truth.exists():
         raise RuntimeError(reason(done.stderr))
     return json.loads(truth.read_text()), trace
+
+
+def reconciled(trace):
+    """What `tidemark reconcile` says of the device."""
+    done = subprocess.run([BUILD / "analysis" / "tidemark", "reconcile", trace, "--json",
+                           "--device", "cuda:0"], text=True, capture_output=True, timeout=60)
+    if done.returncode:
+        raise RuntimeError(reason(done.stderr))
+    return json.loads(done.stdout)["devices"][0]
 
 
 def compared(name, folder, **options):

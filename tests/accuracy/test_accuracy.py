@@ -2,17 +2,20 @@
 
 All of them, the other tools and the document are run.py's.
 """
+import collections
 import json
 import subprocess
 
 import pytest
 
 import answer
+import causes
 import runs
 
 CUDA = [name for name, (words, library, *_) in runs.WORKLOADS.items()
         if library is None and "compile" not in words and "average=2" not in words]
 LIBRARIES = ["GPT-2, fp16 + GradScaler", "Llama, LoRA (PEFT)", "ResNet-50, SGD momentum"]
+PACKED = "Llama, 4-bit QLoRA (bitsandbytes)"  # a table of its library's is no bucket's
 CPU = ["MLP, AdamW foreach", "GPT, AdamW foreach", "GPT, checkpoints, 3 micro-batches"]
 
 
@@ -38,7 +41,8 @@ EVERY = (*answer.KNOWN, "rest", "total")
 
 
 @pytest.mark.parametrize("name", CUDA + LIBRARIES)
-def test_every_bucket_is_the_oracles_to_the_byte(name, compared):
+def test_every_bucket_is_the_oracles_to_the_byte_and_every_byte_has_a_cause(
+        name, compared, tmp_path):
     answers, losses = compared(name)
     agree(answers, EVERY, moments=5 * 3 + 1)
     assert not losses
@@ -46,6 +50,23 @@ def test_every_bucket_is_the_oracles_to_the_byte(name, compared):
     after = answers[-3]
     assert after["at"] == "backward"
     assert after["parameter"][0] and after["gradient"][0] and after["total"][0]
+    every_byte_has_a_cause(tmp_path / "t.db")
+
+
+def every_byte_has_a_cause(trace):
+    device = runs.reconciled(trace)
+    causes.check_sums(device)
+    assert device["unexplained_bytes"] == 0
+    # the formula was of what this device holds, and found it
+    kinds = {c["kind"] for row in device["rows"][:3] for c in row["causes"]}
+    assert not kinds & {"weight", "gradient", "never"}, device["rows"][:3]
+
+
+def test_packed_weights_and_their_constants_have_causes_too(tmp_path, compared):
+    compared(PACKED)
+    every_byte_has_a_cause(tmp_path / "t.db")
+    parameter = runs.reconciled(tmp_path / "t.db")["rows"][0]
+    assert any(c["kind"] == "quantisation" for c in parameter["causes"])
 
 
 def buckets(trace, at):
@@ -65,6 +86,44 @@ def test_the_command_answers_at_a_time_and_at_the_peak_as_the_oracle_does(tmp_pa
         for bucket in answer.KNOWN:
             assert found[bucket] == answers[at][bucket][1], (at, bucket)
         assert sum(found.values()) == answers[at]["total"][1]
+
+
+def slices(names, rank, world):
+    """{name: bytes} of what a rank holds of parameters laid one after the other."""
+    share = sum(size for _, size in names) // 4 // world * 4
+    first, last, at, found = rank * share, (rank + 1) * share, 0, {}
+    for name, size in names:
+        if min(at + size, last) > max(at, first):
+            found[name] = min(at + size, last) - max(at, first)
+        at += size
+    return found
+
+
+def test_a_flat_parameters_bytes_are_the_slices_that_lie_in_it(tmp_path, compared):
+    compared("GPT, FSDP1")
+    db = answer.Trace(tmp_path / "t.db", "cuda").db
+    whole = db.execute("SELECT name, bytes FROM tensor WHERE kind = 'parameter' AND step = 1 "
+                       "ORDER BY id").fetchall()  # as they were before they were sharded
+    units = collections.defaultdict(list)
+    for name, size in whole:
+        units[name.split(".")[1] if name.startswith("blocks.") else ""].append((name, size))
+    assert len(units) == 4
+    expected = {n: s for unit in units.values() for n, s in slices(unit, 0, 4).items()}
+    assert 4 < len(expected) < len(whole)
+    told = {}
+    for kind, name, size in db.execute("SELECT kind, name, bytes FROM tensor WHERE step > 1 "
+                                       "AND device = 'cuda:0'"):
+        told.setdefault(kind, {})[name] = size
+    assert told["parameter"] == told["gradient"] == expected
+    assert told["optimizer"] == {f"{n} {state}": size for n, size in expected.items()
+                                 for state in ("exp_avg", "exp_avg_sq")}
+    done = subprocess.run([runs.BUILD / "analysis" / "tidemark", "buckets", tmp_path / "t.db",
+                           "--by", "parameter", "--json"], text=True, capture_output=True)
+    owned = {o["owner"]: o["bytes"] for o in json.loads(done.stdout)["devices"][0]["owners"]
+             if o["bucket"] in ("parameter", "optimizer")}
+    for name, size in {**told["parameter"], **told["optimizer"]}.items():
+        assert 0 <= owned.pop(name) - size < 512  # the block's rounding, with the last of it
+    assert not owned
 
 
 @pytest.mark.parametrize("name", CPU)

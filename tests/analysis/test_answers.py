@@ -176,11 +176,26 @@ def test_an_address_used_again_has_the_owner_of_its_time(tmp_path, trace, answer
     db = sqlite3.connect(path)
     activation = db.execute("SELECT address, bytes FROM allocation WHERE bucket = 4 AND "
                             "born_step = 2 ORDER BY bytes DESC").fetchone()
-    db.execute("INSERT INTO tensor VALUES (NULL,'parameter','old','cuda:0',?,?,NULL,NULL,1,0)",
+    db.execute("INSERT INTO tensor VALUES (NULL,'parameter','old','cuda:0',?,?,NULL,NULL,1,0,0)",
                activation)
     db.commit()
     [got] = answer("peak", path)["devices"]
     assert got["step"] == 2 and "old" not in [r["owner"] for r in got["live"]]
+
+
+@pytest.mark.parametrize("later, owned", [(0, False), (1, True)])
+def test_inside_one_step_too(trace, answer, later, owned):
+    """What was looked at before the block was made lay in another one at its address."""
+    recording, path = trace("gpt")
+    db = sqlite3.connect(path)
+    address, step, born = db.execute(
+        "SELECT t.address, born_step, born FROM tensor t JOIN allocation a ON a.address = "
+        "t.address WHERE kind = 'parameter' AND a.bucket = 0 AND died_step IS NULL").fetchone()
+    db.execute("UPDATE tensor SET name = 'of its time', step = ?, ordinal = ? WHERE address = ?",
+               (step, born + later, address))
+    db.commit()
+    [got] = answer("buckets", path, "--by", "parameter")["devices"]
+    assert ("of its time" in [r["owner"] for r in got["owners"]]) is owned
 
 
 def test_memory_from_before_tracing_has_a_row_of_its_own(trace, answer, tidemark):

@@ -20,6 +20,22 @@ def maxima(recording, device):
     return most
 
 
+def step_maxima(recording, device):
+    """{step: {bucket: (the most in it, the phase that reached it; None: it began so)}}."""
+    now, found = collections.Counter(), {}
+    for step in recording.steps:
+        most = {bucket: (size, None) for bucket, size in now.items() if size}
+        for event in step.events:
+            a = event.allocation
+            if a.device != device:
+                continue
+            now[a.bucket] += a.bytes if event.kind == "alloc" else -a.bytes
+            if now[a.bucket] > most.get(a.bucket, (0, None))[0]:
+                most[a.bucket] = now[a.bucket], a.site.phase
+        found[step.number] = most
+    return found
+
+
 def by_bucket(allocations):
     sums = collections.Counter()
     for a in allocations:
@@ -44,6 +60,52 @@ def test_own_maxima_are_those_of_a_plain_replay(trace, answer, scenario, fold):
         assert {b["bucket"]: b["maximum_bytes"] for b in device["buckets"]
                 if b["maximum_bytes"]} == {k: v for k, v in most.items() if v}
         assert device["maxima_complete"]
+
+
+def test_a_flat_buffers_bytes_are_its_tensors(trace, answer, tidemark):
+    """Each from where it begins to where the next begins; a view into one is not another."""
+    recording, path = trace("gpt")
+    db = sqlite3.connect(path)
+    address, size, kind, name, step, ordinal = db.execute(
+        "SELECT address, bytes, kind, name, step, ordinal FROM tensor WHERE kind = 'parameter' "
+        "ORDER BY id LIMIT 1").fetchone()
+    db.execute("DELETE FROM tensor WHERE name = ?", (name,))
+    for part, start, length in (("second", 10000, 5001), ("view", 11000, 1000), ("first", 0, 9001),
+                                ("third", 20002, 777)):
+        db.execute("INSERT INTO tensor VALUES (NULL,?,?,'cuda:0',?,?,NULL,'float32',1,?,?)",
+                   (kind, part, address + start, length, step, ordinal))
+    db.commit()
+    [got] = answer("buckets", path, "--by", "parameter")["devices"]
+    owners = {o["owner"]: o for o in got["owners"] if o["bucket"] == "parameter"}
+    found = {part: owners.get(part, {}).get("bytes") for part in ("first", "second", "third")}
+    assert found == {"first": 10000, "second": 10002, "third": size - 20002}
+    assert "view" not in owners
+    assert sum(o["bytes"] for o in got["owners"]) == got["allocated_bytes"]
+    assert sum(o["blocks"] for o in got["owners"]) == sum(b["blocks"] for b in got["buckets"])
+    lines = tidemark("buckets", path, "--by", "parameter", "--top", 99).stdout.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith(" third")] == ["part"]
+
+
+@pytest.mark.parametrize("scenario", ["gpt", "leak", "evals", "devices"])
+def test_the_timeline_of_steps_tells_each_ones_maxima(trace, answer, tidemark, scenario, fold):
+    recording, path = trace(scenario, fold=fold)
+    for device in answer("timeline", "--steps", path)["devices"]:
+        truth = step_maxima(recording, device["device"])
+        assert len(device["steps"]) == len(truth)
+        for step in device["steps"]:
+            assert {m["bucket"]: (m["bytes"], m["phase"]) for m in step["maxima"]} == (
+                truth[step["step"]]), step["step"]
+    lines = tidemark("timeline", "--steps", path, "--device", "cuda:0").stdout.splitlines()
+    heads, = [i for i, line in enumerate(lines) if line.split()[:1] == ["most"]]
+    told = [line.split()[0] for line in lines[heads + 1:heads + 20] if line.startswith("  ")]
+    assert told[:told.index("next")] == [bucket for bucket in INSIDE if any(
+        bucket in most for most in step_maxima(recording, "cuda:0").values())]
+
+
+def test_a_step_of_which_nothing_was_kept_has_no_maxima(trace, answer):
+    recording, path = trace(make_trace.gpt(), thin={2})
+    steps = {s["step"]: s for s in answer("timeline", "--steps", path)["devices"][0]["steps"]}
+    assert steps[2]["maxima"] is None and steps[1]["maxima"] and steps[3]["maxima"]
 
 
 @pytest.mark.parametrize("scenario", ["gpt", "leak", "devices"])

@@ -19,6 +19,21 @@ TORCH = "torch-2.11.0"
 Run = collections.namedtuple("Run", "code stderr file truth")
 
 
+def tree(name):
+    """A folder that holds torch/: one that setup.sh made, or from TIDEMARK_TORCH_DIR a version
+    ("2.15.0"); skips without it."""
+    if name.startswith("torch-"):
+        if not (CACHE / name / ".ready").exists():
+            why = CACHE / f"{name}.why"
+            pytest.skip(why.read_text().strip() if why.exists()
+                        else f"no {name}: run tests/setup.sh")
+        return CACHE / name
+    folder = os.environ.get("TIDEMARK_TORCH_DIR")
+    if not folder or not (pathlib.Path(folder) / name / "torch").exists():
+        pytest.skip(f"TIDEMARK_TORCH_DIR names no folder with PyTorch {name}")
+    return pathlib.Path(folder) / name
+
+
 def clean(**more):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("TIDEMARK_", "PYTORCH_"))}
     for name in ("LD_PRELOAD", "PYTHONPATH"):
@@ -29,23 +44,20 @@ def clean(**more):
 @pytest.fixture(scope="session")
 def sim(tmp_path_factory):
     """sim("batch.py", memory="4GiB", then="kill", ...) -> Run; made once for each call."""
-    for name in (TORCH, "venv"):
-        if not (CACHE / name / ".ready").exists():
-            why = CACHE / f"{name}.why"
-            pytest.skip(why.read_text().strip() if why.exists()
-                        else f"no {name}: run tests/setup.sh")
+    if not (CACHE / "venv" / ".ready").exists():
+        pytest.skip("no venv: run tests/setup.sh")
     if not (BUILD / "hooks" / "libtidemark.so").exists():
         pytest.skip("the library is not built")
     runs = {}
 
-    def run(script, *arguments, memory, **env):
-        key = (script, arguments, memory, tuple(sorted(env.items())))
+    def run(script, *arguments, memory, torch=TORCH, **env):
+        key = (script, arguments, memory, torch, tuple(sorted(env.items())))
         if key not in runs:
             folder = tmp_path_factory.mktemp(script.split(".")[0])
             truth = folder / "truth.json"
             done = subprocess.run(
                 [BUILD / "simulator" / "simrun.sh", "--gpu", "a100-80gb", "--memory", memory,
-                 CACHE / TORCH, "--", CACHE / "venv" / "bin" / "python",
+                 tree(torch), "--", CACHE / "venv" / "bin" / "python",
                  HERE / "scripts" / script, *map(str, arguments)],
                 env=clean(TIDEMARK_OUT=str(folder / "a.db"), TRUTH=str(truth),
                           LD_PRELOAD=str(BUILD / "hooks" / "libtidemark.so"), **env),

@@ -192,6 +192,28 @@ def test_each_oom_that_was_caught_has_a_text_of_its_own(sim, answer):
         assert event["message"].startswith("CUDA out of memory")
 
 
+@pytest.mark.parametrize("torch", ["torch-2.6.0", "torch-2.11.0", "2.14.1", "2.15.0"])
+@pytest.mark.parametrize("backend, source", [("native", "allocator"),
+                                             ("cudaMallocAsync", "exception")])
+def test_a_limit_that_reports_to_nobody_is_seen_by_its_exception(sim, answer, torch, backend,
+                                                                 source):
+    """cudaMallocAsync's allocator throws without a word to the profiler."""
+    run = sim("fraction.py", memory="8GiB", THEN="raise", torch=torch,
+              PYTORCH_CUDA_ALLOC_CONF=f"backend:{backend}")
+    assert run.code == 1 and "OutOfMemoryError: " in run.stderr
+    event, = answer("oom", run.file)["events"]  # one, though both may tell
+    assert event["source"] == source and event["fatal"] and event["verdict"] == "limit"
+    # nobody said how much, but a tensor was being made
+    size = 4
+    for n in event["shape"].strip("[]").split(", "):
+        size *= int(n)
+    assert event["dtype"] == "float32"
+    assert size <= event["requested_bytes"] < size + 512
+    assert event["line"]["file"] == str(SCRIPTS / "model.py") and event["phase"] == "forward"
+    assert sum(b["bytes"] for b in event["by_bucket"]) == event["allocated_bytes"]
+    assert event["message"].strip() in run.stderr
+
+
 def test_the_memory_fraction_is_in_the_trace(sim, tidemark):
     run = sim("fraction.py", memory="8GiB", THEN="kill")
     told = dict(replay.Trace(run.file).db.execute("SELECT key, value FROM meta"))

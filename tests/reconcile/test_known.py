@@ -1,10 +1,13 @@
 """Traces of known content: what reconcile says of them, and what it refuses."""
+import re
 import sqlite3
 
 import make_trace
 import pytest
+from causes import KINDS, ROOT, VAGUE
 from conftest import cause, rows_of
 
+LISTED = re.compile(r'^CAUSE\(\w+, "([^"]+)", "([^"]+)"\)$', re.M)
 CPU_ONLY = "DELETE FROM tensor; UPDATE allocation SET bucket = 6;"
 
 
@@ -22,6 +25,12 @@ def trace(tmp_path):
     return make
 
 
+def test_the_kinds_of_causes_are_those_of_the_document():
+    listed = dict(LISTED.findall((ROOT / "analysis" / "causes.def").read_text()))
+    assert listed == KINDS
+    assert not any(VAGUE.search(f"{kind} {what}") for kind, what in listed.items())
+
+
 def test_buckets_at_the_peak_are_those_of_peak(trace, answer, tidemark):
     import json
     for fold in (True, False):
@@ -34,6 +43,19 @@ def test_buckets_at_the_peak_are_those_of_peak(trace, answer, tidemark):
             peak["reserved_bytes"] - peak["allocated_bytes"])
         assert rows["context"]["measured_bytes"] == (
             peak["device_used_bytes"] - peak["reserved_bytes"])
+
+
+def test_memory_given_back_at_the_end_does_not_change_what_there_was_at_first(trace, answer):
+    """While segments are freed one by one, reserved is what it was before the first."""
+    def context(changes=""):
+        rows = rows_of(answer(trace(changes))["devices"][0])
+        return rows["context"]["causes"]
+    before = context()
+    assert [c["kind"] for c in before] == ["context"]
+    assert before == context(
+        "INSERT INTO memory_sample SELECT NULL, l.device, 1 + l.step, 0, l.time_ns, 0, "
+        "l.reserved_bytes, f.device_free_bytes, f.device_total_bytes FROM memory_sample f, "
+        "memory_sample l WHERE f.id = 1 AND l.id = (SELECT max(id) FROM memory_sample);")
 
 
 def test_every_step_adds_up(trace, answer):
@@ -71,6 +93,70 @@ def test_frozen_parameters_have_no_gradient(trace, answer):
     assert rows["gradient"]["predicted_bytes"] * 4 == rows["parameter"]["predicted_bytes"] * 3
 
 
+def test_packed_weights_are_what_they_take_and_carry_their_constants(trace, answer):
+    """bitsandbytes packs two elements into a byte; scales and codes are no parameters."""
+    plain = answer(trace())["recognised"]["parameters"]
+    of = "id IN (SELECT id FROM tensor WHERE kind = 'parameter' ORDER BY id LIMIT 2)"
+    at = f"address IN (SELECT address FROM tensor WHERE {of})"
+    path = trace("INSERT INTO shape SELECT 999, '[]', 'uint8';"
+                 "INSERT INTO site SELECT 999, phase, thread, python_stack, native_stack, "
+                 "module, op, 999, scope FROM site LIMIT 1;"
+                 f"UPDATE allocation SET site = 999 WHERE bucket = 0 AND {at};"
+                 f"UPDATE tensor SET dtype = 'uint8' WHERE {of};")
+    first, second = sqlite3.connect(path).execute(f"SELECT bytes FROM tensor WHERE {of}")
+    found = answer(path)
+    packed = 2 * (first[0] + second[0])  # there were four bytes to an element
+    assert found["recognised"]["parameters"] == plain + packed - packed // 8
+    row = rows_of(found["devices"][0])["parameter"]
+    assert row["measured_bytes"] == row["predicted_bytes"]
+    assert found["devices"][0]["unexplained_bytes"] == 0
+    sqlite3.connect(path, isolation_level=None).execute(
+        f"UPDATE tensor SET name = 'w absmax' WHERE {of}")
+    found = answer(path)
+    assert found["recognised"]["parameters"] == plain - packed // 8
+    row = rows_of(found["devices"][0])["parameter"]
+    assert cause(row, "absmax of quantised weights") == packed // 2
+    assert [c["kind"] for c in row["causes"]] == ["quantisation"]
+
+
+def test_a_parameter_given_back_before_the_peak_is_none(trace, answer):
+    """FSDP frees what Python named and makes its shards instead."""
+    before = answer(trace())
+    first = "(SELECT min(address) FROM tensor WHERE kind = 'parameter')"
+    found = answer(trace("UPDATE allocation SET died_step = 1, died = 1000, died_phase = 2 "
+                         f"WHERE bucket = 0 AND address = {first};"))
+    gone = (before["recognised"]["parameters"] - found["recognised"]["parameters"]) * 4
+    assert gone > 0
+    old, new = (rows_of(a["devices"][0])["parameter"] for a in (before, found))
+    for figure in ("measured_bytes", "predicted_bytes"):
+        assert old[figure] - new[figure] == gone
+
+
+GRADIENTS = "FROM allocation WHERE bucket = 2"
+
+
+def test_gradients_made_in_one_buffer_later_are_not_made_yet(trace, answer):
+    """As FSDP makes them: no block has the size of one of them."""
+    path = trace(f"CREATE TEMP TABLE one AS SELECT max(id) AS id, sum(bytes) AS bytes {GRADIENTS} "
+                 "GROUP BY born_step; DELETE " + GRADIENTS + " AND id NOT IN (SELECT id FROM one);"
+                 "UPDATE allocation SET requested = NULL, bytes = (SELECT bytes FROM one WHERE "
+                 "one.id = allocation.id) WHERE bucket = 2;")
+    row = rows_of(answer(path)["devices"][0])["gradient"]
+    assert [(c["kind"], c["bytes"]) for c in row["causes"]] == [
+        ("not yet", -row["predicted_bytes"])]
+    assert "flat buffer" in row["causes"][0]["cause"]
+
+
+def test_gradients_lie_in_buffers_that_are_larger(trace, answer):
+    path = trace("DELETE " + GRADIENTS + ";"
+                 "UPDATE allocation SET bucket = 2 WHERE bucket = 4 AND bytes = "
+                 "(SELECT max(bytes) FROM allocation WHERE bucket = 4);")
+    row = rows_of(answer(path)["devices"][0])["gradient"]
+    assert 0 < row["measured_bytes"] < row["predicted_bytes"]
+    assert {c["kind"] for c in row["causes"]} <= {"never", "rounding", "unsplit"}
+    assert any(c["kind"] == "never" for c in row["causes"])
+
+
 def test_parameters_without_names_are_counted_from_their_blocks(trace, answer):
     with_names = answer(trace())["recognised"]["parameters"]
     found = answer(trace("DELETE FROM tensor; UPDATE run SET model_class = NULL;"))
@@ -89,7 +175,6 @@ def test_parameters_without_names_are_counted_from_their_blocks(trace, answer):
     ("", ["--optimizer", "adamx"], "did you mean"),
     ("", ["--attention", "quick"], "one of"),
     ("", ["--model", "gpt2", "--batch", "9e18"], "too large"),
-    ("UPDATE tensor SET dtype = 'uint8';", [], "quantised"),
     ("UPDATE tensor SET dtype = NULL;", [], "dtype"),
 ])
 def test_what_makes_no_sense_gets_one_sentence(trace, tidemark, changes, words, said):

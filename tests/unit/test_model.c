@@ -440,6 +440,28 @@ TEST("a gathered parameter is communication, though it is a leaf; its shard is t
 	close_all();
 }
 
+TEST("gathering a parameter before the first node of a forward is no evaluation")
+{
+	begin();
+	setup();
+	train_step(0);
+	module = 7;
+	in_frame(1, "_alloc_storage", "x/torch/distributed/utils.py");
+	take_without_gradients(0xb00000, 17001);
+	at(TMK_AT_FORWARD);
+	take(0xc00000, 18001, TMK_OPEN);
+	at(TMK_AT_BACKWARD);
+	give(0xb00000, 17001);
+	give(0xc00000, 18001);
+	at(TMK_AT_BACKWARD_END);
+	at(TMK_AT_STEP);
+	at(TMK_AT_STEP_END);
+	end();
+	CHECK_TEXT(phase_of(17001), "forward");
+	CHECK_TEXT(bucket_of(17001), "communication");
+	close_all();
+}
+
 TEST("what a loader outside PyTorch moves to the device is data, between steps too")
 {
 	begin();
