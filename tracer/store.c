@@ -10,17 +10,20 @@
 #include <sys/stat.h>
 
 #include "place.h"
+#include "rows.h"
 #include "settings.h"
 
-/* Rows of allocation wait here: one statement for many costs a third less than one each */
-enum { BATCH = 24 };
+enum { BATCH = 256 };
 
 struct tmk_store {
 	sqlite3 *db;
 	sqlite3_stmt *statement[TMK_STATEMENTS];
-	sqlite3_stmt *one, *many; /* insert one row of allocation, insert BATCH */
+	/* Rows of allocation wait here. The first is inserted with its id, which makes those
+	 * of the rest follow: then SQLite appends, and looks for no place. */
 	int64_t batch[BATCH][TMK_ALLOCATION_COLUMNS];
 	int waiting;
+	struct tmk_rows rows; /* what `insert` selects from the batch */
+	sqlite3_stmt *insert_first, *insert;
 	int64_t next_allocation;
 	char failed[256];
 };
@@ -97,36 +100,34 @@ static void set_up(struct tmk_store *s, const char *path)
 	}
 }
 
-static sqlite3_stmt *prepare_batch(struct tmk_store *s, int rows)
+#define COLUMNS                                                                        \
+	"device, site, bucket, rule, bytes, requested, address, born_step, born, "     \
+	"born_ns, died_step, died, lived_ns, died_phase"
+
+static sqlite3_stmt *prepare(struct tmk_store *s, const char *sql)
 {
-	char sql[4096];
-	size_t n = (size_t)snprintf(sql, sizeof sql,
-	                            "INSERT OR FAIL INTO allocation VALUES ");
-	for (int i = 0; i < rows; i++) {
-		n += (size_t)snprintf(sql + n, sizeof sql - n, i ? ", (?" : "(?");
-		for (int c = 0; c < TMK_ALLOCATION_COLUMNS; c++)
-			n += (size_t)snprintf(sql + n, sizeof sql - n, ", ?");
-		n += (size_t)snprintf(sql + n, sizeof sql - n, ")");
-	}
 	sqlite3_stmt *st = NULL;
 	if (!*s->failed && sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
 	                                      &st, NULL) != SQLITE_OK)
-		fail(s, "prepare");
+		fail(s, sql);
 	return st;
+}
+
+static void prepare_batch(struct tmk_store *s)
+{
+	s->rows.columns = TMK_ALLOCATION_COLUMNS;
+	if (!*s->failed && tmk_rows_offer(s->db, &s->rows) != SQLITE_OK)
+		fail(s, "offer rows");
+	s->insert_first = prepare(s, "INSERT OR FAIL INTO allocation (id, " COLUMNS
+	                             ") SELECT ?, * FROM tmk_rows");
+	s->insert = prepare(s, "INSERT OR FAIL INTO allocation (" COLUMNS
+	                       ") SELECT * FROM tmk_rows");
 }
 
 static void insert_rows(struct tmk_store *s, sqlite3_stmt *st, int first, int rows)
 {
-	int column = 1;
-	for (int i = first; i < first + rows; i++) {
-		sqlite3_bind_int64(st, column++, s->next_allocation - s->waiting + i);
-		for (int c = 0; c < TMK_ALLOCATION_COLUMNS; c++, column++) {
-			if (s->batch[i][c] == TMK_NULL)
-				sqlite3_bind_null(st, column);
-			else
-				sqlite3_bind_int64(st, column, s->batch[i][c]);
-		}
-	}
+	s->rows.value = s->batch[first];
+	s->rows.count = rows;
 	if (sqlite3_step(st) != SQLITE_DONE)
 		fail(s, "write the trace");
 	sqlite3_reset(st);
@@ -134,11 +135,12 @@ static void insert_rows(struct tmk_store *s, sqlite3_stmt *st, int first, int ro
 
 static void write_waiting(struct tmk_store *s)
 {
-	if (s->waiting == BATCH && !*s->failed)
-		insert_rows(s, s->many, 0, BATCH);
-	else
-		for (int i = 0; i < s->waiting && !*s->failed; i++)
-			insert_rows(s, s->one, i, 1);
+	if (s->waiting && !*s->failed) {
+		sqlite3_bind_int64(s->insert_first, 1, s->next_allocation - s->waiting);
+		insert_rows(s, s->insert_first, 0, 1);
+	}
+	if (s->waiting > 1 && !*s->failed)
+		insert_rows(s, s->insert, 1, s->waiting - 1);
 	s->waiting = 0;
 }
 
@@ -185,12 +187,8 @@ struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
 	else
 		set_up(s, path);
 	for (int i = 0; i < TMK_STATEMENTS && !*s->failed; i++)
-		if (sqlite3_prepare_v3(s->db, statements[i].sql, -1,
-		                       SQLITE_PREPARE_PERSISTENT, &s->statement[i],
-		                       NULL) != SQLITE_OK)
-			fail(s, statements[i].sql);
-	s->one = prepare_batch(s, 1);
-	s->many = prepare_batch(s, BATCH);
+		s->statement[i] = prepare(s, statements[i].sql);
+	prepare_batch(s);
 	s->next_allocation = 1 + ask(s, "SELECT max(id) FROM allocation");
 	if (!*s->failed)
 		return s;
@@ -203,8 +201,8 @@ void tmk_store_close(struct tmk_store *s)
 {
 	write_waiting(s);
 	execute(s, "COMMIT");
-	sqlite3_finalize(s->one);
-	sqlite3_finalize(s->many);
+	sqlite3_finalize(s->insert_first);
+	sqlite3_finalize(s->insert);
 	for (int i = 0; i < TMK_STATEMENTS; i++)
 		sqlite3_finalize(s->statement[i]);
 	/* One file to hand on: no -wal, no -shm beside it. */

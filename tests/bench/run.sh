@@ -12,7 +12,7 @@ library=$build/hooks/libtidemark.so
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-rounds=${ROUNDS:-25}
+rounds=${ROUNDS:-6x8}
 
 echo "# the hook alone, without torch: ns per event (25 native frames)"
 for stacks in none native; do

@@ -72,6 +72,54 @@ TEST("a copy holds what was committed")
 	tmk_store_close(s);
 }
 
+/* Row i of a test: every column another number, NULL where a column may have none. */
+static int64_t cell(int64_t id, int column)
+{
+	return column == 5 && id % 3 == 0 ? TMK_NULL : id * 100 + column;
+}
+
+static void check_row(struct tmk_row *row, void *context)
+{
+	int64_t id = tmk_row_int(row, 0);
+	for (int c = 0; c < TMK_ALLOCATION_COLUMNS; c++)
+		CHECK(tmk_row_int(row, 1 + c) == cell(id, c));
+	++*(int *)context;
+}
+
+static int64_t add_rows(struct tmk_store *s, int n)
+{
+	int64_t id = tmk_store_last_allocation(s);
+	for (int i = 0; i < n; i++) {
+		int64_t row[TMK_ALLOCATION_COLUMNS];
+		for (int c = 0; c < TMK_ALLOCATION_COLUMNS; c++)
+			row[c] = cell(id + 1, c);
+		CHECK(tmk_store_allocation(s, row) == id + 1);
+		id++;
+	}
+	return id;
+}
+
+TEST("allocations get their numbers in order, also when the last ones were deleted")
+{
+	struct tmk_store *s =
+	        tmk_store_open(temp_file("g.db"), message, sizeof message);
+	CHECK(s);
+	int64_t last = add_rows(s, 1);
+	tmk_store_commit(s);
+	last = add_rows(s, 1000); /* some batches, and a part of one */
+	CHECK(last == 1001);
+	tmk_store_commit(s);
+	int rows = 0;
+	tmk_store_read(s, "DELETE FROM allocation WHERE id > 900", count_row, &rows);
+	CHECK(add_rows(s, 300) == 1301);
+	tmk_store_read(s, "SELECT * FROM allocation ORDER BY id", check_row, &rows);
+	CHECK(!tmk_store_failed(s));
+	CHECK(rows == 900 + 300);
+	tmk_store_read(s, "SELECT * FROM allocation WHERE id > 1001", count_row, &rows);
+	CHECK(rows == 900 + 300 + 300);
+	tmk_store_close(s);
+}
+
 TEST("an unknown column of the run becomes an entry of meta")
 {
 	struct tmk_store *s =
