@@ -376,7 +376,8 @@ void reconcile_absent(struct reconciled *r)
 	/* What forward or a recomputation made is an activation, kept or not. */
 #define SIZES                                                                          \
 	"SELECT CASE WHEN s.phase IN (2, 4) THEN 4 ELSE a.bucket END, "                \
-	"coalesce(a.requested, a.bytes), count(*) FROM allocation a "
+	"CASE WHEN a.requested BETWEEN 0 AND a.bytes THEN a.requested ELSE a.bytes "   \
+	"END, count(*) FROM allocation a "
 #define SITES "JOIN site s ON s.id = a.site "
 	add_sizes(&r->freed,
 	          db_rows(r->trace->db,
