@@ -12,6 +12,7 @@
 
 #include "emit.h"
 #include "phase.h"
+#include "pointer.h"
 #include "record.h"
 #include "session.h"
 #include "settings.h"
@@ -272,7 +273,9 @@ static int pending(void *arg)
 	if (!tmk_is_active() || !py.Dict_GetItemString(py.GetModuleDict(), "torch.nn"))
 		return 0;
 	py.Err_Fetch(&type, &value, &trace);
+	tmk_pointer_quiet(true);
 	run_script();
+	tmk_pointer_quiet(false);
 	py.Err_Restore(type, value, trace);
 	return 0;
 }

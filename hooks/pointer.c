@@ -14,6 +14,12 @@
 #include "real.h"
 
 static __thread jmp_buf *asking __attribute__((tls_model("initial-exec")));
+static __thread bool quiet __attribute__((tls_model("initial-exec")));
+
+void tmk_pointer_quiet(bool on)
+{
+	quiet = on;
+}
 
 void *tmk_pointer_of(void *tensor)
 {
@@ -66,15 +72,20 @@ void _ZN3c1021throwNullDataPtrErrorEv(void)
 void _ZN3c1021warnDeprecatedDataPtrEv(void)
 {
 	refuse();
+	if (quiet)
+		return;
 	if (!tmk_real.fake_warns)
 		tmk_resolve(TMK_LIB_C10);
 	tmk_real.fake_warns();
 }
 
-/* materialize_cow in 2.13; whatever it returns is passed on. */
+/* materialize_cow in 2.13; whatever it returns is passed on. What reads only does not need
+ * it. */
 void *_ZN3c104impl3cow23materialize_cow_storageERNS_11StorageImplE(void *storage)
 {
 	refuse();
+	if (quiet)
+		return NULL;
 	if (!tmk_real.unshare)
 		tmk_resolve(TMK_LIB_C10);
 	return tmk_real.unshare(storage);

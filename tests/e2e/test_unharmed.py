@@ -32,25 +32,47 @@ WITHOUT_MEMORY = """
 import torch
 torch.set_num_threads(1)
 device = "cuda" if torch.cuda.is_available() else "cpu"
+class Told(torch.Tensor):
+    asked = 0
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        cls.asked += 1
+        return super().__torch_function__(function, types, args, kwargs or {})
+class Holder(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 3).to(device)
+        self.register_buffer("told", torch.zeros(3).to(device).as_subclass(Told))
+holder = Holder()
+asked = Told.asked
 # gradients without storage
 table = torch.nn.Embedding(50, 8, sparse=True).to(device)
 for i in range(3):
     table(torch.tensor([1, 2, 3], device=device)).sum().backward()
     table.weight.grad = None
-# tensors without memory: inside their mode (as torch.compile traces), and left by it
+# tensors without memory: inside their mode, left by it, and below as torch.compile traces
 from torch._subclasses.fake_tensor import FakeTensorMode
 with FakeTensorMode():
     fake = torch.nn.Linear(4, 4, device=device)
     x = torch.randn(2, 4, device=device)
     fake(x).sum().backward()
 fake(x).sum().backward()
+# memory that is shared until somebody writes to it
+shared = torch.randn(8, 8, device=device)
+lazy = torch.nn.Parameter(torch._lazy_clone(shared))
+torch.randn(4, 8, device=device).matmul(lazy).sum()
+# the library looks for names at the first forward and after each step, and finds all of these
+holder.lazy, holder.fake = lazy, fake
+optimizer = torch.optim.SGD(holder.linear.parameters(), 0.1)
+for i in range(3):
+    holder.linear(torch.randn(2, 3, device=device)).sum().backward()
+    optimizer.step()
+    for _ in range(100):
+        pass
+print("asked:", Told.asked - asked)
 model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.GELU()).to(device)
 compiled = torch.compile(model, backend="aot_eager")
 compiled(torch.randn(5, 16, device=device)).sum().backward()
-# memory that is shared until somebody writes to it
-shared = torch.randn(8, 8, device=device)
-lazy = torch._lazy_clone(shared).requires_grad_()
-torch.randn(4, 8, device=device).matmul(lazy).sum()
 print("still shared:", torch._C._is_cow_tensor(lazy), torch._C._is_cow_tensor(shared))
 """
 
@@ -87,11 +109,13 @@ def test_tensors_without_memory_are_asked_in_silence(trace, device):
     def lines(run):  # but for the time and process that torch's log lines begin with
         return [re.sub(r"^([A-Z]\d{4}) \S+ \d+", r"\1", line) for line in run.stderr.splitlines()]
     plain = trace(WITHOUT_MEMORY, device=device, preload=False)
-    traced = trace(WITHOUT_MEMORY, device=device)
+    traced = trace(WITHOUT_MEMORY, device=device, env={"TIDEMARK_ENRICH": "each"})
     assert plain.code == traced.code == 0, traced.stderr
-    assert plain.stdout == traced.stdout == "still shared: True True\n"
+    assert plain.stdout == traced.stdout == "asked: 0\nstill shared: True True\n"
     assert lines(traced) == lines(plain)
-    assert [b for b in traced.open().births() if b.shape == "[50, 8]"]
+    t = traced.open()
+    assert [b for b in t.births() if b.shape == "[50, 8]"]
+    assert t.one("SELECT count(*) FROM tensor WHERE name = 'linear.weight'")
 
 
 @pytest.mark.parametrize(
