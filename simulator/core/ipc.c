@@ -1,6 +1,7 @@
 /* ipc.c - see ipc.h. Owns: the list of what this process has opened. */
 #include "ipc.h"
 #include "card.h"
+#include "lock.h"
 #include "memory.h"
 #include "stream.h"
 
@@ -30,20 +31,7 @@ static struct opened {
 	struct opened *next;
 } * opened;
 
-static void lock_it(void)
-{
-	pthread_mutex_lock(&lock);
-}
-
-static void unlock_it(void)
-{
-	pthread_mutex_unlock(&lock);
-}
-
-__attribute__((constructor)) static void keep_lock_over_fork(void)
-{
-	pthread_atfork(lock_it, unlock_it, unlock_it);
-}
+TMKSIM_KEEP_OVER_FORK(lock)
 
 static void write_handle(struct tmksim_ipc_handle *handle, const struct shared *shared)
 {

@@ -4,6 +4,7 @@
 #include "memory.h"
 #include "card.h"
 #include "config.h"
+#include "lock.h"
 #include "space.h"
 
 #include <pthread.h>
@@ -26,21 +27,7 @@ static struct {
 	bool touched;
 } devices[TMKSIM_DEVICES];
 
-static void lock_it(void)
-{
-	pthread_mutex_lock(&lock);
-}
-
-static void unlock_it(void)
-{
-	pthread_mutex_unlock(&lock);
-}
-
-/* a fork while another thread allocates must not leave the child a locked mutex */
-__attribute__((constructor)) static void keep_lock_over_fork(void)
-{
-	pthread_atfork(lock_it, unlock_it, unlock_it);
-}
+TMKSIM_KEEP_OVER_FORK(lock)
 
 /* The first range that begins after `at`. */
 static size_t range_after(uintptr_t at)

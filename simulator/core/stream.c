@@ -4,6 +4,7 @@
 #include "stream_private.h"
 #include "config.h"
 #include "known.h"
+#include "lock.h"
 #include "memory.h"
 #include "pace.h"
 
@@ -27,20 +28,7 @@ static _Atomic uint64_t *busy_until(struct tmksim_stream *stream)
 	return tmksim_default_stream(stream) ? &default_busy : &stream->busy_until;
 }
 
-static void lock_it(void)
-{
-	pthread_mutex_lock(&tmksim_stream_lock);
-}
-
-static void unlock_it(void)
-{
-	pthread_mutex_unlock(&tmksim_stream_lock);
-}
-
-__attribute__((constructor)) static void keep_lock_over_fork(void)
-{
-	pthread_atfork(lock_it, unlock_it, unlock_it);
-}
+TMKSIM_KEEP_OVER_FORK(tmksim_stream_lock)
 
 static unsigned long long lag(void)
 {
