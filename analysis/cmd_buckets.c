@@ -111,10 +111,7 @@ static void json_buckets(struct trace *trace, const struct account *account,
 		json_number(json, "rounding_bytes", entry->rounding);
 		json_number(json, "maximum_bytes", most->bytes);
 		known(json, "maximum_step", most->step);
-		json_text(json, "maximum_phase",
-		          most->phase < 0 || most->step < 0
-		                  ? NULL
-		                  : trace_phase(trace, most->phase));
+		json_text(json, "maximum_phase", maximum_phase(trace, most));
 		json_rules(trace, account, b, json);
 		json_end(json);
 	}
@@ -186,15 +183,14 @@ static void print_bucket(struct trace *trace, const struct account *account, int
 {
 	const struct entry *entry = &account->of[bucket];
 	const struct maximum *most = &account->maxima.of[bucket];
-	const char *name = trace_bucket(trace, bucket);
+	const char *name = trace_bucket(trace, bucket),
+	           *phase = maximum_phase(trace, most);
 	struct rule rule = rule_of(trace, entry->rule);
 
 	table_cell(table, bucket_style(name), "%s", name);
 	table_cell(table, PLAIN, "%s", text_count(entry->bytes).s);
 	table_cell(table, PLAIN, "%s", text_count(most->bytes).s);
-	table_cell(table, PLAIN, "%s",
-	           most->phase < 0 || most->step < 0 ? sign(DASH)
-	                                             : trace_phase(trace, most->phase));
+	table_cell(table, PLAIN, "%s", phase ? phase : sign(DASH));
 	table_cell(table, PLAIN, "%s", rule.name ? rule.name : "");
 	rule_free(&rule);
 }

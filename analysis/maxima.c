@@ -150,6 +150,11 @@ void maxima_each(struct trace *trace, int64_t device, maxima_visit *visit,
 	free(walked);
 }
 
+const char *maximum_phase(const struct trace *trace, const struct maximum *maximum)
+{
+	return maximum->phase < 0 ? NULL : trace_phase(trace, maximum->phase);
+}
+
 static void take(void *context, int64_t step, const struct maximum *of)
 {
 	struct maxima *maxima = context;
@@ -165,6 +170,6 @@ void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima)
 {
 	*maxima = (struct maxima){0};
 	for (int b = 0; b < BUCKETS; b++)
-		maxima->of[b].step = -1;
+		maxima->of[b] = (struct maximum){0, -1, -1};
 	maxima_each(trace, device, take, maxima);
 }

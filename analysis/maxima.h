@@ -5,10 +5,13 @@
 #include "trace.h"
 
 struct maximum {
-	int64_t bytes, step,
-	        phase; /* step -1: it never held anything; phase -1: when its
-	                             * step began */
+	int64_t bytes;
+	int64_t step;  /* -1: it never held anything */
+	int64_t phase; /* -1: nor that, or it held it when its step began */
 };
+
+/* The name of the phase it was in, NULL for -1. */
+const char *maximum_phase(const struct trace *trace, const struct maximum *maximum);
 
 struct maxima {
 	struct maximum of[BUCKETS];

@@ -155,6 +155,7 @@ static void print_held(struct trace *trace, const struct held *held, size_t firs
 			most = &held->of[i][bucket];
 	if (!most->bytes)
 		return;
+	const char *phase = maximum_phase(trace, most);
 	table_cell(table, bucket_style(name), "%s", name);
 	table_cell(table, PLAIN, "%s",
 	           held->kept[first] ? text_size(held->of[first][bucket].bytes).s
@@ -164,8 +165,7 @@ static void print_held(struct trace *trace, const struct held *held, size_t firs
 	                            : sign(DASH));
 	table_cell(table, PLAIN, "%s", text_size(most->bytes).s);
 	table_cell(table, PLAIN, "step %s%s%s", text_count(most->step).s,
-	           most->phase < 0 ? "" : ", ",
-	           most->phase < 0 ? "" : trace_phase(trace, most->phase));
+	           phase ? ", " : "", phase ? phase : "");
 }
 
 void steps_buckets(struct trace *trace, const struct device *device, FILE *out)
@@ -205,8 +205,7 @@ static void json_held(struct trace *trace, const struct maximum *of, bool kept,
 		json_object(json, NULL);
 		json_text(json, "bucket", trace_bucket(trace, b));
 		json_number(json, "bytes", of[b].bytes);
-		json_text(json, "phase",
-		          of[b].phase < 0 ? NULL : trace_phase(trace, of[b].phase));
+		json_text(json, "phase", maximum_phase(trace, &of[b]));
 		json_end(json);
 	}
 	json_end(json);

@@ -112,9 +112,9 @@ def look(known):
         if grad is not None:
             tell_of(GRADIENT, p, "", grad, True)
 
-    # The search takes a tenth of a second, the rest microseconds. The first look, one after
-    # a step of an optimizer that is not known, and where searching has taken less than a
-    # hundredth of the run: a copy of the model may have been made since.
+    # The search goes over every object there is, the rest over what it found. At the first
+    # look, at one after a step of an optimizer that is not known, and where searching has
+    # taken less than a hundredth of the run: a copy of the model may have been made since.
     now = time.monotonic
     stepped, began = known["looks"] > 1, known.setdefault("began", now())
     spent = known.get("spent", 0)

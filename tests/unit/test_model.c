@@ -411,6 +411,18 @@ TEST("a forward without any module begins where its first node was made")
 	close_all();
 }
 
+/* A gathered parameter and an activation go in backward; then the optimizer steps. */
+static void give_back_gathered(void)
+{
+	at(TMK_AT_BACKWARD);
+	give(0xb00000, 17001);
+	give(0xc00000, 18001);
+	at(TMK_AT_BACKWARD_END);
+	at(TMK_AT_STEP);
+	at(TMK_AT_STEP_END);
+	end();
+}
+
 TEST("a gathered parameter is communication, though it is a leaf; its shard is the "
      "parameter")
 {
@@ -426,13 +438,7 @@ TEST("a gathered parameter is communication, though it is a leaf; its shard is t
 	in_frame(2, "forward",
 	         "x/torch/distributed/fsdp/fully_sharded_data_parallel.py");
 	take(0xc00000, 18001, TMK_OPEN);
-	at(TMK_AT_BACKWARD);
-	give(0xb00000, 17001);
-	give(0xc00000, 18001);
-	at(TMK_AT_BACKWARD_END);
-	at(TMK_AT_STEP);
-	at(TMK_AT_STEP_END);
-	end();
+	give_back_gathered();
 	CHECK_TEXT(bucket_of(10001), "parameter");
 	CHECK_TEXT(bucket_of(17001), "communication");
 	CHECK_TEXT(phase_of(17001), "forward");
@@ -450,13 +456,7 @@ TEST("gathering a parameter before the first node of a forward is no evaluation"
 	take_without_gradients(0xb00000, 17001);
 	at(TMK_AT_FORWARD);
 	take(0xc00000, 18001, TMK_OPEN);
-	at(TMK_AT_BACKWARD);
-	give(0xb00000, 17001);
-	give(0xc00000, 18001);
-	at(TMK_AT_BACKWARD_END);
-	at(TMK_AT_STEP);
-	at(TMK_AT_STEP_END);
-	end();
+	give_back_gathered();
 	CHECK_TEXT(phase_of(17001), "forward");
 	CHECK_TEXT(bucket_of(17001), "communication");
 	close_all();
