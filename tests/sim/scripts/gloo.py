@@ -3,10 +3,10 @@ import datetime, json, os
 import torch, torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
-dist.init_process_group("cpu:gloo,cuda:nccl", timeout=datetime.timedelta(seconds=20))
+dist.init_process_group("cpu:gloo,cuda:nccl", timeout=datetime.timedelta(seconds=120))
 torch.cuda.set_device(0)
 rank, world, said = dist.get_rank(), dist.get_world_size(), {}
-host = dist.new_group(backend="gloo", timeout=datetime.timedelta(seconds=20))
+host = dist.new_group(backend="gloo", timeout=datetime.timedelta(seconds=120))
 half = dist.new_group([r for r in range(world) if r % 2 == rank % 2], backend="gloo")
 said["groups"] = [dist.get_backend(host), dist.get_world_size(host), dist.get_world_size(half),
                   dist.get_rank(half)]
