@@ -7,35 +7,24 @@
 #include <string.h>
 
 #include "elfsym.h"
+#include "frame.h"
 #include "grow.h"
 #include "intern.h"
 #include "opname.h"
 #include "settings.h"
-
-/* A growing array by ring number. */
-struct column {
-	uint32_t *value;
-	uint32_t size;
-};
-
-/* key to number, open addressing */
-struct map {
-	uint64_t *key;
-	uint32_t *value;
-	uint32_t mask, used;
-};
+#include "tables.h"
 
 struct tmk_names {
 	struct tmk_store *store;
 	struct tmk_objects *objects;
-	struct column frame_flags;            /* by Python frame */
-	struct column leaf[2], leaf_flags[2]; /* by stack: [0] Python, [1] native */
-	struct column native_op;              /* by native stack */
-	struct column native_flags, frame_op; /* by native frame */
-	struct column op_is_factory;          /* by operator of ours */
-	struct column scope_bucket;           /* by scope: see names.h */
-	struct map trie, native, sites, ops;
-	struct map module_name; /* by address: index into name + 1 */
+	struct tmk_column frame_flags;            /* by Python frame */
+	struct tmk_column leaf[2], leaf_flags[2]; /* by stack: [0] Python, [1] native */
+	struct tmk_column native_op;              /* by native stack */
+	struct tmk_column native_flags, frame_op; /* by native frame */
+	struct tmk_column op_is_factory;          /* by operator of ours */
+	struct tmk_column scope_bucket;           /* by scope: see names.h */
+	struct tmk_map trie, native, sites, ops;
+	struct tmk_map module_name; /* by address: index into name + 1 */
 	char **name;
 	uint32_t names, name_capacity;
 	uint32_t next_stack, next_native, next_site, next_op;
@@ -48,136 +37,6 @@ enum { ROW_PYTHON = 0, ROW_NATIVE = 1 };
 /* carry holds the leaf and flags of stacks for recovery, under these keys */
 enum { CARRY_PYTHON = 1, CARRY_NATIVE = 2 };
 
-static uint32_t get(const struct column *c, uint32_t i)
-{
-	return i < c->size ? c->value[i] : 0;
-}
-
-static void set(struct column *c, uint32_t i, uint32_t value)
-{
-	if (i >= c->size) {
-		uint32_t size = c->size ? c->size : 1024;
-		while (size <= i)
-			size *= 2;
-		uint32_t *p = realloc(c->value, size * sizeof *p);
-		if (!p)
-			return;
-		memset(p + c->size, 0, (size - c->size) * sizeof *p);
-		c->value = p;
-		c->size = size;
-	}
-	c->value[i] = value;
-}
-
-static void map_grow(struct map *m)
-{
-	struct map bigger = {.mask = m->mask ? m->mask * 2 + 1 : 4095, .used = m->used};
-	bigger.key = calloc(bigger.mask + 1, sizeof *bigger.key);
-	bigger.value = calloc(bigger.mask + 1, sizeof *bigger.value);
-	if (!bigger.key || !bigger.value) {
-		free(bigger.key);
-		free(bigger.value);
-		return;
-	}
-	for (uint32_t i = 0; m->key && i <= m->mask; i++) {
-		if (!m->key[i])
-			continue;
-		uint32_t j = m->key[i] & bigger.mask;
-		while (bigger.key[j])
-			j = (j + 1) & bigger.mask;
-		bigger.key[j] = m->key[i];
-		bigger.value[j] = m->value[i];
-	}
-	free(m->key);
-	free(m->value);
-	*m = bigger;
-}
-
-/* Where the number of `key` stands, or belongs: *place is 0 when it is new. */
-static uint32_t *map_at(struct map *m, uint64_t key)
-{
-	key += !key;
-	if (!m->key || m->used > m->mask / 2)
-		map_grow(m);
-	if (!m->key)
-		return NULL;
-	uint32_t i = key & m->mask;
-	while (m->key[i] && m->key[i] != key)
-		i = (i + 1) & m->mask;
-	if (!m->key[i]) {
-		m->key[i] = key;
-		m->used++;
-	}
-	return &m->value[i];
-}
-
-static bool ends_with(const char *s, const char *end)
-{
-	size_t n = strlen(s), k = strlen(end);
-	return n >= k && !strcmp(s + n - k, end);
-}
-
-/* What gathers, reduces and holds what is gathered. Most of torch/distributed/ is on the
- * stack of every allocation of a sharded model and says nothing about one of them. */
-static bool communicates(const char *function, const char *file)
-{
-	static const char *const files[] = {
-	        "/distributed_c10d.py", "/_functional_collectives.py",
-	        "/_collective_utils.py", "/_redistribute.py"};
-	const char *inside = strstr(file, "torch/distributed/");
-	if (!inside)
-		return false;
-	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-		if (ends_with(inside, files[i]))
-			return true;
-	if (strstr(inside, "/fsdp/"))
-		return strstr(function, "all_gather") != NULL;
-	return strstr(inside, "/ddp_comm_hooks/") ||
-	       (ends_with(inside, "torch/distributed/utils.py") &&
-	        strstr(function, "_alloc_storage"));
-}
-
-static uint32_t python_flags(const char *function, const char *file)
-{
-	if (ends_with(file, "torch/utils/checkpoint.py"))
-		return TMK_IN_CHECKPOINT;
-	if (ends_with(file, "torch/autograd/__init__.py") &&
-	    strstr(function, "_make_grads"))
-		return TMK_IN_SEED;
-	if (ends_with(file, "torch/nn/utils/clip_grad.py"))
-		return TMK_IN_CLIP;
-	/* torch/amp/, up to 2.2 torch/cuda/amp/: gradients are divided by the scale, and
-	 * where one is infinite no optimizer's step follows to tell what this was */
-	if (ends_with(file, "amp/grad_scaler.py") && strstr(function, "unscale"))
-		return TMK_IN_CLIP;
-	if (ends_with(function, "zero_grad") && strstr(file, "torch/"))
-		return TMK_IN_ZERO_GRAD;
-	/* also what wraps PyTorch's loader and moves its batches to the device */
-	if (strstr(file, "torch/utils/data/") || ends_with(file, "/data_loader.py"))
-		return TMK_IN_DATA;
-	return communicates(function, file) ? TMK_IN_COMMUNICATION : 0;
-}
-
-static uint32_t native_flags(const char *symbol)
-{
-	static const struct {
-		const char *part;
-		uint32_t flag;
-	} table[] = {
-	        {"getCurrentCUDABlasHandle", TMK_IN_WORKSPACE},
-	        {"getNewWorkspace", TMK_IN_WORKSPACE},
-	        {"getCUDABlasLtWorkspace", TMK_IN_WORKSPACE},
-	        {"CublasLtWorkspace", TMK_IN_WORKSPACE},
-	        {"parseChosenWorkspaceSize", TMK_IN_WORKSPACE},
-	        {"c10d::Reducer", TMK_IN_COMMUNICATION},
-	        {"c10d::ProcessGroup", TMK_IN_COMMUNICATION},
-	};
-	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-		if (strstr(symbol, table[i].part))
-			return table[i].flag;
-	return 0;
-}
-
 static const char *shown(const char *file)
 {
 	const char *slash = strrchr(file, '/');
@@ -187,7 +46,7 @@ static const char *shown(const char *file)
 void tmk_names_pyframe(struct tmk_names *n, const struct tmk_rec_pyframe *r)
 {
 	const char *function = r->text, *file = r->text + strlen(r->text) + 1;
-	set(&n->frame_flags, r->id, python_flags(function, file));
+	tmk_column_set(&n->frame_flags, r->id, tmk_frame_python(function, file));
 	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)r->id * 2 + ROW_PYTHON,
 	              "python", function, shown(file), (int64_t)r->line,
 	              (int64_t)TMK_NULL);
@@ -198,7 +57,7 @@ static uint32_t *op_slot(struct tmk_names *n, const char *name)
 	uint64_t h = 0;
 	for (const char *p = name; *p; p++)
 		h = tmk_mix(h, (unsigned char)*p);
-	return map_at(&n->ops, h);
+	return tmk_map_at(&n->ops, h);
 }
 
 static uint32_t op_row(struct tmk_names *n, const char *name)
@@ -208,7 +67,7 @@ static uint32_t op_row(struct tmk_names *n, const char *name)
 		return 0;
 	if (!*id) {
 		*id = ++n->next_op;
-		set(&n->op_is_factory, *id, tmk_operator_is_factory(name));
+		tmk_column_set(&n->op_is_factory, *id, tmk_operator_is_factory(name));
 		tmk_store_run(n->store, TMK_SQL_op, (int64_t)*id * 2 + 1, name);
 	}
 	return *id * 2 + 1;
@@ -255,9 +114,9 @@ static void new_native_frame(struct tmk_names *n, uint64_t pc, uint32_t id)
 	if (!tmk_objects_name(n->objects, pc - 1, &object, mangled, sizeof mangled,
 	                      &inside))
 		tmk_demangle(mangled, name, sizeof name, n->recovered);
-	set(&n->native_flags, id, native_flags(name));
+	tmk_column_set(&n->native_flags, id, tmk_frame_native(name));
 	if (tmk_operator_name(name, op, sizeof op))
-		set(&n->frame_op, id, op_row(n, op));
+		tmk_column_set(&n->frame_op, id, op_row(n, op));
 	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)id * 2 + ROW_NATIVE, "native",
 	              *name ? name : NULL, object ? shown(object->path) : NULL,
 	              TMK_NULL, object ? (int64_t)(pc - object->base) : (int64_t)pc);
@@ -265,7 +124,7 @@ static void new_native_frame(struct tmk_names *n, uint64_t pc, uint32_t id)
 
 static uint32_t native_frame(struct tmk_names *n, uint64_t pc)
 {
-	uint32_t *row = map_at(&n->native, pc);
+	uint32_t *row = tmk_map_at(&n->native, pc);
 	if (!row)
 		return 0;
 	if (!*row) {
@@ -278,7 +137,7 @@ static uint32_t native_frame(struct tmk_names *n, uint64_t pc)
 
 static uint32_t trie_node(struct tmk_names *n, uint32_t parent, uint32_t frame)
 {
-	uint32_t *node = map_at(&n->trie, (uint64_t)parent << 32 | frame);
+	uint32_t *node = tmk_map_at(&n->trie, (uint64_t)parent << 32 | frame);
 	if (!node)
 		return 0;
 	if (!*node) {
@@ -299,22 +158,23 @@ void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r)
 		if (kind) {
 			uint32_t id = native_frame(n, r->frame[i]);
 			frame = id * 2 + ROW_NATIVE;
-			flags |= get(&n->native_flags, id);
+			flags |= tmk_column_get(&n->native_flags, id);
 			/* The innermost operator wins, but for those that only make room:
 			 * who asked them is the one to name. */
-			uint32_t here = get(&n->frame_op, id);
-			if (here && (!op || !get(&n->op_is_factory, here / 2)))
+			uint32_t here = tmk_column_get(&n->frame_op, id);
+			if (here &&
+			    (!op || !tmk_column_get(&n->op_is_factory, here / 2)))
 				op = here;
 		} else {
 			frame = (uint32_t)r->frame[i] * 2 + ROW_PYTHON;
-			flags |= get(&n->frame_flags, (uint32_t)r->frame[i]);
+			flags |= tmk_column_get(&n->frame_flags, (uint32_t)r->frame[i]);
 		}
 		node = trie_node(n, node, frame);
 	}
-	set(&n->leaf[kind], r->id, node);
-	set(&n->leaf_flags[kind], r->id, flags);
+	tmk_column_set(&n->leaf[kind], r->id, node);
+	tmk_column_set(&n->leaf_flags[kind], r->id, flags);
 	if (kind)
-		set(&n->native_op, r->id, op);
+		tmk_column_set(&n->native_op, r->id, op);
 	uint32_t saved[3] = {node, flags, op};
 	tmk_store_run(n->store, TMK_SQL_carry,
 	              (int64_t)(kind ? CARRY_NATIVE : CARRY_PYTHON) << 40 | r->id,
@@ -357,7 +217,7 @@ void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r)
 /* A name may come before the module is met, and the other way round. */
 static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
 {
-	uint32_t *at = map_at(&n->module_name, address);
+	uint32_t *at = tmk_map_at(&n->module_name, address);
 	char *copy = strdup(name);
 	if (!at || !copy ||
 	    !tmk_grow((void **)&n->name, &n->name_capacity, n->names,
@@ -386,8 +246,9 @@ static uint32_t bucket_named(const char *name)
 static void know_scope(struct tmk_names *n, uint32_t id, uint32_t parent, bool bucket,
                        const char *name)
 {
-	set(&n->scope_bucket, id,
-	    bucket ? bucket_named(name) : get(&n->scope_bucket, parent));
+	tmk_column_set(&n->scope_bucket, id,
+	               bucket ? bucket_named(name)
+	                      : tmk_column_get(&n->scope_bucket, parent));
 }
 
 static void new_scope(struct tmk_names *n, const struct tmk_rec_text *r)
@@ -402,7 +263,7 @@ static void new_scope(struct tmk_names *n, const struct tmk_rec_text *r)
 void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r)
 {
 	if (r->head.kind == TMK_REC_MODULE) {
-		uint32_t *at = map_at(&n->module_name, r->address);
+		uint32_t *at = tmk_map_at(&n->module_name, r->address);
 		tmk_store_run(n->store, TMK_SQL_module, (int64_t)r->id, r->text,
 		              at && *at ? n->name[*at - 1] : NULL, (int64_t)r->address);
 	} else if (r->head.kind == TMK_REC_MODNAME) {
@@ -416,12 +277,13 @@ void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r)
 
 uint32_t tmk_names_scope_bucket(const struct tmk_names *n, uint32_t scope)
 {
-	return get(&n->scope_bucket, scope);
+	return tmk_column_get(&n->scope_bucket, scope);
 }
 
 int tmk_names_flags(const struct tmk_names *n, uint32_t python, uint32_t native)
 {
-	return (int)(get(&n->leaf_flags[0], python) | get(&n->leaf_flags[1], native));
+	return (int)(tmk_column_get(&n->leaf_flags[0], python) |
+	             tmk_column_get(&n->leaf_flags[1], native));
 }
 
 static int64_t or_null(uint32_t id)
@@ -435,17 +297,18 @@ uint32_t tmk_names_site(struct tmk_names *n, const struct tmk_site *s)
 	h = tmk_mix(tmk_mix(h, s->python), s->native);
 	h = tmk_mix(tmk_mix(tmk_mix(h, s->module), s->op), s->shape);
 	h = tmk_mix(h, s->scope);
-	uint32_t *id = map_at(&n->sites, h);
+	uint32_t *id = tmk_map_at(&n->sites, h);
 	if (!id)
 		return 0;
 	if (!*id) {
-		uint32_t op = get(&n->native_op, s->native);
+		uint32_t op = tmk_column_get(&n->native_op, s->native);
 		*id = ++n->next_site;
 		tmk_store_run(n->store, TMK_SQL_site, (int64_t)*id, (int64_t)s->phase,
-		              or_null(s->thread), or_null(get(&n->leaf[0], s->python)),
-		              or_null(get(&n->leaf[1], s->native)), or_null(s->module),
-		              or_null(op ? op : s->op * 2), or_null(s->shape),
-		              or_null(s->scope));
+		              or_null(s->thread),
+		              or_null(tmk_column_get(&n->leaf[0], s->python)),
+		              or_null(tmk_column_get(&n->leaf[1], s->native)),
+		              or_null(s->module), or_null(op ? op : s->op * 2),
+		              or_null(s->shape), or_null(s->scope));
 	}
 	return *id;
 }
@@ -459,10 +322,10 @@ static void reload_stack(struct tmk_row *row, void *context)
 	int kind = (int)(key >> 40) - CARRY_PYTHON;
 	if (kind < 0 || kind > 1 || size != 12)
 		return;
-	set(&n->leaf[kind], (uint32_t)key, saved[0]);
-	set(&n->leaf_flags[kind], (uint32_t)key, saved[1]);
+	tmk_column_set(&n->leaf[kind], (uint32_t)key, saved[0]);
+	tmk_column_set(&n->leaf_flags[kind], (uint32_t)key, saved[1]);
 	if (kind)
-		set(&n->native_op, (uint32_t)key, saved[2]);
+		tmk_column_set(&n->native_op, (uint32_t)key, saved[2]);
 }
 
 static void reload_frame(struct tmk_row *row, void *context)
@@ -470,8 +333,8 @@ static void reload_frame(struct tmk_row *row, void *context)
 	struct tmk_names *n = context;
 	const char *function = tmk_row_text(row, 1), *file = tmk_row_text(row, 2);
 	if (function && file)
-		set(&n->frame_flags, (uint32_t)tmk_row_int(row, 0) / 2,
-		    python_flags(function, file));
+		tmk_column_set(&n->frame_flags, (uint32_t)tmk_row_int(row, 0) / 2,
+		               tmk_frame_python(function, file));
 }
 
 static void reload_trie(struct tmk_row *row, void *context)
@@ -480,8 +343,8 @@ static void reload_trie(struct tmk_row *row, void *context)
 	int64_t parent = tmk_row_int(row, 1);
 	uint32_t id = (uint32_t)tmk_row_int(row, 0);
 	uint32_t *node =
-	        map_at(&n->trie, (uint64_t)(parent == TMK_NULL ? 0 : parent) << 32 |
-	                                 (uint32_t)tmk_row_int(row, 2));
+	        tmk_map_at(&n->trie, (uint64_t)(parent == TMK_NULL ? 0 : parent) << 32 |
+	                                     (uint32_t)tmk_row_int(row, 2));
 	if (node)
 		*node = id;
 	if (id > n->next_stack)
@@ -498,7 +361,7 @@ static void reload_op(struct tmk_row *row, void *context)
 	if (!slot)
 		return;
 	*slot = id;
-	set(&n->op_is_factory, id, tmk_operator_is_factory(name));
+	tmk_column_set(&n->op_is_factory, id, tmk_operator_is_factory(name));
 }
 
 static void reload_scope(struct tmk_row *row, void *context)
@@ -562,18 +425,16 @@ struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 
 void tmk_names_free(struct tmk_names *n)
 {
-	struct column *columns[] = {
+	struct tmk_column *columns[] = {
 	        &n->frame_flags,   &n->leaf[0],     &n->leaf[1],      &n->leaf_flags[0],
 	        &n->leaf_flags[1], &n->native_op,   &n->native_flags, &n->frame_op,
 	        &n->op_is_factory, &n->scope_bucket};
 	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-		free(columns[i]->value);
-	struct map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops,
-	                      &n->module_name};
-	for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
-		free(maps[i]->key);
-		free(maps[i]->value);
-	}
+		tmk_column_free(columns[i]);
+	struct tmk_map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops,
+	                          &n->module_name};
+	for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+		tmk_map_free(maps[i]);
 	for (uint32_t i = 0; i < n->names; i++)
 		free(n->name[i]);
 	free(n->name);

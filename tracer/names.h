@@ -7,21 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "frame.h"
 #include "record.h"
 #include "store.h"
 
 struct tmk_names;
-
-enum {                        /* what a stack tells, from its frames */
-       TMK_IN_CHECKPOINT = 1, /* torch/utils/checkpoint.py */
-       TMK_IN_SEED = 2, /* the gradient of the loss is made, before the engine runs */
-       TMK_IN_CLIP = 4, /* torch/nn/utils/clip_grad.py, GradScaler.unscale_ */
-       TMK_IN_ZERO_GRAD = 8,
-       TMK_IN_WORKSPACE = 16, /* cuBLAS, cuDNN handles and workspaces */
-       TMK_IN_COMMUNICATION = 32,
-       TMK_IN_DATA =
-	       64, /* torch/utils/data/: an iterator is made before its scope opens */
-};
 
 /* recovered: read back what an earlier writer of this file defined. */
 struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered);
@@ -32,6 +22,7 @@ void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r);
 void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r);
 void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r);
 
+/* What the frames of both stacks tell: frame.h. */
 int tmk_names_flags(const struct tmk_names *n, uint32_t python, uint32_t native);
 /* The bucket of schema.sql that the innermost bucket around a scope has the name of: one
  * more than its number, 0 for none. */

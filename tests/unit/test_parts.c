@@ -1,4 +1,4 @@
-/* test_parts.c - interning, the live table, places and settings. */
+/* test_parts.c - tables of numbers, interning, the live table, places and settings. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,7 +10,32 @@
 #include "live.h"
 #include "place.h"
 #include "settings.h"
+#include "tables.h"
 #include "temp.h"
+
+/* ---- tables of numbers --------------------------------------------------------------- */
+
+TEST("a number that was never set is 0, and one that no table gives out is not kept")
+{
+	struct tmk_column c = {0};
+	CHECK(tmk_column_get(&c, 5) == 0);
+	tmk_column_set(&c, 5000, 7);
+	CHECK(tmk_column_get(&c, 5000) == 7 && tmk_column_get(&c, 4999) == 0);
+	tmk_column_set(&c, UINT32_MAX, 9);
+	CHECK(tmk_column_get(&c, UINT32_MAX) == 0 && tmk_column_get(&c, 5000) == 7);
+	tmk_column_free(&c);
+}
+
+TEST("a key keeps its number while the map grows around it, 0 too")
+{
+	struct tmk_map m = {0};
+	for (uint64_t key = 0; key < 30000; key++)
+		*tmk_map_at(&m, key * 4096) = (uint32_t)key + 1;
+	for (uint64_t key = 0; key < 30000; key++)
+		CHECK(*tmk_map_at(&m, key * 4096) == (uint32_t)key + 1);
+	CHECK(*tmk_map_at(&m, 123) == 0);
+	tmk_map_free(&m);
+}
 
 /* ---- interning ----------------------------------------------------------------------- */
 
