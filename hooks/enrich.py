@@ -48,6 +48,29 @@ def look(known):
         return {k: v for k, v in values.items()
                 if isinstance(k, str) and isinstance(v, (bool, int, float, str))}
 
+    def unwrapped(model):
+        # what was given to a wrapper that shards, replicates or compiles it
+        while True:
+            children = model.__dict__.get("_modules", {})
+            inside = [children.get(n) for n in ("module", "_orig_mod", "_fsdp_wrapped_module")]
+            inside = [m for m in inside if m is not None]
+            if len(children) != 1 or not inside:
+                return model
+            model = inside[0]
+
+    def config_of(model):
+        # Its own, or that of what holds all its parameters: a loop's class around a model.
+        # Of an inner module only what lies in its dictionary: a property is the program's.
+        config = getattr(model, "config", None)
+        if config is not None:
+            return config
+        every = {id(p) for p in model.parameters()}
+        for m in model.modules():
+            config = m.__dict__.get("config")
+            if config is not None and every == {id(p) for p in m.parameters()}:
+                return config
+        return None
+
     def inner(t):
         # The tensors behind a wrapper (quantised weights, jagged ones): it has no memory.
         flatten = getattr(t, "__tensor_flatten__", None)
@@ -150,9 +173,10 @@ def look(known):
             tell(BUFFER, path.replace("_fsdp_wrapped_module.", ""), b, False)
     for r in alive("roots")[: "model" not in seen]:
         seen.add("model")
-        emit_run("model_class", type(r).__name__)
+        model = unwrapped(r)
+        emit_run("model_class", type(model).__name__)
         try:
-            config = getattr(r, "config", None)
+            config = config_of(model)
             if hasattr(config, "to_json_string"):
                 emit_run("model_config", config.to_json_string())
             elif plain(config):

@@ -148,3 +148,41 @@ for _ in range(3):
 """)
     kept = json.loads(run.open().one("SELECT model_config FROM run"))
     assert kept == {"n_embd": 33, "bias": True, "rate": 0.5, "name": "x"}
+
+
+@pytest.mark.parametrize("how, kind", [
+    ("torch.nn.parallel.DistributedDataParallel(model)", "Model"),
+    ("torch.compile(model, backend='eager')", "Model"),
+    ("torch.compile(torch.nn.parallel.DistributedDataParallel(model), backend='eager')", "Model"),
+    ("Loop(model)", "Loop"),
+])
+def test_a_wrapped_models_config_is_kept(trace, how, kind):
+    """A wrapper has a module and nothing else; a loop's class may be anybody's."""
+    run = trace(f"""
+import os, torch, torch.distributed as dist
+os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
+dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+class Part(torch.nn.Linear):
+    config = property(lambda self: 1 / 0)  # nobody's to ask
+class Model(torch.nn.Sequential):
+    def __init__(self):
+        super().__init__(Part(33, 101), torch.nn.Linear(101, 13))
+        self[1].config = {{"n_embd": 13}}  # of a part
+        self.config = {{"n_embd": 33}}
+class Loop(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.loss = model, torch.nn.CrossEntropyLoss()
+    def forward(self, x):
+        return self.model(x)
+model = Model()
+model = {how}
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for _ in range(3):
+    model(torch.randn(7, 33)).sum().backward()
+    optimizer.step()
+dist.destroy_process_group()
+""")
+    assert run.code == 0, run.stderr
+    kept, said = run.open().all("SELECT model_config, model_class FROM run")[0]
+    assert (json.loads(kept), said) == ({"n_embd": 33}, kind)
