@@ -35,6 +35,7 @@ enum {
 	INNER = 8, /* frames inside tmk_cstack_walk, at most: inlining decides */
 	FRAMES = OWN + TMK_C_DEPTH,
 	WORDS = FRAMES + 72,
+	AT_ONCE = 4, /* words compared before it is looked whether all are equal */
 	SETS = 72,
 	WAYS = 8,
 	SEEN = 4096,
@@ -44,7 +45,7 @@ enum {
 struct entry {
 	struct tmk_c_stack stack; /* pc points into value */
 	int count;            /* return addresses, at the front; 0: an empty entry */
-	int words;            /* words to compare */
+	int words;            /* words to compare, a multiple of AT_ONCE */
 	uint32_t slot[WORDS]; /* where, in words from the walk's frame address */
 	uint64_t value[WORDS];
 };
@@ -64,6 +65,7 @@ struct cache {
 	struct entry entry[SETS][WAYS];
 };
 _Static_assert(sizeof(struct cache) <= 3 << 19, "at most 1.5 MiB a thread");
+_Static_assert(WORDS % AT_ONCE == 0, "a full entry is compared to its end");
 
 static __thread struct cache *mine;
 static TMK_HOT_DATA atomic_int ready, verifying;
@@ -228,15 +230,21 @@ static __attribute__((noinline)) int learn(struct entry *e, int count, uint64_t 
 	for (int i = 0; i + 1 < n; i++)
 		if (!add_base(e, frame, top, &f[i], f[i + 1].sp))
 			return -1;
+	while (e->words % AT_ONCE) /* there is room: WORDS is a multiple, too */
+		add_word(e, frame, top, f[0].sp - 8, f[0].pc);
 	e->count = n;
 	return 0;
 }
 
 static inline int still_there(const struct entry *e, const uint64_t *frame)
 {
-	for (int i = 0; i < e->words; i++)
-		if (frame[e->slot[i]] != e->value[i])
+	for (int i = 0; i < e->words; i += AT_ONCE) {
+		const uint32_t *slot = e->slot + i;
+		const uint64_t *value = e->value + i;
+		if ((frame[slot[0]] ^ value[0]) | (frame[slot[1]] ^ value[1]) |
+		    (frame[slot[2]] ^ value[2]) | (frame[slot[3]] ^ value[3]))
 			return 0;
+	}
 	return 1;
 }
 

@@ -13,6 +13,7 @@
 #include "emit.h"
 #include "phase.h"
 #include "pointer.h"
+#include "pycode.h"
 #include "record.h"
 #include "session.h"
 #include "settings.h"
@@ -272,6 +273,7 @@ static int pending(void *arg)
 	atomic_store(&waiting, false);
 	if (!tmk_is_active() || !py.Dict_GetItemString(py.GetModuleDict(), "torch.nn"))
 		return 0;
+	tmk_pycode_watch();
 	py.Err_Fetch(&type, &value, &trace);
 	tmk_pointer_quiet(true);
 	run_script();

@@ -7,18 +7,26 @@
 
 struct tmk_place { /* of one thread; initial-exec TLS */
 	int in_execute, in_step, in_zero_grad, in_data;
-	uint32_t node_module; /* of the autograd node that runs here */
-	uint32_t node_op;
+	/* the autograd node that runs here, until an allocation asks for its module and
+	 * operator; then, and before the first, NULL */
+	const char *node;
+	uint32_t node_module, node_op;
 	/* the tensor about to be allocated, between empty_generic's begin and its first
 	 * allocation */
 	const int64_t *sizes, *strides;
 	uint32_t dims;
 	int8_t dtype;
 	bool has_shape;
+	/* the module met last, and its number in this generation of the process */
+	const void *module, *module_type;
+	uint32_t module_id, module_generation;
 	bool noted; /* as a thread that trains: see tmk_phase_main_alone_trains */
 };
 
 extern __thread struct tmk_place tmk_place __attribute__((tls_model("initial-exec")));
+
+/* Module and operator of p->node, which is not NULL; then it is. Under the guard. */
+void tmk_autograd_node(struct tmk_place *p);
 
 /* enum tmk_phase of an event on this thread now; TMK_OPEN where only the next boundary
  * will tell. *grad_mode: gradients are on. */

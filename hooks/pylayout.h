@@ -39,6 +39,7 @@ enum {
 	TMK_PY_STR_STATE = 32,
 	TMK_PY_BYTES_DATA = 32,
 	TMK_PY_TYPE_NAME = 24, /* PyTypeObject.tp_name */
+	TMK_PY_TYPE_DEALLOC = 48,
 };
 
 /* The layout of the interpreter in this process. 0, or -ENOTSUP with the reason. */

@@ -36,8 +36,12 @@ struct tmk_py_stack {
 int tmk_pystack_init(char *why, size_t n);
 
 /* Walks the calling thread's frames; returns out->depth. 0 where the thread runs no
- * Python or the walker is off. Fills frame[0 .. depth) only. */
+ * Python or the walker is off. Leaves frame[] alone: a stack met before is known by its
+ * hashes. */
 int tmk_pystack_walk(struct tmk_py_stack *out);
+
+/* The same, and fills frame[0 .. depth). */
+int tmk_pystack_frames(struct tmk_py_stack *out);
 
 /* The same for module and module_type alone, which is less than half the work: no frames,
  * depth 0. Returns the number of frames it passed. */

@@ -64,9 +64,10 @@ static TMK_COLD uint32_t frame_number(const struct tmk_py_frame *f)
 	return id;
 }
 
-static TMK_COLD uint32_t define_python(const struct tmk_py_stack *s)
+static TMK_COLD uint32_t define_python(struct tmk_py_stack *s)
 {
 	uint32_t frames[TMK_PY_DEPTH];
+	tmk_pystack_frames(s);
 	for (int i = 0; i < s->depth; i++)
 		frames[i] = frame_number(&s->frame[i]);
 	uint32_t id = tmk_intern_new(TMK_TABLE_PYSTACK);
@@ -103,10 +104,23 @@ static uint32_t module_number(const struct tmk_py_stack *s)
 {
 	if (!s->module)
 		return 0;
+	/* Most often it is the one of last time. */
+	struct tmk_place *p = &tmk_place;
+	uint32_t generation =
+	        atomic_load_explicit(&tmk_generation, memory_order_relaxed);
+	if (p->module == s->module && p->module_type == s->module_type &&
+	    p->module_generation == generation)
+		return p->module_id;
 	uint64_t hash = tmk_mix((uintptr_t)s->module, (uintptr_t)s->module_type);
 	uint64_t check = tmk_mix((uintptr_t)s->module_type, hash);
 	uint32_t id = tmk_intern_find(TMK_TABLE_MODULE, hash, check);
-	return __builtin_expect(id, 1) ? id : define_module(s, hash, check);
+	if (__builtin_expect(!id, 0) && !(id = define_module(s, hash, check)))
+		return 0;
+	p->module = s->module;
+	p->module_type = s->module_type;
+	p->module_id = id;
+	p->module_generation = generation;
+	return id;
 }
 
 static TMK_COLD uint32_t define_native(struct tmk_c_stack *s)
@@ -126,7 +140,7 @@ static TMK_COLD uint32_t define_native(struct tmk_c_stack *s)
 	return id;
 }
 
-static TMK_COLD uint32_t define_op(const char *type_name, uint64_t hash, uint64_t check)
+static uint32_t new_op(const char *type_name, uint64_t hash, uint64_t check)
 {
 	uint32_t id = tmk_intern_new(TMK_TABLE_OP);
 	if (!id)
@@ -149,13 +163,29 @@ static TMK_COLD uint32_t define_op(const char *type_name, uint64_t hash, uint64_
 	return id;
 }
 
-TMK_HOT uint32_t tmk_op_number(const char *type_name)
+/* By the name of the type, then by this table too: a class may have several. */
+static TMK_COLD uint32_t define_op(const void *vtable, uint64_t hash, uint64_t check)
 {
-	/* The name is a constant of a library that stays loaded: its address is it. */
-	uint64_t hash = tmk_mix((uintptr_t)type_name, 11);
-	uint64_t check = tmk_mix((uintptr_t)type_name, 13);
+	/* Itanium ABI: the type_info precedes the table's first entry, its name is its
+	 * second word. */
+	const char *type_name = ((const char *const *const *)vtable)[-1][1];
+	uint64_t name_hash = tmk_mix((uintptr_t)type_name, 11);
+	uint64_t name_check = tmk_mix((uintptr_t)type_name, 13);
+	uint32_t id = tmk_intern_find(TMK_TABLE_OP, name_hash, name_check);
+	if (!id)
+		id = new_op(type_name, name_hash, name_check);
+	if (id)
+		tmk_intern_add(TMK_TABLE_OP, hash, check, id);
+	return id;
+}
+
+TMK_HOT uint32_t tmk_op_number(const void *vtable)
+{
+	/* A table of a library that stays loaded: its address is the class. */
+	uint64_t hash = tmk_mix((uintptr_t)vtable, 11);
+	uint64_t check = tmk_mix((uintptr_t)vtable, 13);
 	uint32_t id = tmk_intern_find(TMK_TABLE_OP, hash, check);
-	return __builtin_expect(id, 1) ? id : define_op(type_name, hash, check);
+	return __builtin_expect(id, 1) ? id : define_op(vtable, hash, check);
 }
 
 /* ---- shapes -------------------------------------------------------------------------- */
@@ -222,6 +252,8 @@ TMK_HOT void tmk_where_now(struct tmk_where *w, int64_t bytes)
 {
 	struct tmk_py_stack s;
 	struct tmk_place *p = &tmk_place;
+	if (p->node)
+		tmk_autograd_node(p);
 	*w = (struct tmk_where){.requested = -1, .op = p->node_op};
 	if (atomic_load_explicit(&python_on, memory_order_relaxed) &&
 	    tmk_pystack_walk(&s)) {

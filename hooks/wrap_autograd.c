@@ -41,14 +41,34 @@ TMK_HOT uint64_t _ZN2at15sequence_number17get_and_incrementEv(void)
 	return n;
 }
 
-struct node { /* the outer node's, given back when the inner one ends */
+/* Most nodes allocate nothing: what a node is is found out when one does. */
+TMK_HOT void tmk_autograd_node(struct tmk_place *p)
+{
+	const char *node = p->node;
+	int at = atomic_load_explicit(&number_at, memory_order_relaxed);
+	uint64_t n = UINT64_MAX;
+	p->node = NULL;
+	if (at)
+		n = *(const uint64_t *)(node + at);
+	/* An AccumulateGrad has no number: it works for its producer's module. */
+	if (n != UINT64_MAX) {
+		bool known = atomic_load_explicit(&made[n % REMEMBERED].number,
+		                                  memory_order_acquire) == n;
+		p->node_module = known ? atomic_load(&made[n % REMEMBERED].module) : 0;
+	}
+	p->node_op = tmk_op_number(*(const void *const *)node);
+}
+
+struct outer { /* given back when the inner one ends */
+	const char *node;
 	uint32_t module, op;
 };
 
-static void node_ends(struct node *outer)
+static void node_ends(struct outer *o)
 {
-	tmk_place.node_module = outer->module;
-	tmk_place.node_op = outer->op;
+	tmk_place.node = o->node;
+	tmk_place.node_module = o->module;
+	tmk_place.node_op = o->op;
 }
 
 TMK_HOT void
@@ -57,25 +77,13 @@ _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS
 {
 	if (!tmk_real.evaluate)
 		tmk_late_init();
-	struct node outer __attribute__((cleanup(node_ends))) = {tmk_place.node_module,
-	                                                         tmk_place.node_op};
-	int at = atomic_load_explicit(&number_at, memory_order_relaxed);
-	if (tmk_is_active() && tmk_enter()) {
-		uint64_t n = UINT64_MAX;
-		if (at)
-			memcpy(&n, node + at, sizeof n);
-		/* An AccumulateGrad has no number: it works for its producer's module. */
-		if (n != UINT64_MAX) {
-			bool known = atomic_load_explicit(&made[n % REMEMBERED].number,
-			                                  memory_order_acquire) == n;
-			tmk_place.node_module =
-			        known ? atomic_load(&made[n % REMEMBERED].module) : 0;
-		}
-		/* Itanium ABI: the type_info precedes the virtual table's first entry,
-		 * its name is its second word. */
-		tmk_place.node_op = tmk_op_number(((char ****)node)[0][-1][1]);
+	if (tmk_place.node && tmk_enter()) { /* one inside another takes over from it */
+		tmk_autograd_node(&tmk_place);
 		tmk_leave();
 	}
+	struct outer outer __attribute__((cleanup(node_ends))) = {
+	        tmk_place.node, tmk_place.node_module, tmk_place.node_op};
+	tmk_place.node = node;
 	tmk_real.evaluate(self, task, node, inputs, queue);
 }
 

@@ -33,6 +33,11 @@ loop="$python $home/tests/bench/loop.py"
 	native="$(traced native "exec $loop")" all="$(traced all "exec $loop")"
 rm -f ./*.db*
 
+if command -v gdb >/dev/null; then
+	echo "# the same, in instructions"
+	"$python" "$home/tests/bench/instructions.py" "$library"
+fi
+
 echo "# the writer"
 "$build/tests/bench/bench_writer" writer.db
 "$build/tests/bench/bench_steps" steps.db

@@ -88,6 +88,7 @@ def main():
     steps(5)
     print("ready", flush=True)
     for _ in sys.stdin:
+        steps(1)  # the others had the caches
         start = cpu_seconds()
         steps(BLOCK)
         print(round((cpu_seconds() - start) / BLOCK * 1e9), flush=True)

@@ -4,6 +4,7 @@
  */
 #include "stacklib.h"
 #include "../../hooks/cunwind.h"
+#include "../../hooks/pycode.h"
 #include "../../hooks/pystack.h"
 
 #include <dlfcn.h>
@@ -18,6 +19,13 @@ int stk_py_init(char *why, size_t n)
 	return tmk_pystack_init(why, n);
 }
 
+/* With the GIL (ctypes.PyDLL). Returns whether deaths of codes are counted now. */
+int stk_py_watch(void)
+{
+	tmk_pycode_watch();
+	return atomic_load(&tmk_py_memory.deaths) != 0;
+}
+
 static void numbers_of(const struct tmk_py_stack *s, uint64_t *numbers)
 {
 	numbers[0] = s->hash;
@@ -27,13 +35,15 @@ static void numbers_of(const struct tmk_py_stack *s, uint64_t *numbers)
 	numbers[4] = (uint64_t)(uintptr_t)s->module_type;
 }
 
-/* The walk that looks for the module alone must find the same one. */
-static int module_agrees(const struct tmk_py_stack *s)
+/* What walks for all of it, for the hashes and for the module alone find is the same. */
+static int walks_agree(const struct tmk_py_stack *s)
 {
-	struct tmk_py_stack alone;
+	struct tmk_py_stack hashes, alone;
+	tmk_pystack_walk(&hashes);
 	tmk_pystack_module(&alone);
 	return alone.module == s->module && alone.module_type == s->module_type &&
-	       !alone.depth;
+	       !alone.depth &&
+	       !memcmp(&hashes, s, offsetof(struct tmk_py_stack, frame));
 }
 
 /* Walks once and names every frame. Returns the depth, -1 if the walks disagree. */
@@ -43,7 +53,7 @@ int stk_py_capture(char *buf, size_t n, uint64_t *numbers, char *class, size_t n
 	char function[256], file[1024];
 	size_t at = 0;
 
-	tmk_pystack_walk(&s);
+	tmk_pystack_frames(&s);
 	numbers_of(&s, numbers);
 	tmk_pystack_class(s.module, class, nclass);
 	buf[0] = 0;
@@ -54,7 +64,7 @@ int stk_py_capture(char *buf, size_t n, uint64_t *numbers, char *class, size_t n
 		at += (size_t)snprintf(buf + at, n - at, "%s\x1f%s\x1f%d\x1e", function,
 		                       file, line);
 	}
-	return module_agrees(&s) ? s.depth : -1;
+	return walks_agree(&s) ? s.depth : -1;
 }
 
 int stk_py_numbers(uint64_t *numbers)
@@ -62,7 +72,7 @@ int stk_py_numbers(uint64_t *numbers)
 	struct tmk_py_stack s;
 	tmk_pystack_walk(&s);
 	numbers_of(&s, numbers);
-	return module_agrees(&s) ? s.depth : -1;
+	return walks_agree(&s) ? s.depth : -1;
 }
 
 double stk_py_ns(int rounds)
@@ -90,7 +100,7 @@ long stk_py_mallocs(int rounds)
 		return -1;
 	long before = count.call();
 	for (int i = 0; i < rounds; i++) {
-		tmk_pystack_walk(&s);
+		tmk_pystack_frames(&s);
 		for (int k = 0, line; k < s.depth; k++)
 			tmk_pystack_text(&s.frame[k], function, sizeof function, file,
 			                 sizeof file, &line);

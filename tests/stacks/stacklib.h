@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 int stk_py_init(char *why, size_t n);
+/* With the GIL (ctypes.PyDLL): 1 if deaths of codes are counted now. */
+int stk_py_watch(void);
 int stk_py_capture(char *buf, size_t n, uint64_t *numbers, char *cls, size_t ncls);
 int stk_py_numbers(uint64_t *numbers);
 double stk_py_ns(int rounds);

@@ -11,9 +11,11 @@ def deep(n, then):
 def main():
     if walkers.init():
         return walkers.SKIP
-    for n in (0, 10, 100, 200):
-        assert deep(n, lambda: walkers.lib.stk_py_mallocs(1)) == 0, n
-        assert deep(n, lambda: walkers.lib.stk_py_mallocs(1000)) == 0, n
+    for _ in range(2):
+        for n in (0, 10, 100, 200):
+            assert deep(n, lambda: walkers.lib.stk_py_mallocs(1)) == 0, n
+            assert deep(n, lambda: walkers.lib.stk_py_mallocs(1000)) == 0, n
+        walkers.watch()
     return 0
 
 

@@ -15,6 +15,11 @@ def init():
     return rc
 
 
+def watch():
+    """From here on the keys of codes are remembered until a code dies."""
+    assert ctypes.PyDLL(os.environ["TIDEMARK_STACKS_LIB"]).stk_py_watch() == 1
+
+
 class Capture:
     """One walk: [(function, file, line)] innermost first, hashes, module."""
 
@@ -42,7 +47,7 @@ def capture():
     depth = lib.stk_py_capture(
         _buf, ctypes.c_size_t(len(_buf)), _numbers, _cls, ctypes.c_size_t(128)
     )
-    assert depth >= 0, "the walk for the module alone finds another one"
+    assert depth >= 0, "walks for different purposes find different stacks"
     c = Capture(_buf.value.decode("utf-8"), list(_numbers), _cls.value.decode("utf-8"))
     # This frame has moved on since; the caller has not.
     c.frames = c.frames[1:]
