@@ -5,8 +5,8 @@
  * hit.
  *
  * A walk is keyed by its own frame address and return address. A cache entry lists
- * words of the stack and their values; while all of them are unchanged, so is the
- * stack:
+ * words of the stack and has a sum of their values, 64 bits wide; while all of them are
+ * unchanged, so is the stack:
  * - every return address. Where a frame's size is fixed, its address and the stack
  *   pointer say where the next one lies, so that equal words mean equal frames.
  * - for frames that find their caller by rbp (alloca, realigned stacks, frame
@@ -35,19 +35,22 @@ enum {
 	INNER = 8, /* frames inside tmk_cstack_walk, at most: inlining decides */
 	FRAMES = OWN + TMK_C_DEPTH,
 	WORDS = FRAMES + 72,
-	AT_ONCE = 4, /* words compared before it is looked whether all are equal */
+	AT_ONCE = 4, /* words summed up side by side, as none waits for another */
 	SETS = 72,
 	WAYS = 8,
 	SEEN = 4096,
 	REACH = 8 << 20, /* a slot lies within 8 MiB of the frame that finds it */
 };
 
+/* What a hit reads, in as few lines as it can be: a training step comes back to hundreds
+ * of stacks, each once. */
 struct entry {
-	struct tmk_c_stack stack; /* pc points into value */
-	int count;            /* return addresses, at the front; 0: an empty entry */
-	int words;            /* words to compare, a multiple of AT_ONCE */
-	uint32_t slot[WORDS]; /* where, in words from the walk's frame address */
-	uint64_t value[WORDS];
+	struct tmk_c_stack stack; /* pc points into the cache's ra[][] */
+	uint64_t sum;             /* of the words: sum_at() */
+	uint16_t words;           /* a multiple of AT_ONCE */
+	uint16_t count;           /* return addresses in ra[][], for verify() */
+	uint16_t
+	        step[WORDS]; /* from the word before, in words; first: from the frame */
 };
 
 /* Keys apart from the entries, so that a look-up touches two lines. */
@@ -61,11 +64,21 @@ struct cache {
 	struct tmk_cstack_counts counts;
 	uint32_t victim;
 	volatile int busy;
-	struct entry scratch; /* a stack that is not kept */
+	struct tmk_c_stack scratch; /* a stack that is not kept */
+	uint64_t scratch_ra[FRAMES];
 	struct entry entry[SETS][WAYS];
+	uint64_t ra[SETS][WAYS][FRAMES];
 };
 _Static_assert(sizeof(struct cache) <= 3 << 19, "at most 1.5 MiB a thread");
-_Static_assert(WORDS % AT_ONCE == 0, "a full entry is compared to its end");
+_Static_assert(WORDS % AT_ONCE == 0, "a full entry is padded, too");
+
+/* What the slow walk finds out. */
+struct lesson {
+	int count; /* return addresses, innermost first */
+	int words; /* to compare: the return addresses, and what add_base adds */
+	uint64_t ra[FRAMES];
+	uint32_t slot[WORDS]; /* where, in words from the walk's frame address */
+};
 
 static __thread struct cache *mine;
 static TMK_HOT_DATA atomic_int ready, verifying;
@@ -139,53 +152,51 @@ static int is_own(uint64_t pc)
 	return pc - (uintptr_t)__ehdr_start < (uintptr_t)(_end - __ehdr_start);
 }
 
-/* Fills in what the interner sees of e->value[0 .. count). */
-static void describe(struct entry *e)
+/* Fills in what the interner sees of ra[0 .. n). */
+static void describe(struct tmk_c_stack *s, const uint64_t *ra, int n)
 {
-	int first = 0, n = e->count;
-	while (first < n && first < OWN && is_own(e->value[first]))
+	int first = 0;
+	while (first < n && first < OWN && is_own(ra[first]))
 		first++;
 	uint64_t hash = M1, check = M2;
 	int depth = n - first < TMK_C_DEPTH ? n - first : TMK_C_DEPTH;
 	for (int i = first; i < first + depth; i++) {
-		hash = (hash ^ e->value[i]) * M1;
+		hash = (hash ^ ra[i]) * M1;
 		hash ^= hash >> 32;
-		check = (check + e->value[i]) * M2;
+		check = (check + ra[i]) * M2;
 		check ^= check >> 29;
 	}
-	e->stack.depth = depth;
-	e->stack.truncated = n == FRAMES || depth < n - first;
-	e->stack.hash = hash;
-	e->stack.check = check;
-	e->stack.id = 0;
-	e->stack.pc = e->value + first;
+	s->depth = depth;
+	s->truncated = n == FRAMES || depth < n - first;
+	s->hash = hash;
+	s->check = check;
+	s->id = 0;
+	s->pc = ra + first;
 }
 
-/* Copies to e what lies outside the walk's own frame, which ends at the return address
- * `ra`. Returns the index of the first, or -1 when it is not there. */
-static int trace(struct entry *e, uint64_t ra)
+/* Copies to out what lies outside the walk's own frame, which ends at the return address
+ * `ra`. Returns how many, or -1 when that is not there. */
+static int trace(uint64_t *out, uint64_t ra)
 {
 	void *pc[INNER + FRAMES];
-	int n = tmk_cunwind_trace(pc, INNER + FRAMES), first = 0;
+	int n = tmk_cunwind_trace(pc, INNER + FRAMES), first = 0, count = 0;
 	while (first < n && first < INNER && (uint64_t)(uintptr_t)pc[first] != ra)
 		first++;
-	e->count = 0;
 	if (first == n || first == INNER)
 		return -1;
-	for (int i = first; i < n && e->count < FRAMES; i++)
-		e->value[e->count++] = (uint64_t)(uintptr_t)pc[i];
-	return 0;
+	for (int i = first; i < n && count < FRAMES; i++)
+		out[count++] = (uint64_t)(uintptr_t)pc[i];
+	return count;
 }
 
 /* Adds a word to compare; false when it does not lie on the stack outside the walk. */
-static int add_word(struct entry *e, uint64_t frame, uint64_t top, uint64_t at,
+static int add_word(struct lesson *l, uint64_t frame, uint64_t top, uint64_t at,
                     uint64_t value)
 {
-	if (e->words == WORDS || at < frame || at >= top || at % 8 ||
+	if (l->words == WORDS || at < frame || at >= top || at % 8 ||
 	    *(const uint64_t *)at != value)
 		return 0;
-	e->slot[e->words] = (uint32_t)((at - frame) / 8);
-	e->value[e->words++] = value;
+	l->slot[l->words++] = (uint32_t)((at - frame) / 8);
 	return 1;
 }
 
@@ -193,68 +204,111 @@ static int add_word(struct entry *e, uint64_t frame, uint64_t top, uint64_t at,
  * points into the frame. Usually cfa = rbp + 16; a realigned frame keeps cfa in memory
  * just below rbp (gcc's dynamic realign argument pointer). An rbp that merely points at
  * a local variable is as good: it is the same whenever the frame is. */
-static int add_base(struct entry *e, uint64_t frame, uint64_t top,
+static int add_base(struct lesson *l, uint64_t frame, uint64_t top,
                     const struct tmk_cunwind_frame *f, uint64_t cfa)
 {
 	if (f->rbp < f->sp || f->rbp >= cfa)
 		return 1;
-	if (!add_word(e, frame, top, f->rbp_at, f->rbp))
+	if (!add_word(l, frame, top, f->rbp_at, f->rbp))
 		return 0;
 	for (uint64_t at = f->rbp - 8;
 	     f->rbp != cfa - 16 && at >= f->sp && f->rbp - at <= 64; at -= 8)
 		if (at % 8 == 0 && *(const uint64_t *)at == cfa &&
-		    !add_word(e, frame, top, at, cfa))
+		    !add_word(l, frame, top, at, cfa))
 			return 0;
 	return 1;
 }
 
-/* The slow walk: the words of e, `count` frames from the walk's own return address
- * outwards. 0, or -1 for a stack not fit to be kept: a return address that is out of
- * order, off the stack, or not where the ABI puts it (signal frames). */
-static __attribute__((noinline)) int learn(struct entry *e, int count, uint64_t frame,
+/* The slow walk: `count` frames from the walk's own return address outwards. 0, or -1 for
+ * a stack not fit to be kept: a return address that is out of order, off the stack, or not
+ * where the ABI puts it (signal frames). */
+static __attribute__((noinline)) int learn(struct lesson *l, int count, uint64_t frame,
                                            uint64_t ra)
 {
 	struct tmk_cunwind_frame f[FRAMES];
 	uint64_t top = stack_top(frame);
 
-	e->count = e->words = 0;
+	l->words = l->count = 0;
 	if (!top)
 		return -1;
 	int n = tmk_cunwind_steps(f, count, frame + 16);
 	if (n != count || f[0].sp != frame + 16 || f[0].pc != ra)
 		return -1;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		if ((i > 0 && f[i].sp <= f[i - 1].sp) ||
-		    !add_word(e, frame, top, f[i].sp - 8, f[i].pc))
+		    !add_word(l, frame, top, f[i].sp - 8, f[i].pc))
 			return -1;
+		l->ra[l->count++] = f[i].pc;
+	}
 	for (int i = 0; i + 1 < n; i++)
-		if (!add_base(e, frame, top, &f[i], f[i + 1].sp))
+		if (!add_base(l, frame, top, &f[i], f[i + 1].sp))
 			return -1;
-	while (e->words % AT_ONCE) /* there is room: WORDS is a multiple, too */
-		add_word(e, frame, top, f[0].sp - 8, f[0].pc);
-	e->count = n;
+	return 0;
+}
+
+static inline uint64_t add(uint64_t sum, uint64_t word)
+{
+	sum ^= word;
+	return (sum << 32 | sum >> 32) * M1;
+}
+
+/* One word that differs makes another sum; several cancel each other out with a chance of
+ * 2^-64. */
+static inline uint64_t sum_at(const struct entry *e, const uint64_t *word)
+{
+	uint64_t a = M1, b = M2, c = ~M1, d = ~M2;
+	const uint16_t *step = e->step, *end = step + e->words;
+	for (; step < end; step += AT_ONCE) {
+		a = add(a, *(word += step[0]));
+		b = add(b, *(word += step[1]));
+		c = add(c, *(word += step[2]));
+		d = add(d, *(word += step[3]));
+	}
+	a = (a ^ a >> 32) * M2 ^ b;
+	a = (a ^ a >> 32) * M2 ^ c;
+	return (a ^ a >> 32) * M2 ^ d;
+}
+
+/* Words in the order in which they lie, the last one several times where they don't fill
+ * a round. -1 where two are too far from each other. */
+static int pack(struct entry *e, struct lesson *l, uint64_t frame)
+{
+	uint32_t last = 0;
+	for (int i = 1; i < l->words; i++) { /* nearly in order already */
+		uint32_t slot = l->slot[i];
+		int k = i;
+		for (; k > 0 && l->slot[k - 1] > slot; k--)
+			l->slot[k] = l->slot[k - 1];
+		l->slot[k] = slot;
+	}
+	for (int i = 0; i < l->words; i++) {
+		if (l->slot[i] - last > UINT16_MAX)
+			return -1;
+		e->step[i] = (uint16_t)(l->slot[i] - last);
+		last = l->slot[i];
+	}
+	e->count = (uint16_t)l->count;
+	for (e->words = (uint16_t)l->words; e->words % AT_ONCE; e->words++)
+		e->step[e->words] = 0;
+	e->sum = sum_at(e, (const uint64_t *)frame);
 	return 0;
 }
 
 static inline int still_there(const struct entry *e, const uint64_t *frame)
 {
-	for (int i = 0; i < e->words; i += AT_ONCE) {
-		const uint32_t *slot = e->slot + i;
-		const uint64_t *value = e->value + i;
-		if ((frame[slot[0]] ^ value[0]) | (frame[slot[1]] ^ value[1]) |
-		    (frame[slot[2]] ^ value[2]) | (frame[slot[3]] ^ value[3]))
-			return 0;
-	}
-	return 1;
+	return sum_at(e, frame) == e->sum;
 }
 
-static TMK_COLD void verify(struct cache *c, const struct entry *e, uint64_t frame,
-                            uint64_t ra)
+static TMK_COLD void verify(struct cache *c, const struct entry *e,
+                            const uint64_t *kept, uint64_t frame, uint64_t ra)
 {
-	struct entry now;
-	if (learn(&now, e->count, frame, ra) || now.count != e->count ||
-	    memcmp(now.value, e->value, sizeof now.value[0] * (size_t)now.count) != 0 ||
-	    memcmp(now.slot, e->slot, sizeof now.slot[0] * (size_t)now.count) != 0)
+	struct lesson now;
+	struct entry again;
+	const int count = e->count;
+	if (learn(&now, count, frame, ra) || pack(&again, &now, frame) ||
+	    memcmp(now.ra, kept, sizeof *kept * (size_t)count) != 0 ||
+	    again.words != e->words || again.sum != e->sum ||
+	    memcmp(again.step, e->step, sizeof *e->step * e->words) != 0)
 		c->counts.wrong++;
 }
 
@@ -265,16 +319,16 @@ static uint32_t set_of(uint64_t frame)
 
 static TMK_COLD struct tmk_c_stack *miss(struct cache *c, uint64_t frame, uint64_t ra)
 {
-	struct entry *e = &c->scratch;
-	struct tmk_c_stack *found = NULL;
+	struct tmk_c_stack *found = &c->scratch;
+	struct lesson l;
 
 	c->counts.misses++;
-	if (trace(e, ra))
+	int count = trace(c->scratch_ra, ra);
+	if (count < 0)
 		return NULL;
-	describe(e);
-	found = &e->stack;
+	describe(found, c->scratch_ra, count);
 	/* The same stack from another depth has other slots: the frame counts too. */
-	uint64_t print = (e->stack.hash ^ frame) * M2;
+	uint64_t print = (found->hash ^ frame) * M2;
 	uint32_t *seen = &c->seen[print >> 52];
 	if (*seen != (uint32_t)print) {
 		*seen = (uint32_t)print;
@@ -283,12 +337,14 @@ static TMK_COLD struct tmk_c_stack *miss(struct cache *c, uint64_t frame, uint64
 	uint32_t set = set_of(frame), way = c->victim++ % WAYS;
 	struct entry *kept = &c->entry[set][way];
 	c->set[set].frame[way] = 0;
-	if (learn(kept, e->count, frame, ra) ||
-	    memcmp(kept->value, e->value, sizeof e->value[0] * (size_t)e->count) != 0) {
+	if (learn(&l, count, frame, ra) ||
+	    memcmp(l.ra, c->scratch_ra, sizeof *l.ra * (size_t)count) != 0 ||
+	    pack(kept, &l, frame)) {
 		c->counts.refused++;
 		return found;
 	}
-	describe(kept);
+	memcpy(c->ra[set][way], l.ra, sizeof *l.ra * (size_t)count);
+	describe(&kept->stack, c->ra[set][way], count);
 	c->set[set].frame[way] = frame;
 	c->set[set].ra[way] = ra;
 	c->counts.recorded++;
@@ -315,7 +371,7 @@ TMK_HOT __attribute__((noinline)) struct tmk_c_stack *tmk_cstack_walk(void)
 		c->counts.hits++;
 		if (__builtin_expect(
 		            atomic_load_explicit(&verifying, memory_order_relaxed), 0))
-			verify(c, e, frame, ra);
+			verify(c, e, c->ra[n][w], frame, ra);
 		return &e->stack;
 	}
 	if (c->busy)

@@ -209,6 +209,21 @@ void tmk_ring_release(struct tmk_ring *ring)
 	atomic_store_explicit(&ring->cursor->busy, 0, memory_order_release);
 }
 
+void tmk_ring_populate(struct tmk_ring *ring)
+{
+	/* A thread that says little keeps little memory. */
+	enum { WORTH = 16 << 10, AHEAD = 512 << 10, POPULATE_WRITE = 23 };
+	uint64_t head = atomic_load_explicit(&ring->cursor->head, memory_order_relaxed);
+	uint64_t to = (head + AHEAD) & ~(uint64_t)(TMK_RING_PAGE - 1);
+	if (to > ring->size)
+		to = ring->size;
+	if (head < WORTH || to <= ring->populated)
+		return;
+	int err = madvise(ring->data + ring->populated, to - ring->populated,
+	                  POPULATE_WRITE);
+	ring->populated = err ? ring->size : to;
+}
+
 int tmk_rings_orphaned(struct tmk_rings *r)
 {
 	struct flock l;

@@ -47,6 +47,7 @@ struct tmk_ring {
 	char *data; /* mapped twice: data[i] == data[i + size] */
 	uint64_t size;
 	uint64_t seen_tail; /* the producer's copy */
+	uint64_t populated; /* by the writer, ahead of the producer */
 	uint64_t read;      /* the writer's position, >= tail */
 	uint64_t mark;      /* the writer's position when a step may have ended */
 	uint64_t safe; /* ... when the state last saved was true: up to here the trace,
@@ -80,6 +81,11 @@ bool tmk_rings_discard_unfinished(const char *path);
  * Any thread, a few system calls. */
 struct tmk_ring *tmk_rings_acquire(struct tmk_rings *r, uint32_t tid);
 void tmk_ring_release(struct tmk_ring *ring);
+
+/* Has the kernel bring in the pages that the producer comes to next, in its first round:
+ * for the hooked thread each would be a fault of some microseconds. On the writer's thread;
+ * Linux before 5.14 can't, and nothing else changes. */
+void tmk_ring_populate(struct tmk_ring *ring);
 
 /* Is the process that made it gone? 1 yes, 0 no, -errno. */
 int tmk_rings_orphaned(struct tmk_rings *r);

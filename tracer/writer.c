@@ -354,6 +354,13 @@ static void nap(struct tmk_writer *w, uint64_t records)
 	syscall(SYS_futex, &w->stop, FUTEX_WAIT_PRIVATE, 0, &t, NULL, 0);
 }
 
+static void populate(struct tmk_writer *w)
+{
+	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
+	for (uint32_t i = 0; i < n; i++)
+		tmk_ring_populate(&w->rings->ring[i]);
+}
+
 static void give_up(struct tmk_writer *w, const char *why)
 {
 	tmk_say("%s; no longer tracing, '%s' ends here", why, w->path);
@@ -385,6 +392,7 @@ void *tmk_writer_run(void *arg)
 	while (!atomic_load(&w->stop) && !tmk_store_failed(w->store)) {
 		uint64_t before = w->next_seq;
 		calibrate(w);
+		populate(w);
 		drain(w, false);
 		if (w->due && tmk_clock_ns() - w->last_commit_ns > 100000000)
 			commit_now(w);
