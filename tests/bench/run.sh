@@ -43,6 +43,21 @@ echo "# the writer"
 "$build/tests/bench/bench_steps" steps.db
 "$build/tests/bench/bench_steps" leak.db 100000 1
 
+rm -f ./*.db*
+echo "# peak on a trace of ten million events"
+TIDEMARK_MAX_SIZE=1T "$build/tests/bench/bench_writer" big.db 5000000 >/dev/null
+"$python" - "$build/analysis/tidemark" peak big.db <<-'END'
+	import os, resource, subprocess, sys, time
+	for _ in range(2):  # the first reads the file from the disk
+	    began = time.monotonic()
+	    subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+	    took = time.monotonic() - began
+	most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+	print(f"{took:.2f} s, {most / 1024:.0f} MiB at most; "
+	      f"the file has {os.path.getsize(sys.argv[-1]) / 2**20:.0f} MiB")
+END
+rm -f ./*.db*
+
 if [ -e "$cache/torch-2.11.0/.ready" ]; then
 	echo "# a training step on simulated CUDA: ns of CPU; history is PyTorch's own"
 	step="$build/simulator/simrun.sh $cache/torch-2.11.0 -- $python $home/tests/bench/step.py cuda"

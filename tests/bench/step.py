@@ -95,7 +95,7 @@ def main():
             activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, with_stack=True
         ).start()
     settle()
-    steps(100)
+    steps(100)  # a run's first steps differ: memory comes in, names are looked for
     print("ready", flush=True)
     for _ in sys.stdin:
         steps(1)  # the others had the caches
