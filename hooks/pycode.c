@@ -4,6 +4,7 @@
 #include "pycode.h"
 
 #include <dlfcn.h>
+#include <string.h>
 
 #include "hot.h"
 

@@ -1,15 +1,14 @@
 /* pycode.h - what a code object is, by what it says. For pystack.c, which inlines it.
  *
  * The address of a code object is reused after it dies (exec, torch.compile): a code is
- * known by a key made of its contents. Reading them costs six cache lines a frame, so keys
- * are remembered by address, from when on the death of a code object is noticed. */
+ * known by a key made of its contents. Reading them is most of a walk, so keys are
+ * remembered by address, from when on the death of a code object is noticed. */
 #ifndef TIDEMARK_HOOKS_PYCODE_H
 #define TIDEMARK_HOOKS_PYCODE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "pylayout.h"
 
@@ -19,8 +18,7 @@
 enum tmk_py_impl { TMK_PY_WRAPPED, TMK_PY_PLAIN, TMK_PY_NO_IMPL, TMK_PY_NO_CODE };
 
 struct tmk_py_code {
-	uint64_t
-	        key; /* survives reuse of the code's address; same contents, same key */
+	uint64_t key; /* same contents, same key */
 	enum tmk_py_impl impl;
 };
 
