@@ -53,7 +53,7 @@ TIDEMARK_MAX_SIZE=1T "$build/tests/bench/bench_writer" big.db 5000000 >/dev/null
 	    subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 	    took = time.monotonic() - began
 	most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-	print(f"{took:.2f} s, {most / 1024:.0f} MiB at most; "
+	print(f"{took * 1e3:.0f} ms, {most / 1024:.0f} MiB at most; "
 	      f"the file has {os.path.getsize(sys.argv[-1]) / 2**20:.0f} MiB")
 END
 rm -f ./*.db*
