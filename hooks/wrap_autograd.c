@@ -77,7 +77,8 @@ _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS
 {
 	if (!tmk_real.evaluate)
 		tmk_late_init();
-	if (tmk_place.node && tmk_enter()) { /* one inside another takes over from it */
+	/* One inside another takes over from it. */
+	if (tmk_place.node && tmk_is_active() && tmk_enter()) {
 		tmk_autograd_node(&tmk_place);
 		tmk_leave();
 	}

@@ -160,6 +160,22 @@ def test_a_program_that_only_imports_torch_leaves_nothing(trace, device):
     assert run.files == [] and run.left_over == []
 
 
+@pytest.mark.parametrize("device", ["cuda13", "cuda12"])
+def test_a_backward_inside_another_needs_no_device(trace, device):
+    """Beside a device that is never used nothing is recorded: nodes have no numbers to get."""
+    run = trace("""
+import torch
+from torch.utils.checkpoint import checkpoint
+layer = torch.nn.Linear(33, 101)
+for _ in range(3):
+    x = torch.randn(7, 33, requires_grad=True)
+    checkpoint(lambda x: layer(x).relu(), x, use_reentrant=True).sum().backward()
+print("done")
+""", device=device)
+    assert (run.code, run.stdout) == (0, "done\n"), run.stderr
+    assert run.files == [] and run.left_over == []
+
+
 def test_it_is_not_visible_in_python(trace):
     source = """
 import sys, torch
