@@ -49,8 +49,7 @@ struct entry {
 	uint64_t sum;             /* of the words: sum_at() */
 	uint16_t words;           /* a multiple of AT_ONCE */
 	uint16_t count;           /* return addresses in ra[][], for verify() */
-	uint16_t
-	        step[WORDS]; /* from the word before, in words; first: from the frame */
+	uint16_t step[WORDS];     /* in words from the one before, or the frame */
 };
 
 /* Keys apart from the entries, so that a look-up touches two lines. */
@@ -294,11 +293,6 @@ static int pack(struct entry *e, struct lesson *l, uint64_t frame)
 	return 0;
 }
 
-static inline int still_there(const struct entry *e, const uint64_t *frame)
-{
-	return sum_at(e, frame) == e->sum;
-}
-
 static TMK_COLD void verify(struct cache *c, const struct entry *e,
                             const uint64_t *kept, uint64_t frame, uint64_t ra)
 {
@@ -366,7 +360,7 @@ TMK_HOT __attribute__((noinline)) struct tmk_c_stack *tmk_cstack_walk(void)
 		if (set->frame[w] != frame || set->ra[w] != ra)
 			continue;
 		struct entry *e = &c->entry[n][w];
-		if (!still_there(e, (const uint64_t *)frame))
+		if (sum_at(e, (const uint64_t *)frame) != e->sum)
 			continue;
 		c->counts.hits++;
 		if (__builtin_expect(

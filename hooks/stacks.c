@@ -140,7 +140,7 @@ static TMK_COLD uint32_t define_native(struct tmk_c_stack *s)
 	return id;
 }
 
-static uint32_t new_op(const char *type_name, uint64_t hash, uint64_t check)
+static TMK_COLD uint32_t new_op(const char *type_name, uint64_t hash, uint64_t check)
 {
 	uint32_t id = tmk_intern_new(TMK_TABLE_OP);
 	if (!id)
