@@ -10,6 +10,7 @@
 
 #include "emit.h"
 #include "enrich.h"
+#include "gradmode.h"
 #include "hot.h"
 #include "phase.h"
 #include "real.h"
@@ -73,6 +74,7 @@ void tmk_late_init(void)
 		atomic_store(&tmk_state, TMK_DISABLED);
 	}
 	if (atomic_load(&tmk_state) != TMK_DISABLED) {
+		tmk_gradmode_find();
 		tmk_phase_install();
 		tmk_enrich_prepare();
 	}

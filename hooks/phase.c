@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "emit.h"
+#include "gradmode.h"
 #include "hot.h"
 #include "real.h"
 #include "record.h"
@@ -26,19 +27,29 @@ __thread struct tmk_place tmk_place __attribute__((tls_model("initial-exec")));
 static TMK_HOT_DATA atomic_int creating_graph;
 static TMK_HOT_DATA atomic_bool forward_open;
 
-static int graph_task(void)
+static bool graph_task(void)
 {
 	if (tmk_real.graph_task)
-		return tmk_real.graph_task();
-	return tmk_real.graph_nodes && tmk_real.graph_nodes() ? 0 : -1;
+		return tmk_real.graph_task() != -1;
+	return tmk_real.graph_nodes && tmk_real.graph_nodes();
+}
+
+/* Works this thread for a backward? Torch is asked only where it may. */
+static inline bool in_graph_task(const struct tmk_place *p)
+{
+	if (p->in_node)
+		return true;
+	if (!p->in_execute && !p->of_engine && tmk_real.execute && tmk_real.evaluate)
+		return false;
+	return graph_task();
 }
 
 TMK_HOT uint8_t tmk_phase_now(bool *grad_mode)
 {
-	bool grad = tmk_real.grad_mode ? tmk_real.grad_mode() : true;
+	bool grad = tmk_gradmode();
 	const struct tmk_place *p = &tmk_place;
 	*grad_mode = grad;
-	if (graph_task() != -1)
+	if (in_graph_task(p))
 		/* The engine runs nodes with gradients as create_graph says; a checkpoint
 		 * switches them on again to recompute. */
 		return grad && !atomic_load_explicit(&creating_graph,
@@ -73,7 +84,7 @@ static atomic_bool trained_elsewhere;
  * the flag before that thread's backward can begin. */
 static TMK_COLD void note_thread(void)
 {
-	if (graph_task() != -1) /* a thread of the engine, recomputing */
+	if (in_graph_task(&tmk_place)) /* a thread of the engine, recomputing */
 		return;
 	tmk_place.noted = true;
 	if (syscall(SYS_gettid) != getpid())
@@ -94,7 +105,7 @@ TMK_HOT void tmk_phase_forward(void)
 	    !tmk_is_active())
 		return;
 	const struct tmk_place *p = &tmk_place;
-	if (p->in_execute || p->in_step || graph_task() != -1)
+	if (p->in_execute || p->in_step || in_graph_task(p))
 		return;
 	if (!atomic_exchange(&forward_open, true)) {
 		if (tmk_is_active() && tmk_enter()) {
@@ -176,18 +187,61 @@ static void scope_ends(const void *function, void *context)
 		depth_ends(depth);
 }
 
-void tmk_phase_install(void)
+/* A callback that torch keeps makes it build its lists of callbacks anew twice at every node
+ * of a backward (ThreadLocalStateGuard sets them). So it is kept only until the constructor
+ * of a scope has come by here, which shows that it does; from then on each scope is given
+ * the callback for itself. */
+enum { USER_SCOPE = 7 }; /* at::RecordScope::USER_SCOPE */
+enum { NOT_INSTALLED, KEPT, CHANGING, GIVEN };
+static atomic_int callback_is = NOT_INSTALLED;
+static uint64_t kept_callback; /* at::CallbackHandle */
+
+static struct tmk_record_callback callback(void)
 {
-	enum { USER_SCOPE = 7 }; /* at::RecordScope::USER_SCOPE */
-	static atomic_bool installed;
-	if (!tmk_real.add_global_callback || !tmk_real.scope_name ||
-	    atomic_exchange(&installed, true))
-		return;
 	struct tmk_record_callback c = {.start = (void *)scope_begins,
 	                                .end = (void *)scope_ends,
 	                                .probability = 1.0};
 	c.scopes[USER_SCOPE] = true;
-	tmk_real.add_global_callback(c);
+	return c;
+}
+
+void tmk_phase_install(void)
+{
+	int no = NOT_INSTALLED;
+	if (!tmk_real.add_global_callback || !tmk_real.scope_name ||
+	    !atomic_compare_exchange_strong(&callback_is, &no, CHANGING))
+		return;
+	kept_callback = tmk_real.add_global_callback(callback());
+	atomic_store(&callback_is, KEPT);
+}
+
+static bool scope_needs_callback(void)
+{
+	int kept = KEPT;
+	if (!tmk_real.add_thread_callback || !tmk_real.remove_callback)
+		return false;
+	if (atomic_compare_exchange_strong(&callback_is, &kept, CHANGING)) {
+		tmk_real.remove_callback(kept_callback);
+		atomic_store(&callback_is, GIVEN);
+	}
+	return atomic_load(&callback_is) == GIVEN;
+}
+
+static void callback_ends(const uint64_t *handle)
+{
+	if (*handle)
+		tmk_real.remove_callback(*handle);
+}
+
+/* It copies the callbacks of the moment into the scope, which calls them to its end. */
+void _ZN2at14RecordFunctionC1ENS_11RecordScopeE(void *self, int8_t kind)
+{
+	if (!tmk_real.scope_made)
+		tmk_late_init();
+	uint64_t handle __attribute__((cleanup(callback_ends))) = 0;
+	if (kind == USER_SCOPE && scope_needs_callback())
+		handle = tmk_real.add_thread_callback(callback());
+	tmk_real.scope_made(self, kind);
 }
 
 /* ---- optimizers of the C++ frontend --------------------------------------------------- */
@@ -230,7 +284,8 @@ _ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at6Tenso
 	if (!tmk_real.execute)
 		tmk_late_init();
 	struct executing e __attribute__((cleanup(execute_ends))) = {
-	        create, !tmk_place.in_execute && graph_task() == -1, accumulate};
+	        create, !tmk_place.in_execute && !in_graph_task(&tmk_place),
+	        accumulate};
 	if (!tmk_place.noted)
 		note_thread();
 	if (e.outermost) {

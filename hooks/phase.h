@@ -11,6 +11,8 @@ struct tmk_place { /* of one thread; initial-exec TLS */
 	 * operator; then, and before the first, NULL */
 	const char *node;
 	uint32_t node_module, node_op;
+	int in_node; /* nodes running here, one inside another */
+	bool of_engine; /* a node has run here outside Engine::execute: a thread of the engine */
 	/* the tensor about to be allocated, between empty_generic's begin and its first
 	 * allocation */
 	const int64_t *sizes, *strides;

@@ -66,6 +66,7 @@ struct outer { /* given back when the inner one ends */
 
 static void node_ends(struct outer *o)
 {
+	tmk_place.in_node--;
 	tmk_place.node = o->node;
 	tmk_place.node_module = o->module;
 	tmk_place.node_op = o->op;
@@ -85,6 +86,8 @@ _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS
 	struct outer outer __attribute__((cleanup(node_ends))) = {
 	        tmk_place.node, tmk_place.node_module, tmk_place.node_op};
 	tmk_place.node = node;
+	tmk_place.in_node++;
+	tmk_place.of_engine |= !tmk_place.in_execute;
 	tmk_real.evaluate(self, task, node, inputs, queue);
 }
 
