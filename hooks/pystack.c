@@ -25,31 +25,12 @@ static TMK_HOT_DATA atomic_int ready;
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Does the table say the same of this version? Then offsets are constants. */
-static TMK_HOT_DATA bool is_known;
-static bool known(const struct tmk_py_layout *found)
+static bool is_known(const struct tmk_py_layout *found)
 {
 	const struct tmk_py_layout *table =
 	        &tmk_py_by_minor[found->minor - TMK_PY_FIRST];
 	return !memcmp(table, found,
 	               offsetof(struct tmk_py_layout, compact) + sizeof(int16_t));
-}
-
-int tmk_pystack_init(char *why, size_t n)
-{
-	if (atomic_load_explicit(&ready, memory_order_acquire))
-		return 0;
-	struct tmk_py_layout found;
-	int rc = tmk_pylayout_find(&found, why, n);
-	if (rc)
-		return rc;
-	pthread_mutex_lock(&init_lock);
-	if (!atomic_load_explicit(&ready, memory_order_relaxed)) {
-		tmk_py = found;
-		is_known = known(&found);
-		atomic_store_explicit(&ready, 1, memory_order_release);
-	}
-	pthread_mutex_unlock(&init_lock);
-	return 0;
 }
 
 /* 3.14 keeps tag bits in stack references; objects are at least 8-byte aligned. */
@@ -153,41 +134,87 @@ walk(const struct tmk_py_layout *py, struct tmk_py_stack *out, const enum walk w
 	return n;
 }
 
-static inline __attribute__((always_inline)) int dispatch(struct tmk_py_stack *out,
-                                                          const enum walk wanted)
+/* A function for each, as what a walk runs through should lie together. */
+typedef int walker(struct tmk_py_stack *);
+#define WALKERS(version, layout)                                                       \
+	static TMK_HOT int hashes_##version(struct tmk_py_stack *out)                  \
+	{                                                                              \
+		return walk(layout, out, HASHES);                                      \
+	}                                                                              \
+	static TMK_HOT int module_##version(struct tmk_py_stack *out)                  \
+	{                                                                              \
+		return walk(layout, out, MODULE);                                      \
+	}
+#define KNOWN(minor) WALKERS(minor, &tmk_py_by_minor[(minor)-TMK_PY_FIRST])
+KNOWN(8)
+KNOWN(9)
+KNOWN(10)
+KNOWN(11)
+KNOWN(12)
+KNOWN(13)
+KNOWN(14)
+WALKERS(found, &tmk_py)
+
+static int no_walk(struct tmk_py_stack *out)
 {
-	if (!atomic_load_explicit(&ready, memory_order_acquire)) {
-		memset(out, 0, offsetof(struct tmk_py_stack, frame));
-		return 0;
-	}
-	switch (is_known ? tmk_py.minor : 0) {
-#define VERSION(minor)                                                                 \
-	case minor:                                                                    \
-		return walk(&tmk_py_by_minor[(minor)-TMK_PY_FIRST], out, wanted)
-		VERSION(8);
-		VERSION(9);
-		VERSION(10);
-		VERSION(11);
-		VERSION(12);
-		VERSION(13);
-		VERSION(14);
-	}
-	return walk(&tmk_py, out, wanted);
+	memset(out, 0, offsetof(struct tmk_py_stack, frame));
+	return 0;
+}
+
+static TMK_HOT_DATA walker *_Atomic hashes_walk = no_walk,
+                                    *_Atomic module_walk = no_walk;
+
+static void choose_walkers(void)
+{
+	static const struct {
+		walker *hashes, *module;
+	} by_minor[] = {{hashes_8, module_8},   {hashes_9, module_9},
+	                {hashes_10, module_10}, {hashes_11, module_11},
+	                {hashes_12, module_12}, {hashes_13, module_13},
+	                {hashes_14, module_14}};
+	const int version = tmk_py.minor - TMK_PY_FIRST;
+	const bool known = is_known(&tmk_py);
+	atomic_store_explicit(&module_walk,
+	                      known ? by_minor[version].module : module_found,
+	                      memory_order_release);
+	atomic_store_explicit(&hashes_walk,
+	                      known ? by_minor[version].hashes : hashes_found,
+	                      memory_order_release);
 }
 
 TMK_HOT int tmk_pystack_walk(struct tmk_py_stack *out)
 {
-	return dispatch(out, HASHES);
+	return atomic_load_explicit(&hashes_walk, memory_order_acquire)(out);
 }
 
 TMK_COLD int tmk_pystack_frames(struct tmk_py_stack *out)
 {
-	return dispatch(out, FRAMES);
+	return atomic_load_explicit(&ready, memory_order_acquire)
+	               ? walk(&tmk_py, out, FRAMES)
+	               : no_walk(out);
 }
 
 TMK_HOT int tmk_pystack_module(struct tmk_py_stack *out)
 {
-	return dispatch(out, MODULE);
+	return atomic_load_explicit(&module_walk, memory_order_acquire)(out);
+}
+
+int tmk_pystack_init(char *why, size_t n)
+{
+	if (atomic_load_explicit(&ready, memory_order_acquire))
+		return 0;
+	struct tmk_py_layout found;
+	int rc = tmk_pylayout_find(&found, why, n);
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&init_lock);
+	if (!atomic_load_explicit(&ready, memory_order_relaxed)) {
+		tmk_py = found;
+		choose_walkers();
+		atomic_store_explicit(&ready, 1, memory_order_release);
+	}
+	pthread_mutex_unlock(&init_lock);
+	return 0;
 }
 
 const char *tmk_pystack_class(const void *module, char *buf, size_t n)

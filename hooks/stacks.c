@@ -100,7 +100,7 @@ static TMK_COLD uint32_t define_module(const struct tmk_py_stack *s, uint64_t ha
 	return id;
 }
 
-static uint32_t module_number(const struct tmk_py_stack *s)
+static TMK_HOT uint32_t module_number(const struct tmk_py_stack *s)
 {
 	if (!s->module)
 		return 0;

@@ -4,7 +4,7 @@
 #ifndef TMK_HOT_H
 #define TMK_HOT_H
 
-#define TMK_HOT      __attribute__((hot))
+#define TMK_HOT      __attribute__((hot, aligned(64))) /* begins a line */
 #define TMK_HOT_DATA __attribute__((section("tmk_hot")))
 
 /* The rare branch of a hot function: kept out of its lines. */
