@@ -176,6 +176,27 @@ print("done")
     assert run.files == [] and run.left_over == []
 
 
+def test_torch_keeps_no_callback(trace, device):
+    """With one, it builds its lists of callbacks anew at every node of a backward."""
+    run = trace("""
+import ctypes, pathlib, torch
+layer = torch.nn.Linear(3, 5).to("cuda" if torch.cuda.is_available() else "cpu")
+optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+for _ in range(3):
+    with torch.autograd.profiler.record_function("tidemark.phase:own"):
+        layer(torch.randn(2, 3, device=layer.weight.device)).sum().backward()
+        optimizer.step()
+torch_cpu = ctypes.CDLL(str(pathlib.Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+asked = torch_cpu._ZN2at18hasGlobalCallbacksEv, torch_cpu._ZN2at23hasThreadLocalCallbacksEv
+for has in asked:
+    has.restype = ctypes.c_bool
+print([has() for has in asked])
+""", device=device)
+    assert (run.code, run.stdout) == (0, "[False, False]\n"), run.stderr
+    # steps are told by such scopes: they were seen all the same
+    assert [step[0] for step in run.open().steps() if step[3]] == [1, 2, 3]
+
+
 def test_it_is_not_visible_in_python(trace):
     source = """
 import sys, torch
