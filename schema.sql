@@ -271,6 +271,7 @@ CREATE TABLE segment (
 	kind TEXT NOT NULL,           -- the call: 'cudaMalloc', 'cuMemCreate', 'cudaHostAlloc', ...
 	host INTEGER NOT NULL,        -- 1: host (pinned) memory
 	address INTEGER NOT NULL,     -- or handle, for cuMemCreate
+	mapped INTEGER,               -- the address that such a handle was given (cuMemMap)
 	bytes INTEGER NOT NULL,
 	born_step INTEGER NOT NULL,
 	born INTEGER NOT NULL,        -- ordinal of the next event of its step

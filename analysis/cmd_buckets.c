@@ -240,7 +240,7 @@ static void print_around(const struct account *account, FILE *out)
 	               ? format_text("%s split remainders + %s free segments",
 	                             text_count(segments->free_split).s,
 	                             text_count(segments->free_whole).s)
-	               : copy_text(segments->state == SEGMENTS_EXPANDABLE
+	               : copy_text(segments->state == SEGMENTS_PIECES
 	                                   ? "in expandable segments"
 	                                   : "free blocks; their places are not known");
 	print_sum(out, "cache", account->cache, text);

@@ -17,7 +17,7 @@ struct view {
 	bool moved; /* drawn in the step that stands for the folded one asked for */
 };
 
-static const char *const states[] = {"exact", "expandable", "inexact", "none"};
+static const char *const states[] = {"exact", "pieces", "inexact", "none"};
 
 /* Only a step with rows of its own knows where its blocks lay. */
 static void look(struct trace *trace, const struct moment *moment, struct view *view)
@@ -79,6 +79,7 @@ static void json_view(const struct view *view, struct json *json)
 	json_number(json, "step", view->moment.step.id);
 	json_number(json, "time_ns", view->moment.time_ns);
 	json_text(json, "state", states[all->state]);
+	json_truth(json, "expandable", all->expandable);
 	json_number(json, "allocated_bytes", view->moment.allocated);
 	json_number(json, "reserved_bytes", view->moment.reserved);
 	json_number(json, "segment_bytes", all->bytes);
@@ -230,10 +231,9 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 	        text_size(moment->reserved).s, text_size(moment->allocated).s,
 	        text_size(cached).s, text_percent(cached, moment->reserved).s);
 	switch (all->state) {
-	case SEGMENTS_EXPANDABLE:
-		fputs("  expandable segments: made of pieces without an address, so "
-		      "holes "
-		      "are\n  not drawn; free pieces at the end go back one by one\n",
+	case SEGMENTS_PIECES:
+		fputs("  expandable segments, whose pieces have no address in this "
+		      "trace: holes are\n  not drawn\n",
 		      out);
 		return;
 	case SEGMENTS_NONE:
@@ -254,6 +254,9 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 		        text_size(segments_largest_hole(all)).s,
 		        text_size(all->free_whole).s);
 	}
+	if (all->expandable)
+		fputs("  expandable segments: they grow, and shrink, at their ends\n",
+		      out);
 	print_segments(view, top, out);
 }
 

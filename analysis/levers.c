@@ -260,7 +260,7 @@ static void around(struct work *work)
 		                    CONTEXT_MIB),
 		            oom->excess, suffices(work, oom->excess),
 		            oom->verdict == OUTSIDE ? -1 : 0});
-	if (oom->segments.state != SEGMENTS_EXPANDABLE && oom->cached > 0 &&
+	if (!oom->segments.expandable && oom->cached > 0 &&
 	    (oom->verdict == FRAGMENTATION || oom->cached >= oom->requested))
 		put(work,
 		    (struct lever){

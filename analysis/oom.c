@@ -41,7 +41,7 @@ static enum verdict judge(const struct oom *oom)
 	bool others = oom->excess > 0 && would_do(oom, oom->cached + oom->excess);
 
 	/* Expandable segments leave holes of less than a page: only many of them count. */
-	if (oom->segments.state == SEGMENTS_EXPANDABLE)
+	if (oom->segments.expandable)
 		holes = holes && oom->cached >= oom->moment.reserved / 5;
 	if (oom->free >= oom->segment)
 		return LIMIT;

@@ -147,7 +147,7 @@ static void print_request(const struct answer *answer, FILE *out)
 static void print_totals(const struct answer *answer, FILE *out)
 {
 	static const char *const unknown[] = {
-	        "", " in all (expandable: their places are not recorded)",
+	        "", " in all (in pieces whose places are not recorded)",
 	        " in all (their places are not known here)", " in all"};
 	const struct oom *oom = answer->oom;
 	const struct moment *moment = &oom->moment;

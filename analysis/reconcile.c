@@ -8,25 +8,29 @@
 #include "fail.h"
 #include "heap.h"
 
-/* Segments are never folded: (born_step, born) orders them with all events. A handle of
- * cuMemCreate is no address, so that blocks can't be placed in it. */
+/* Segments are never folded: (born_step, born) orders them with all events. */
 void reconcile_segments(struct reconciled *r)
 {
 	size_t room = 0;
 	struct rows *rows = db_rows(
 	        r->trace->db,
-	        "SELECT address, bytes FROM segment WHERE device = ?1 AND host = 0 "
-	        "AND kind = 'cudaMalloc' AND (born_step, born) <= (?2, ?3) AND "
-	        "(died_step IS NULL OR (died_step, died) > (?2, ?3)) ORDER BY address",
+	        "SELECT coalesce(mapped, address) AS place, bytes, mapped NOT NULL "
+	        "FROM segment WHERE device = ?1 AND host = 0 "
+	        "AND (kind = 'cudaMalloc' OR mapped NOT NULL) "
+	        "AND (born_step, born) <= (?2, ?3) AND "
+	        "(died_step IS NULL OR (died_step, died) > (?2, ?3)) ORDER BY place",
 	        "iii", r->device->id, r->point.step,
 	        r->point.ordinal < 0 ? 0 : r->point.ordinal);
 
 	while (rows_next(rows)) {
 		r->segments = grow(r->segments, r->segment_count, &room,
 		                   sizeof(*r->segments));
-		r->segments[r->segment_count++] =
-		        (struct segment){rows_number(rows, 0), rows_number(rows, 1), 0};
+		r->segments[r->segment_count++] = (struct segment){
+		        .address = rows_number(rows, 0),
+		        .bytes = rows_number(rows, 1),
+		        .piece = rows_number(rows, 2) ? rows_number(rows, 1) : 0};
 	}
+	r->segment_count = segments_join(r->segments, r->segment_count);
 }
 
 void segment_use(struct reconciled *r, const struct block *block)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "formula.h"
+#include "segments.h"
 #include "site.h"
 #include "trace.h"
 
@@ -83,10 +84,6 @@ struct row {
 };
 
 /* A piece of device memory that the allocator took, and what lies in it. */
-struct segment {
-	int64_t address, bytes, used;
-};
-
 /* What the trace says of the training. */
 struct recognised {
 	struct model model;

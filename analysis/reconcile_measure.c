@@ -8,7 +8,7 @@
 #include "text.h"
 
 /* A block and all that its row says. */
-struct alive {
+struct measured_block {
 	struct block block;
 	int64_t requested; /* -1: not recorded */
 	int64_t bucket, phase;
@@ -68,7 +68,8 @@ static int64_t last_size(const char *dims)
 }
 
 /* What an activation of a transformer of known shape is for. */
-static enum item_role activation_role(const struct reconciled *r, const struct alive *a)
+static enum item_role activation_role(const struct reconciled *r,
+                                      const struct measured_block *a)
 {
 	const struct shape *shape = &r->known->model.shape;
 	const struct training *training = &r->known->training;
@@ -102,7 +103,8 @@ static bool is_carried(const struct tensor *owner)
 	return owner && strchr(owner->name, ' ');
 }
 
-static enum item_role role_of(const struct reconciled *r, const struct alive *a,
+static enum item_role role_of(const struct reconciled *r,
+                              const struct measured_block *a,
                               const struct tensor *owner)
 {
 	size_t length = owner ? strlen(owner->name) : 0;
@@ -132,7 +134,7 @@ static enum item_role role_of(const struct reconciled *r, const struct alive *a,
 }
 
 /* What the formula lacks, where it has nothing like this block. */
-static enum cause_kind kind_of(const struct alive *a, enum row_id row,
+static enum cause_kind kind_of(const struct measured_block *a, enum row_id row,
                                enum item_role role, const struct tensor *owner)
 {
 	static const enum cause_kind kinds[] = {[ROW_PARAMETER] = CAUSE_WEIGHT,
@@ -171,7 +173,7 @@ static char *frame_text(const struct reconciled *r, int64_t stack)
 }
 
 /* "aten::gelu in GELU, [4, 48, 288] float32, forward" */
-static char *origin(const struct reconciled *r, const struct alive *a)
+static char *origin(const struct reconciled *r, const struct measured_block *a)
 {
 	enum { PHASE_OTHER = 9 }; /* schema.sql */
 	char *maker = a->op ? copy_text(a->op) : frame_text(r, a->stack);
@@ -200,7 +202,7 @@ static const char *last_word(const char *name)
 	return blank ? blank + 1 : point ? point + 1 : name;
 }
 
-static char *label_of(const struct reconciled *r, const struct alive *a,
+static char *label_of(const struct reconciled *r, const struct measured_block *a,
                       const struct tensor *owner)
 {
 	char *from, *text;
@@ -234,7 +236,7 @@ static char *label_of(const struct reconciled *r, const struct alive *a,
 	return text;
 }
 
-static void round_up(struct row *row, const struct alive *a, int64_t payload)
+static void round_up(struct row *row, const struct measured_block *a, int64_t payload)
 {
 	enum { GRAIN = 512 };
 	int64_t grains = (payload + GRAIN - 1) / GRAIN * GRAIN;
@@ -250,7 +252,8 @@ static void round_up(struct row *row, const struct alive *a, int64_t payload)
 }
 
 /* A weight in bytes of its own is packed, two elements in each. */
-static int64_t elements_of(const struct alive *a, enum item_role role, int64_t bytes)
+static int64_t elements_of(const struct measured_block *a, enum item_role role,
+                           int64_t bytes)
 {
 	int64_t width = element_size(a->dtype);
 	bool packed = a->bucket == ROW_PARAMETER && role == IN_WEIGHT && a->dtype &&
@@ -259,8 +262,8 @@ static int64_t elements_of(const struct alive *a, enum item_role role, int64_t b
 	return packed ? 2 * bytes : bytes / (width ? width : 1);
 }
 
-static void add_item(struct reconciled *r, const struct alive *a, enum row_id row,
-                     const struct tensor *owner, int64_t bytes)
+static void add_item(struct reconciled *r, const struct measured_block *a,
+                     enum row_id row, const struct tensor *owner, int64_t bytes)
 {
 	enum item_role role = role_of(r, a, owner);
 
@@ -271,8 +274,8 @@ static void add_item(struct reconciled *r, const struct alive *a, enum row_id ro
 }
 
 /* The tensors that lie in one block, a flat buffer, one by one. Returns their bytes. */
-static int64_t add_parts(struct reconciled *r, const struct alive *a, int64_t payload,
-                         const struct tensor *owner)
+static int64_t add_parts(struct reconciled *r, const struct measured_block *a,
+                         int64_t payload, const struct tensor *owner)
 {
 	int64_t sum = 0;
 
@@ -285,7 +288,7 @@ static int64_t add_parts(struct reconciled *r, const struct alive *a, int64_t pa
 	return sum;
 }
 
-static void add_block(struct reconciled *r, const struct alive *a)
+static void add_block(struct reconciled *r, const struct measured_block *a)
 {
 	enum row_id row = a->bucket < 0 || a->bucket > ROW_COMMUNICATION
 	                          ? ROW_TEMPORARY
@@ -314,7 +317,7 @@ static void add_block(struct reconciled *r, const struct alive *a)
 static void add_rows(struct reconciled *r, struct rows *rows)
 {
 	while (rows_next(rows)) {
-		struct alive a = {
+		struct measured_block a = {
 		        .block = {rows_number(rows, 0), rows_number(rows, 1),
 		                  rows_number(rows, 2), rows_number_or(rows, 3, -1),
 		                  rows_number(rows, 12), rows_number_or(rows, 13, -1)},

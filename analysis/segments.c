@@ -49,32 +49,37 @@ static void keep_block(void *context, const struct alive *alive)
 		segments->rounding += alive->block.bytes - alive->requested;
 }
 
-/* Bytes of handles; their addresses mean nothing. */
+/* Bytes of pieces that have no address. */
 static int64_t read_segments(struct trace *trace, const struct moment *moment,
                              struct segments *segments)
 {
-	int64_t handles = 0;
+	int64_t homeless = 0;
 	size_t room = 0;
 	struct rows *rows =
 	        db_rows(trace->db,
-	                "SELECT address, bytes, kind = 'cuMemCreate' FROM segment "
-	                "WHERE device = ?1 AND host = 0 "
+	                "SELECT CASE kind WHEN 'cuMemCreate' THEN mapped ELSE address "
+	                "END, bytes, kind = 'cuMemCreate' FROM segment WHERE device = "
+	                "?1 AND host = 0 "
 	                "AND (born_step < ?2 OR (born_step = ?2 AND (born <= ?3 OR "
 	                "born_ns <= ?4))) AND (died_step IS NULL OR died_step > ?2 OR "
 	                "(died_step = ?2 AND died > ?3 AND died_ns > ?4))",
 	                "iiii", moment->device->id, moment->step.id, moment->ordinal,
 	                moment->latest_ns);
 	while (rows_next(rows)) {
-		if (rows_number(rows, 2)) {
-			handles += rows_number(rows, 1);
+		bool piece = rows_number(rows, 2);
+		segments->expandable = segments->expandable || piece;
+		if (rows_null(rows, 0)) {
+			homeless += rows_number(rows, 1);
 			continue;
 		}
 		segments->list = grow(segments->list, segments->count, &room,
 		                      sizeof(*segments->list));
-		segments->list[segments->count++] = (struct segment){
-		        .address = rows_number(rows, 0), .bytes = rows_number(rows, 1)};
+		segments->list[segments->count++] =
+		        (struct segment){.address = rows_number(rows, 0),
+		                         .bytes = rows_number(rows, 1),
+		                         .piece = piece ? rows_number(rows, 1) : 0};
 	}
-	return handles;
+	return homeless;
 }
 
 /* Both lists are in order of address. The blocks that lie in no segment are counted. */
@@ -148,6 +153,21 @@ static void drop_twins(struct segments *segments)
 	segments->count = kept;
 }
 
+size_t segments_join(struct segment *list, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct segment *last = kept ? &list[kept - 1] : NULL;
+		if (last && list[i].piece && last->piece == list[i].piece &&
+		    last->address + last->bytes == list[i].address)
+			last->bytes += list[i].bytes;
+		else
+			list[kept++] = list[i];
+	}
+	return kept;
+}
+
 static void add_up(struct segments *segments)
 {
 	for (size_t i = 0; i < segments->count; i++) {
@@ -162,13 +182,13 @@ static void add_up(struct segments *segments)
 void segments_load(struct trace *trace, const struct moment *moment,
                    struct segments *segments)
 {
-	int64_t handles;
+	int64_t homeless;
 	size_t outside;
 
 	*segments = (struct segments){0};
 	live_each(trace, moment->device->id, &moment->step, moment->ordinal, keep_block,
 	          segments);
-	handles = read_segments(trace, moment, segments);
+	homeless = read_segments(trace, moment, segments);
 	if (segments->block_count)
 		qsort(segments->blocks, segments->block_count,
 		      sizeof(*segments->blocks), block_order);
@@ -176,13 +196,14 @@ void segments_load(struct trace *trace, const struct moment *moment,
 		qsort(segments->list, segments->count, sizeof(*segments->list),
 		      by_address);
 	drop_twins(segments);
+	segments->count = segments_join(segments->list, segments->count);
 	for (size_t i = 0; i < segments->count; i++)
 		segments->bytes += segments->list[i].bytes;
 	outside = place_blocks(segments);
 	drop_others(segments, moment->reserved);
 	add_up(segments);
-	if (handles)
-		segments->state = SEGMENTS_EXPANDABLE;
+	if (homeless)
+		segments->state = SEGMENTS_PIECES;
 	else if (!segments->count)
 		segments->state = SEGMENTS_NONE;
 	else if (outside || segments->bytes != moment->reserved)
@@ -207,8 +228,8 @@ int64_t segments_hole(const struct segments *segments, int64_t request)
 		return -1;
 	for (size_t i = 0; i < segments->count; i++) {
 		const struct segment *segment = &segments->list[i];
-		if ((segment->bytes <= SMALL_MIB * MIB) == small &&
-		    segment->hole > largest)
+		int64_t bytes = segment->piece ? segment->piece : segment->bytes;
+		if ((bytes <= SMALL_MIB * MIB) == small && segment->hole > largest)
 			largest = segment->hole;
 	}
 	return largest;

@@ -8,20 +8,22 @@
 
 struct segment {
 	int64_t address, bytes;
-	int64_t used;         /* bytes of live blocks in it */
-	int64_t hole;         /* its largest piece without a block */
+	int64_t piece; /* of an expandable one: bytes of each of its pieces; else 0 */
+	int64_t used;  /* bytes of live blocks in it */
+	int64_t hole;  /* its largest piece without a block */
 	size_t first, blocks; /* its blocks in segments->blocks */
 };
 
 enum segments_state {
-	SEGMENTS_EXACT,      /* every block lies in one, and they add up to reserved */
-	SEGMENTS_EXPANDABLE, /* pieces of physical memory without an address */
-	SEGMENTS_INEXACT,    /* they don't add up: a folded step, or memory of others */
-	SEGMENTS_NONE,       /* none were recorded */
+	SEGMENTS_EXACT,   /* every block lies in one, and they add up to reserved */
+	SEGMENTS_PIECES,  /* pieces of physical memory whose address was not recorded */
+	SEGMENTS_INEXACT, /* they don't add up: a folded step, or memory of others */
+	SEGMENTS_NONE,    /* none were recorded */
 };
 
 struct segments {
 	enum segments_state state;
+	bool expandable;      /* some can grow: PyTorch's expandable segments */
 	struct segment *list; /* by address */
 	size_t count;
 	struct alive *blocks; /* by address */
@@ -35,6 +37,11 @@ struct segments {
 
 void segments_load(struct trace *trace, const struct moment *moment,
                    struct segments *segments);
+
+/* One segment of each row of pieces that lie side by side in a list in order of address, as
+ * an expandable segment grows; used and free bytes are not looked at. Returns how many. */
+size_t segments_join(struct segment *list, size_t count);
+
 void segments_free(struct segments *segments);
 
 /* The largest hole that could take a request: small and large ones have segments of

@@ -18,7 +18,17 @@ enum { NOT_FOUND = 500 }; /* CUDA_ERROR_NOT_FOUND */
 typedef unsigned long long handle;
 /* What PyTorch really calls: the driver's function, or whatever it was handed. */
 static tmk_cuda_error (*create)(handle *, size_t, const void *, unsigned long long);
+static tmk_cuda_error (*map)(handle, size_t, size_t, handle, unsigned long long);
 static tmk_cuda_error (*release)(handle);
+
+/* Memory made by cuMemCreate gets its address here. */
+static void note_map(tmk_cuda_error rc, handle address, size_t offset, handle h)
+{
+	if (rc || offset || !tmk_enter())
+		return;
+	tmk_event_mapped(h, address);
+	tmk_leave();
+}
 
 static tmk_cuda_error our_create(handle *h, size_t bytes, const void *properties,
                                  unsigned long long flags)
@@ -29,6 +39,14 @@ static tmk_cuda_error our_create(handle *h, size_t bytes, const void *properties
 	if (!rc)
 		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemCreate", *h, bytes, 0);
 	tmk_leave();
+	return rc;
+}
+
+static tmk_cuda_error our_map(handle address, size_t bytes, size_t offset, handle h,
+                              unsigned long long flags)
+{
+	tmk_cuda_error rc = map(address, bytes, offset, h, flags);
+	note_map(rc, address, offset, h);
 	return rc;
 }
 
@@ -49,6 +67,7 @@ static const struct {
 	void **theirs;
 } swaps[] = {
         {"cuMemCreate", (void *)our_create, (void **)&create},
+        {"cuMemMap", (void *)our_map, (void **)&map},
         {"cuMemRelease", (void *)our_release, (void **)&release},
 };
 enum { SWAPS = sizeof swaps / sizeof *swaps };
@@ -57,7 +76,7 @@ static void swap_entry(const char *name, void **function)
 {
 	for (int i = 0; function && *function && i < SWAPS; i++)
 		if (!strcmp(name, swaps[i].name) && *function != swaps[i].ours &&
-		    *function != (void *)cuMemCreate &&
+		    *function != (void *)cuMemCreate && *function != (void *)cuMemMap &&
 		    *function != (void *)cuMemRelease) {
 			*swaps[i].theirs = *function;
 			*function = swaps[i].ours;
@@ -217,6 +236,16 @@ tmk_cuda_error cuMemCreate(handle *h, size_t bytes, const void *properties,
 	if (!rc)
 		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemCreate", *h, bytes, 0);
 	tmk_leave();
+	return rc;
+}
+
+tmk_cuda_error cuMemMap(handle address, size_t bytes, size_t offset, handle h,
+                        unsigned long long flags)
+{
+	if (!FOUND(cuMemMap))
+		return NOT_FOUND;
+	tmk_cuda_error rc = tmk_real.cuMemMap(address, bytes, offset, h, flags);
+	note_map(rc, address, offset, h);
 	return rc;
 }
 

@@ -312,9 +312,12 @@ static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_
 		tmk_store_run(m->store, TMK_SQL_segment_died, (int64_t)m->step,
 		              (int64_t)m->flushed + m->events, ns, (int64_t)r->address,
 		              (int64_t)r->host);
+	else if (r->head.code == TMK_SEGMENT_MAPPED)
+		tmk_store_run(m->store, TMK_SQL_segment_mapped, (int64_t)r->bytes,
+		              (int64_t)r->address);
 	if (r->head.code == TMK_SEGMENT_SAMPLE && r->total_bytes)
 		sample(m, d, ns, TMK_NULL);
-	else if (!r->host && r->head.code != TMK_SEGMENT_SAMPLE)
+	else if (!r->host && r->head.code <= TMK_SEGMENT_GIVEN)
 		sample(m, d, ns, d->reserved);
 }
 

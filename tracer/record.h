@@ -100,7 +100,12 @@ struct tmk_rec_boundary {
 	uint8_t pad[5];
 };
 
-enum tmk_segment_code { TMK_SEGMENT_TAKEN, TMK_SEGMENT_GIVEN, TMK_SEGMENT_SAMPLE };
+enum tmk_segment_code {
+	TMK_SEGMENT_TAKEN,
+	TMK_SEGMENT_GIVEN,
+	TMK_SEGMENT_SAMPLE,
+	TMK_SEGMENT_MAPPED /* address: the handle, bytes: the address it has from now on */
+};
 
 struct tmk_rec_segment {
 	struct tmk_record head; /* code: tmk_segment_code */
