@@ -235,6 +235,27 @@ static void stale_gradients(struct work *work)
 		            saves, suffices(work, saves), 0});
 }
 
+/* What to end, where PyTorch's message says who has it. */
+static char *others_text(const struct oom *oom)
+{
+	const struct processes *all = &oom->processes;
+	const struct process *most = NULL;
+
+	for (size_t i = 0; i < all->count; i++)
+		if (all->of[i].pid >= 0 && (!most || all->of[i].bytes > most->bytes))
+			most = &all->of[i];
+	if (all->others < 0)
+		return format_text("end what else is on %s (nvidia-smi lists it)",
+		                   oom->moment.device->name);
+	if (!most)
+		return copy_text(
+		        "it is this process's own, beside PyTorch: NCCL, cuDNN or "
+		        "another library");
+	return format_text("end process %lld, which has %s%s", (long long)most->pid,
+	                   text_size(most->bytes).s,
+	                   most->bytes < all->others ? ", and the others" : "");
+}
+
 static void around(struct work *work)
 {
 	const struct oom *oom = work->oom;
@@ -251,9 +272,7 @@ static void around(struct work *work)
 	if (oom->verdict == OUTSIDE || oom->excess >= (int64_t)1 << 30)
 		put(work,
 		    (struct lever){
-		            "free the device",
-		            format_text("end what else is on %s (nvidia-smi lists it)",
-		                        oom->moment.device->name),
+		            "free the device", others_text(oom),
 		            format_text(
 		                    "outside PyTorch, less %d MiB for this process's "
 		                    "own context",

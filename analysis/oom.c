@@ -83,6 +83,7 @@ static void measure(struct trace *trace, struct oom *oom)
 		oom->outside = moment->used - moment->reserved;
 		oom->excess = oom->outside - ((int64_t)CONTEXT_MIB << 20);
 	}
+	oom->processes = processes_named(oom->message);
 	oom->fraction = fraction_of(trace, moment->device);
 	oom->verdict = judge(oom);
 	/* Under a limit what the device has free does not help. */

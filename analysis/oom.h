@@ -5,6 +5,7 @@
 #include "forecast.h"
 #include "frames.h"
 #include "growth.h"
+#include "processes.h"
 #include "segments.h"
 
 enum verdict { SHORTAGE, FRAGMENTATION, OUTSIDE, LIMIT };
@@ -29,6 +30,8 @@ struct oom {
 	int64_t cached;  /* reserved and not allocated */
 	int64_t hole;    /* the largest that could take the request */
 	int64_t outside; /* neither free nor PyTorch's */
+	struct processes
+	        processes; /* on the device, where PyTorch's message names them */
 	double fraction; /* of the device, that the program lets PyTorch take; 1: all */
 	int64_t excess;  /* of it, what can't be this process's own context */
 	enum verdict verdict;

@@ -122,6 +122,18 @@ static void write_figures(const struct oom *oom, struct json *json)
 	json_text(json, "verdict", verdict_names[oom->verdict]);
 	json_text(json, "why", why);
 	known(json, "outside_bytes", oom->outside);
+	json_array(json, "processes");
+	for (size_t i = 0; i < oom->processes.count; i++) {
+		const struct process *process = &oom->processes.of[i];
+		json_object(json, NULL);
+		if (process->pid < 0)
+			json_null(json, "pid");
+		else
+			json_number(json, "pid", process->pid);
+		json_number(json, "about_bytes", process->bytes);
+		json_end(json);
+	}
+	json_end(json);
 	json_number(json, "lacking_bytes", oom->lacking);
 	json_number(json, "would_have_grown_bytes", oom->forecast.growth);
 	free(why);

@@ -144,6 +144,32 @@ static void print_request(const struct answer *answer, FILE *out)
 	free(line);
 }
 
+/* As the message that PyTorch gave the program has it. */
+static void print_processes(const struct oom *oom, FILE *out)
+{
+	const struct processes *all = &oom->processes;
+	char *text = copy_text("");
+
+	if (!all->count)
+		return;
+	for (size_t i = 0; i < all->count; i++) {
+		const struct process *process = &all->of[i];
+		char *more =
+		        process->pid < 0
+		                ? format_text("%s%sthis process %s", text,
+		                              i ? ", " : "",
+		                              text_size(process->bytes).s)
+		                : format_text("%s%sprocess %lld %s", text,
+		                              i ? ", " : "", (long long)process->pid,
+		                              text_size(process->bytes).s);
+		free(text);
+		text = more;
+	}
+	head(out, "on it");
+	text_wrap(out, text, 12, 12);
+	free(text);
+}
+
 static void print_totals(const struct answer *answer, FILE *out)
 {
 	static const char *const unknown[] = {
@@ -159,6 +185,7 @@ static void print_totals(const struct answer *answer, FILE *out)
 		        text_size(moment->total).s, text_size(oom->free).s,
 		        text_size(moment->reserved).s, text_size(oom->outside).s);
 	}
+	print_processes(oom, out);
 	head(out, "PyTorch");
 	fprintf(out, "%s = %s allocated + %s free in it\n",
 	        text_size(moment->reserved).s, text_size(moment->allocated).s,

@@ -2,13 +2,15 @@
  * out-of-memory message. It sees the machine, whatever CUDA_VISIBLE_DEVICES says. A
  * device's handle is its number plus one. */
 #include "card.h"
+#include "config.h"
 #include "memory.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { SUCCESS, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3 };
+enum { SUCCESS, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, INSUFFICIENT_SIZE = 7 };
 
 static int device_of(const void *handle)
 {
@@ -145,15 +147,64 @@ int nvmlDeviceGetMemoryInfo_v2(void *handle, struct memory_v2 *memory)
 	return SUCCESS;
 }
 
-int nvmlDeviceGetComputeRunningProcesses(void *handle, unsigned *count, void *processes)
+struct process_v1 { /* nvmlProcessInfo_v1_t */
+	unsigned pid;
+	unsigned long long used;
+};
+
+struct process_v2 { /* nvmlProcessInfo_v2_t */
+	unsigned pid;
+	unsigned long long used;
+	unsigned instance, compute_instance;
+};
+
+/* This process, and the memory that was said to be others' as one that has number 1. */
+static unsigned processes_on(int device, struct process_v1 found[2])
 {
-	(void)handle, (void)processes;
-	*count = 0; /* the caller prints what it finds: nobody else is here */
-	return SUCCESS;
+	unsigned count = 0;
+	size_t outside = tmksim_number(TMKSIM_OUTSIDE);
+	size_t own = tmksim_machine_used(device) - outside;
+
+	if (own)
+		found[count++] = (struct process_v1){(unsigned)getpid(), own};
+	if (outside)
+		found[count++] = (struct process_v1){1, outside};
+	return count;
+}
+
+static int room_for(unsigned wanted, unsigned *count)
+{
+	const unsigned room = *count;
+	*count = wanted;
+	return room < wanted ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+int nvmlDeviceGetComputeRunningProcesses(void *handle, unsigned *count,
+                                         struct process_v1 *processes)
+{
+	struct process_v1 found[2];
+	unsigned wanted = processes_on(device_of(handle), found);
+	int rc = room_for(wanted, count);
+	if (!rc && wanted)
+		memcpy(processes, found, wanted * sizeof *found);
+	return rc;
+}
+
+int nvmlDeviceGetComputeRunningProcesses_v2(void *handle, unsigned *count,
+                                            struct process_v2 *processes)
+{
+	enum { NO_INSTANCE = 0xFFFFFFFF };
+	struct process_v1 found[2];
+	unsigned wanted = processes_on(device_of(handle), found);
+	int rc = room_for(wanted, count);
+	for (unsigned i = 0; !rc && i < wanted; i++)
+		processes[i] = (struct process_v2){found[i].pid, found[i].used,
+		                                   NO_INSTANCE, NO_INSTANCE};
+	return rc;
 }
 
 int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count,
-                                            void *processes)
+                                            struct process_v2 *processes)
 {
-	return nvmlDeviceGetComputeRunningProcesses(handle, count, processes);
+	return nvmlDeviceGetComputeRunningProcesses_v2(handle, count, processes);
 }

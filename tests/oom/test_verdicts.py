@@ -70,6 +70,21 @@ def test_figures_agree_with_a_second_replay(died, answer):
                                       - event["reserved_bytes"])
 
 
+def test_who_is_on_the_device_is_named(case, died, answer):
+    event, = answer("oom", died.file)["events"][-1:]
+    told = {p["pid"]: p["about_bytes"] for p in event["processes"]}
+    if not event["message"]:  # the program was killed before it read one
+        assert told == {}
+        return
+    assert set(told) == ({None, 1} if case == "outside" else {None})
+    own = event["reserved_bytes"] + event["outside_bytes"] - told.get(1, 0)
+    assert abs(told[None] - own) <= 0.01 * 2**30  # PyTorch rounds to a hundredth of a GiB
+    if case == "outside":
+        assert told[1] == pytest.approx(2700 << 20, abs=0.01 * 2**30)
+        lever, = [v for v in event["levers"] if v["lever"] == "free the device"]
+        assert lever["change"].startswith("end process 1, which has 2.64 GiB")
+
+
 def test_a_page_of_eighty_columns(died, tidemark):
     screen = tidemark("oom", died.file).stdout
     assert screen.startswith("OUT OF MEMORY")
