@@ -148,10 +148,11 @@ static void print_request(const struct answer *answer, FILE *out)
 static void print_processes(const struct oom *oom, FILE *out)
 {
 	const struct processes *all = &oom->processes;
-	char *text = copy_text("");
+	char *text;
 
 	if (!all->count)
 		return;
+	text = copy_text("");
 	for (size_t i = 0; i < all->count; i++) {
 		const struct process *process = &all->of[i];
 		char *more =

@@ -1,10 +1,10 @@
 """run.py [--only TEXT] [--modes LIST] [--again] [--docs FILE] - every workload against the oracle.
 
 Each workload is run under trace with the oracle inside, and again with Python enrichment
-off, with hooks for saved tensors, under torch.profiler and under MemTracker: one mode of all
-workloads after the other. What each run said is kept under build/accuracy (--again makes them
-anew); docs/accuracy.md is written from that. Exit status 1 if the trace differs from the
-oracle where CAUSES names no cause.
+off, with hooks for saved tensors, under torch.profiler, under MemTracker, and on the CPU: one
+mode of all workloads after the other. What each run said is kept under build/accuracy (--again
+makes them anew); docs/accuracy.md is written from that. Exit status 1 if the trace differs
+from the oracle where CAUSES names no cause.
 """
 import argparse
 import collections
@@ -18,9 +18,14 @@ import time
 import answer
 import runs
 
-MODES = ("trace", "without Python", "saved", "profiler", "tracker")
+MODES = ("trace", "without Python", "saved", "profiler", "tracker", "cpu")
 BUCKETS = ("parameter", "gradient", "optimizer", "buffer", "input", "rest", "total")
 STEPS = "steps=3"  # of the runs beside: the same first three steps
+ON_CPU = ("parameter", "gradient", "optimizer", "buffer")  # what Python can count there
+
+#: by a part of the workload's name: what needs a CUDA device
+NO_CPU = {"DDP": "NCCL", "FSDP": "NCCL", "GradScaler": "a CUDA device", "fp16": "a CUDA device",
+          "capturable": "a CUDA device", "bitsandbytes": "a CUDA device"}
 
 #: why a row differs, by workload; whoever adds one has looked at the allocations
 CAUSES = {
@@ -52,6 +57,12 @@ def one(name, mode, folder):
             truth = json.loads((folder / "truth.json").read_text())
             return {"answers": answers, "losses": losses, "moments": bare(truth),
                     "reconcile": runs.reconciled(folder / "t.db")}
+        if mode == "cpu":
+            for part, need in NO_CPU.items():
+                if part in name:
+                    return {"why": f"needs {need}"}
+            answers, losses = runs.compared(name, folder, device="cpu")
+            return {"answers": answers, "losses": losses}
         if mode == "without Python":
             answers, losses = runs.compared(name, folder, TIDEMARK_ENRICH="0")
             return {"answers": answers, "losses": losses}
@@ -192,6 +203,16 @@ hundred bytes a tensor are rounding. Where a tool gave nothing, its error stands
 """
 
 
+CPU = """
+## On the CPU
+The same trainings on CPU tensors, with PyTorch {torch}: the worst differences in what Python
+can count there (the CPU has no allocator that could be asked for the rest).
+
+| workload | moments | {buckets} |
+|---|--:|{lines}|
+"""
+
+
 def versions():
     import importlib.metadata as metadata
     found = []
@@ -218,6 +239,31 @@ def reconcile_row(name, device):
     return (f"| {name} | {bytes_text(formula)} | {bytes_text(device['allocated_bytes'])} | "
             f"{bytes_text(device['unexplained_bytes'])} | "
             f"{', '.join(kind for kind, _ in kinds.most_common())} |")
+
+
+def cpu_row(name, result):
+    found = differences(result["answers"])
+    cells = [name, str(len(result["answers"])), *(bytes_text(found[b]) for b in ON_CPU)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def cpu_section(results):
+    """Nothing where no workload ran there; the others with what they need."""
+    ran = {n: r["cpu"] for n, r in results.items() if "answers" in r["cpu"]}
+    if not ran:
+        return ""
+    torch = subprocess.run([runs.PYTHON, "-c", "import torch; print(torch.__version__)"],
+                           text=True, capture_output=True, check=True).stdout.strip()
+    text = CPU.format(torch=torch, buckets=" | ".join(ON_CPU), lines="|".join(["--:"] * 4))
+    text += "\n".join(cpu_row(n, r) for n, r in ran.items()) + "\n"
+    reasons = collections.defaultdict(list)
+    for name, result in results.items():
+        if name not in ran:
+            reasons[result["cpu"]["why"]].append(name)
+    for why, names in reasons.items():
+        because = "" if why == "not run" else f" ({why})"
+        text += f"\nNot run there{because}: {'; '.join(names)}.\n"
+    return text
 
 
 def document(results):
@@ -248,7 +294,7 @@ def document(results):
         activation_row(n, p) for n, p in pairs.items() if p))
     return text + "\n".join(tool_row(n, r) for n, r in done.items() if ran_beside(r)) + "\n" + (
         "" if all(map(ran_beside, done.values())) else
-        "\nWorkloads that are not in this table were not run beside.\n")
+        "\nWorkloads that are not in this table were not run beside.\n") + cpu_section(results)
 
 
 def files(name, mode):
@@ -270,6 +316,7 @@ def watch(name, mode, again):
         return kept_or(name, mode, None)
     result = one(name, mode, folder)
     if not result.get("missing"):
+        kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(result))
     for leftover in folder.glob("t.db*"):
         leftover.unlink()
