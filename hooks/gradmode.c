@@ -9,15 +9,14 @@
 #include "hot.h"
 #include "real.h"
 
-/* c10::AutogradState is a byte of flags (1.13), behind a std::optional<SafePyObject> from
- * 2.9 on */
+/* c10::AutogradState is a byte of flags in 2.8, in 2.11 it has 24 bytes before them. */
 enum { REACH = 32 };
 
 TMK_HOT_DATA struct tmk_grad_flag tmk_grad_flag;
 __thread const volatile uint8_t *tmk_grad_state
         __attribute__((tls_model("initial-exec")));
 
-/* The one bit that is on where `on` has it and off where `off` has it; 0 if any other differs. */
+/* The one bit that is on in `on` and off in `off`; 0 if any other differs. */
 static uint8_t only_bit(const uint8_t *on, const uint8_t *off, int *at)
 {
 	uint8_t bit = 0;
