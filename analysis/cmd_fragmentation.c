@@ -17,8 +17,6 @@ struct view {
 	bool moved; /* drawn in the step that stands for the folded one asked for */
 };
 
-static const char *const states[] = {"exact", "pieces", "inexact", "none"};
-
 /* Only a step with rows of its own knows where its blocks lay. */
 static void look(struct trace *trace, const struct moment *moment, struct view *view)
 {
@@ -78,7 +76,7 @@ static void json_view(const struct view *view, struct json *json)
 	json_text(json, "device", view->moment.device->name);
 	json_number(json, "step", view->moment.step.id);
 	json_number(json, "time_ns", view->moment.time_ns);
-	json_text(json, "state", states[all->state]);
+	json_text(json, "state", segments_states[all->state]);
 	json_truth(json, "expandable", all->expandable);
 	json_number(json, "allocated_bytes", view->moment.allocated);
 	json_number(json, "reserved_bytes", view->moment.reserved);

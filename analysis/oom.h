@@ -30,10 +30,9 @@ struct oom {
 	int64_t cached;  /* reserved and not allocated */
 	int64_t hole;    /* the largest that could take the request */
 	int64_t outside; /* neither free nor PyTorch's */
-	struct processes
-	        processes; /* on the device, where PyTorch's message names them */
 	double fraction; /* of the device, that the program lets PyTorch take; 1: all */
 	int64_t excess;  /* of it, what can't be this process's own context */
+	struct processes processes; /* on it, where PyTorch's message names them */
 	enum verdict verdict;
 	int64_t lacking; /* what the step lacks to get to its end; at least one byte */
 };

@@ -106,7 +106,6 @@ static void write_levers(const struct answer *answer, struct json *json)
 
 static void write_figures(const struct oom *oom, struct json *json)
 {
-	static const char *const states[] = {"exact", "pieces", "inexact", "none"};
 	char *why = verdict_text(oom);
 
 	json_number(json, "requested_bytes", oom->requested);
@@ -117,7 +116,7 @@ static void write_figures(const struct oom *oom, struct json *json)
 	known(json, "device_total_bytes", oom->moment.total);
 	json_number(json, "largest_free_block_bytes", oom->hole);
 	json_number(json, "cached_bytes", oom->cached);
-	json_text(json, "segments", states[oom->segments.state]);
+	json_text(json, "segments", segments_states[oom->segments.state]);
 	json_truth(json, "expandable", oom->segments.expandable);
 	json_text(json, "verdict", verdict_names[oom->verdict]);
 	json_text(json, "why", why);

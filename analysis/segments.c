@@ -15,6 +15,8 @@
 #define MIB ((int64_t)1 << 20)
 enum { SMALL_MIB = 2 }; /* a segment of this size serves requests up to 1 MiB only */
 
+const char *const segments_states[] = {"exact", "pieces", "inexact", "none"};
+
 int64_t segment_size(int64_t request)
 {
 	if (request <= MIB)

@@ -21,6 +21,8 @@ enum segments_state {
 	SEGMENTS_NONE,    /* none were recorded */
 };
 
+extern const char *const segments_states[];
+
 struct segments {
 	enum segments_state state;
 	bool expandable;      /* some can grow: PyTorch's expandable segments */

@@ -129,14 +129,14 @@ void tmk_event_sample(void)
 	tmk_event_segment(TMK_SEGMENT_SAMPLE, "", 0, 0, 0);
 }
 
-static void segment(enum tmk_segment_code code, const char *call, uint64_t address,
-                    size_t bytes, int host, bool look)
+void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
+                       size_t bytes, int host)
 {
 	if (!tmk_session_ensure())
 		return;
 	uint64_t free_bytes = 0, total = 0;
 	struct tmk_device_id device = current_device();
-	if (look)
+	if (!host && code != TMK_SEGMENT_MAPPED)
 		device_memory(&free_bytes, &total);
 	struct tmk_rec_segment *r = tmk_begin(TMK_REC_SEGMENT, code, sizeof *r);
 	if (!r)
@@ -149,15 +149,4 @@ static void segment(enum tmk_segment_code code, const char *call, uint64_t addre
 	r->host = (uint8_t)host;
 	snprintf(r->call, sizeof r->call, "%s", call);
 	tmk_end(r);
-}
-
-void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
-                       size_t bytes, int host)
-{
-	segment(code, call, address, bytes, host, !host);
-}
-
-void tmk_event_mapped(uint64_t handle, uint64_t address)
-{
-	segment(TMK_SEGMENT_MAPPED, "cuMemMap", handle, address, 0, false);
 }

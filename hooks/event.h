@@ -25,9 +25,6 @@ void tmk_event_oom_message(const char *text);
 void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
                        size_t bytes, int host);
 
-/* Memory of cuMemCreate got its address: expandable segments are pieces put side by side. */
-void tmk_event_mapped(uint64_t handle, uint64_t address);
-
 /* How much the device has free now: after a free, which records what it had before. */
 void tmk_event_sample(void);
 

@@ -21,12 +21,13 @@ static tmk_cuda_error (*create)(handle *, size_t, const void *, unsigned long lo
 static tmk_cuda_error (*map)(handle, size_t, size_t, handle, unsigned long long);
 static tmk_cuda_error (*release)(handle);
 
-/* Memory made by cuMemCreate gets its address here. */
+/* Memory made by cuMemCreate gets its address here: an expandable segment is such pieces
+ * side by side. */
 static void note_map(tmk_cuda_error rc, handle address, size_t offset, handle h)
 {
 	if (rc || offset || !tmk_enter())
 		return;
-	tmk_event_mapped(h, address);
+	tmk_event_segment(TMK_SEGMENT_MAPPED, "cuMemMap", h, address, 0);
 	tmk_leave();
 }
 

@@ -24,7 +24,7 @@ STEPS = "steps=3"  # of the runs beside: the same first three steps
 ON_CPU = ("parameter", "gradient", "optimizer", "buffer")  # what Python can count there
 
 #: by a part of the workload's name: what needs a CUDA device
-NO_CPU = {"DDP": "NCCL", "FSDP": "NCCL", "GradScaler": "a CUDA device", "fp16": "a CUDA device",
+NO_CPU = {"DDP": "NCCL", "FSDP": "NCCL", "fp16": "a CUDA device",
           "capturable": "a CUDA device", "bitsandbytes": "a CUDA device"}
 
 #: why a row differs, by workload; whoever adds one has looked at the allocations
