@@ -36,6 +36,7 @@ enum {
 	FRAMES = OWN + TMK_C_DEPTH,
 	WORDS = FRAMES + 72,
 	AT_ONCE = 4, /* words summed up side by side, as none waits for another */
+	FARTHEST = UINT16_MAX, /* word of the stack, from the frame: 512 KiB */
 	SETS = 72,
 	WAYS = 8,
 	SEEN = 4096,
@@ -49,7 +50,7 @@ struct entry {
 	uint64_t sum;             /* of the words: sum_at() */
 	uint16_t words;           /* a multiple of AT_ONCE */
 	uint16_t count;           /* return addresses in ra[][], for verify() */
-	uint16_t step[WORDS];     /* in words from the one before, or the frame */
+	uint16_t at[WORDS];       /* where, in words from the frame */
 };
 
 /* Keys apart from the entries, so that a look-up touches two lines. */
@@ -245,50 +246,36 @@ static __attribute__((noinline)) int learn(struct lesson *l, int count, uint64_t
 	return 0;
 }
 
-static inline uint64_t add(uint64_t sum, uint64_t word)
-{
-	sum ^= word;
-	return (sum << 32 | sum >> 32) * M1;
-}
-
-/* One word that differs makes another sum; several cancel each other out with a chance of
- * 2^-64. */
+/* Four polynomials modulo 2^64. One word that differs makes another sum, as the factor is
+ * odd; several must differ by just what cancels, of 2^47 that each may differ by. */
 static inline uint64_t sum_at(const struct entry *e, const uint64_t *word)
 {
 	uint64_t a = M1, b = M2, c = ~M1, d = ~M2;
-	const uint16_t *step = e->step, *end = step + e->words;
-	for (; step < end; step += AT_ONCE) {
-		a = add(a, *(word += step[0]));
-		b = add(b, *(word += step[1]));
-		c = add(c, *(word += step[2]));
-		d = add(d, *(word += step[3]));
+	const uint16_t *at = e->at, *end = at + e->words;
+	for (; at < end; at += AT_ONCE) {
+		a = a * M1 + word[at[0]];
+		b = b * M1 + word[at[1]];
+		c = c * M1 + word[at[2]];
+		d = d * M1 + word[at[3]];
 	}
 	a = (a ^ a >> 32) * M2 ^ b;
 	a = (a ^ a >> 32) * M2 ^ c;
 	return (a ^ a >> 32) * M2 ^ d;
 }
 
-/* Words in the order in which they lie, the last one several times where they don't fill
- * a round. -1 where two are too far from each other. */
-static int pack(struct entry *e, struct lesson *l, uint64_t frame)
+/* The last word several times where they don't fill a round. -1 where one is too far. */
+static int pack(struct entry *e, const struct lesson *l, uint64_t frame)
 {
-	uint32_t last = 0;
-	for (int i = 1; i < l->words; i++) { /* nearly in order already */
-		uint32_t slot = l->slot[i];
-		int k = i;
-		for (; k > 0 && l->slot[k - 1] > slot; k--)
-			l->slot[k] = l->slot[k - 1];
-		l->slot[k] = slot;
-	}
-	for (int i = 0; i < l->words; i++) {
-		if (l->slot[i] - last > UINT16_MAX)
+	int n = 0;
+	for (; n < l->words; n++) {
+		if (l->slot[n] > FARTHEST)
 			return -1;
-		e->step[i] = (uint16_t)(l->slot[i] - last);
-		last = l->slot[i];
+		e->at[n] = (uint16_t)l->slot[n];
 	}
+	for (; n % AT_ONCE; n++)
+		e->at[n] = e->at[n - 1];
+	e->words = (uint16_t)n;
 	e->count = (uint16_t)l->count;
-	for (e->words = (uint16_t)l->words; e->words % AT_ONCE; e->words++)
-		e->step[e->words] = 0;
 	e->sum = sum_at(e, (const uint64_t *)frame);
 	return 0;
 }
@@ -302,7 +289,7 @@ static TMK_COLD void verify(struct cache *c, const struct entry *e,
 	if (learn(&now, count, frame, ra) || pack(&again, &now, frame) ||
 	    memcmp(now.ra, kept, sizeof *kept * (size_t)count) != 0 ||
 	    again.words != e->words || again.sum != e->sum ||
-	    memcmp(again.step, e->step, sizeof *e->step * e->words) != 0)
+	    memcmp(again.at, e->at, sizeof *e->at * e->words) != 0)
 		c->counts.wrong++;
 }
 

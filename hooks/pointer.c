@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stddef.h>
 
+#include "hot.h"
 #include "real.h"
 
 static __thread jmp_buf *asking __attribute__((tls_model("initial-exec")));
@@ -21,7 +22,7 @@ void tmk_pointer_quiet(bool on)
 	quiet = on;
 }
 
-void *tmk_pointer_of(void *tensor)
+TMK_HOT void *tmk_pointer_of(void *tensor)
 {
 	void *volatile found = NULL;
 	jmp_buf refused;

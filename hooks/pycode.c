@@ -1,6 +1,6 @@
 /* pycode.c - reading code objects, and noticing when one dies.
  * Called from: pystack.c on any thread, for codes that the thread's own frames keep alive;
- * by Python, holding the GIL, where a code object dies. Owns: the remembered keys. */
+ * by Python, holding the GIL, where a code object dies. Owns: the count of the dead. */
 #include "pycode.h"
 
 #include <dlfcn.h>
@@ -13,7 +13,7 @@
 #define M3 0xD6E8FEB86659FD93ull
 #define M4 0xFF51AFD7ED558CCDull
 
-TMK_HOT_DATA struct tmk_py_memory tmk_py_memory;
+TMK_HOT_DATA _Atomic uint64_t tmk_pycode_deaths;
 
 /* co_name is interned, so its hash is always computed. The file is a different string
  * object for each module that lives, but its address may be reused: its length and its
@@ -63,7 +63,7 @@ static enum tmk_py_impl identify(const char *code, const char *name)
 /* A key can't change its meaning, so an impl is known again by it. */
 static enum tmk_py_impl impl_of(const char *code, const char *name, uint64_t key)
 {
-	static TMK_HOT_DATA _Atomic uint64_t known[TMK_PY_NO_IMPL];
+	static _Atomic uint64_t known[TMK_PY_NO_IMPL];
 	for (int i = 0; i < TMK_PY_NO_IMPL; i++)
 		if (key == atomic_load_explicit(&known[i], memory_order_relaxed))
 			return (enum tmk_py_impl)i;
@@ -73,32 +73,13 @@ static enum tmk_py_impl impl_of(const char *code, const char *name, uint64_t key
 	return impl;
 }
 
-struct tmk_py_code tmk_pycode_read(const struct tmk_py_layout *py, const char *code,
-                                   bool want_key)
+struct tmk_py_code tmk_pycode_read(const struct tmk_py_layout *py, const char *code)
 {
 	if (tmk_py_ptr(code, TMK_PY_OB_TYPE) != tmk_py.code_type)
 		return (struct tmk_py_code){0, TMK_PY_NO_CODE};
 	const char *name = tmk_py_ptr(code, py->name);
-	int64_t length = tmk_py_i64(name, TMK_PY_OB_SIZE);
-	bool impl = length == impls[TMK_PY_WRAPPED].length ||
-	            length == impls[TMK_PY_PLAIN].length;
-	uint64_t key = impl || want_key ? key_of(py, code, name) : 0;
-	return (struct tmk_py_code){key,
-	                            impl ? impl_of(code, name, key) : TMK_PY_NO_IMPL};
-}
-
-struct tmk_py_code tmk_pycode_learn(const struct tmk_py_layout *py, const char *code,
-                                    uint64_t now)
-{
-	struct tmk_py_code c = tmk_pycode_read(py, code, true);
-	if (c.impl == TMK_PY_NO_CODE) /* of other objects no death is counted */
-		return c;
-	uint32_t i = tmk_pycode_place(code);
-	atomic_store_explicit(&tmk_py_memory.slot[i].key, c.key, memory_order_relaxed);
-	atomic_store_explicit(&tmk_py_memory.slot[i].check,
-	                      tmk_pycode_check(code, c.key, now) | c.impl,
-	                      memory_order_relaxed);
-	return c;
+	uint64_t key = key_of(py, code, name);
+	return (struct tmk_py_code){key, impl_of(code, name, key)};
 }
 
 /* ---- deaths ---------------------------------------------------------------------------- */
@@ -109,7 +90,7 @@ static void (*free_code)(void *);
  * the count. */
 static void code_dies(void *code)
 {
-	atomic_fetch_add_explicit(&tmk_py_memory.deaths, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&tmk_pycode_deaths, 1, memory_order_relaxed);
 	free_code(code);
 }
 
@@ -118,7 +99,7 @@ void tmk_pycode_watch(void)
 	void (**slot)(void *) =
 	        (void *)((char *)tmk_py.code_type + TMK_PY_TYPE_DEALLOC);
 	Dl_info type, function;
-	if (!tmk_py.minor || atomic_load(&tmk_py_memory.deaths))
+	if (!tmk_py.minor || atomic_load(&tmk_pycode_deaths))
 		return;
 	/* Python's own function, or this is not the slot that it is taken for. */
 	if (!dladdr(tmk_py.code_type, &type) || !dladdr((void *)*slot, &function) ||
@@ -126,5 +107,5 @@ void tmk_pycode_watch(void)
 		return;
 	free_code = *slot;
 	*slot = code_dies;
-	atomic_store(&tmk_py_memory.deaths, 1);
+	atomic_store(&tmk_pycode_deaths, 1);
 }

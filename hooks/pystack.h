@@ -8,6 +8,7 @@
 #ifndef TIDEMARK_HOOKS_PYSTACK_H
 #define TIDEMARK_HOOKS_PYSTACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,12 +23,21 @@ struct tmk_py_frame {
 struct tmk_py_stack {
 	int depth;
 	int truncated; /* frames further out were left off */
+	int uncertain; /* one has something else for its code: it was passed over */
 	/* Two independent hashes over (key, where) of all frames; 0, 0 when depth is 0.
 	 * Stable within the process only: str hashes are seeded. */
 	uint64_t hash, check;
 	const void *module; /* innermost nn.Module being called, borrowed; or NULL */
-	const void *module_type;                 /* its type object */
+	const void *module_type; /* its type object */
+	int module_at; /* its frame, of all there are, counted from the innermost */
 	struct tmk_py_frame frame[TMK_PY_DEPTH]; /* innermost first */
+};
+
+/* What is asked of a stack at each event. */
+struct tmk_py_known {
+	uint32_t id; /* as tmk_pystack_remember was told; 0: no Python here */
+	const void *module, *module_type; /* as in tmk_py_stack */
+	uint64_t print; /* for tmk_pystack_remember; 0: not fit to be remembered */
 };
 
 /* Finds the interpreter and its layout. Off the hot path (it calls dlsym), any thread,
@@ -35,17 +45,18 @@ struct tmk_py_stack {
  * in why: no Python in the process, an unknown version, a free-threaded build. */
 int tmk_pystack_init(char *why, size_t n);
 
+/* Has this stack been remembered? Then out says all of it, else only its print. True, and
+ * all 0, where the thread runs no Python. One look at every frame's code and instruction;
+ * when a code dies all are forgotten, and so are those of another generation. */
+bool tmk_pystack_known(struct tmk_py_known *out, uint32_t generation);
+
+/* Remembers a stack that is not known, or without its number, which may be 0. */
+void tmk_pystack_remember(const struct tmk_py_known *k, const struct tmk_py_stack *s,
+                          uint32_t id);
+
 /* Walks the calling thread's frames; returns out->depth. 0 where the thread runs no
- * Python or the walker is off. Leaves frame[] alone: a stack met before is known by its
- * hashes. */
+ * Python or the walker is off. */
 int tmk_pystack_walk(struct tmk_py_stack *out);
-
-/* The same, and fills frame[0 .. depth). */
-int tmk_pystack_frames(struct tmk_py_stack *out);
-
-/* The same for module and module_type alone, which is less than half the work: no frames,
- * depth 0. Returns the number of frames it passed. */
-int tmk_pystack_module(struct tmk_py_stack *out);
 
 /* Names of a frame that this thread has just walked, before it returns to Python:
  * qualified name (3.11+; the plain name before), file, line. UTF-8, always terminated;

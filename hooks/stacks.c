@@ -64,10 +64,9 @@ static TMK_COLD uint32_t frame_number(const struct tmk_py_frame *f)
 	return id;
 }
 
-static TMK_COLD uint32_t define_python(struct tmk_py_stack *s)
+static uint32_t define_python(const struct tmk_py_stack *s)
 {
 	uint32_t frames[TMK_PY_DEPTH];
-	tmk_pystack_frames(s);
 	for (int i = 0; i < s->depth; i++)
 		frames[i] = frame_number(&s->frame[i]);
 	uint32_t id = tmk_intern_new(TMK_TABLE_PYSTACK);
@@ -86,38 +85,60 @@ static TMK_COLD uint32_t define_python(struct tmk_py_stack *s)
 	return id;
 }
 
-static TMK_COLD uint32_t define_module(const struct tmk_py_stack *s, uint64_t hash,
+static inline bool known(struct tmk_py_known *k)
+{
+	return tmk_pystack_known(
+	        k, atomic_load_explicit(&tmk_generation, memory_order_relaxed));
+}
+
+/* A stack that its frames' addresses alone don't tell: its module, and its number where
+ * that is wanted. */
+static TMK_COLD void learn(struct tmk_py_known *k, bool number)
+{
+	struct tmk_py_stack s;
+	if (!tmk_pystack_walk(&s))
+		return;
+	if (number)
+		k->id = tmk_intern_find(TMK_TABLE_PYSTACK, s.hash, s.check);
+	if (number && !k->id)
+		k->id = define_python(&s);
+	k->module = s.module;
+	k->module_type = s.module_type;
+	tmk_pystack_remember(k, &s, k->id);
+}
+
+static TMK_COLD uint32_t define_module(const void *module, uint64_t hash,
                                        uint64_t check)
 {
 	uint32_t id = tmk_intern_new(TMK_TABLE_MODULE);
 	if (!id)
 		return 0;
 	char class[128];
-	tmk_pystack_class(s->module, class, sizeof class);
-	tmk_emit_text(TMK_REC_MODULE, id, 0, (uintptr_t)s->module, 1,
+	tmk_pystack_class(module, class, sizeof class);
+	tmk_emit_text(TMK_REC_MODULE, id, 0, (uintptr_t)module, 1,
 	              (const char *[]){class});
 	tmk_intern_add(TMK_TABLE_MODULE, hash, check, id);
 	return id;
 }
 
-static TMK_HOT uint32_t module_number(const struct tmk_py_stack *s)
+static TMK_HOT uint32_t module_number(const void *module, const void *type)
 {
-	if (!s->module)
+	if (!module)
 		return 0;
 	/* Most often it is the one of last time. */
 	struct tmk_place *p = &tmk_place;
 	uint32_t generation =
 	        atomic_load_explicit(&tmk_generation, memory_order_relaxed);
-	if (p->module == s->module && p->module_type == s->module_type &&
+	if (p->module == module && p->module_type == type &&
 	    p->module_generation == generation)
 		return p->module_id;
-	uint64_t hash = tmk_mix((uintptr_t)s->module, (uintptr_t)s->module_type);
-	uint64_t check = tmk_mix((uintptr_t)s->module_type, hash);
+	uint64_t hash = tmk_mix((uintptr_t)module, (uintptr_t)type);
+	uint64_t check = tmk_mix((uintptr_t)type, hash);
 	uint32_t id = tmk_intern_find(TMK_TABLE_MODULE, hash, check);
-	if (__builtin_expect(!id, 0) && !(id = define_module(s, hash, check)))
+	if (__builtin_expect(!id, 0) && !(id = define_module(module, hash, check)))
 		return 0;
-	p->module = s->module;
-	p->module_type = s->module_type;
+	p->module = module;
+	p->module_type = type;
 	p->module_id = id;
 	p->module_generation = generation;
 	return id;
@@ -250,17 +271,16 @@ static uint32_t shape_number(const struct tmk_place *p)
 
 TMK_HOT void tmk_where_now(struct tmk_where *w, int64_t bytes)
 {
-	struct tmk_py_stack s;
+	struct tmk_py_known k;
 	struct tmk_place *p = &tmk_place;
 	if (p->node)
 		tmk_autograd_node(p);
 	*w = (struct tmk_where){.requested = -1, .op = p->node_op};
-	if (atomic_load_explicit(&python_on, memory_order_relaxed) &&
-	    tmk_pystack_walk(&s)) {
-		w->python = tmk_intern_find(TMK_TABLE_PYSTACK, s.hash, s.check);
-		if (!w->python)
-			w->python = define_python(&s);
-		w->module = module_number(&s);
+	if (atomic_load_explicit(&python_on, memory_order_relaxed)) {
+		if (!known(&k) || (!k.id && k.print))
+			learn(&k, true);
+		w->python = k.id;
+		w->module = module_number(k.module, k.module_type);
 	}
 	/* On a device thread in backward there is no Python: the node knows its module. */
 	if (!w->module)
@@ -287,9 +307,10 @@ TMK_HOT void tmk_where_now(struct tmk_where *w, int64_t bytes)
 
 TMK_HOT uint32_t tmk_module_now(void)
 {
-	struct tmk_py_stack s;
-	if (!atomic_load_explicit(&python_on, memory_order_relaxed) ||
-	    !tmk_pystack_module(&s))
+	struct tmk_py_known k;
+	if (!atomic_load_explicit(&python_on, memory_order_relaxed))
 		return 0;
-	return module_number(&s);
+	if (!known(&k))
+		learn(&k, false);
+	return module_number(k.module, k.module_type);
 }

@@ -91,19 +91,19 @@ _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS
 	tmk_real.evaluate(self, task, node, inputs, queue);
 }
 
-static void emit_pointer(enum tmk_pointer_code code, void *tensor)
+static TMK_HOT void emit_pointer(enum tmk_pointer_code code, void *tensor)
 {
 	void *p = tmk_pointer_of(tensor);
 	if (!p)
 		return;
-	struct tmk_rec_pointer *r = tmk_begin(TMK_REC_POINTER, code, sizeof *r);
+	struct tmk_rec_pointer *r = tmk_begin_often(TMK_REC_POINTER, code, sizeof *r);
 	if (!r)
 		return;
 	r->ptr = (uintptr_t)p;
 	tmk_end(r);
 }
 
-void _ZN5torch8autograd14AccumulateGradC1EN2at6TensorE(void *self, void *tensor)
+TMK_HOT void _ZN5torch8autograd14AccumulateGradC1EN2at6TensorE(void *self, void *tensor)
 {
 	if (!tmk_real.accumulate_new)
 		tmk_late_init();
@@ -122,7 +122,7 @@ void _ZN5torch8autograd14AccumulateGradC1EN2at6TensorE(void *self, void *tensor)
 	}
 }
 
-struct tmk_vector
+TMK_HOT struct tmk_vector
 _ZN5torch8autograd14AccumulateGrad5applyEOSt6vectorIN2at6TensorESaIS4_EE(
         void *self, struct tmk_vector *gradients)
 {

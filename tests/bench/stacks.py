@@ -1,4 +1,4 @@
-"""ns per walk of the Python frames, at several depths. Prints; asserts nothing.
+"""ns per walk of Python frames met before, at several depths. Prints; asserts nothing.
 TIDEMARK_STACKS_LIB=.../libstacks.so python3 stacks.py"""
 import os
 import sys
@@ -20,6 +20,7 @@ def measure():
 
 
 if walkers.init() == 0:
+    walkers.watch()
     print("Python %s" % sys.version.split()[0])
     for frames in (3, 13, 33):
         # module, measure: two frames without at_depth's own

@@ -9,13 +9,49 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #pragma GCC visibility push(default)
 
+/* The numbers that remembered stacks have, by what a walk finds. */
+static struct {
+	uint64_t hash, check;
+} * numbered;
+enum { NUMBERS = 1 << 20 };
+static _Atomic uint32_t last_number;
+static _Atomic uint64_t known_again;
+
+static uint32_t number_of(const struct tmk_py_stack *s)
+{
+	uint32_t id = atomic_fetch_add(&last_number, 1) + 1;
+	if (id >= NUMBERS)
+		return 0; /* not remembered */
+	numbered[id].hash = s->hash;
+	numbered[id].check = s->check;
+	return id;
+}
+
+/* A stack that is known again is the one that was remembered. */
+static int known_is_right(const struct tmk_py_stack *s)
+{
+	struct tmk_py_known k;
+	if (!tmk_pystack_known(&k, 1)) {
+		tmk_pystack_remember(&k, s, number_of(s));
+		return 1;
+	}
+	if (!s->depth)
+		return !k.id && !k.module;
+	known_again++;
+	return numbered[k.id].hash == s->hash && numbered[k.id].check == s->check &&
+	       k.module == s->module && k.module_type == s->module_type;
+}
+
 int stk_py_init(char *why, size_t n)
 {
+	if (!numbered)
+		numbered = calloc(NUMBERS, sizeof *numbered);
 	return tmk_pystack_init(why, n);
 }
 
@@ -23,7 +59,7 @@ int stk_py_init(char *why, size_t n)
 int stk_py_watch(void)
 {
 	tmk_pycode_watch();
-	return atomic_load(&tmk_py_memory.deaths) != 0;
+	return atomic_load(&tmk_pycode_deaths) != 0;
 }
 
 static void numbers_of(const struct tmk_py_stack *s, uint64_t *numbers)
@@ -35,25 +71,19 @@ static void numbers_of(const struct tmk_py_stack *s, uint64_t *numbers)
 	numbers[4] = (uint64_t)(uintptr_t)s->module_type;
 }
 
-/* What walks for all of it, for the hashes and for the module alone find is the same. */
-static int walks_agree(const struct tmk_py_stack *s)
+uint64_t stk_py_known_again(void)
 {
-	struct tmk_py_stack hashes, alone;
-	tmk_pystack_walk(&hashes);
-	tmk_pystack_module(&alone);
-	return alone.module == s->module && alone.module_type == s->module_type &&
-	       !alone.depth &&
-	       !memcmp(&hashes, s, offsetof(struct tmk_py_stack, frame));
+	return known_again;
 }
 
-/* Walks once and names every frame. Returns the depth, -1 if the walks disagree. */
+/* Walks once and names every frame. Returns the depth, -1 if another was known for it. */
 int stk_py_capture(char *buf, size_t n, uint64_t *numbers, char *class, size_t nclass)
 {
 	struct tmk_py_stack s;
 	char function[256], file[1024];
 	size_t at = 0;
 
-	tmk_pystack_frames(&s);
+	tmk_pystack_walk(&s);
 	numbers_of(&s, numbers);
 	tmk_pystack_class(s.module, class, nclass);
 	buf[0] = 0;
@@ -64,7 +94,7 @@ int stk_py_capture(char *buf, size_t n, uint64_t *numbers, char *class, size_t n
 		at += (size_t)snprintf(buf + at, n - at, "%s\x1f%s\x1f%d\x1e", function,
 		                       file, line);
 	}
-	return walks_agree(&s) ? s.depth : -1;
+	return known_is_right(&s) ? s.depth : -1;
 }
 
 int stk_py_numbers(uint64_t *numbers)
@@ -72,16 +102,20 @@ int stk_py_numbers(uint64_t *numbers)
 	struct tmk_py_stack s;
 	tmk_pystack_walk(&s);
 	numbers_of(&s, numbers);
-	return walks_agree(&s) ? s.depth : -1;
+	return known_is_right(&s) ? s.depth : -1;
 }
 
 double stk_py_ns(int rounds)
 {
 	struct tmk_py_stack s;
+	struct tmk_py_known k;
 	struct timespec a, b;
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	for (int i = 0; i < rounds; i++)
-		tmk_pystack_walk(&s);
+		if (!tmk_pystack_known(&k, 1)) {
+			tmk_pystack_walk(&s);
+			tmk_pystack_remember(&k, &s, number_of(&s));
+		}
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /
 	       rounds;
@@ -100,7 +134,7 @@ long stk_py_mallocs(int rounds)
 		return -1;
 	long before = count.call();
 	for (int i = 0; i < rounds; i++) {
-		tmk_pystack_frames(&s);
+		tmk_pystack_walk(&s);
 		for (int k = 0, line; k < s.depth; k++)
 			tmk_pystack_text(&s.frame[k], function, sizeof function, file,
 			                 sizeof file, &line);

@@ -13,6 +13,9 @@ int stk_py_init(char *why, size_t n);
 int stk_py_watch(void);
 int stk_py_capture(char *buf, size_t n, uint64_t *numbers, char *cls, size_t ncls);
 int stk_py_numbers(uint64_t *numbers);
+/* How many of the walks so far were of stacks remembered. */
+uint64_t stk_py_known_again(void);
+/* Of a stack that is remembered, once deaths are counted. */
 double stk_py_ns(int rounds);
 long stk_py_mallocs(int rounds);
 

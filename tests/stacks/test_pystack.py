@@ -247,7 +247,8 @@ def test_threads_under_gc():
     def walk():
         buf, numbers = ctypes.create_string_buffer(1 << 16), (ctypes.c_uint64 * 5)()
         cls = ctypes.create_string_buffer(8)
-        walkers.lib.stk_py_capture(buf, ctypes.c_size_t(1 << 16), numbers, cls, ctypes.c_size_t(8))
+        assert walkers.lib.stk_py_capture(
+            buf, ctypes.c_size_t(1 << 16), numbers, cls, ctypes.c_size_t(8)) >= 0
         text = buf.value.decode().split("\x1e")[1:-1]
         return [tuple(f.split("\x1f")[:2]) for f in text]
 
@@ -271,14 +272,20 @@ def test_threads_under_gc():
     print("  threads: %d walks on 6 threads" % sum(counts))
 
 
+def known_again():
+    return walkers.lib.stk_py_known_again()
+
+
 def main():
     if walkers.init():
         return walkers.SKIP
-    for _ in range(2):
+    for rounds in range(2):
         for name, test in sorted(globals().items()):
             if name.startswith("test_"):
                 test()
+        assert rounds or not known_again()  # deaths are not counted yet
         walkers.watch()
+    assert known_again() > 100
     print("python %s: %d stacks equal" % (sys.version.split()[0], checked))
     return 0
 

@@ -47,7 +47,7 @@ def capture():
     depth = lib.stk_py_capture(
         _buf, ctypes.c_size_t(len(_buf)), _numbers, _cls, ctypes.c_size_t(128)
     )
-    assert depth >= 0, "walks for different purposes find different stacks"
+    assert depth >= 0, "another stack was known for this one"
     c = Capture(_buf.value.decode("utf-8"), list(_numbers), _cls.value.decode("utf-8"))
     # This frame has moved on since; the caller has not.
     c.frames = c.frames[1:]
