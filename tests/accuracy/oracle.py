@@ -8,7 +8,8 @@ A workload calls watch() with its model and optimizer and moment("forward"), ("b
             history is kept too: which event was the how-many-th, and so what lived when.
   saved     the same, and which blocks autograd has saved (a run of its own: the hooks for
             saved tensors hold Python objects that the first run does not have)
-  profiler  torch.profiler's category of each byte
+  profiler  torch.profiler's category of each byte; of a compiled model from the second step
+            on (it keeps a record of every Python frame, and compiling runs through too many)
   tracker   torch.distributed._tools.mem_tracker's
 
 Every moment leaves a mark in the allocator's events: an allocation of a size of its own,
@@ -132,7 +133,7 @@ class Oracle:
         self.given, self.held = [], []
         self.moments, self.batches = [], []
         self.packed = weakref.WeakSet()
-        self.tracker = self.profile = None
+        self.tracker = self.profile = self.unprofiled = None
         self.cuda = device == "cuda" and mode in ("truth", "saved")
         if self.cuda:
             # No stacks: the history is asked for order and lifetimes alone.
@@ -162,8 +163,11 @@ class Oracle:
                 stack.enter_context(
                     torch.autograd.graph.saved_tensors_hooks(self.pack, lambda p: p.tensor))
             elif self.mode == "profiler":
-                self.profile = stack.enter_context(torch.profiler.profile(
-                    record_shapes=True, profile_memory=True, with_stack=True))
+                self.profile = torch.profiler.profile(
+                    record_shapes=True, profile_memory=True, with_stack=True)
+                if not any(hasattr(m, "_orig_mod") for m in self.models):
+                    self.begin_profile()
+                stack.callback(self.profile.stop)
             elif self.mode == "tracker":
                 from torch.distributed._tools.mem_tracker import MemTracker
                 self.tracker = MemTracker()
@@ -171,6 +175,10 @@ class Oracle:
                 stack.enter_context(self.tracker)
             yield
         self.finish()
+
+    def begin_profile(self):
+        self.unprofiled = len(self.moments)
+        self.profile.start()
 
     def pack(self, tensor):
         packed = Packed(tensor)
@@ -189,6 +197,11 @@ class Oracle:
             return
         if self.mode in ("truth", "saved"):
             self.moments.append(self.count(kind))
+        if self.profile and self.unprofiled is None:
+            self.moments.append(None)
+            if kind == "step":
+                self.begin_profile()
+            return
         mark = torch.empty(MARKS[kind], dtype=torch.uint8, device=self.device)
         del mark
 
@@ -243,7 +256,7 @@ class Oracle:
         found = {"mode": self.mode, "device": self.device, "moments": self.moments,
                  "torch": torch.__version__}
         if self.mode == "profiler":
-            found["moments"] = profiled(self.profile, self.device)
+            found["moments"] = self.moments + profiled(self.profile, self.device)
         if self.cuda:
             trace = torch.cuda.memory._snapshot()["device_traces"][0]
             found["batches"] = self.batches

@@ -77,7 +77,7 @@ def one(name, mode, folder):
 
 
 def bare(truth):
-    return [{k: v for k, v in m.items() if k != "blocks"} for m in truth["moments"]]
+    return [m and {k: v for k, v in m.items() if k != "blocks"} for m in truth["moments"]]
 
 
 def worst(pairs):
@@ -101,6 +101,8 @@ def tool(result, mode):
     names = {"optimizer": ("optimizer_state", "optstate")}
     pairs = {b: [] for b in ("parameter", "gradient", "optimizer", "activation")}
     for i, (told, truth) in enumerate(zip(result[mode]["moments"], result["trace"]["moments"])):
+        if told is None:
+            continue
         for bucket in ("parameter", "gradient", "optimizer"):
             said = sum(told["categories"].get(n, 0) for n in names.get(bucket, (bucket,)))
             pairs[bucket].append((said, truth[bucket]))
@@ -196,7 +198,9 @@ program itself holds. The last forward of the twin; worst of all its forwards.
 The worst differences from the oracle at the same moments. *without Python*: the trace with
 `TIDEMARK_ENRICH=0`. The two tools: parameter / gradient / optimizer / activation, each the
 tool's category of that name. They count what tensors need, the oracle counts blocks: some
-hundred bytes a tensor are rounding. Where a tool gave nothing, its error stands there.
+hundred bytes a tensor are rounding. Where a tool gave nothing, its error stands there. Of a
+compiled model torch.profiler sees the steps from the second on: it keeps every Python frame, and
+those of compiling in the first are more than it gets through in ten minutes.
 
 | workload | without Python | torch.profiler | MemTracker |
 |---|---|---|---|
