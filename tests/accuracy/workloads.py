@@ -131,6 +131,10 @@ def llama(o):
 
 
 def resnet50(o):
+    if not torch.cuda.is_available():
+        # PyPI's torchvision has its operators for CUDA alone, but its import asks for these
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
     from torchvision.models import resnet50 as make
     edge = 32 * o.size("edge", 3)
     return make(), *classified((3, edge, edge), 1000, o.size("batch", 6))
