@@ -98,7 +98,7 @@ int cmd_run(const struct options *options)
 		note("writing %s (from the first device event on)",
 		     tracing_shorter(path));
 	}
-	status = launch_wait(program, options->words);
+	status = launch_wait(program, options->words, 0);
 	if (traced && !quiet)
 		summarise_in_child(path, token);
 	free(program);

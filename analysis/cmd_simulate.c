@@ -2,6 +2,7 @@
  * and the verdict. What is said here goes to stderr: stdout is the program's. */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,7 +176,9 @@ static void run_on(struct session *session, size_t index)
 	                            .ran = true,
 	                            .total = card->memory_bytes,
 	                            .outside = session->outside};
-	outcome->status = launch_wait(session->program, session->options->words);
+	/* Without us nobody would say what it found. */
+	outcome->status =
+	        launch_wait(session->program, session->options->words, SIGTERM);
 	count = tracing_files(path, token, &files);
 	outcome_read(outcome, files, count, &log);
 	stubs_list_free(files, count);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,11 +107,12 @@ static int shell_status(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-int launch_wait(const char *path, char **argv)
+int launch_wait(const char *path, char **argv, int orphaned)
 {
 	struct sigaction action = {.sa_sigaction = pass_on,
 	                           .sa_flags = SA_SIGINFO | SA_RESTART};
 	struct sigaction before[PASSED];
+	const pid_t parent = getpid();
 	sigset_t held, mask;
 	int status;
 
@@ -127,6 +129,9 @@ int launch_wait(const char *path, char **argv)
 	}
 	if (!program) {
 		sigprocmask(SIG_SETMASK, &mask, NULL);
+		prctl(PR_SET_PDEATHSIG, orphaned);
+		if (orphaned && getppid() != parent)
+			_exit(128 + orphaned);
 		execv(path, argv);
 		warn("cannot run '%s': %s", argv[0], strerror(errno));
 		_exit(errno == ENOENT ? NOT_FOUND : CANNOT_RUN);

@@ -15,7 +15,8 @@ char *launch_lookup(const char *command, int *status);
 char *launch_preload(const char *library, const char *already);
 
 /* Runs argv[0] found at path and waits; passes signals on. Returns what a shell would:
- * the exit status, or 128 plus the signal. */
-int launch_wait(const char *path, char **argv);
+ * the exit status, or 128 plus the signal. If we are killed, the program gets `orphaned`,
+ * or where that is 0 goes on. */
+int launch_wait(const char *path, char **argv, int orphaned);
 
 #endif

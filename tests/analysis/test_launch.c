@@ -3,6 +3,10 @@
 #include "object.h"
 #include "../test.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static char *preload(const char *library, const char *already)
 {
 	static char *text;
@@ -47,8 +51,47 @@ TEST("exit status and signals come back as a shell says them")
 	char *exits[] = {(char[]){"sh"}, (char[]){"-c"}, (char[]){"exit 7"}, NULL};
 	char *dies[] = {(char[]){"sh"}, (char[]){"-c"}, (char[]){"kill -TERM $$"},
 	                NULL};
-	CHECK(launch_wait("/bin/sh", exits) == 7);
-	CHECK(launch_wait("/bin/sh", dies) == 128 + 15);
+	CHECK(launch_wait("/bin/sh", exits, 0) == 7);
+	CHECK(launch_wait("/bin/sh", dies, 0) == 128 + 15);
+}
+
+/* What the program leaves in a pipe while the process that started it is killed: "told" when
+ * it got the signal, "lives" when it waited in vain. */
+static const char *killed_beside(int orphaned)
+{
+	static char said[16];
+	char *script[] = {
+	        (char[]){"sh"}, (char[]){"-c"},
+	        (char[]){"trap 'echo told; exit' TERM; echo up; "
+	                 "for i in 1 2 3 4 5; do sleep 0.2; done; echo lives"},
+	        NULL};
+	int ends[2], at = 0;
+	ssize_t n;
+
+	if (pipe(ends))
+		return "no pipe";
+	pid_t child = fork();
+	if (!child) {
+		dup2(ends[1], STDOUT_FILENO);
+		close(ends[0]);
+		close(ends[1]);
+		_exit(launch_wait("/bin/sh", script, orphaned));
+	}
+	close(ends[1]);
+	if (read(ends[0], said, 3) == 3) /* "up\n": its trap is set */
+		kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	while ((n = read(ends[0], said + at, sizeof(said) - 1 - (size_t)at)) > 0)
+		at += (int)n;
+	close(ends[0]);
+	said[at] = 0;
+	return said;
+}
+
+TEST("a program outlives the command that was killed, or is told to end")
+{
+	CHECK_TEXT(killed_beside(0), "lives\n");
+	CHECK_TEXT(killed_beside(SIGTERM), "told\n");
 }
 
 TEST("symbols that a shared object only needs are not counted as its own")
