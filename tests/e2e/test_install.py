@@ -90,6 +90,18 @@ def test_a_program_is_built_against_it(prefix, tmp_path):
     assert version in run(prefix / "bin" / "tidemark", "--version")
 
 
+@pytest.mark.parametrize("name", ["-lcuda", "-l:libcuda.so.1"])  # Triton's, up to 3.4 and later
+def test_what_triton_builds_finds_the_simulated_driver(prefix, tmp_path, name):
+    if not shutil.which("cc"):
+        pytest.skip("needs a C compiler")
+    (tmp_path / "u.c").write_text("int cuInit(unsigned); int up(void) { return cuInit(0); }\n")
+    folders = sorted(prefix.glob("lib/**/sim1[23]/driver"))
+    assert len(folders) == 2
+    for folder in folders:
+        run("cc", "-shared", "-fPIC", "-Wl,-z,defs", "u.c", name, f"-L{folder}", "-o", "u.so",
+            cwd=tmp_path)
+
+
 def test_the_manual_page_is_well_formed(prefix):
     if not shutil.which("man") or not shutil.which("groff"):
         pytest.skip("needs man and groff")
