@@ -95,7 +95,7 @@ static const struct {
         {(void **)&py.None, "_Py_NoneStruct"},
 };
 
-static atomic_bool usable, waiting;
+static atomic_bool usable, waiting, search_wanted;
 static void *known; /* the script's memory: a Python dict as old as the process */
 
 void tmk_enrich_prepare(void)
@@ -239,6 +239,13 @@ static struct method methods[] = {
         {"gradient", gradient, METH_VARARGS, NULL},
 };
 
+static void set_bool(void *scope, const char *name, bool value)
+{
+	void *object = py.Bool(value);
+	py.Dict_SetItemString(scope, name, object);
+	py.DecRef(object);
+}
+
 static void run_script(void)
 {
 	void *scope = py.Dict_New();
@@ -248,9 +255,8 @@ static void run_script(void)
 		return;
 	py.Dict_SetItemString(scope, "__builtins__", py.GetBuiltins());
 	py.Dict_SetItemString(scope, "known", known);
-	void *each = py.Bool(tmk_settings.want_enrich == TMK_ENRICH_EACH);
-	py.Dict_SetItemString(scope, "each_step", each);
-	py.DecRef(each);
+	set_bool(scope, "each_step", tmk_settings.want_enrich == TMK_ENRICH_EACH);
+	set_bool(scope, "wanted", atomic_exchange(&search_wanted, false));
 	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
 		void *f = py.CFunction(&methods[i], NULL, NULL);
 		if (!f)
@@ -287,4 +293,10 @@ void tmk_enrich_ask(void)
 	if (atomic_load(&usable) && !atomic_exchange(&waiting, true) &&
 	    py.AddPendingCall(pending, NULL))
 		atomic_store(&waiting, false); /* its queue is full: next time */
+}
+
+void tmk_enrich_search(void)
+{
+	atomic_store(&search_wanted, true);
+	tmk_enrich_ask();
 }

@@ -9,4 +9,7 @@ void tmk_enrich_prepare(void);
  * thread. At most one request waits. */
 void tmk_enrich_ask(void);
 
+/* The same, and has it look for models and optimizers that are new, whatever it takes. */
+void tmk_enrich_search(void);
+
 #endif

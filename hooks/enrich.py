@@ -4,7 +4,7 @@
 # anybody's namespace, no hook in torch. It reads, and lets go of everything it has read.
 # Given: emit_tensor(kind, name, address, nbytes, device, index, trainable, shape, dtype),
 #        emit_module(address, name), emit_run(column, value);
-#        each_step: a look after every step is wanted;
+#        each_step: a look after every step is wanted; wanted: a search now;
 #        instances(class) -> list, gradient(parameter) -> its .grad, if that can be touched
 # Other threads may train meanwhile, the engine without the GIL: no Python object is made
 # here of a tensor or a storage that has none yet.
@@ -144,6 +144,7 @@ def look(known):
     if (
         not known.get("roots")
         or (stepped and not any(len(o.state) for o in alive("optimizers")))
+        or wanted
         or spent * 100 < now() - began
     ):
         at = now()

@@ -90,11 +90,15 @@ void tmk_late_forward(void)
 }
 
 /* State and gradients exist after the first step; afterwards seldom anything is new, and a
- * look at the powers of two finds it without a cost that grows with the run. */
+ * look at the powers of two finds it without a cost that grows with the run. Sooner where
+ * more lives without a name than before. */
 void tmk_late_step(void)
 {
 	static _Atomic uint32_t steps;
 	uint32_t n = atomic_fetch_add(&steps, 1) + 1;
-	if (!(n & (n - 1)) || tmk_settings.want_enrich == TMK_ENRICH_EACH)
+	if (atomic_load_explicit(&tmk_unnamed_grew, memory_order_relaxed) &&
+	    atomic_exchange(&tmk_unnamed_grew, false))
+		tmk_enrich_search();
+	else if (!(n & (n - 1)) || tmk_settings.want_enrich == TMK_ENRICH_EACH)
 		tmk_enrich_ask();
 }

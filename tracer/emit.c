@@ -18,6 +18,7 @@
 __thread struct tmk_self tmk_self __attribute__((tls_model("initial-exec")));
 TMK_HOT_DATA _Atomic int tmk_state;
 struct tmk_rings tmk_rings;
+_Atomic bool tmk_unnamed_grew;
 TMK_HOT_DATA _Atomic uint32_t tmk_generation = 1;
 TMK_HOT_DATA bool tmk_clock_invariant;
 

@@ -32,6 +32,7 @@ struct tmk_self {
 extern __thread struct tmk_self tmk_self __attribute__((tls_model("initial-exec")));
 extern _Atomic int tmk_state;
 extern struct tmk_rings tmk_rings;
+extern _Atomic bool tmk_unnamed_grew;   /* the writer met memory that has no name yet */
 extern _Atomic uint32_t tmk_generation; /* counts forks: a child's differs */
 
 /* Enter our own code: false when it is entered already (the call comes from inside a

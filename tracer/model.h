@@ -148,6 +148,8 @@ struct tmk_model {
 	bool in_step, closure; /* inside Optimizer.step; it ran a backward itself */
 	bool python_named;     /* Python has told its parameters */
 	bool by_marks;         /* the program says itself where steps end */
+	int64_t unnamed;   /* the most that lived without a name when a step ended */
+	bool unnamed_grew; /* ... by more than batches differ: what is it? */
 
 	uint32_t longest;  /* events of the longest complete step so far */
 	int64_t first_row; /* the running step's, of what was written; 0: none */

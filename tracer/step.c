@@ -263,6 +263,22 @@ void tmk_model_flush(struct tmk_model *m)
 	m->events = m->open_from = m->carried_count = 0;
 }
 
+/* What is made between steps and named by nobody counts as input. A batch comes and goes; when
+ * more stays than ever did, Python may know a name for it (a copy of the model, a new one). */
+static void watch_unnamed(struct tmk_model *m)
+{
+	enum { LEAST_PART = 64 }; /* of all that is allocated */
+	int64_t unnamed = 0, all = 0;
+	for (int i = 0; i < m->devices; i++) {
+		unnamed += m->device[i].held[TMK_BUCKET_INPUT];
+		all += m->device[i].allocated;
+	}
+	if (unnamed - m->unnamed <= all / LEAST_PART)
+		return;
+	m->unnamed_grew = m->step > 1; /* what setup left has been looked for */
+	m->unnamed = unnamed;
+}
+
 void tmk_model_end_step(struct tmk_model *m, bool complete)
 {
 	tmk_model_review_setup(m); /* before the buckets are summed up */
@@ -302,6 +318,7 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 		tmk_most_write_folded(m, begin);
 	else
 		tmk_most_write(m);
+	watch_unnamed(m);
 	if (complete && events > m->longest)
 		m->longest = events;
 	tmk_model_thin(m);

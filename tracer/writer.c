@@ -121,6 +121,9 @@ static void commit(struct tmk_writer *w, uint64_t seq)
 	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
 	for (uint32_t i = 0; i < n; i++)
 		w->rings->ring[i].safe = w->rings->ring[i].mark;
+	if (w->model->unnamed_grew)
+		atomic_store(&tmk_unnamed_grew, true);
+	w->model->unnamed_grew = false;
 	w->committed_seq = seq;
 	tmk_model_save(w->model);
 	tmk_store_run(w->store, TMK_SQL_spill_clear);

@@ -31,9 +31,6 @@ NO_CPU = {"DDP": "NCCL", "FSDP": "NCCL", "fp16": "a CUDA device",
 CAUSES = {
     "Llama, HF Trainer": "the Trainer's running loss (one scalar, 512 bytes) is made in setup "
     "and is no parameter or buffer: the trace calls it input, the oracle knows the batch alone",
-    "GPT, weights averaged from the third step on": "the copy is made between steps, after the "
-    "library has searched for models; it searches again when searching has taken less than a "
-    "hundredth of the run, and this run ends before that: until then the copy is input",
     "Llama, 4-bit QLoRA (bitsandbytes)": "bitsandbytes keeps the code table of its last "
     "quantised scales (1,024 bytes) in a dictionary of its own; made in setup and no parameter: "
     "the trace calls it input",

@@ -13,7 +13,7 @@ import causes
 import runs
 
 CUDA = [name for name, (words, library, *_) in runs.WORKLOADS.items()
-        if library is None and "compile" not in words and "average=2" not in words]
+        if library is None and "compile" not in words]
 LIBRARIES = ["GPT-2, fp16 + GradScaler", "Llama, LoRA (PEFT)", "ResNet-50, SGD momentum"]
 PACKED = "Llama, 4-bit QLoRA (bitsandbytes)"  # a table of its library's is no bucket's
 CPU = ["MLP, AdamW foreach", "GPT, AdamW foreach", "GPT, checkpoints, 3 micro-batches"]
