@@ -40,7 +40,7 @@ enum {
 	SETS = 72,
 	WAYS = 8,
 	SEEN = 4096,
-	REACH = 8 << 20, /* a slot lies within 8 MiB of the frame that finds it */
+	REACH = 8 << 20, /* from a frame to the end of its thread's stack */
 };
 
 /* What a hit reads, in as few lines as it can be: a training step comes back to hundreds

@@ -138,6 +138,7 @@ def look(known):
     # The search goes over every object there is, the rest over what it found. At the first
     # look, at one after a step of an optimizer that is not known, and where searching has
     # taken less than a hundredth of the run: a copy of the model may have been made since.
+    # And where the writer wants it: more lives without a name than ever before.
     now = time.monotonic
     stepped, began = known["looks"] > 1, known.setdefault("began", now())
     spent = known.get("spent", 0)

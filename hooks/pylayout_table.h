@@ -1,5 +1,6 @@
 /* pylayout_table.h - the offsets of each minor version, 3.8 first. Included by pylayout.c,
- * which finds what is true here, and by pystack.c, whose walk is compiled once for each. */
+ * which finds what is true here, and by pystack.c, whose look-up of stacks is compiled once for
+ * each. */
 #ifndef TIDEMARK_HOOKS_PYLAYOUT_TABLE_H
 #define TIDEMARK_HOOKS_PYLAYOUT_TABLE_H
 

@@ -2,7 +2,7 @@
  *
  * Called from: hooks, on any thread, under the guard, possibly under PyTorch's
  * allocator lock. Reads only what the calling thread itself keeps alive; see pystack.h.
- * Owns: the layout (written once, before `ready`).
+ * Owns: the layout (written once, before `ready`) and what is remembered of stacks.
  */
 #include "pystack.h"
 #include "hot.h"
