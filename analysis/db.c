@@ -183,7 +183,9 @@ struct db *db_open(const char *path, char *why, size_t size)
 	db = allocate(sizeof(*db));
 	db->path = path;
 	db->opened = time(NULL);
-	rc = try_open(db, path, "");
+	/* A reader changes nothing: not even the -shm file, which SQLite would make anew
+	 * under a writer whose locks it cannot see. */
+	rc = try_open(db, path, "?readonly_shm=1");
 	if (rc == SQLITE_CANTOPEN || rc == SQLITE_READONLY || rc == SQLITE_IOERR)
 		rc = open_where_read_only(db, path);
 	if (rc != SQLITE_OK) {

@@ -140,6 +140,6 @@ enum recovery library_recover(const char *library, const char *trace, const char
 {
 	struct answer answer = ask_in_child(library, trace, into);
 	snprintf(why, size, "%s", answer.text);
-	return answer.rc < 0 || answer.rc > STILL_RUNNING ? NOT_RECOVERED
-	                                                  : (enum recovery)answer.rc;
+	return answer.rc < 0 || answer.rc > PERHAPS_RUNNING ? NOT_RECOVERED
+	                                                    : (enum recovery)answer.rc;
 }

@@ -12,10 +12,11 @@ char *library_find(char *why, size_t size);
 int library_load(const char *library, char *why, size_t size);
 
 enum recovery {
-	RECOVERED = 0,      /* the trace is complete now */
-	NOTHING_LEFT = 1,   /* it was complete already */
-	STILL_RUNNING = 2,  /* the run goes on, and into was NULL */
-	NOT_RECOVERED = -1, /* why says so */
+	RECOVERED = 0,       /* the trace is complete now */
+	NOTHING_LEFT = 1,    /* it was complete already */
+	STILL_RUNNING = 2,   /* the run goes on, and into was NULL */
+	PERHAPS_RUNNING = 3, /* likewise, but it ran where we cannot look */
+	NOT_RECOVERED = -1,  /* why says so */
 };
 
 /* tidemark_recover() of the library, in a child process. into NULL: finish the trace in

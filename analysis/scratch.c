@@ -15,10 +15,10 @@ static pid_t owner; /* a forked child's exit must not remove the parent's files 
 
 static void clean(void)
 {
-	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal", "-ring"};
 	if (!folder || getpid() != owner)
 		return;
-	for (int i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
 		char *name = format_text("%s/trace.db%s", folder, suffixes[i]);
 		unlink(name);
 		free(name);

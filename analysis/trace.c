@@ -75,8 +75,10 @@ static struct db *open_or_fail(const char *path)
 	return db;
 }
 
-/* true: the file is complete now, or trace->path is a completed copy of it. */
-static bool finish(struct trace *trace)
+/* Has the recorder's part to look at it, which finishes what a killed run, or a killed
+ * reader, left. Afterwards trace->path is the file itself or a completed copy of it, or
+ * trace->missing says what is not in it. */
+static void finish(struct trace *trace)
 {
 	char why[512] = "";
 	char *library = library_find(why, sizeof(why));
@@ -88,6 +90,7 @@ static bool finish(struct trace *trace)
 		/* The run goes on, or the file can't be written: look at a copy. */
 		char *copy = scratch_path();
 		trace->running = rc == STILL_RUNNING;
+		trace->perhaps_running = rc == PERHAPS_RUNNING;
 		if (copy)
 			rc = library_recover(library, trace->name, copy, why,
 			                     sizeof(why));
@@ -100,36 +103,52 @@ static bool finish(struct trace *trace)
 	}
 	free(library);
 	if (rc == RECOVERED || rc == NOTHING_LEFT)
-		return true;
+		return;
+	trace->missing = copy_text(why);
 	warn("the last events of this run are missing: %s", why);
-	return false;
 }
 
-/* A run that was killed at once has left a ring, and a trace without tables. */
-static bool has_ring(const char *path)
+static bool beside(const char *path, const char *suffix)
 {
-	char ring[4096];
-	int n = snprintf(ring, sizeof(ring), "%s-ring", path);
-	return n < (int)sizeof(ring) && access(ring, F_OK) == 0;
+	char *name = format_text("%s%s", path, suffix);
+	bool there = access(name, F_OK) == 0;
+	free(name);
+	return there;
+}
+
+/* Has the run ended, and was everything tidied up after it? Asked of the trace itself only
+ * where no ring lies beside it: a run that was killed at once has left a ring, and a trace
+ * without tables. */
+static bool is_whole(struct trace *trace)
+{
+	char why[1024];
+	bool whole;
+
+	if (beside(trace->path, "-ring") || beside(trace->path, "-wal"))
+		return false;
+	trace->db = db_open(trace->path, why, sizeof(why));
+	if (!trace->db && beside(trace->path, "-journal"))
+		return false;
+	if (!trace->db)
+		fail(STATUS_UNREADABLE, "%s", why);
+	whole = db_number(trace->db, 0, "SELECT ring IS NULL FROM run") &&
+	        !beside(trace->path, "-journal");
+	/* Our snapshot would keep the library from finishing the file. */
+	if (!whole)
+		db_close(trace->db);
+	return whole;
 }
 
 /* The ring holds what the recorder had not put into the file yet. */
 static void open_complete(struct trace *trace)
 {
-	const char *question = "SELECT ring IS NOT NULL AND ended IS NULL FROM run";
-	char why[1024];
-
-	trace->db = db_open(trace->path, why, sizeof(why));
-	if (!trace->db && !has_ring(trace->path))
-		fail(STATUS_UNREADABLE, "%s", why);
-	if (trace->db && !db_number(trace->db, 0, question))
+	if (is_whole(trace))
 		return;
-	/* Our snapshot would keep the library from finishing the file. */
-	if (trace->db)
-		db_close(trace->db);
 	finish(trace);
 	if (trace->running)
 		note("still running: as of now");
+	if (trace->perhaps_running)
+		note("as of now: from here it cannot be told whether the run goes on");
 	trace->db = open_or_fail(trace->path);
 }
 
@@ -176,6 +195,10 @@ struct trace *trace_open(const struct options *options)
 void trace_close(struct trace *trace)
 {
 	db_close(trace->db);
+	/* Another reader that finished the trace meanwhile could not tidy up beside it. */
+	if (!trace->running && !trace->perhaps_running && beside(trace->name, "-wal"))
+		finish(trace);
+	free(trace->missing);
 	for (int i = 0; i < PHASES; i++)
 		free(trace->phases[i]);
 	for (int i = 0; i < BUCKETS; i++)
@@ -312,6 +335,8 @@ void json_head(struct json *json, int schema)
 void trace_json_head(struct trace *trace, struct json *json)
 {
 	json_head(json, db_schema(trace->db));
+	if (trace->missing)
+		json_text(json, "incomplete", trace->missing);
 }
 
 /* A file name that a shell would not take as it is goes between quotes. */

@@ -24,7 +24,9 @@ struct trace {
 	struct device *devices;
 	size_t device_count;
 	char *phases[PHASES], *buckets[BUCKETS];
-	bool running; /* the run goes on; this is its state as of now */
+	bool running;         /* the run goes on; this is its state as of now */
+	bool perhaps_running; /* ... or whether it does cannot be told from here */
+	char *missing;        /* NULL, or why the run's last events are not in it */
 };
 
 /* One step; pattern is the step whose rows speak for it (schema.sql, folding). */

@@ -67,8 +67,9 @@ TIDEMARK_API void tidemark_pop_bucket(void);
  * completed copy of the trace of one that still runs. Call it in a process of its own: it
  * may need memory for a whole training step.
  * trace: path of the trace file; into: path of the copy to make, or NULL for in place.
- * Returns 0 done; 1 nothing to do; 2 the process is alive and into is NULL; negative:
- * failed, and message holds one sentence. */
+ * Returns 0 done; 1 nothing to do; 2 the process is alive and into is NULL; 3 likewise, but
+ * whether it is alive cannot be told from here (it ran in another container or on another
+ * host); negative: failed, and message holds one sentence. */
 TIDEMARK_API int tidemark_recover(const char *trace, const char *into, char *message,
                                   size_t message_size);
 

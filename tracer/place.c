@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -75,6 +77,50 @@ bool tmk_place_is_network(const char *path)
 
 int tmk_place_create(const char *path)
 {
-	int fd = open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC, 0600);
+	int fd = tmk_place_above_stdio(
+	        open(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC, 0600));
 	return fd < 0 ? -errno : fd;
+}
+
+int tmk_place_above_stdio(int fd)
+{
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	int above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int err = errno;
+	close(fd);
+	errno = err;
+	return above;
+}
+
+int tmk_place_reserve(int fd, off_t at, off_t size)
+{
+	struct rlimit limit;
+	if (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY &&
+	    (rlim_t)(at + size) > limit.rlim_cur)
+		return -EFBIG;
+	return -posix_fallocate(fd, at, size);
+}
+
+void tmk_file_note(struct tmk_file *file, int fd)
+{
+	struct stat st;
+	bool known = !fstat(fd, &st);
+	file->device = known ? (uint64_t)st.st_dev : 0;
+	file->inode = known ? (uint64_t)st.st_ino : 0;
+}
+
+bool tmk_file_is(const struct tmk_file *file, int fd)
+{
+	struct stat st;
+	return file->inode && fd >= 0 && !fstat(fd, &st) &&
+	       (uint64_t)st.st_dev == file->device &&
+	       (uint64_t)st.st_ino == file->inode;
+}
+
+void tmk_file_close_in_child(const struct tmk_file *file, int *fd)
+{
+	if (tmk_file_is(file, *fd))
+		close(*fd);
+	*fd = -1;
 }

@@ -1,12 +1,21 @@
-/* recover.c - the ring of a dead process, or a copy of a living one's.
+/* recover.c - the ring of a run that is over, or a copy of a living one's.
+ *
+ * In place only where the owner's lock and its words in the ring's header agree that it is
+ * gone; else on a copy, in a file of the caller's. What a writer may hold is not changed:
+ * traces are looked at through connections that write nothing, not even SQLite's -shm file,
+ * and rings by reading the file.
+ * One recovery at a time: a lock of the ring (owner.h) makes a second one wait.
+ *
  * Called from: hooks/api.c (tidemark_recover), in a process of the command's. */
 #include "recover.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -15,115 +24,342 @@
 #include "store.h"
 #include "writer.h"
 
-static void read_ring(struct tmk_row *row, void *context)
+struct job {
+	const char *trace, *into;
+	struct tmk_store_about about;
+	char ring[2112];
+	struct tmk_rings rings;
+	char *message;
+	size_t size;
+};
+
+static int failed(const struct job *j, const char *format, const char *what)
 {
-	const char *text = tmk_row_text(row, 0);
-	if (text)
-		snprintf(context, 2112, "%s", text);
+	snprintf(j->message, j->size, format, what);
+	return TMK_RECOVER_FAILED;
 }
 
-/* Beside the trace, or where the trace says (its own folder is on a network). */
-static int find_ring(const char *trace, char *path, char *message, size_t size)
+static bool beside(const char *trace, const char *suffix)
 {
+	char path[2200];
 	struct stat st;
-	snprintf(path, 2112, "%s-ring", trace);
-	if (!stat(path, &st))
-		return 0;
-	*path = 0;
-	if (stat(trace, &st))
-		return -errno;
-	if (!st.st_size)
-		return 1;
-	struct tmk_store *s = tmk_store_open(trace, message, size);
-	if (!s)
-		return -EIO;
-	tmk_store_read(s, "SELECT ring FROM run WHERE ended IS NULL", read_ring, path);
-	tmk_store_close(s);
-	return *path ? 0 : 1;
+	snprintf(path, sizeof path, "%s%s", trace, suffix);
+	return !stat(path, &st) && st.st_size > 0;
 }
 
-static int copy_file(const char *from, const char *to)
+/* ---- a trace whose run has ended ----------------------------------------------------- */
+
+/* Its writer, or a recovery, was ended between the last rows and the removal of what lay
+ * beside the trace. SQLite's own locks keep two from doing it at once. */
+static int tidy(struct job *j, const char *ring)
 {
-	char buffer[1 << 16];
-	ssize_t n = 0;
+	if (!j->about.ended)
+		return TMK_RECOVER_NOTHING;
+	if (!ring && !*j->about.ring && !beside(j->trace, "-wal") &&
+	    !beside(j->trace, "-journal"))
+		return TMK_RECOVER_NOTHING;
+	if (j->into || access(j->trace, W_OK))
+		return TMK_RECOVER_NOTHING;
+	struct tmk_store *s = tmk_store_open(j->trace, j->message, j->size);
+	if (s)
+		tmk_store_finish(s, ring);
+	*j->message = 0; /* the answer is whole with it, too */
+	return TMK_RECOVER_NOTHING;
+}
+
+/* ---- a copy -------------------------------------------------------------------------- */
+
+static bool read_all(int fd, void *to, size_t size, off_t at)
+{
+	ssize_t n;
+	for (char *p = to; size; p += n, at += n, size -= (size_t)n) {
+		n = pread(fd, p, size, at);
+		if (n <= 0)
+			return false;
+	}
+	return true;
+}
+
+static bool write_all(int fd, const void *from, size_t size, off_t at)
+{
+	ssize_t n;
+	for (const char *p = from; size; p += n, at += n, size -= (size_t)n) {
+		n = pwrite(fd, p, size, at);
+		if (n <= 0)
+			return false;
+	}
+	return true;
+}
+
+static bool copy_range(int in, int out, uint64_t size, off_t at)
+{
+	static char buffer[1 << 18];
+	while (size) {
+		size_t part = size < sizeof buffer ? (size_t)size : sizeof buffer;
+		if (!read_all(in, buffer, part, at) ||
+		    !write_all(out, buffer, part, at))
+			return false;
+		size -= part;
+		at += (off_t)part;
+	}
+	return true;
+}
+
+/* What SQLite cannot open where nothing may be written: a log without its -shm, a journal to
+ * roll back. Nobody has such a trace open. */
+static int copy_files(const char *from, const char *to)
+{
+	static const char *const suffixes[] = {"", "-wal", "-journal"};
+	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+		char a[2200], b[2200];
+		struct stat st;
+		snprintf(a, sizeof a, "%s%s", from, suffixes[i]);
+		snprintf(b, sizeof b, "%s%s", to, suffixes[i]);
+		int in = open(a, O_RDONLY | O_CLOEXEC);
+		if (in < 0 && i)
+			continue;
+		int out = open(b, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		bool done = in >= 0 && out >= 0 && !fstat(in, &st) &&
+		            copy_range(in, out, (uint64_t)st.st_size, 0);
+		close(in);
+		close(out);
+		if (!done)
+			return -1;
+	}
+	return 0;
+}
+
+/* One thread's ring, while it is written: what lies between the tail after its data were
+ * read and the head before it was there all the while. */
+static bool copy_ring(int in, int out, uint64_t size, off_t at)
+{
+	struct tmk_ring_cursor before, after;
+	if (!read_all(in, &before, sizeof before, at) ||
+	    !copy_range(in, out, size, at + TMK_RING_PAGE) ||
+	    !read_all(in, &after, sizeof after, at))
+		return false;
+	uint64_t head = atomic_load(&before.head), tail = atomic_load(&after.tail);
+	atomic_store(&before.tail, tail < head ? tail : head);
+	return write_all(out, &before, sizeof before, at);
+}
+
+static int copy_rings(const char *from, const char *to)
+{
+	char page[TMK_RING_PAGE];
+	struct stat st;
 	int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int err = in < 0 || out < 0 ? -errno : 0;
-	while (!err && (n = read(in, buffer, sizeof buffer)) > 0)
-		if (write(out, buffer, n) != n)
-			err = -errno;
-	if (n < 0)
-		err = -errno;
+	int out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool done = in >= 0 && out >= 0 && !fstat(in, &st) &&
+	            read_all(in, page, sizeof page, 0);
+	struct tmk_ring_header *h = (struct tmk_ring_header *)page;
+	uint32_t n = done ? atomic_load(&h->rings) : 0;
+	uint64_t size = done ? h->data_size : 0;
+	if (n > TMK_MAX_RINGS || size > TMK_RING_MOST) /* tmk_rings_open refuses it */
+		n = 0;
+	for (uint32_t i = 0; done && i < n; i++) {
+		off_t at = TMK_RING_PAGE + (off_t)i * (off_t)(TMK_RING_PAGE + size);
+		done = copy_ring(in, out, size, at);
+	}
+	/* The header as it was first: the copy ends with the number it says. */
+	if (done)
+		atomic_store(&h->rings, n);
+	done = done && write_all(out, page, sizeof page, 0) &&
+	       !ftruncate(out,
+	                  TMK_RING_PAGE + (off_t)n * (off_t)(TMK_RING_PAGE + size));
+	int err = done ? 0 : errno ? -errno : -EIO;
 	close(in);
 	close(out);
 	return err;
 }
 
-/* A run that goes on: the rings first, then the trace. What moved from one to the other
- * in between is then in both, and recovery leaves out what the trace has. */
-static int snapshot(const char *trace, const char *ring, const char *into,
-                    char *message, size_t size)
+static const char *how_it_ended(const struct tmk_rings *r)
 {
-	char ring_copy[2200];
-	struct tmk_rings r;
-	snprintf(ring_copy, sizeof ring_copy, "%s-ring", into);
-	int err = copy_file(ring, ring_copy);
-	if (err) {
-		snprintf(message, size, "cannot copy '%s': %s", ring, strerror(-err));
-		return -1;
+	return atomic_load(&r->header->stopped) ? "stopped" : "killed";
+}
+
+static int copy_trace(const struct job *j)
+{
+	int err = tmk_store_copy(j->trace, j->into, j->message, j->size);
+	if (err && !beside(j->trace, "-shm")) {
+		unlink(j->into);
+		err = copy_files(j->trace, j->into);
+		if (!err)
+			*j->message = 0;
 	}
-	unlink(into);
-	err = tmk_store_copy(trace, into, message, size);
-	if (!err && tmk_rings_open(&r, ring_copy, false)) {
-		snprintf(message, size, "'%s' was written by another version", ring);
-		err = -1;
-	} else if (!err) {
-		err = tmk_writer_recover(&r, into, NULL, message, size);
+	return err;
+}
+
+/* The rings first, then the trace. What moved from one to the other in between is then in
+ * both, and recovery leaves out what the trace has. */
+static int on_a_copy(struct job *j, bool gone)
+{
+	char ring[2200];
+	struct tmk_rings r;
+	struct tmk_store_about about;
+	snprintf(ring, sizeof ring, "%s-ring", j->into);
+	int err = copy_rings(j->ring, ring);
+	if (err) {
+		unlink(ring);
+		return err == -ENOENT ? TMK_RECOVER_NOTHING /* finished meanwhile */
+		                      : failed(j, "cannot copy '%s'", j->ring);
+	}
+	unlink(j->into);
+	err = copy_trace(j);
+	if (!err && tmk_store_about(j->into, &about) && about.ended) {
+		unlink(ring);
+		return TMK_RECOVERED; /* it ended while it was copied */
+	}
+	if (!err && tmk_rings_open(&r, ring, false))
+		err = failed(j, "'%s' is damaged, or was written by another version",
+		             j->ring);
+	else if (!err) {
+		err = tmk_writer_recover(&r, j->into, gone ? how_it_ended(&r) : NULL,
+		                         NULL, j->message, j->size);
 		tmk_rings_close(&r, false);
 	}
-	unlink(ring_copy);
+	unlink(ring);
 	return err;
+}
+
+/* What the trace says of itself. A rollback journal that a killed writer left (there is one
+ * on network file systems alone) is played back on a copy: here nobody knows yet whether the
+ * writer lives. */
+static void ask_trace(struct job *j)
+{
+	const char *tmp = getenv("TMPDIR");
+	char copy[2112], journal[2200];
+	if (tmk_store_about(j->trace, &j->about) || !beside(j->trace, "-journal"))
+		return;
+	snprintf(copy, sizeof copy, "%s/tidemark-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	int fd = mkstemp(copy);
+	if (fd < 0)
+		return;
+	close(fd);
+	char why[256];
+	struct tmk_store *s = copy_files(j->trace, copy)
+	                              ? NULL
+	                              : tmk_store_open(copy, why, sizeof why);
+	if (s) {
+		tmk_store_close(s);
+		tmk_store_about(copy, &j->about);
+	}
+	unlink(copy);
+	snprintf(journal, sizeof journal, "%s-journal", copy);
+	unlink(journal);
+}
+
+/* ---- in place ------------------------------------------------------------------------ */
+
+/* Waits for another reader that is at it. */
+static bool lock_recovery(const struct tmk_rings *r)
+{
+	const struct timespec nap = {.tv_nsec = 20000000};
+	for (int i = 0; i < 500; i++) {
+		int err = tmk_lock_take(r->fd, TMK_LOCK_RECOVERY);
+		if (err != -EAGAIN)
+			return true; /* also where there are no locks */
+		nanosleep(&nap, NULL);
+	}
+	return false;
+}
+
+static int in_place(struct job *j)
+{
+	struct stat st;
+	if (!lock_recovery(&j->rings))
+		return TMK_RECOVER_UNKNOWN;
+	/* Somebody may have finished it while this one waited. */
+	bool gone = stat(j->ring, &st) || !tmk_file_is(&j->rings.file, j->rings.fd) ||
+	            (uint64_t)st.st_ino != j->rings.file.inode;
+	ask_trace(j);
+	if (gone || j->about.ended)
+		return tidy(j, gone ? NULL : j->ring);
+	return tmk_writer_recover(&j->rings, j->trace, how_it_ended(&j->rings), j->ring,
+	                          j->message, j->size);
+}
+
+/* ---- together ------------------------------------------------------------------------ */
+
+/* Beside the trace, or where the trace says (its own folder is on a network). */
+static bool find_ring(struct job *j)
+{
+	struct stat st;
+	snprintf(j->ring, sizeof j->ring, "%s-ring", j->trace);
+	if (!stat(j->ring, &st))
+		return true;
+	snprintf(j->ring, sizeof j->ring, "%s", j->about.ring);
+	return *j->ring && !stat(j->ring, &st);
+}
+
+static int open_rings(struct job *j)
+{
+	int err = tmk_rings_open(&j->rings, j->ring, true);
+	if (err == -EACCES || err == -EROFS || err == -EPERM)
+		err = tmk_rings_open(&j->rings, j->ring, false);
+	switch (err) {
+	case 0:
+		return 0;
+	case -ENODATA:
+		tmk_rings_discard_unfinished(j->ring);
+		return TMK_RECOVER_NOTHING;
+	case -ENOENT:
+		return TMK_RECOVER_NOTHING;
+	case -EUCLEAN:
+		return failed(j, "'%s' is damaged", j->ring);
+	case -EPROTO:
+		return failed(j, "'%s' was written by another version of tidemark",
+		              j->ring);
+	default:
+		return failed(j, "cannot open '%s'", j->ring);
+	}
+}
+
+static int with_rings(struct job *j)
+{
+	const struct tmk_ring_header *h = j->rings.header;
+	if (*j->about.token && strncmp(j->about.token, h->token, sizeof h->token))
+		return failed(j, "'%s' belongs to another run", j->ring);
+	if (j->about.ended && tmk_rings_owner(&j->rings) != TMK_OWNER_GONE)
+		return TMK_RECOVER_NOTHING; /* its writer is about to remove it */
+	if (j->about.ended)
+		return tidy(j, j->ring);
+	enum tmk_owner_state owner = tmk_rings_owner(&j->rings);
+	bool copies = owner != TMK_OWNER_GONE || !j->rings.shared ||
+	              access(j->trace, W_OK) || j->into;
+	if (!copies)
+		return in_place(j);
+	if (j->into)
+		return on_a_copy(j, owner == TMK_OWNER_GONE);
+	return owner == TMK_OWNER_LIVES ? TMK_RECOVER_LIVES : TMK_RECOVER_UNKNOWN;
 }
 
 int tmk_recover(const char *trace, const char *into, char *message, size_t size)
 {
-	char path[2112];
-	struct tmk_rings r;
+	struct job *j = calloc(1, sizeof *j);
+	struct stat st;
 	*message = 0;
+	if (!j)
+		return TMK_RECOVER_FAILED;
+	*j = (struct job){
+	        .trace = trace, .into = into, .message = message, .size = size};
 	tmk_clock_init();
-	int rc = find_ring(trace, path, message, size);
-	if (rc) {
-		if (rc < 0 && !*message)
-			snprintf(message, size, "cannot read '%s': %s", trace,
-			         strerror(-rc));
-		return rc;
+	int rc = 0;
+	if (stat(trace, &st)) {
+		snprintf(message, size, "cannot read '%s': %s", trace, strerror(errno));
+		rc = TMK_RECOVER_FAILED;
+	} else {
+		ask_trace(j);
+		if (!find_ring(j))
+			rc = !j->about.ended && j->about.begun
+			             ? failed(j, "'%s', which holds them, is not here",
+			                      *j->about.ring ? j->about.ring
+			                                     : "its ring")
+			             : tidy(j, NULL);
+		else if (!(rc = open_rings(j))) {
+			rc = with_rings(j);
+			tmk_rings_close(&j->rings, false);
+		}
 	}
-	int err = tmk_rings_open(&r, path, true);
-	if (err == -ENOENT)
-		return 1;
-	if (err == -ENODATA) {
-		tmk_rings_discard_unfinished(path);
-		return 1;
-	}
-	if (err) {
-		snprintf(message, size,
-		         err == -EPROTO
-		                 ? "'%s' was written by another version of tidemark"
-		                 : "cannot open '%s'",
-		         path);
-		return -1;
-	}
-	int orphaned = tmk_rings_orphaned(&r);
-	if (orphaned != 1) {
-		tmk_rings_close(&r, false);
-		return into ? snapshot(trace, path, into, message, size) : 2;
-	}
-	if (into && access(trace, W_OK)) {
-		tmk_rings_close(&r, false);
-		return snapshot(trace, path, into, message, size);
-	}
-	const char *ended = atomic_load(&r.header->stopped) ? "stopped" : "killed";
-	rc = tmk_writer_recover(&r, trace, ended, message, size);
-	tmk_rings_close(&r, rc == 0);
+	free(j);
 	return rc;
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "place.h"
@@ -62,18 +64,7 @@ static int map_ring(struct tmk_rings *r, uint32_t i)
 	return 0;
 }
 
-static int lock_file(int fd, int command, struct flock *out)
-{
-	/* A POSIX lock: it goes with the process, not with a child that inherited the
-	 * descriptor, and tells a reader on the same host that the owner lives. */
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int rc = fcntl(fd, command, &l) < 0 ? -errno : 0;
-	if (out)
-		*out = l;
-	return rc;
-}
-
-static int open_for(struct tmk_rings *r, const char *trace)
+static int open_for(struct tmk_rings *r, const char *trace, const char *token)
 {
 	if (!tmk_place_is_network(trace)) {
 		snprintf(r->path, sizeof r->path, "%s-ring", trace);
@@ -83,8 +74,8 @@ static int open_for(struct tmk_rings *r, const char *trace)
 	const char *tmp = getenv("TMPDIR");
 	const char *folders[] = {"/dev/shm", tmp ? tmp : "/tmp", "/tmp"};
 	for (int i = 0; i < 3; i++) {
-		snprintf(r->path, sizeof r->path, "%s/tidemark-%d-%ld.ring", folders[i],
-		         (int)getpid(), (long)ring_offset(0, 1));
+		snprintf(r->path, sizeof r->path, "%s/tidemark-%d-%.12s.ring",
+		         folders[i], (int)getpid(), token);
 		r->fd = tmk_place_create(r->path);
 		if (r->fd >= 0)
 			break;
@@ -92,16 +83,35 @@ static int open_for(struct tmk_rings *r, const char *trace)
 	return r->fd;
 }
 
+/* 32 hexadecimal digits that no other run has. */
+static void make_token(char token[33])
+{
+	uint64_t n[2] = {0, 0};
+	/* Never waits; where there is none yet (a machine that boots) clocks must do. */
+	if (syscall(SYS_getrandom, n, sizeof n, 1 /* GRND_NONBLOCK */) != sizeof n) {
+		struct timespec t;
+		clock_gettime(CLOCK_REALTIME, &t);
+		n[0] = (uint64_t)t.tv_sec << 30 ^ (uint64_t)t.tv_nsec;
+		n[1] = (uint64_t)getpid() << 32 ^ (uintptr_t)token;
+	}
+	snprintf(token, 33, "%016llx%016llx", (unsigned long long)n[0],
+	         (unsigned long long)n[1]);
+}
+
 int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size)
 {
+	char token[33];
 	memset(r, 0, sizeof *r);
 	r->shared = true;
 	atomic_flag_clear(&growing);
-	if (open_for(r, trace) < 0)
+	make_token(token);
+	if (open_for(r, trace, token) < 0)
 		return r->fd;
-	lock_file(r->fd, F_SETLK,
-	          NULL); /* first: unlocked and unfinished is nobody's */
-	int err = -posix_fallocate(r->fd, 0, TMK_RING_PAGE);
+	/* First: unlocked and unfinished is nobody's. Where locks are refused the owner's
+	 * words in the header have to do. */
+	tmk_lock_take(r->fd, TMK_LOCK_OWNER);
+	tmk_file_note(&r->file, r->fd);
+	int err = tmk_place_reserve(r->fd, 0, TMK_RING_PAGE);
 	if (err)
 		goto failed;
 	r->header =
@@ -110,7 +120,8 @@ int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size)
 		err = -errno;
 		goto failed;
 	}
-	r->header->pid = getpid();
+	tmk_owner_self(&r->header->owner);
+	memcpy(r->header->token, token, sizeof token);
 	r->header->layout = tmk_ring_layout();
 	r->header->data_size = ring_size;
 	snprintf(r->header->version, sizeof r->header->version, "%s", TIDEMARK_VERSION);
@@ -127,7 +138,7 @@ failed:
 static bool plausible(const struct tmk_ring_header *h, off_t size)
 {
 	uint32_t n = atomic_load(&h->rings);
-	return h->data_size >= 4096 && h->data_size <= (uint64_t)1 << 40 &&
+	return h->data_size >= 4096 && h->data_size <= TMK_RING_MOST &&
 	       !(h->data_size & (h->data_size - 1)) && n <= TMK_MAX_RINGS &&
 	       size >= ring_offset(h->data_size, n);
 }
@@ -140,6 +151,7 @@ int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared)
 	r->fd = open(path, (shared ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
 	if (r->fd < 0)
 		return -errno;
+	tmk_file_note(&r->file, r->fd);
 	struct stat st;
 	int err = -EPROTO;
 	if (fstat(r->fd, &st) < 0)
@@ -155,7 +167,8 @@ int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared)
 		goto failed;
 	}
 	if (!r->header->magic) {
-		err = -ENODATA;
+		/* Larger: it was complete once, and its first page is lost. */
+		err = st.st_size > TMK_RING_PAGE ? -EUCLEAN : -ENODATA;
 		goto failed;
 	}
 	if (r->header->magic != TMK_RING_MAGIC ||
@@ -172,6 +185,24 @@ int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared)
 failed:
 	tmk_rings_close(r, false);
 	return err;
+}
+
+/* A program may close descriptors that it never opened, and open files of its own with
+ * their numbers. Is ours still ours, or to be had again? */
+static bool still_open(struct tmk_rings *r)
+{
+	if (tmk_file_is(&r->file, r->fd))
+		return true;
+	int fd = tmk_place_above_stdio(open(r->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+	if (fd < 0)
+		return false;
+	if (!tmk_file_is(&r->file, fd)) {
+		close(fd);
+		return false;
+	}
+	tmk_lock_take(fd, TMK_LOCK_OWNER);
+	r->fd = fd;
+	return true;
 }
 
 struct tmk_ring *tmk_rings_acquire(struct tmk_rings *r, uint32_t tid)
@@ -191,8 +222,9 @@ struct tmk_ring *tmk_rings_acquire(struct tmk_rings *r, uint32_t tid)
 	struct tmk_ring *got = NULL;
 	uint32_t i = atomic_load(&r->header->rings);
 	off_t at = ring_offset(r->header->data_size, i);
-	if (i < TMK_MAX_RINGS &&
-	    !posix_fallocate(r->fd, at, TMK_RING_PAGE + r->header->data_size) &&
+	if (i < TMK_MAX_RINGS && still_open(r) &&
+	    !tmk_place_reserve(r->fd, at,
+	                       TMK_RING_PAGE + (off_t)r->header->data_size) &&
 	    !map_ring(r, i)) {
 		got = &r->ring[i];
 		atomic_store(&got->cursor->busy, 1);
@@ -224,22 +256,23 @@ void tmk_ring_populate(struct tmk_ring *ring)
 	ring->populated = err ? ring->size : to;
 }
 
-int tmk_rings_orphaned(struct tmk_rings *r)
+enum tmk_owner_state tmk_rings_owner(const struct tmk_rings *r)
 {
-	struct flock l;
-	int err = lock_file(r->fd, F_GETLK, &l);
-	return err ? err : l.l_type == F_UNLCK;
+	/* A lock that cannot be asked for says nothing; one that is held says enough. */
+	if (tmk_lock_held(r->fd, TMK_LOCK_OWNER) == 1)
+		return TMK_OWNER_LIVES;
+	return tmk_owner_state(&r->header->owner);
 }
 
 bool tmk_rings_discard_unfinished(const char *path)
 {
-	struct tmk_rings r = {.fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
-	if (r.fd < 0)
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
 		return false;
-	bool orphan = tmk_rings_orphaned(&r) == 1;
+	bool orphan = tmk_lock_held(fd, TMK_LOCK_OWNER) == 0;
 	if (orphan)
 		unlink(path);
-	close(r.fd);
+	close(fd);
 	return orphan;
 }
 
@@ -255,4 +288,9 @@ void tmk_rings_close(struct tmk_rings *r, bool unlink_file)
 	close(r->fd);
 	r->header = NULL;
 	atomic_store(&r->ready, 0);
+}
+
+void tmk_rings_forked(struct tmk_rings *r)
+{
+	tmk_file_close_in_child(&r->file, &r->fd);
 }

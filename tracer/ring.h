@@ -9,9 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "owner.h"
+#include "place.h"
+
 #define TMK_RING_MAGIC 0x31474e52514b4d54ull /* "TMKQRNG1" */
 #define TMK_MAX_RINGS  448
 #define TMK_RING_PAGE  4096
+#define TMK_RING_MOST  ((uint64_t)1 << 30) /* bytes of one thread's ring */
 
 struct tmk_ring_cursor {                    /* one page of the file per ring */
 	_Alignas(64) _Atomic uint64_t head; /* bytes ever written; the producer's */
@@ -22,8 +26,10 @@ struct tmk_ring_cursor {                    /* one page of the file per ring */
 
 struct tmk_ring_header {
 	uint64_t magic;
-	uint32_t pid;
 	uint32_t layout; /* of the records: tmk_ring_layout() */
+	uint32_t pad;
+	struct tmk_owner owner;
+	char token[40]; /* the run's, in the trace too (meta, 'token') */
 	char version[16];
 	_Atomic uint64_t seq;       /* the next event's number */
 	_Atomic uint64_t ring_full; /* events dropped because the ring stayed full */
@@ -50,12 +56,15 @@ struct tmk_ring {
 	uint64_t populated; /* by the writer, ahead of the producer */
 	uint64_t read;      /* the writer's position, >= tail */
 	uint64_t mark;      /* the writer's position when a step may have ended */
+	uint64_t checked;   /* a recovery's: up to here it has found records, */
+	uint64_t next_seq;  /* ... of which the next has at least this number */
 	uint64_t safe; /* ... when the state last saved was true: up to here the trace,
 				once committed, has everything */
 };
 
 struct tmk_rings {
 	int fd;
+	struct tmk_file file; /* what fd was when we opened it */
 	bool shared; /* false: a private copy, for reading a run that goes on */
 	struct tmk_ring_header *header;
 	struct tmk_ring ring[TMK_MAX_RINGS];
@@ -70,8 +79,8 @@ struct tmk_rings {
 int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size);
 
 /* Maps an existing file; shared = false takes a private snapshot of it. Returns 0,
- * -errno, -EPROTO when another layout wrote it, or -ENODATA when its making was
- * interrupted before anything could be written into it. */
+ * -errno, -EPROTO when another layout wrote it, -EUCLEAN when its first page is lost, or
+ * -ENODATA when its making was interrupted before anything could be written into it. */
 int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared);
 
 /* Removes such a file of a process that is gone; false where it lives. */
@@ -87,10 +96,16 @@ void tmk_ring_release(struct tmk_ring *ring);
  * Linux before 5.14 can't, and nothing else changes. */
 void tmk_ring_populate(struct tmk_ring *ring);
 
-/* Is the process that made it gone? 1 yes, 0 no, -errno. */
-int tmk_rings_orphaned(struct tmk_rings *r);
+/* Does the process that made it live? Its lock and its words in the header must both say
+ * that it is gone before anything is changed here. */
+enum tmk_owner_state tmk_rings_owner(const struct tmk_rings *r);
 
+/* Unmaps: never where a hook may hold a ring. */
 void tmk_rings_close(struct tmk_rings *r, bool unlink_file);
+
+/* In a forked child: gives up its copy of the descriptor, with which the parent's lock
+ * would outlive the parent. The mapping stays. */
+void tmk_rings_forked(struct tmk_rings *r);
 
 /* Room for `size` bytes, or NULL while the ring is full. Producer only. */
 static inline char *tmk_ring_reserve(struct tmk_ring *ring, uint32_t size)

@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "emit.h"
+#include "files.h"
 #include "intern.h"
 #include "place.h"
 #include "settings.h"
@@ -22,6 +23,32 @@ void (*tmk_session_about)(void);
 
 static struct tmk_writer *writer;
 static pthread_t writer_thread;
+
+/* Is there a ring, log or journal of an earlier run whose trace is gone? SQLite would take
+ * it for this one's. */
+static const char *const suffixes[] = {"-ring", "-wal", "-shm", "-journal"};
+
+static bool leftovers(const char *path)
+{
+	char beside[2112];
+	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+		snprintf(beside, sizeof beside, "%s%s", path, suffixes[i]);
+		if (!access(beside, F_OK))
+			return true;
+	}
+	return false;
+}
+
+/* A trace that could not be begun. */
+static void remove_trace(const char *path)
+{
+	char beside[2112];
+	unlink(path);
+	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+		snprintf(beside, sizeof beside, "%s%s", path, suffixes[i]);
+		unlink(beside);
+	}
+}
 
 /* Creates the trace file, beside an older one of that name if there is one. */
 static int create_trace(char *path, size_t size)
@@ -34,10 +61,10 @@ static int create_trace(char *path, size_t size)
 	if (!dot || strchr(dot, '/'))
 		dot = wanted + strlen(wanted);
 	snprintf(path, size, "%s", wanted);
-	int fd = tmk_place_create(path);
+	int fd = leftovers(path) ? -EEXIST : tmk_place_create(path);
 	for (int i = 2; fd == -EEXIST && i < 1000; i++) {
 		snprintf(path, size, "%.*s-%d%s", (int)(dot - wanted), wanted, i, dot);
-		fd = tmk_place_create(path);
+		fd = leftovers(path) ? -EEXIST : tmk_place_create(path);
 		if (fd >= 0 && tmk_settings.verbose)
 			tmk_say("'%s' exists; writing '%s'", wanted, path);
 	}
@@ -58,10 +85,22 @@ static int start_writer(void)
 	return err;
 }
 
+static void begin_clock(struct tmk_ring_header *h)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	h->started_unix_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	h->started_tick = tmk_tick();
+	atomic_store(&h->anchor_tick, h->started_tick);
+	atomic_store(&h->rate, (uint64_t)1 << 32);
+}
+
+/* Rings, then the trace: what cannot be had is known before anything is traced. Nothing
+ * that was mapped is unmapped again: a failure costs some address space, once. */
 static bool start(void)
 {
 	char path[2048];
-	const char *failed = "create the trace file";
+	const char *failed = "create the trace file", *why = NULL;
 	int err = create_trace(path, sizeof path);
 	if (err) {
 		tmk_say("cannot %s '%s': %s; not tracing, set TIDEMARK_OUT", failed,
@@ -78,13 +117,7 @@ static bool start(void)
 	if (err)
 		goto error_writer;
 	tmk_ring_release(first);
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	struct tmk_ring_header *h = tmk_rings.header;
-	h->started_unix_ns = (uint64_t)now.tv_sec * 1000000000u + now.tv_nsec;
-	h->started_tick = tmk_tick();
-	atomic_store(&h->anchor_tick, h->started_tick);
-	atomic_store(&h->rate, (uint64_t)1 << 32);
+	begin_clock(tmk_rings.header);
 	failed = "start the writer for";
 	err = tmk_intern_init();
 	if (err)
@@ -93,13 +126,18 @@ static bool start(void)
 	err = writer ? start_writer() : -ENOMEM;
 	if (err)
 		goto error_writer;
+	why = tmk_writer_wait_open(writer);
+	failed = "write";
+	if (why)
+		goto error_writer;
 	return true;
 
 error_writer:
-	tmk_rings_close(&tmk_rings, true);
+	unlink(tmk_rings.path);
 error_rings:
-	unlink(path);
-	tmk_say("cannot %s '%s': %s; not tracing", failed, path, strerror(-err));
+	remove_trace(path);
+	tmk_say("cannot %s '%s': %s; not tracing", failed, path,
+	        why ? why : strerror(-err));
 	return false;
 }
 
@@ -136,12 +174,10 @@ void tmk_session_finish(int status, bool known)
 	}
 	int active = TMK_ACTIVE;
 	if (atomic_compare_exchange_strong(&tmk_state, &active, TMK_FINISHED)) {
-		struct timespec until;
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += 20;
+		enum { TWO_SECONDS = 2000000000 };
 		tmk_writer_stop(writer);
-		if (pthread_timedjoin_np(writer_thread, NULL, &until))
-			tmk_say("the writer needs more than 20 s; 'tidemark report' "
+		if (!tmk_writer_wait_done(writer, TWO_SECONDS))
+			tmk_say("the writer needs more than 2 s; 'tidemark report' "
 			        "will finish '%s'",
 			        tmk_rings.header->trace);
 	}
@@ -150,8 +186,11 @@ void tmk_session_finish(int status, bool known)
 
 void tmk_session_forked(void)
 {
-	/* Nothing is unmapped, closed or unlocked: it is the parent's, and a thread that
-	 * does not exist here may have held any of it. */
+	/* Nothing is unmapped or unlocked: it is the parent's, and a thread that does not
+	 * exist here may have held any of it. But this process' copies of its descriptors
+	 * would keep its locks when it is gone. */
+	tmk_rings_forked(&tmk_rings);
+	tmk_files_forked();
 	atomic_fetch_add(&tmk_generation, 1);
 	memset(&tmk_self, 0, sizeof tmk_self);
 	int s = atomic_load(&tmk_state);

@@ -10,6 +10,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "ring.h"
+
 struct tmk_settings tmk_settings;
 
 extern char **environ;
@@ -153,6 +155,8 @@ void tmk_settings_read(void)
 	                        TMK_ENRICH_SELDOM);
 	if (s->ring_size < 1 << 16)
 		s->ring_size = 1 << 16;
+	if (s->ring_size > TMK_RING_MOST)
+		s->ring_size = TMK_RING_MOST;
 	while (s->ring_size & (s->ring_size - 1))
 		s->ring_size += s->ring_size & -s->ring_size;
 	if (s->verbose)

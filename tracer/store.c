@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "files.h"
 #include "place.h"
 #include "settings.h"
 
@@ -148,6 +150,10 @@ struct tmk_store {
 	char failed[256];
 };
 
+/* What waits for somebody else's lock waits this long at most, in ms: while the program's
+ * first event waits for the store, while the run goes on, and at its end. */
+enum { PATIENCE_OPENING = 150, PATIENCE = 500, PATIENCE_CLOSING = 1000 };
+
 __asm__(".section .rodata\n"
         "tmk_schema_sql: .incbin \"" TMK_SCHEMA_FILE "\"\n"
         ".byte 0\n"
@@ -164,7 +170,12 @@ static const struct {
 
 static void fail(struct tmk_store *s, const char *doing)
 {
-	if (!*s->failed)
+	if (*s->failed)
+		return;
+	if (tmk_files_lost())
+		snprintf(s->failed, sizeof s->failed,
+		         "the program closed the trace's file descriptors");
+	else
 		snprintf(s->failed, sizeof s->failed, "%s: %s", doing,
 		         sqlite3_errmsg(s->db));
 }
@@ -198,7 +209,7 @@ static void set_up(struct tmk_store *s, const char *path)
 	/* The write-ahead log needs shared memory between readers and writer, which no
 	 * network file system gives: there a rollback journal, slower, but sound. */
 	bool network = tmk_place_is_network(path);
-	sqlite3_busy_timeout(s->db, 10000);
+	sqlite3_busy_timeout(s->db, PATIENCE_OPENING);
 	execute(s, "PRAGMA page_size = 4096");
 	execute(s, network ? "PRAGMA journal_mode = TRUNCATE"
 	                   : "PRAGMA journal_mode = WAL");
@@ -212,12 +223,12 @@ static void set_up(struct tmk_store *s, const char *path)
 	 * redacted trace nothing of it may stay behind in free pages. */
 	execute(s, tmk_settings.redact ? "PRAGMA secure_delete = ON"
 	                               : "PRAGMA secure_delete = OFF");
-	if (is_empty(s->db)) {
-		execute(s, "BEGIN");
+	/* Takes the lock that a first row would take: where locks are refused, it is known
+	 * before anything is traced. */
+	execute(s, "BEGIN IMMEDIATE");
+	if (is_empty(s->db))
 		execute(s, tmk_schema_sql);
-	} else {
-		execute(s, "BEGIN");
-	}
+	sqlite3_busy_timeout(s->db, PATIENCE);
 }
 
 #define COLUMNS                                                                        \
@@ -291,6 +302,18 @@ static int64_t ask(struct tmk_store *s, const char *sql)
 	return n;
 }
 
+/* This copy of SQLite is ours and used by one thread: no locks, no statistics. */
+static void configure(void)
+{
+	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	sqlite3_config(SQLITE_CONFIG_URI, 1);
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL); /* initialises */
+	for (int i = 0; vfs && vfs->iVersion >= 3 && tmk_guarded_calls[i].name; i++)
+		vfs->xSetSystemCall(vfs, tmk_guarded_calls[i].name,
+		                    tmk_guarded_calls[i].call);
+}
+
 struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
 {
 	struct tmk_store *s = calloc(1, sizeof *s);
@@ -298,9 +321,7 @@ struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
 		snprintf(message, size, "out of memory");
 		return NULL;
 	}
-	/* This copy of SQLite is ours and used by one thread: no locks, no statistics. */
-	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
-	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	configure();
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
 	if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK)
 		fail(s, "open the trace");
@@ -317,9 +338,20 @@ struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
 	return NULL;
 }
 
+/* A reader that holds the rollback journal's lock (there is one on network file systems
+ * alone) is no failure: the transaction stays open and is tried again. */
+static bool commit(struct tmk_store *s)
+{
+	int rc = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+	if (rc != SQLITE_OK && rc != SQLITE_BUSY)
+		fail(s, "write the trace");
+	return rc == SQLITE_OK;
+}
+
 void tmk_store_close(struct tmk_store *s)
 {
 	write_waiting(s);
+	sqlite3_busy_timeout(s->db, PATIENCE_CLOSING);
 	execute(s, "COMMIT");
 	sqlite3_finalize(s->insert_first);
 	sqlite3_finalize(s->insert);
@@ -331,11 +363,31 @@ void tmk_store_close(struct tmk_store *s)
 	free(s);
 }
 
-void tmk_store_commit(struct tmk_store *s)
+bool tmk_store_finish(struct tmk_store *s, const char *ring)
 {
 	write_waiting(s);
+	sqlite3_busy_timeout(s->db, PATIENCE_CLOSING);
 	execute(s, "COMMIT");
+	if (!*s->failed) {
+		sqlite3_exec(s->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+		/* In this order: while any of it is left to do, the ring or its name in
+		 * the trace is there to say so, and the next reader does it. */
+		if (ring)
+			unlink(ring);
+		execute(s, "UPDATE run SET ring = NULL WHERE ring IS NOT NULL");
+	}
+	bool done = !*s->failed;
+	tmk_store_close(s);
+	return done;
+}
+
+bool tmk_store_commit(struct tmk_store *s)
+{
+	write_waiting(s);
+	if (*s->failed || !commit(s))
+		return false;
 	execute(s, "BEGIN");
+	return !*s->failed;
 }
 
 uint64_t tmk_store_size(struct tmk_store *s)
@@ -460,15 +512,72 @@ void tmk_store_set_run(struct tmk_store *s, const char *column, const char *valu
 	tmk_store_run(s, TMK_SQL_meta, column, value);
 }
 
+/* A connection that changes nothing: not even the -shm file, which SQLite makes anew, under
+ * the writer, where it finds nobody's lock on it. */
+static int open_to_read(const char *path, sqlite3 **db)
+{
+	char *name = malloc(3 * strlen(path) + 32);
+	configure();
+	if (!name)
+		return SQLITE_NOMEM;
+	char *at = name + sprintf(name, "file:");
+	for (; *path; path++) /* what a URI gives a meaning to */
+		at += sprintf(at, strchr("%?# ", *path) ? "%%%02X" : "%c",
+		              (unsigned char)*path);
+	strcpy(at, "?readonly_shm=1");
+	int rc =
+	        sqlite3_open_v2(name, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+	free(name);
+	if (rc == SQLITE_OK)
+		sqlite3_busy_timeout(*db, 5000);
+	return rc;
+}
+
+static void text_of(sqlite3 *db, const char *sql, char *to, size_t size)
+{
+	sqlite3_stmt *st;
+	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
+		return;
+	if (sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0))
+		snprintf(to, size, "%s", (const char *)sqlite3_column_text(st, 0));
+	sqlite3_finalize(st);
+}
+
+bool tmk_store_about(const char *path, struct tmk_store_about *about)
+{
+	char number[24] = "";
+	sqlite3 *db = NULL;
+	memset(about, 0, sizeof *about);
+	int rc = open_to_read(path, &db);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, "SELECT count(*) FROM sqlite_master", NULL, NULL,
+		                  NULL);
+	if (rc == SQLITE_OK)
+		text_of(db, "PRAGMA application_id", number, sizeof number);
+	if (rc == SQLITE_OK && !strcmp(number, "1414351697")) { /* schema.sql */
+		*number = 0;
+		text_of(db, "SELECT 1 FROM run", number, sizeof number);
+		about->begun = *number;
+		*number = 0;
+		text_of(db, "SELECT 1 FROM run WHERE ended IS NOT NULL", number,
+		        sizeof number);
+		about->ended = *number;
+		text_of(db, "SELECT ring FROM run", about->ring, sizeof about->ring);
+		text_of(db, "SELECT value FROM meta WHERE key = 'token'", about->token,
+		        sizeof about->token);
+	}
+	sqlite3_close(db);
+	return rc == SQLITE_OK;
+}
+
 int tmk_store_copy(const char *from, const char *to, char *message, size_t size)
 {
 	sqlite3 *a = NULL, *b = NULL;
-	int rc = sqlite3_open_v2(from, &a, SQLITE_OPEN_READONLY, NULL);
+	int rc = open_to_read(from, &a);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_open_v2(to, &b, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
 		                     NULL);
 	if (rc == SQLITE_OK) {
-		sqlite3_busy_timeout(a, 10000);
 		sqlite3_backup *copy = sqlite3_backup_init(b, "main", a, "main");
 		rc = copy ? sqlite3_backup_step(copy, -1) : sqlite3_errcode(b);
 		sqlite3_backup_finish(copy);

@@ -16,7 +16,22 @@ void tmk_store_close(struct tmk_store *s);
 /* NULL, or what went wrong first. From then on nothing is written any more. */
 const char *tmk_store_failed(const struct tmk_store *s);
 
-void tmk_store_commit(struct tmk_store *s); /* and begin the next transaction */
+/* ... and begins the next transaction. False: nothing is committed, since a reader holds it
+ * up (try again later) or since the store has failed. */
+bool tmk_store_commit(struct tmk_store *s);
+
+/* The run is over and everything is in the trace: commits, leaves one file, removes the
+ * ring at `ring` (NULL: there is none), closes. False: it is not done; the ring stays. */
+bool tmk_store_finish(struct tmk_store *s, const char *ring);
+
+struct tmk_store_about {
+	bool begun; /* it has tables and a run */
+	bool ended; /* ... which is over, its end written */
+	char ring[2112], token[40];
+};
+/* What a trace says of its ring. Changes nothing, also beside a living writer. False: it
+ * cannot be read. */
+bool tmk_store_about(const char *path, struct tmk_store_about *about);
 uint64_t
 tmk_store_size(struct tmk_store *s); /* bytes of the file, freed pages not counted */
 

@@ -22,31 +22,8 @@
 
 #include "clock.h"
 #include "emit.h"
-#include "model.h"
 #include "settings.h"
-#include "store.h"
-
-struct hold { /* records after a step's possible end, until it is clear (model.h) */
-	char *data;
-	size_t size, capacity;
-	bool on;
-};
-
-struct tmk_writer {
-	struct tmk_rings *rings;
-	char path[2048];
-	struct tmk_store *store;
-	struct tmk_model *model;
-	struct hold hold;
-	uint64_t next_seq;      /* the next record's */
-	uint64_t committed_seq; /* everything before it is in the trace */
-	uint64_t waiting_since; /* for a number that does not come */
-	uint64_t last_ns;       /* of the clock, when it was last compared */
-	uint32_t current;       /* the ring the last record came from */
-	bool due;               /* a step's rows wait for their commit */
-	uint64_t last_commit_ns;
-	_Atomic uint32_t stop; /* a futex */
-};
+#include "writer_private.h"
 
 /* ---- the clock ------------------------------------------------------------------- */
 
@@ -96,10 +73,10 @@ static void give_back(struct tmk_writer *w)
 
 static void commit_now(struct tmk_writer *w)
 {
-	tmk_store_commit(w->store);
-	if (!tmk_store_failed(w->store))
+	bool done = tmk_store_commit(w->store);
+	if (done)
 		give_back(w);
-	w->due = false;
+	w->due = !done;
 	w->last_commit_ns = tmk_clock_ns();
 }
 
@@ -125,6 +102,8 @@ static void commit(struct tmk_writer *w, uint64_t seq)
 		atomic_store(&tmk_unnamed_grew, true);
 	w->model->unnamed_grew = false;
 	w->committed_seq = seq;
+	if (w->recovers)
+		return;
 	tmk_model_save(w->model);
 	tmk_store_run(w->store, TMK_SQL_spill_clear);
 	tmk_store_run(w->store, TMK_SQL_meta_number, "recover.seq", (int64_t)seq);
@@ -149,9 +128,10 @@ static void spill(struct tmk_writer *w)
 	}
 	tmk_store_run(w->store, TMK_SQL_meta_number, "recover.seq",
 	              (int64_t)w->committed_seq);
-	tmk_store_commit(w->store);
-	if (tmk_store_failed(w->store))
+	if (!tmk_store_commit(w->store)) {
+		w->due = true;
 		return;
+	}
 	for (uint32_t i = 0; i < n; i++)
 		w->rings->ring[i].safe = w->rings->ring[i].mark =
 		        w->rings->ring[i].read;
@@ -187,8 +167,10 @@ static void keep(struct tmk_writer *w, const struct tmk_record *r)
 	if (h->size + r->size > h->capacity) {
 		size_t bigger = (h->capacity + r->size) * 2;
 		char *p = realloc(h->data, bigger);
-		if (!p)
+		if (!p) {
+			w->model->lost[TMK_LOST_MEMORY]++;
 			return;
+		}
 		h->data = p;
 		h->capacity = bigger;
 	}
@@ -216,7 +198,7 @@ static void release(struct tmk_writer *w, bool ended)
 	w->hold = h;
 }
 
-static void take(struct tmk_writer *w, const struct tmk_record *r)
+void tmk_writer_take(struct tmk_writer *w, const struct tmk_record *r)
 {
 	if (w->hold.on) {
 		int settled = tmk_model_settles(w->model, r);
@@ -231,8 +213,10 @@ static void take(struct tmk_writer *w, const struct tmk_record *r)
 
 /* ---- merging --------------------------------------------------------------------- */
 
-static struct tmk_record *peek(struct tmk_ring *r)
+static struct tmk_record *peek(struct tmk_writer *w, struct tmk_ring *r)
 {
+	if (w->recovers)
+		return tmk_resume_peek(w, r);
 	uint64_t head = atomic_load_explicit(&r->cursor->head, memory_order_acquire);
 	return r->read < head
 	               ? (struct tmk_record *)(r->data + (r->read & (r->size - 1)))
@@ -247,7 +231,7 @@ static struct tmk_record *next(struct tmk_writer *w, struct tmk_ring **from,
 	*behind = UINT64_MAX;
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t at = (w->current + i) % n;
-		struct tmk_record *r = peek(&w->rings->ring[at]);
+		struct tmk_record *r = peek(w, &w->rings->ring[at]);
 		if (!r)
 			continue;
 		if (r->seq == w->next_seq) {
@@ -279,8 +263,28 @@ static void make_room(struct tmk_writer *w)
 	}
 }
 
-/* Takes everything that can be taken; final: what is missing now will never come. */
-static void drain(struct tmk_writer *w, bool final)
+/* A thread has taken its number and not yet written its record: it will in a moment, unless
+ * it died there. True: no longer to be waited for. */
+static bool given_up_on(struct tmk_writer *w, bool final)
+{
+	enum { A_MOMENT = 200000000, AT_THE_END = 20000000 }; /* ns */
+	uint64_t now = tmk_clock_ns();
+	if (w->recovers)
+		return true;
+	if (!w->waiting_since)
+		w->waiting_since = now;
+	return now - w->waiting_since >= (final ? AT_THE_END : A_MOMENT);
+}
+
+static void look_for_room(struct tmk_writer *w)
+{
+	if (!w->recovers && fuller_than(w, 2))
+		make_room(w);
+	else if (w->recovers && tmk_model_is_long(w->model))
+		tmk_model_flush(w->model);
+}
+
+void tmk_writer_drain(struct tmk_writer *w, bool final)
 {
 	struct tmk_ring *ring;
 	uint64_t behind;
@@ -290,13 +294,13 @@ static void drain(struct tmk_writer *w, bool final)
 			w->waiting_since = 0;
 			return;
 		}
-		if (!r) {
-			/* A thread has its number and not yet its record, or died there. */
-			uint64_t now = tmk_clock_ns();
-			if (!w->waiting_since)
-				w->waiting_since = now;
-			if (!final && now - w->waiting_since < 200000000)
+		if (!r && !given_up_on(w, final)) {
+			if (!final)
 				return;
+			usleep(100);
+			continue;
+		}
+		if (!r) {
 			w->model->lost[TMK_LOST_GAP] += behind - w->next_seq;
 			w->next_seq = behind;
 			continue;
@@ -304,20 +308,19 @@ static void drain(struct tmk_writer *w, bool final)
 		w->waiting_since = 0;
 		ring->read += r->size;
 		w->next_seq = r->seq + 1;
-		take(w, r);
-		if (fuller_than(w, 2))
-			make_room(w);
+		tmk_writer_take(w, r);
+		look_for_room(w);
 	}
 }
 
 /* ---- the thread ------------------------------------------------------------------ */
 
-static bool open_model(struct tmk_writer *w, bool recovered, char *message, size_t size)
+bool tmk_writer_open(struct tmk_writer *w, char *message, size_t size)
 {
 	w->store = tmk_store_open(w->path, message, size);
 	if (!w->store)
 		return false;
-	w->model = tmk_model_new(w->store, recovered);
+	w->model = tmk_model_new(w->store, w->recovers);
 	if (!w->model) {
 		snprintf(message, size, "out of memory");
 		tmk_store_close(w->store);
@@ -327,7 +330,17 @@ static bool open_model(struct tmk_writer *w, bool recovered, char *message, size
 	 * its row too. */
 	tmk_store_run(w->store, TMK_SQL_run, w->rings->header->version,
 	              (int64_t)w->rings->header->started_unix_ns);
+	tmk_store_run(w->store, TMK_SQL_meta, "token", w->rings->header->token);
+	if (w->recovers)
+		return true;
 	tmk_store_set_run(w->store, "ring", w->rings->path, false);
+	/* Where the ring lies elsewhere, the trace alone says where. */
+	if (tmk_place_is_network(w->path) && !tmk_store_commit(w->store)) {
+		snprintf(message, size, "cannot write the trace");
+		tmk_store_close(w->store);
+		tmk_model_free(w->model);
+		return false;
+	}
 	return true;
 }
 
@@ -371,7 +384,7 @@ static void give_up(struct tmk_writer *w, const char *why)
 	atomic_store(&tmk_state, TMK_DISABLED);
 }
 
-static void finish(struct tmk_writer *w, const char *ended)
+void tmk_writer_end(struct tmk_writer *w, const char *ended)
 {
 	if (w->hold.on)
 		release(w, true);
@@ -379,140 +392,84 @@ static void finish(struct tmk_writer *w, const char *ended)
 	tmk_model_finish(w->model, ended);
 }
 
-void *tmk_writer_run(void *arg)
+static void report(_Atomic uint32_t *word, uint32_t value)
 {
-	struct tmk_writer *w = arg;
-	char message[300];
-	tmk_self.guard =
-	        1; /* our own cudaX calls or allocations are not the program's */
-	prctl(PR_SET_NAME, "tidemark");
-	calibrate(w);
-	if (!open_model(w, false, message, sizeof message)) {
-		give_up(w, message);
-		tmk_rings_close(w->rings, true);
-		return w;
+	atomic_store(word, value);
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+static bool wait_for(_Atomic uint32_t *word, uint64_t ns)
+{
+	uint64_t until = tmk_clock_ns() + ns;
+	for (uint64_t now; !atomic_load(word);) {
+		if ((now = tmk_clock_ns()) >= until)
+			return false;
+		const struct timespec t = {(time_t)((until - now) / 1000000000),
+		                           (long)((until - now) % 1000000000)};
+		syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, &t, NULL, 0);
 	}
+	return true;
+}
+
+const char *tmk_writer_wait_open(struct tmk_writer *w)
+{
+	enum { A_FIFTH_OF_A_SECOND = 200000000 };
+	wait_for(&w->opened, A_FIFTH_OF_A_SECOND);
+	return atomic_load(&w->opened) == 2 ? w->message : NULL;
+}
+
+bool tmk_writer_wait_done(struct tmk_writer *w, uint64_t ns)
+{
+	return wait_for(&w->done, ns);
+}
+
+static void write_run(struct tmk_writer *w)
+{
 	while (!atomic_load(&w->stop) && !tmk_store_failed(w->store)) {
 		uint64_t before = w->next_seq;
 		calibrate(w);
 		populate(w);
-		drain(w, false);
+		tmk_writer_drain(w, false);
 		if (w->due && tmk_clock_ns() - w->last_commit_ns > 100000000)
 			commit_now(w);
 		nap(w, w->next_seq - before);
 	}
 	calibrate(w);
 	if (!tmk_store_failed(w->store)) {
-		drain(w, true);
-		finish(w, "exit");
+		tmk_writer_drain(w, true);
+		tmk_writer_end(w, "exit");
 	}
+}
+
+void *tmk_writer_run(void *arg)
+{
+	struct tmk_writer *w = arg;
+	/* our own cudaX calls or allocations are not the program's */
+	tmk_self.guard = 1;
+	prctl(PR_SET_NAME, "tidemark");
+	calibrate(w);
+	if (!tmk_writer_open(w, w->message, sizeof w->message)) {
+		/* Hooks may have gone on after a fifth of a second: they keep the rings. */
+		int active = TMK_ACTIVE;
+		report(&w->opened, 2);
+		if (atomic_compare_exchange_strong(&tmk_state, &active, TMK_DISABLED))
+			tmk_say("%s; no longer tracing '%s'", w->message, w->path);
+		report(&w->done, 1);
+		return w;
+	}
+	report(&w->opened, 1);
+	write_run(w);
 	const char *failed = tmk_store_failed(w->store);
 	if (failed) /* a full disk, say: the ring stays, for when there is room */
 		give_up(w, failed);
-	tmk_store_close(w->store);
-	atomic_store(&w->rings->header->finished, !failed);
-	if (!failed)
-		unlink(w->rings->path);
-	return w;
-}
-
-/* ---- recovery -------------------------------------------------------------------- */
-
-struct spilled {
-	char **data;
-	size_t *size, *at;
-	uint32_t count, capacity;
-};
-
-static void load_spill(struct tmk_row *row, void *context)
-{
-	struct spilled *s = context;
-	if (s->count == s->capacity) {
-		s->capacity = s->capacity ? s->capacity * 2 : 64;
-		s->data = realloc(s->data, s->capacity * sizeof *s->data);
-		s->size = realloc(s->size, s->capacity * sizeof *s->size);
-		s->at = realloc(s->at, s->capacity * sizeof *s->at);
-		if (!s->data || !s->size || !s->at)
-			abort(); /* in the command's child process, never in a host */
-	}
-	size_t size;
-	const void *data = tmk_row_blob(row, 0, &size);
-	s->data[s->count] = malloc(size);
-	if (!s->data[s->count])
-		abort();
-	memcpy(s->data[s->count], data, size);
-	s->size[s->count] = size;
-	s->at[s->count++] = 0;
-}
-
-/* Spilled chunks are each in order; together they are what the rings gave back. */
-static void drain_spill(struct tmk_writer *w)
-{
-	struct spilled s = {0};
-	tmk_store_read(w->store, "SELECT data FROM spill ORDER BY id", load_spill, &s);
-	for (;;) {
-		uint32_t best = UINT32_MAX;
-		uint64_t seq = UINT64_MAX;
-		for (uint32_t i = 0; i < s.count; i++) {
-			struct tmk_record *r =
-			        (struct tmk_record *)(s.data[i] + s.at[i]);
-			if (s.at[i] + sizeof *r <= s.size[i] && r->seq < seq) {
-				seq = r->seq;
-				best = i;
-			}
-		}
-		if (best == UINT32_MAX)
-			break;
-		struct tmk_record *r = (struct tmk_record *)(s.data[best] + s.at[best]);
-		s.at[best] += r->size ? r->size : s.size[best];
-		if (seq >= w->next_seq) {
-			w->next_seq = seq + 1;
-			take(w, r);
-		}
-	}
-	for (uint32_t i = 0; i < s.count; i++)
-		free(s.data[i]);
-	free(s.data);
-	free(s.size);
-	free(s.at);
-}
-
-static void read_seq(struct tmk_row *row, void *context)
-{
-	*(uint64_t *)context = (uint64_t)tmk_row_int(row, 0);
-}
-
-static void skip_committed(struct tmk_writer *w)
-{
-	uint32_t n = atomic_load(&w->rings->ready);
-	for (uint32_t i = 0; i < n; i++)
-		for (struct tmk_record *r;
-		     (r = peek(&w->rings->ring[i])) && r->seq < w->next_seq && r->size;)
-			w->rings->ring[i].read += r->size;
-}
-
-int tmk_writer_recover(struct tmk_rings *rings, const char *path, const char *ended,
-                       char *message, size_t size)
-{
-	struct tmk_writer *w = tmk_writer_new(rings, path);
-	if (!w || !open_model(w, true, message, size)) {
-		free(w);
-		return -1;
-	}
-	tmk_store_read(w->store, "SELECT value FROM meta WHERE key = 'recover.seq'",
-	               read_seq, &w->next_seq);
-	w->committed_seq = w->next_seq;
-	drain_spill(w);
-	skip_committed(w);
-	drain(w, true);
-	finish(w, w->model->ended ? "exit" : ended);
-	const char *failed = tmk_store_failed(w->store);
 	if (failed)
-		snprintf(message, size, "%s", failed);
-	int rc = failed ? -1 : 0;
-	tmk_store_close(w->store);
-	tmk_model_free(w->model);
-	free(w->hold.data);
-	free(w);
-	return rc;
+		tmk_store_close(w->store);
+	else if (!tmk_store_finish(w->store, w->rings->path)) {
+		failed = "";
+		tmk_say("a reader holds '%s'; 'tidemark report' will finish it",
+		        w->path);
+	}
+	atomic_store(&w->rings->header->finished, !failed);
+	report(&w->done, 1);
+	return w;
 }

@@ -1,0 +1,20 @@
+/* files.h - SQLite's system calls on the trace, made safe in somebody else's process. */
+#ifndef TMK_FILES_H
+#define TMK_FILES_H
+
+#include <stdbool.h>
+
+/* For sqlite3_vfs.xSetSystemCall, each under SQLite's name for it; ended by a NULL. */
+extern const struct tmk_guarded_call {
+	const char *name;
+	void (*call)(void);
+} tmk_guarded_calls[];
+
+/* Has the program closed one of them? Then nothing is written any more. */
+bool tmk_files_lost(void);
+
+/* In a forked child: gives up the inherited descriptors, with which the parent's locks
+ * would outlive the parent. SQLite is not told: the child leaves the parent's alone. */
+void tmk_files_forked(void);
+
+#endif
