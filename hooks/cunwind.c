@@ -18,17 +18,21 @@
  * - Code without unwind information (JIT, or beyond the thread's start) is stepped over
  * by guessing at rbp; such reads are checked first: mincore, then a write to a pipe of
  * its own. A host that closes descriptors that it does not own takes that pipe away,
- * and the byte goes where the number leads then. So the slow walk never steps beyond
- * the frame that the fast one found to be the last; the fast one remembers it per
- * thread.
+ * and the byte goes where the number leads then: into a file of the host's. So the pipe is
+ * found when the library is loaded, and looked at before each walk; once it is gone there
+ * are no more native stacks. The slow walk never steps beyond the frame that the fast one
+ * found to be the last; the fast one remembers it per thread.
  * - Unwind information that is wrong is believed, as it is by C++ exceptions.
  */
 #include "cunwind.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <ucontext.h>
 
 /* The ABI of libunwind.so.8 on x86-64: no header of it is needed to build. */
@@ -57,8 +61,65 @@ static struct {
 		(void **)&unw.member, name                                             \
 	}
 
+/* ---- its pipe ------------------------------------------------------------------------ */
+
+enum { MOST_PIPES = 8, LAST_DESCRIPTOR = 4096 };
+static struct {
+	int fd;
+	dev_t device;
+	ino_t inode;
+} pipe_ends[MOST_PIPES];
+static int pipes;
+static atomic_bool pipe_lost;
+
+static bool is_pipe(int fd, struct stat *st)
+{
+	return !fstat(fd, st) && S_ISFIFO(st->st_mode);
+}
+
+/* Which descriptors below LAST_DESCRIPTOR are pipes. */
+static void find_pipes(bool was[LAST_DESCRIPTOR])
+{
+	struct stat st;
+	for (int fd = 0; fd < LAST_DESCRIPTOR; fd++)
+		was[fd] = is_pipe(fd, &st);
+}
+
+/* What was no pipe before libunwind's first walk and is one after it. Another thread's that
+ * is opened just then is watched as well: no harm but the loss of native stacks. */
+static void note_pipes(const bool was[LAST_DESCRIPTOR])
+{
+	struct stat st;
+	for (int fd = 0; fd < LAST_DESCRIPTOR && pipes < MOST_PIPES; fd++) {
+		if (was[fd] || !is_pipe(fd, &st))
+			continue;
+		pipe_ends[pipes].fd = fd;
+		pipe_ends[pipes].device = st.st_dev;
+		pipe_ends[pipes++].inode = st.st_ino;
+	}
+}
+
+static bool has_its_pipe(void)
+{
+	struct stat st;
+	if (atomic_load_explicit(&pipe_lost, memory_order_relaxed))
+		return false;
+	for (int i = 0; i < pipes; i++) {
+		if (is_pipe(pipe_ends[i].fd, &st) && st.st_ino == pipe_ends[i].inode &&
+		    st.st_dev == pipe_ends[i].device)
+			continue;
+		atomic_store(&pipe_lost, true);
+		return false;
+	}
+	return true;
+}
+
+/* ---- the library --------------------------------------------------------------------- */
+
 int tmk_cunwind_load(char *why, size_t n)
 {
+	bool was[LAST_DESCRIPTOR];
+	struct tmk_cunwind_frame frame;
 	const struct {
 		void **to;
 		const char *name;
@@ -71,6 +132,7 @@ int tmk_cunwind_load(char *why, size_t n)
 	        FIND(set_caching_policy, "_ULx86_64_set_caching_policy"),
 	        FIND(local_addr_space, "_ULx86_64_local_addr_space"),
 	};
+	find_pipes(was);
 	void *library = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
 	if (!library) {
 		snprintf(why, n, "no libunwind.so.8 (Debian: libunwind8)");
@@ -86,12 +148,14 @@ int tmk_cunwind_load(char *why, size_t n)
 	}
 	/* Without this its cache is one for all threads, under a lock. */
 	unw.set_caching_policy(*unw.local_addr_space, CACHE_PER_THREAD);
+	tmk_cunwind_steps(&frame, 1, 0);
+	note_pipes(was);
 	return 0;
 }
 
 int tmk_cunwind_trace(void **pc, int size)
 {
-	int n = unw.backtrace(pc, size);
+	int n = has_its_pipe() ? unw.backtrace(pc, size) : 0;
 	return n > 0 ? n : 0;
 }
 
@@ -118,6 +182,8 @@ __attribute__((noinline)) int tmk_cunwind_steps(struct tmk_cunwind_frame *f, int
 	struct save_location saved;
 	int n = 0;
 
+	if (!has_its_pipe())
+		return 0;
 	memset(&here.uc_mcontext, 0, sizeof here.uc_mcontext);
 	registers_here(&here);
 	if (unw.init_local(&at, &here) < 0)

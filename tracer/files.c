@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "owner.h"
@@ -119,7 +120,29 @@ const struct tmk_guarded_call tmk_guarded_calls[] = {
 
 bool tmk_files_lost(void)
 {
-	return atomic_load_explicit(&lost, memory_order_relaxed);
+	for (int i = 0; i < MOST; i++)
+		if (opened[i].fd > 0)
+			ours(opened[i].fd);
+	return atomic_load(&lost);
+}
+
+static int patience; /* microseconds; the thread's that has the store open */
+
+void tmk_files_patience(int milliseconds)
+{
+	patience = milliseconds * 1000;
+}
+
+int tmk_files_sleep(struct sqlite3_vfs *vfs, int microseconds)
+{
+	(void)vfs;
+	if (atomic_load(&lost) || patience <= 0)
+		return microseconds;
+	int nap = microseconds < patience ? microseconds : patience;
+	const struct timespec t = {nap / 1000000, nap % 1000000 * 1000L};
+	nanosleep(&t, NULL);
+	patience -= nap;
+	return microseconds;
 }
 
 void tmk_files_forked(void)

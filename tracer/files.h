@@ -10,7 +10,15 @@ extern const struct tmk_guarded_call {
 	void (*call)(void);
 } tmk_guarded_calls[];
 
-/* Has the program closed one of them? Then nothing is written any more. */
+/* How long SQLite may wait from now on, in all, for locks that somebody else holds or that
+ * the file system refuses. It counts its tries, not the time: they add up to ten seconds. */
+void tmk_files_patience(int milliseconds);
+/* sqlite3_vfs.xSleep: at once where patience has run out, or a file is lost. */
+struct sqlite3_vfs;
+int tmk_files_sleep(struct sqlite3_vfs *vfs, int microseconds);
+
+/* Has the program closed one of them? Then nothing is written any more. A system call for
+ * each file. */
 bool tmk_files_lost(void);
 
 /* In a forked child: gives up the inherited descriptors, with which the parent's locks

@@ -157,7 +157,7 @@ bool tmk_session_ensure(void)
 	}
 	while (atomic_load(&tmk_state) ==
 	       TMK_STARTING) /* another thread's first event */
-		usleep(50);
+		usleep(500);
 	return atomic_load(&tmk_state) == TMK_ACTIVE;
 }
 

@@ -152,7 +152,13 @@ struct tmk_store {
 
 /* What waits for somebody else's lock waits this long at most, in ms: while the program's
  * first event waits for the store, while the run goes on, and at its end. */
-enum { PATIENCE_OPENING = 150, PATIENCE = 500, PATIENCE_CLOSING = 1000 };
+enum { PATIENCE_OPENING = 50, PATIENCE = 500, PATIENCE_CLOSING = 1000 };
+
+static void wait_at_most(sqlite3 *db, int milliseconds)
+{
+	sqlite3_busy_timeout(db, milliseconds);
+	tmk_files_patience(milliseconds);
+}
 
 __asm__(".section .rodata\n"
         "tmk_schema_sql: .incbin \"" TMK_SCHEMA_FILE "\"\n"
@@ -209,7 +215,7 @@ static void set_up(struct tmk_store *s, const char *path)
 	/* The write-ahead log needs shared memory between readers and writer, which no
 	 * network file system gives: there a rollback journal, slower, but sound. */
 	bool network = tmk_place_is_network(path);
-	sqlite3_busy_timeout(s->db, PATIENCE_OPENING);
+	wait_at_most(s->db, PATIENCE_OPENING);
 	execute(s, "PRAGMA page_size = 4096");
 	execute(s, network ? "PRAGMA journal_mode = TRUNCATE"
 	                   : "PRAGMA journal_mode = WAL");
@@ -226,9 +232,9 @@ static void set_up(struct tmk_store *s, const char *path)
 	/* Takes the lock that a first row would take: where locks are refused, it is known
 	 * before anything is traced. */
 	execute(s, "BEGIN IMMEDIATE");
-	if (is_empty(s->db))
+	if (!*s->failed && is_empty(s->db))
 		execute(s, tmk_schema_sql);
-	sqlite3_busy_timeout(s->db, PATIENCE);
+	wait_at_most(s->db, *s->failed ? 0 : PATIENCE);
 }
 
 #define COLUMNS                                                                        \
@@ -312,6 +318,8 @@ static void configure(void)
 	for (int i = 0; vfs && vfs->iVersion >= 3 && tmk_guarded_calls[i].name; i++)
 		vfs->xSetSystemCall(vfs, tmk_guarded_calls[i].name,
 		                    tmk_guarded_calls[i].call);
+	if (vfs)
+		vfs->xSleep = tmk_files_sleep;
 }
 
 struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
@@ -351,14 +359,15 @@ static bool commit(struct tmk_store *s)
 void tmk_store_close(struct tmk_store *s)
 {
 	write_waiting(s);
-	sqlite3_busy_timeout(s->db, PATIENCE_CLOSING);
+	wait_at_most(s->db, *s->failed ? 0 : PATIENCE_CLOSING);
 	execute(s, "COMMIT");
 	sqlite3_finalize(s->insert_first);
 	sqlite3_finalize(s->insert);
 	for (int i = 0; i < TMK_STATEMENTS; i++)
 		sqlite3_finalize(s->statement[i]);
 	/* One file to hand on: no -wal, no -shm beside it. */
-	sqlite3_exec(s->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+	if (!*s->failed)
+		sqlite3_exec(s->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
 	sqlite3_close_v2(s->db);
 	free(s);
 }
@@ -366,7 +375,7 @@ void tmk_store_close(struct tmk_store *s)
 bool tmk_store_finish(struct tmk_store *s, const char *ring)
 {
 	write_waiting(s);
-	sqlite3_busy_timeout(s->db, PATIENCE_CLOSING);
+	wait_at_most(s->db, PATIENCE_CLOSING);
 	execute(s, "COMMIT");
 	if (!*s->failed) {
 		sqlite3_exec(s->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
@@ -383,6 +392,9 @@ bool tmk_store_finish(struct tmk_store *s, const char *ring)
 
 bool tmk_store_commit(struct tmk_store *s)
 {
+	if (tmk_files_lost())
+		fail(s, "write the trace");
+	wait_at_most(s->db, PATIENCE);
 	write_waiting(s);
 	if (*s->failed || !commit(s))
 		return false;
@@ -529,7 +541,7 @@ static int open_to_read(const char *path, sqlite3 **db)
 	        sqlite3_open_v2(name, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
 	free(name);
 	if (rc == SQLITE_OK)
-		sqlite3_busy_timeout(*db, 5000);
+		wait_at_most(*db, 5000);
 	return rc;
 }
 
