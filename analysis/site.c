@@ -99,8 +99,9 @@ static int by_id(const void *key, const void *entry)
 
 const struct site *places_site(const struct places *places, int64_t id)
 {
-	return bsearch(&id, places->sites, places->site_count, sizeof(*places->sites),
-	               by_id);
+	return places->site_count ? bsearch(&id, places->sites, places->site_count,
+	                                    sizeof(*places->sites), by_id)
+	                          : NULL;
 }
 
 /* Addresses are used again, also inside one step: did the look fall into this life? */
