@@ -92,13 +92,29 @@ void tmk_late_forward(void)
 /* State and gradients exist after the first step; afterwards seldom anything is new, and a
  * look at the powers of two finds it without a cost that grows with the run. Sooner where
  * more lives without a name than before. */
-void tmk_late_step(void)
+static void look(uint32_t n)
 {
-	static _Atomic uint32_t steps;
-	uint32_t n = atomic_fetch_add(&steps, 1) + 1;
 	if (atomic_load_explicit(&tmk_unnamed_grew, memory_order_relaxed) &&
 	    atomic_exchange(&tmk_unnamed_grew, false))
 		tmk_enrich_search();
 	else if (!(n & (n - 1)) || tmk_settings.want_enrich == TMK_ENRICH_EACH)
 		tmk_enrich_ask();
+}
+
+static _Atomic uint32_t steps, backwards;
+
+void tmk_late_step(void)
+{
+	look(atomic_fetch_add(&steps, 1) + 1);
+}
+
+/* Where nobody steps a backward is as good: what was not there in the first forward, or was
+ * replaced for its time (torch.func.functional_call), is there after it. */
+void tmk_late_backward(void)
+{
+	if (atomic_load_explicit(&steps, memory_order_relaxed))
+		return;
+	uint32_t n = atomic_fetch_add(&backwards, 1) + 1;
+	if (n > 1) /* after the first one a step may come */
+		look(n);
 }

@@ -9,9 +9,11 @@
 void tmk_late_init(void);
 
 /* Moments at which the Python side is worth a look (enrich.c): the first forward, an
- * optimizer step that has just ended. Cheap; any thread. */
+ * optimizer step that has just ended, a backward where there was no step yet. Cheap; any
+ * thread. */
 void tmk_late_forward(void);
 void tmk_late_step(void);
+void tmk_late_backward(void);
 
 /* Are CPU tensors traced? Asked for, or torch has no CUDA device here. */
 bool tmk_late_cpu(void);

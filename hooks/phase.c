@@ -1,7 +1,10 @@
 /* phase.c - boundaries and the phase of the moment.
  * Called from: wrap_*.c on the hooked thread; torch calls scope_begins and scope_ends.
- * DESIGN: recompute and backward outrank zero_grad, which outranks optimizer, which
- * outranks forward; a closure's forward and backward inside a step are just that. */
+ * The innermost thing that is open on the thread decides: a step inside a backward is the
+ * optimizer, a backward or a forward inside a step (a closure) is just that. In a step the
+ * hook can't tell the optimizer's own work from its closure's forward: an optimizer may
+ * leave gradients on. That is left open for the writer, which learns it from what closes
+ * the stretch: a backward begins, or the step ends. */
 #include "phase.h"
 
 #include <stdatomic.h>
@@ -22,10 +25,14 @@
 
 __thread struct tmk_place tmk_place __attribute__((tls_model("initial-exec")));
 
-/* Process-wide: on CUDA the nodes run on a device thread that cannot see what the thread
+/* Counts ends of backwards and steps, of any thread. A thread's first node after one begins
+ * a forward; where several threads train, that may say "forward" again in the middle of one,
+ * which the writer knows by the thread. */
+static TMK_HOT_DATA _Atomic uint32_t forwards_over;
+
+/* Where nodes can't be seen: on CUDA they run on a thread that cannot see what the thread
  * that called backward(create_graph=True) set for itself. */
 static TMK_HOT_DATA atomic_int creating_graph;
-static TMK_HOT_DATA atomic_bool forward_open;
 
 static bool graph_task(void)
 {
@@ -44,35 +51,47 @@ static inline bool in_graph_task(const struct tmk_place *p)
 	return graph_task();
 }
 
+/* Nothing of ours is open that says where we are, or only an execute. */
+static inline uint8_t outside(const struct tmk_place *p, bool grad)
+{
+	if (in_graph_task(p))
+		return grad && !tmk_real.evaluate && !atomic_load(&creating_graph)
+		               ? TMK_RECOMPUTE
+		               : TMK_BACKWARD;
+	if (p->top == TMK_IN_EXECUTE)
+		return TMK_BACKWARD;
+	/* What we cannot know the program may have said. */
+	return tmk_scope_phase();
+}
+
 TMK_HOT uint8_t tmk_phase_now(bool *grad_mode)
 {
 	bool grad = tmk_gradmode();
 	const struct tmk_place *p = &tmk_place;
 	*grad_mode = grad;
-	if (in_graph_task(p))
+	switch (p->top) {
+	case TMK_IN_NODE:
 		/* The engine runs nodes with gradients as create_graph says; a checkpoint
 		 * switches them on again to recompute. */
-		return grad && !atomic_load_explicit(&creating_graph,
-		                                     memory_order_relaxed)
-		               ? TMK_RECOMPUTE
-		               : TMK_BACKWARD;
-	if (p->in_execute)
-		return TMK_BACKWARD;
-	if (p->in_zero_grad)
+		return grad && !p->node_grad ? TMK_RECOMPUTE : TMK_BACKWARD;
+	case TMK_IN_STEP:
+		return TMK_OPEN_IN_STEP;
+	case TMK_IN_ZERO_GRAD_OF:
 		return TMK_ZERO_GRAD;
-	if (p->in_step)
-		return grad ? TMK_FORWARD : TMK_OPTIMIZER;
-	if (p->in_data)
+	case TMK_IN_LOADER:
 		return TMK_DATA;
-	/* What we cannot know the program may have said. */
-	return tmk_scope_phase();
+	default:
+		return outside(p, grad);
+	}
 }
 
-static void boundary(enum tmk_boundary at, bool create, bool accumulate)
+static void boundary(struct tmk_boundary_at at)
 {
 	if (!tmk_is_active() || !tmk_enter())
 		return;
-	tmk_emit_boundary(at, create, accumulate);
+	if (at.code == TMK_AT_STEP || at.code == TMK_AT_FORWARD)
+		at.module = tmk_module_now();
+	tmk_emit_boundary_at(at);
 	tmk_leave();
 }
 
@@ -96,54 +115,76 @@ bool tmk_phase_main_alone_trains(void)
 	return !atomic_load(&trained_elsewhere) && !tmk_place.in_execute;
 }
 
+/* The generation tells a child from its parent, whose forward it is not. It is never 0. */
+static inline uint64_t this_forward(void)
+{
+	return (uint64_t)atomic_load_explicit(&tmk_generation, memory_order_relaxed)
+	               << 32 |
+	       atomic_load_explicit(&forwards_over, memory_order_relaxed);
+}
+
+static TMK_COLD void forward_begins(struct tmk_place *p, uint64_t forward)
+{
+	if (in_graph_task(p))
+		return;
+	p->forward = forward;
+	boundary((struct tmk_boundary_at){.code = TMK_AT_FORWARD});
+	tmk_late_forward();
+}
+
 TMK_HOT void tmk_phase_forward(void)
 {
-	if (__builtin_expect(!tmk_place.noted, 0))
+	struct tmk_place *p = &tmk_place;
+	if (__builtin_expect(!p->noted, 0))
 		note_thread();
 	/* What a program computes on the CPU before it comes to a traced device opens none. */
-	if (atomic_load_explicit(&forward_open, memory_order_relaxed) ||
-	    !tmk_is_active())
-		return;
-	const struct tmk_place *p = &tmk_place;
-	if (p->in_execute || p->in_step || in_graph_task(p))
-		return;
-	if (!atomic_exchange(&forward_open, true)) {
-		if (tmk_is_active() && tmk_enter()) {
-			tmk_emit_forward(tmk_module_now() != 0);
-			tmk_leave();
-		}
-		tmk_late_forward();
+	if (p->top == TMK_IN_NOTHING) {
+		uint64_t forward = this_forward();
+		if (__builtin_expect(p->forward != forward, 0) && tmk_is_active())
+			forward_begins(p, forward);
+	} else if (p->top == TMK_IN_STEP && !p->closure && tmk_is_active()) {
+		p->closure = true;
+		boundary((struct tmk_boundary_at){.code = TMK_AT_CLOSURE});
 	}
 }
 
 /* ---- scopes that torch opens for its profiler, USER scope ---------------------------- */
 
-static int *scope_of(const char *name)
+static uint8_t kind_of(const char *name)
 {
 	static const struct {
 		const char *prefix;
-		size_t offset;
+		uint8_t kind;
 	} scopes[] = {
-	        {"Optimizer.step#", offsetof(struct tmk_place, in_step)},
-	        {"Optimizer.zero_grad#", offsetof(struct tmk_place, in_zero_grad)},
-	        {"enumerate(DataLoader)#", offsetof(struct tmk_place, in_data)},
+	        {"Optimizer.step#", TMK_IN_STEP},
+	        {"Optimizer.zero_grad#", TMK_IN_ZERO_GRAD_OF},
+	        {"enumerate(DataLoader)#", TMK_IN_LOADER},
 	};
 	for (size_t i = 0; name && i < sizeof scopes / sizeof *scopes; i++)
 		if (!strncmp(name, scopes[i].prefix, strlen(scopes[i].prefix)))
-			return (int *)((char *)&tmk_place + scopes[i].offset);
-	return NULL;
+			return scopes[i].kind;
+	return TMK_IN_NOTHING;
 }
 
-static void depth_begins(int *depth)
+static void opens(uint8_t kind)
 {
-	if ((*depth)++)
-		return;
-	if (depth == &tmk_place.in_step)
-		boundary(TMK_AT_STEP, false, false);
-	else if (depth == &tmk_place.in_zero_grad)
-		boundary(TMK_AT_ZERO_GRAD, false, false);
-	else
-		boundary(TMK_AT_DATA, false, false);
+	struct tmk_place *p = &tmk_place;
+	const bool outermost = !p->open[kind];
+	const struct tmk_boundary_at at = {.code = kind == TMK_IN_STEP ? TMK_AT_STEP
+	                                           : kind == TMK_IN_ZERO_GRAD_OF
+	                                                   ? TMK_AT_ZERO_GRAD
+	                                                   : TMK_AT_DATA,
+	                                   .inside = p->in_execute || in_graph_task(p)};
+	if (outermost)
+		boundary(at);
+	if (p->scopes < TMK_SCOPES_KEPT) {
+		p->scope[p->scopes].kind = kind;
+		p->scope[p->scopes].below = p->top;
+		p->top = kind;
+		p->open[kind]++;
+	}
+	p->scopes += p->scopes < UINT8_MAX;
+	p->closure = false;
 }
 
 /* std::unique_ptr<ObserverContext> start(const RecordFunction &): returned through the
@@ -155,25 +196,54 @@ static void *scope_begins(void *result, const void *function)
 	enum tmk_scope_kind kind = tmk_scope_parse(label, &name);
 	if (kind != TMK_SCOPE_NONE)
 		tmk_scope_push(tmk_scope_owner(label), kind, name);
-	int *depth = scope_of(label);
-	if (depth)
-		depth_begins(depth);
+	uint8_t opened = kind_of(label);
+	if (opened)
+		opens(opened);
 	return result;
 }
 
-static void depth_ends(int *depth)
+/* The innermost of this kind ends; a generator's may do so out of turn. */
+static bool take_scope(struct tmk_place *p, uint8_t kind)
 {
-	if (*depth <= 0 || --*depth)
-		return;
-	if (depth == &tmk_place.in_step) {
-		atomic_store(&forward_open, false);
-		boundary(TMK_AT_STEP_END, false, false);
-		tmk_late_step();
-	} else if (depth == &tmk_place.in_zero_grad) {
-		boundary(TMK_AT_ZERO_GRAD_END, false, false);
-	} else {
-		boundary(TMK_AT_DATA_END, false, false);
+	if (p->scopes > TMK_SCOPES_KEPT) { /* one too deep to be kept */
+		p->scopes--;
+		return false;
 	}
+	int i = p->scopes;
+	while (i && p->scope[i - 1].kind != kind)
+		i--;
+	if (!i)
+		return false; /* opened before the library looked */
+	if (i == p->scopes)
+		p->top = p->scope[i - 1].below;
+	else
+		p->scope[i].below = p->scope[i - 1].below;
+	memmove(&p->scope[i - 1], &p->scope[i],
+	        (size_t)(p->scopes - i) * sizeof *p->scope);
+	p->scopes--;
+	p->open[kind]--;
+	return true;
+}
+
+static atomic_bool stepped_inside;
+
+static void closes(uint8_t kind)
+{
+	struct tmk_place *p = &tmk_place;
+	if (!take_scope(p, kind) || p->open[kind])
+		return;
+	const struct tmk_boundary_at at = {.code = kind == TMK_IN_STEP ? TMK_AT_STEP_END
+	                                           : kind == TMK_IN_ZERO_GRAD_OF
+	                                                   ? TMK_AT_ZERO_GRAD_END
+	                                                   : TMK_AT_DATA_END,
+	                                   .inside = p->in_execute || in_graph_task(p)};
+	if (kind == TMK_IN_STEP && !at.inside)
+		atomic_fetch_add(&forwards_over, 1);
+	boundary(at);
+	if (kind == TMK_IN_STEP && at.inside) /* one look for the many of a backward */
+		atomic_store(&stepped_inside, true);
+	else if (kind == TMK_IN_STEP)
+		tmk_late_step();
 }
 
 static void scope_ends(const void *function, void *context)
@@ -182,9 +252,9 @@ static void scope_ends(const void *function, void *context)
 	const char *label = tmk_real.scope_name(function), *name;
 	if (tmk_scope_parse(label, &name) != TMK_SCOPE_NONE)
 		tmk_scope_pop(tmk_scope_owner(label));
-	int *depth = scope_of(label);
-	if (depth)
-		depth_ends(depth);
+	uint8_t opened = kind_of(label);
+	if (opened)
+		closes(opened);
 }
 
 /* A callback that torch keeps makes it build its lists of callbacks anew twice at every node
@@ -248,30 +318,42 @@ void _ZN2at14RecordFunctionC1ENS_11RecordScopeE(void *self, int8_t kind)
 
 void tmk_phase_step(bool begins)
 {
-	(begins ? depth_begins : depth_ends)(&tmk_place.in_step);
+	(begins ? opens : closes)(TMK_IN_STEP);
 }
 
 void tmk_phase_zero_grad(bool begins)
 {
-	(begins ? depth_begins : depth_ends)(&tmk_place.in_zero_grad);
+	(begins ? opens : closes)(TMK_IN_ZERO_GRAD_OF);
 }
 
 /* ---- the autograd engine ------------------------------------------------------------- */
 
 struct executing {
-	bool create, outermost, accumulate;
+	bool create, outermost, accumulate, keep;
+	uint8_t top; /* what was innermost */
 };
 
 static void execute_ends(struct executing *e)
 {
+	struct tmk_place *p = &tmk_place;
 	atomic_fetch_sub(&creating_graph, e->create);
-	tmk_place.in_execute--;
+	p->in_execute--;
+	p->top = e->top;
+	p->closure = false;
 	if (!e->outermost)
 		return;
 	tmk_scope_backward(false);
-	if (!tmk_place.in_step)
-		atomic_store(&forward_open, false);
-	boundary(TMK_AT_BACKWARD_END, e->create, e->accumulate);
+	if (!p->open[TMK_IN_STEP])
+		atomic_fetch_add(&forwards_over, 1);
+	boundary((struct tmk_boundary_at){.code = TMK_AT_BACKWARD_END,
+	                                  .create_graph = e->create,
+	                                  .accumulate = e->accumulate,
+	                                  .keep = e->keep});
+	if (atomic_load_explicit(&stepped_inside, memory_order_relaxed) &&
+	    atomic_exchange(&stepped_inside, false))
+		tmk_late_step();
+	else
+		tmk_late_backward();
 }
 
 /* A reentrant checkpoint calls execute on a device thread, whose own counter is 0: the
@@ -281,18 +363,22 @@ _ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at6Tenso
         void *self, const void *roots, const void *inputs, bool keep, bool create,
         bool accumulate, const void *outputs)
 {
+	struct tmk_place *p = &tmk_place;
 	if (!tmk_real.execute)
 		tmk_late_init();
 	struct executing e __attribute__((cleanup(execute_ends))) = {
-	        create, !tmk_place.in_execute && !in_graph_task(&tmk_place),
-	        accumulate};
-	if (!tmk_place.noted)
+	        create, !p->in_execute && !in_graph_task(p), accumulate, keep, p->top};
+	if (!p->noted)
 		note_thread();
 	if (e.outermost) {
-		boundary(TMK_AT_BACKWARD, create, accumulate);
+		boundary((struct tmk_boundary_at){.code = TMK_AT_BACKWARD,
+		                                  .create_graph = create,
+		                                  .accumulate = accumulate,
+		                                  .keep = keep});
 		tmk_scope_backward(true);
 	}
-	tmk_place.in_execute++;
+	p->in_execute++;
+	p->top = TMK_IN_EXECUTE;
 	atomic_fetch_add(&creating_graph, create);
 	return tmk_real.execute(self, roots, inputs, keep, create, accumulate, outputs);
 }

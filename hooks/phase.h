@@ -5,8 +5,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct tmk_place { /* of one thread; initial-exec TLS */
-	int in_execute, in_step, in_zero_grad, in_data;
+/* What can be open on a thread. The innermost decides what an event is part of. */
+enum tmk_opened {
+	TMK_IN_NOTHING,
+	TMK_IN_EXECUTE, /* Engine::execute, outside of any node */
+	TMK_IN_NODE,
+	TMK_IN_STEP, /* from here on: scopes, which have no frame of ours to keep what was open */
+	TMK_IN_ZERO_GRAD_OF, /* zero_grad, of an optimizer */
+	TMK_IN_LOADER,       /* a data loader is asked for a batch */
+	TMK_OPENED
+};
+
+/* Scopes open at once on a thread; those too deep are counted, and end without a trace. */
+enum { TMK_SCOPES_KEPT = 12 };
+
+struct tmk_place {      /* of one thread; initial-exec TLS */
+	uint8_t top;    /* the innermost that is open: enum tmk_opened */
+	bool node_grad; /* gradients were on when the innermost node began: create_graph */
+	bool closure; /* a node was made in the innermost step since it or a backward */
+	uint8_t scopes; /* open: STEP, ZERO_GRAD_OF, LOADER */
+	struct {
+		uint8_t kind, below; /* below: what was innermost when it opened */
+	} scope[TMK_SCOPES_KEPT];
+	uint8_t open[TMK_OPENED]; /* scopes of each kind, within those kept */
+	int in_execute;
+	uint64_t forward; /* the forward that this thread began last: see phase.c */
+	uint64_t
+	        torch_thread; /* at::RecordFunction::currentThreadId(), 0: not asked yet */
 	/* the autograd node that runs here, until an allocation asks for its module and
 	 * operator; then, and before the first, NULL */
 	const char *node;
@@ -30,8 +55,8 @@ extern __thread struct tmk_place tmk_place __attribute__((tls_model("initial-exe
 /* Module and operator of p->node, which is not NULL; then it is. Under the guard. */
 void tmk_autograd_node(struct tmk_place *p);
 
-/* enum tmk_phase of an event on this thread now; TMK_OPEN where only the next boundary
- * will tell. *grad_mode: gradients are on. */
+/* enum tmk_phase of an event on this thread now; TMK_OPEN or TMK_OPEN_IN_STEP where only
+ * the next boundary will tell. *grad_mode: gradients are on. */
 uint8_t tmk_phase_now(bool *grad_mode);
 
 /* Registers the RecordFunction callback once its functions are resolved. Calls into
@@ -43,7 +68,7 @@ void tmk_phase_install(void);
 void tmk_phase_step(bool begins);
 void tmk_phase_zero_grad(bool begins);
 
-/* A differentiable operation outside backward and step: the forward has begun. */
+/* A differentiable operation: outside of all it begins the forward, in a step a closure's. */
 void tmk_phase_forward(void);
 
 /* Has no thread but the main one ever built a graph or run the engine, and does the engine

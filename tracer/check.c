@@ -37,7 +37,7 @@ static bool event(const struct tmk_record *r)
 	bool alloc = r->kind == TMK_REC_ALLOC;
 	size_t size = alloc ? sizeof *e
 	                    : TMK_ALIGN8(offsetof(struct tmk_rec_event, requested));
-	if (r->size != size || e->phase > TMK_OPEN || !small(e->allocated) ||
+	if (r->size != size || e->phase > TMK_OPEN_IN_STEP || !small(e->allocated) ||
 	    !small(e->reserved))
 		return false;
 	return alloc ? e->bytes >= 0 && small((uint64_t)e->bytes) &&
@@ -49,7 +49,7 @@ static bool oom(const struct tmk_record *r)
 {
 	const struct tmk_rec_oom *o = (const struct tmk_rec_oom *)r;
 	return text(r, offsetof(struct tmk_rec_oom, message), 1) &&
-	       memchr(o->source, 0, sizeof o->source) && o->phase <= TMK_OPEN &&
+	       memchr(o->source, 0, sizeof o->source) && o->phase <= TMK_OPEN_IN_STEP &&
 	       o->requested >= INT64_MIN / 2 && small(o->allocated) &&
 	       small(o->reserved) && small(o->free_bytes) && small(o->total_bytes);
 }
@@ -83,7 +83,7 @@ bool tmk_record_is_sound(const struct tmk_record *r, uint64_t room)
 		return event(r);
 	case TMK_REC_BOUNDARY:
 		return r->size == sizeof(struct tmk_rec_boundary) &&
-		       r->code <= TMK_AT_END;
+		       r->code <= TMK_AT_CLOSURE;
 	case TMK_REC_SEGMENT:
 		return segment(r);
 	case TMK_REC_OOM:

@@ -64,6 +64,8 @@ static int by_lifetime(const struct tmk_model *m, const struct tmk_ev *e,
 	case TMK_BACKWARD:
 		return alive ? TMK_RULE_backward_survivor : TMK_RULE_short_lived;
 	case TMK_OPTIMIZER:
+		if (e->evidence & TMK_EV_UPDATE)
+			return TMK_RULE_update_survivor;
 		return alive || e->evidence & TMK_EV_KEPT_BY_STEP
 		               ? TMK_RULE_step_survivor
 		               : TMK_RULE_short_lived;
@@ -115,14 +117,27 @@ void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l)
 		change(m, l, rule);
 }
 
+/* Momentum made before the loop, which no optimizer of torch's has in its state. */
+static bool state_by_hand(const struct tmk_model *m, const struct tmk_live *l)
+{
+	return m->way == TMK_BY_FORWARD && !l->named && l->evidence & TMK_EV_ZEROED &&
+	       !(l->evidence & TMK_EV_LEAF) &&
+	       tmk_model_gradient_sized(m, l->requested < 0 ? l->bytes : l->requested);
+}
+
 void tmk_model_review_setup(struct tmk_model *m)
 {
-	if (!m->python_named || m->step > 2)
+	if (m->step > 2)
 		return;
 	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
 		struct tmk_live *l = &m->live.slot[i];
-		if (l->used && l->born_step < m->step &&
-		    l->rule == TMK_RULE_setup_survivor)
+		if (!l->used || l->born_step >= m->step)
+			continue;
+		bool left = l->rule == TMK_RULE_setup_survivor ||
+		            l->rule == TMK_RULE_setup_unnamed;
+		if (left && state_by_hand(m, l))
+			change(m, l, TMK_RULE_setup_state);
+		else if (l->rule == TMK_RULE_setup_survivor && m->python_named)
 			change(m, l, TMK_RULE_setup_unnamed);
 	}
 }

@@ -161,24 +161,22 @@ void tmk_emit_lost(const char *name, uint64_t count, const char *what)
 	tmk_emit_text(TMK_REC_LOST, 0, 0, count, 2, (const char *[]){name, what});
 }
 
-void tmk_emit_boundary(enum tmk_boundary at, bool create_graph, bool accumulate)
+void tmk_emit_boundary_at(struct tmk_boundary_at at)
 {
-	struct tmk_rec_boundary *r = tmk_begin(TMK_REC_BOUNDARY, at, sizeof *r);
+	struct tmk_rec_boundary *r = tmk_begin(TMK_REC_BOUNDARY, at.code, sizeof *r);
 	if (!r)
 		return;
-	r->create_graph = create_graph;
-	r->accumulate = accumulate;
-	r->module = 0;
+	r->create_graph = at.create_graph;
+	r->accumulate = at.accumulate;
+	r->keep = at.keep;
+	r->inside = at.inside;
+	r->module = at.module;
 	tmk_end(r);
 }
 
-void tmk_emit_forward(bool module)
+void tmk_emit_boundary(enum tmk_boundary at, bool create_graph, bool accumulate)
 {
-	struct tmk_rec_boundary *r =
-	        tmk_begin(TMK_REC_BOUNDARY, TMK_AT_FORWARD, sizeof *r);
-	if (!r)
-		return;
-	r->create_graph = r->accumulate = 0;
-	r->module = module;
-	tmk_end(r);
+	tmk_emit_boundary_at((struct tmk_boundary_at){.code = (uint8_t)at,
+	                                              .create_graph = create_graph,
+	                                              .accumulate = accumulate});
 }

@@ -109,8 +109,13 @@ void tmk_emit_run_number(const char *column, int64_t value);
 void tmk_emit_meta(const char *key, const char *value);
 void tmk_emit_capability(const char *name, const char *state, const char *why);
 void tmk_emit_lost(const char *name, uint64_t count, const char *what);
+/* What a boundary says; what does not belong to its code is 0: struct tmk_rec_boundary. */
+struct tmk_boundary_at {
+	uint8_t code; /* enum tmk_boundary */
+	bool create_graph, accumulate, keep, inside;
+	uint32_t module;
+};
+void tmk_emit_boundary_at(struct tmk_boundary_at at);
 void tmk_emit_boundary(enum tmk_boundary at, bool create_graph, bool accumulate);
-/* ... of a forward; module: it began inside the call of one */
-void tmk_emit_forward(bool module);
 
 #endif

@@ -66,13 +66,15 @@ void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 		tmk_model_reclassify(m, l);
 }
 
-/* What this step made in `phase` and is alive now has `evidence`. */
-void tmk_model_mark_alive(struct tmk_model *m, int phase, uint8_t evidence)
+void tmk_model_mark_alive(struct tmk_model *m, uint32_t from, int phase,
+                          uint8_t evidence)
 {
-	for (uint32_t i = 0; i < m->young.count; i++) {
-		struct tmk_live *l = tmk_model_young(m, i);
-		if (l && l->born_step == m->step && l->born >= m->flushed &&
-		    m->ev[l->born - m->flushed].phase == phase)
+	for (uint32_t i = from; i < m->events; i++) {
+		const struct tmk_ev *e = &m->ev[i];
+		if (e->bytes < 0 || e->died || e->phase != phase)
+			continue;
+		struct tmk_live *l = tmk_live_find(&m->live, e->device, e->ptr);
+		if (l && l->born_step == m->step && l->born == m->flushed + i)
 			l->evidence |= evidence;
 	}
 }
@@ -88,6 +90,7 @@ void tmk_model_settle_candidates(struct tmk_model *m)
 			continue;
 		l->evidence =
 		        (uint8_t)((l->evidence & ~TMK_EV_CANDIDATE) | TMK_EV_GRADIENT);
+		tmk_model_add_gradient(m, l->requested < 0 ? l->bytes : l->requested);
 		if (l->row)
 			tmk_model_reclassify(m, l);
 	}

@@ -66,6 +66,10 @@ uint32_t tmk_frame_native(const char *symbol)
 	        {"parseChosenWorkspaceSize", TMK_IN_WORKSPACE},
 	        {"c10d::Reducer", TMK_IN_COMMUNICATION},
 	        {"c10d::ProcessGroup", TMK_IN_COMMUNICATION},
+	        {"at::_ops::zeros", TMK_IN_ZEROS},
+	        {"at::_ops::new_zeros", TMK_IN_ZEROS},
+	        {"at::_ops::full_like", TMK_IN_ZEROS},
+	        {"at::_ops::clone", TMK_IN_ZEROS},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		if (strstr(symbol, table[i].part))

@@ -11,7 +11,8 @@ enum {
 	TMK_IN_ZERO_GRAD = 8,
 	TMK_IN_WORKSPACE = 16, /* cuBLAS, cuDNN handles and workspaces */
 	TMK_IN_COMMUNICATION = 32,
-	TMK_IN_DATA = 64, /* an iterator is made before its scope opens */
+	TMK_IN_DATA = 64,   /* an iterator is made before its scope opens */
+	TMK_IN_ZEROS = 128, /* what begins as zeros or as a copy */
 };
 
 uint32_t tmk_frame_python(const char *function, const char *file);

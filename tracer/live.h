@@ -11,6 +11,8 @@ enum {                          /* evidence an allocation has gathered */
        TMK_EV_GRADIENT = 4,     /* ... and alive when that returned */
        TMK_EV_KEPT_BY_STEP = 8, /* alive when the Optimizer.step that made it ended */
        TMK_EV_SETUP = 16,       /* alive when setup ended */
+       TMK_EV_UPDATE = 32, /* alive when the update without a step that made it ended */
+       TMK_EV_ZEROED = 64, /* made in setup, of zeros or as a copy */
 };
 
 struct tmk_live {

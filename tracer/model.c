@@ -1,6 +1,6 @@
-/* model.c - applying records: births, deaths, boundaries, evidence.
- * Called from: writer.c (its own thread) and recover.c. Labels are in label.c, buckets in
- * classify.c, the end of a step in step.c. */
+/* model.c - applying records: births, deaths, evidence.
+ * Called from: writer.c (its own thread) and recover.c. Boundaries are in loop.c, labels in
+ * label.c, buckets in classify.c, the end of a step in step.c. */
 #include "model.h"
 
 #include <stdio.h>
@@ -139,6 +139,11 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 	}
 	if (l->rule == TMK_RULE_setup_survivor)
 		tmk_model_setup_dies(m, l);
+	/* Of an optimizer that steps inside the backward, which never sees it return. */
+	if (e->phase == TMK_ZERO_GRAD && l->evidence & TMK_EV_CANDIDATE)
+		l->evidence |= TMK_EV_GRADIENT;
+	if (e->phase == TMK_OPEN && l->evidence & TMK_EV_GRADIENT)
+		tmk_model_loop(m, e->thread)->dropped = true;
 	if (l->born_step == m->step && l->born >= m->flushed) {
 		struct tmk_ev *b = &m->ev[l->born - m->flushed];
 		b->died = m->flushed + m->events + 1;
@@ -207,91 +212,6 @@ static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns
 	m->total_events++;
 }
 
-static void backward_begins(struct tmk_model *m)
-{
-	m->setup_over = true;
-	if (tmk_grow((void **)&m->backward_at, &m->backward_capacity, m->backward_count,
-	             sizeof *m->backward_at))
-		m->backward_at[m->backward_count++] = m->flushed + m->events;
-}
-
-static void setup_ends(struct tmk_model *m)
-{
-	if (m->setup_over)
-		return;
-	tmk_model_mark_alive(m, TMK_SETUP, TMK_EV_SETUP);
-	m->setup_over = true;
-	tmk_model_end_step(m, false); /* step 0 */
-}
-
-static void boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
-{
-	enum tmk_boundary at = r->head.code;
-	bool first;
-	tmk_model_label(m, at);
-	switch (at) {
-	case TMK_AT_FORWARD:
-		first = !m->setup_over;
-		setup_ends(m);
-		m->forward_unsure |= first && !r->module;
-		m->forward_open = true;
-		break;
-	case TMK_AT_BACKWARD:
-		setup_ends(m);
-		backward_begins(m);
-		m->closure |= m->in_step;
-		m->forward_open = false;
-		break;
-	case TMK_AT_BACKWARD_END:
-		tmk_model_settle_candidates(m);
-		m->micro_steps += r->accumulate;
-		m->backward_since_step = true;
-		m->forward_open = false;
-		break;
-	case TMK_AT_STEP:
-		setup_ends(m);
-		m->in_step = true;
-		m->closure = false;
-		break;
-	case TMK_AT_STEP_END:
-		m->in_step = false;
-		tmk_model_mark_alive(m, TMK_OPTIMIZER, TMK_EV_KEPT_BY_STEP);
-		m->forward_open = false;
-		break;
-	case TMK_AT_DATA:
-		setup_ends(m);
-		break;
-	case TMK_AT_MARK:
-		m->by_marks = true;
-		setup_ends(m);
-		tmk_model_end_step(m, true);
-		break;
-	default:
-		break;
-	}
-}
-
-bool tmk_model_step_may_end(const struct tmk_model *m, const struct tmk_record *r)
-{
-	return r->kind == TMK_REC_BOUNDARY && r->code == TMK_AT_STEP_END &&
-	       !m->by_marks;
-}
-
-int tmk_model_settles(const struct tmk_model *m, const struct tmk_record *r)
-{
-	if (r->kind == TMK_REC_END)
-		return 1;
-	if (r->kind != TMK_REC_BOUNDARY || r->code == TMK_AT_ZERO_GRAD ||
-	    r->code == TMK_AT_ZERO_GRAD_END)
-		return 0;
-	/* Where the program marks its steps itself, they end there. A second optimizer steps
-	 * with no forward or backward in between: one step, unless the first ran them itself
-	 * (LBFGS calls its closure). */
-	if (r->code == TMK_AT_STEP)
-		return m->closure ? 1 : -1;
-	return r->code == TMK_AT_MARK ? -1 : 1;
-}
-
 static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_t ns)
 {
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
@@ -327,13 +247,7 @@ static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 	             sizeof *m->oom_at))
 		m->oom_at[m->oom_count++] = m->flushed + m->events;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
-	uint8_t phase = r->phase;
-	if (phase == TMK_OPEN)
-		phase = !m->setup_over                   ? TMK_SETUP
-		        : m->forward_open                ? TMK_FORWARD
-		        : !r->module                     ? TMK_OTHER
-		        : r->flags & TMK_EVENT_GRAD_MODE ? TMK_FORWARD
-		                                         : TMK_EVAL;
+	uint8_t phase = tmk_model_phase_of_oom(m, r);
 	struct tmk_site site = {phase,     r->head.thread, r->python, r->native,
 	                        r->module, r->op,          r->shape,  r->scope};
 	tmk_store_run(m->store, TMK_SQL_oom, (int64_t)(d - m->device), (int64_t)m->step,
@@ -353,6 +267,7 @@ static void text(struct tmk_model *m, const struct tmk_rec_text *r)
 	const char *a = r->text, *b = a + strlen(a) + 1;
 	switch (r->head.kind) {
 	case TMK_REC_RUN:
+		tmk_model_python_says(m, r);
 		tmk_store_set_run(m->store, a, b, r->id == 1);
 		break;
 	case TMK_REC_META:
@@ -394,7 +309,7 @@ void tmk_model_apply(struct tmk_model *m, const struct tmk_record *r, int64_t ns
 		event(m, (const struct tmk_rec_event *)r, ns);
 		break;
 	case TMK_REC_BOUNDARY:
-		boundary(m, (const struct tmk_rec_boundary *)r);
+		tmk_model_boundary(m, (const struct tmk_rec_boundary *)r);
 		break;
 	case TMK_REC_SEGMENT:
 		segment(m, (const struct tmk_rec_segment *)r, ns);
@@ -445,6 +360,7 @@ void tmk_model_free(struct tmk_model *m)
 	free(m->carried);
 	free(m->backward_at);
 	free(m->oom_at);
+	free(m->loop);
 	free(m->young.key);
 	free(m->candidates.key);
 	free(m);

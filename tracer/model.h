@@ -103,6 +103,31 @@ enum tmk_lost_code {
 
 struct tmk_patterns;
 
+/* What one thread's boundaries have said of its training loop. Events are counted over the
+ * whole run here: tmk_model_index gives their place in ev. */
+struct tmk_loop {
+	uint64_t open_from; /* from here on its events may be without a phase */
+	uint64_t step_from; /* the running Optimizer.step's first */
+	uint64_t
+	        node_from; /* ... and the first after a node was made in it; UINT64_MAX: none */
+	int64_t graph_bytes; /* made in forwards and alive when the last backward began */
+	uint32_t step_module; /* the module whose call the step was begun in */
+	uint32_t backwards;   /* that ended since a step of its own did */
+	uint16_t home; /* the thread whose forward the backward on this one is of */
+	bool trains;   /* it has had a boundary at all */
+	bool stepped;  /* ... and an Optimizer.step of its own */
+	bool forward_open, backward_since_step;
+	bool in_step, closure; /* inside Optimizer.step; it ran a backward itself */
+	bool step_grad;        /* its optimizer works with gradients on */
+	bool accumulate, keep; /* the last backward: into .grad; its graph was kept */
+	bool dropped;          /* gradients were freed since its step began */
+	bool given; /* the backward that just ended gave its gradients to its caller */
+};
+
+/* What ends a step: an Optimizer.step(), or, where there is none, that the next forward
+ * begins. */
+enum tmk_way { TMK_BY_WHAT, TMK_BY_OPTIMIZER, TMK_BY_FORWARD };
+
 struct tmk_key { /* of a live allocation */
 	uint64_t ptr;
 	uint8_t device;
@@ -132,7 +157,6 @@ struct tmk_model {
 	struct tmk_ev *ev; /* the running step's, by ordinal minus flushed */
 	uint32_t events, capacity;
 	uint32_t flushed;         /* events of this step that were written already */
-	uint32_t open_from;       /* ev[0 .. open_from) have their phase */
 	struct tmk_live *carried; /* born before ev[0], died in ev */
 	uint32_t carried_count, carried_capacity;
 	uint32_t *backward_at; /* ordinals at which an outermost backward began */
@@ -143,11 +167,28 @@ struct tmk_model {
 	uint32_t step;
 	int64_t step_start_ns, last_ns;
 	uint32_t micro_steps;
-	bool setup_over, forward_open, backward_since_step;
+	bool setup_over;
+	bool backward_since_step; /* on any thread */
 	bool forward_unsure; /* the first one, opened outside any module: a wrapper may have */
-	bool in_step, closure; /* inside Optimizer.step; it ran a backward itself */
-	bool python_named;     /* Python has told its parameters */
-	bool by_marks;         /* the program says itself where steps end */
+	bool python_named; /* Python has told its parameters */
+	bool by_marks;     /* the program says itself where steps end */
+
+	struct tmk_loop *loop; /* by thread */
+	uint32_t loops;
+	uint16_t last_forward; /* the thread that began one last, */
+	uint16_t last_loop;    /* ... and that had a boundary last */
+	bool stepped_inside; /* an Optimizer.step ran inside a backward of this step */
+	uint8_t way;         /* enum tmk_way */
+	bool each;           /* by forward: each backward has a step of its own */
+	bool drops;          /* ... or gradients are dropped when a step is over */
+	bool waits; /* not known, and no longer held back for: an optimizer may step yet */
+	bool optimizer_known, python_looked; /* Python has one; has looked for one */
+	uint16_t held_thread;    /* whose boundary is being held back for, */
+	bool held_backward;      /* a backward that stepped inside it, */
+	uint32_t held_backwards; /* and how many have ended meanwhile */
+	uint32_t most_micro; /* backwards of a step that an optimizer ended, at most */
+	uint64_t gradient_sizes
+	        [512];     /* a set of hashes: the bytes that gradients need */
 	int64_t unnamed;   /* the most that lived without a name when a step ended */
 	bool unnamed_grew; /* ... by more than batches differ: what is it? */
 
@@ -171,10 +212,18 @@ void tmk_model_free(struct tmk_model *m);
 void tmk_model_apply(struct tmk_model *m, const struct tmk_record *r, int64_t ns);
 
 /* Is this the boundary at which a step may end? What comes until it is clear is held back
- * by the writer (hold.h). */
-bool tmk_model_step_may_end(const struct tmk_model *m, const struct tmk_record *r);
+ * by the writer. Asked when `r` was applied. */
+bool tmk_model_step_may_end(struct tmk_model *m, const struct tmk_record *r);
 /* ... and if so, does `r` settle it: 1 the step has ended, 0 go on holding, -1 it goes on */
 int tmk_model_settles(const struct tmk_model *m, const struct tmk_record *r);
+
+/* Asked before `r` is applied: does it begin a forward of which only what follows tells
+ * whether a step ended before it? Then it is held back, with what follows. */
+bool tmk_model_must_wait(struct tmk_model *m, const struct tmk_record *r);
+/* True when `r` tells. The model then knows, and what was held is applied in its order. */
+bool tmk_model_tells(struct tmk_model *m, const struct tmk_record *r);
+/* ... when no more can be held. */
+void tmk_model_decide(struct tmk_model *m, bool at_end);
 
 /* step.c: writes the running step and starts the next one; complete: Optimizer.step()
  * ended it. The caller commits. */
@@ -191,8 +240,38 @@ void tmk_model_reload(struct tmk_model *m);
 /* Everything has been applied: last step, losses, end of run. */
 void tmk_model_finish(struct tmk_model *m, const char *ended);
 
-/* label.c: names the open events up to now by the boundary that closes the stretch */
-void tmk_model_label(struct tmk_model *m, enum tmk_boundary closer);
+/* loop.c: a boundary; what is known of a thread; where an event counted over the run is */
+void tmk_model_boundary(struct tmk_model *m, const struct tmk_rec_boundary *r);
+struct tmk_loop *tmk_model_loop(struct tmk_model *m, uint16_t thread);
+bool tmk_model_trains(const struct tmk_model *m, uint16_t thread);
+uint32_t tmk_model_index(const struct tmk_model *m, uint64_t event);
+/* A step has ended of which an optimizer or the program says so. */
+void tmk_model_use_up(struct tmk_model *m);
+/* A column of run from Python: is there an optimizer, has it looked for one? */
+void tmk_model_python_says(struct tmk_model *m, const struct tmk_rec_text *r);
+/* At the end of a run without Optimizer.step: is its last step over, too? */
+bool tmk_model_last_is_over(const struct tmk_model *m);
+
+/* label.c: names the open events of a thread, and of those that only work for others, by the
+ * boundary that closes the stretch; own: the thread's alone */
+void tmk_model_label(struct tmk_model *m, uint16_t thread, enum tmk_boundary closer,
+                     bool own);
+/* ... those of all threads, when a step ends */
+void tmk_model_label_rest(struct tmk_model *m);
+/* The phase of an out-of-memory that is still open. */
+uint8_t tmk_model_phase_of_oom(struct tmk_model *m, const struct tmk_rec_oom *r);
+
+/* update.c: how far in [from, events) a thread has updated its weights without
+ * Optimizer.step: the index behind the last event of it */
+uint32_t tmk_model_update_until(const struct tmk_model *m, uint16_t thread,
+                                uint32_t from);
+/* ... and is this event, that lies before that, part of it? */
+bool tmk_model_updates(const struct tmk_model *m, const struct tmk_ev *e);
+/* The sizes of gradients: one more; is this one? */
+void tmk_model_add_gradient(struct tmk_model *m, int64_t bytes);
+bool tmk_model_gradient_sized(const struct tmk_model *m, int64_t bytes);
+/* Those of a backward on this thread that gave them to its caller and ended at ev[ended]. */
+void tmk_model_gradients_given(struct tmk_model *m, uint16_t thread, uint32_t ended);
 /* most.c: how much each bucket holds, phase by phase. The step begins; an event of it,
  * whose bucket and phase are settled; a block that is counted already changed its bucket. */
 void tmk_most_begin(struct tmk_model *m);
@@ -219,8 +298,9 @@ void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l);
 /* evidence.c: an address that torch named, a tensor that Python named */
 void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r);
 void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r);
-/* What this step made in `phase` and is alive now has `evidence` (TMK_EV_*). */
-void tmk_model_mark_alive(struct tmk_model *m, int phase, uint8_t evidence);
+/* What ev[from] and later made in `phase` and is alive now has `evidence` (TMK_EV_*). */
+void tmk_model_mark_alive(struct tmk_model *m, uint32_t from, int phase,
+                          uint8_t evidence);
 /* The outermost backward has returned: candidates that are still there are gradients. */
 void tmk_model_settle_candidates(struct tmk_model *m);
 

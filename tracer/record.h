@@ -45,7 +45,8 @@ enum tmk_phase {
 	TMK_EVAL,
 	TMK_OTHER,
 	TMK_PHASES,
-	TMK_OPEN = TMK_PHASES
+	TMK_OPEN = TMK_PHASES,
+	TMK_OPEN_IN_STEP /* in an Optimizer.step: its own work, or its closure's forward */
 };
 
 enum tmk_boundary {
@@ -59,7 +60,8 @@ enum tmk_boundary {
 	TMK_AT_DATA, /* a data loader is asked for the next batch */
 	TMK_AT_DATA_END,
 	TMK_AT_MARK, /* tidemark_step(): the program says that a step ends here */
-	TMK_AT_END
+	TMK_AT_END,
+	TMK_AT_CLOSURE /* in a step, outside any backward: a node is made */
 };
 
 struct tmk_record {
@@ -96,8 +98,10 @@ struct tmk_rec_event { /* ALLOC, FREE */
 struct tmk_rec_boundary {
 	struct tmk_record head; /* code: tmk_boundary */
 	uint8_t create_graph, accumulate;
-	uint8_t module; /* a forward: it began inside a module's call */
-	uint8_t pad[5];
+	uint8_t keep;   /* a backward: its graph is kept for another one */
+	uint8_t inside; /* a step: it runs inside a backward */
+	uint32_t
+	        module; /* a forward, a step: the module whose call it began in, or 0 */
 };
 
 enum tmk_segment_code {

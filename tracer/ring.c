@@ -25,7 +25,7 @@ uint32_t tmk_ring_layout(void)
 {
 	/* Sizes of what is stored: a record that changed shape changes one of them, and
 	 * the leading number is for changes of meaning alone. */
-	return 2u << 24 | (uint32_t)sizeof(struct tmk_rec_event) << 16 |
+	return 3u << 24 | (uint32_t)sizeof(struct tmk_rec_event) << 16 |
 	       (uint32_t)(sizeof(struct tmk_rec_oom) + sizeof(struct tmk_rec_segment))
 	               << 4 |
 	       TMK_REC_END % 16;

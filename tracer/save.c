@@ -8,15 +8,18 @@
 
 #include "fold.h"
 
-enum { CARRY_LIVE = 1, CARRY_MODEL = 2, CARRY_MOST = 3 };
+enum { CARRY_LIVE = 1, CARRY_MODEL = 2, CARRY_MOST = 3, CARRY_LOOPS = 4 };
 
 struct saved {
 	uint32_t layout;
 	uint32_t step;
 	int64_t step_start_ns, last_ns;
-	uint8_t setup_over, forward_open, by_marks, thin_only;
+	uint8_t setup_over, forward_unsure, by_marks, thin_only;
 	uint32_t devices;
-	uint8_t backward_since_step, python_named, last_phase, in_step;
+	uint8_t backward_since_step, python_named, last_phase, stepped_inside;
+	uint8_t way, each, drops, waits, optimizer_known, python_looked;
+	uint16_t last_forward, last_loop;
+	uint32_t most_micro;
 	uint32_t flushed, micro_steps, spans, longest;
 	int64_t first_row;
 	uint64_t total_events;
@@ -71,15 +74,23 @@ void tmk_model_save(struct tmk_model *m)
 	                  .step_start_ns = m->step_start_ns,
 	                  .last_ns = m->last_ns,
 	                  .setup_over = m->setup_over,
-	                  .forward_open =
-	                          (uint8_t)(m->forward_open | m->forward_unsure << 1),
+	                  .forward_unsure = m->forward_unsure,
 	                  .by_marks = m->by_marks,
 	                  .thin_only = m->thin_only,
 	                  .devices = (uint32_t)m->devices,
 	                  .backward_since_step = m->backward_since_step,
 	                  .python_named = m->python_named,
 	                  .last_phase = m->last_phase,
-	                  .in_step = (uint8_t)(m->in_step | m->closure << 1),
+	                  .stepped_inside = m->stepped_inside,
+	                  .way = m->way,
+	                  .each = m->each,
+	                  .drops = m->drops,
+	                  .waits = m->waits,
+	                  .optimizer_known = m->optimizer_known,
+	                  .python_looked = m->python_looked,
+	                  .last_forward = m->last_forward,
+	                  .last_loop = m->last_loop,
+	                  .most_micro = m->most_micro,
 	                  .flushed = m->flushed,
 	                  .micro_steps = m->micro_steps,
 	                  .spans = m->spans,
@@ -91,6 +102,9 @@ void tmk_model_save(struct tmk_model *m)
 	size_t size = offsetof(struct saved, device) + m->devices * sizeof *s.device;
 	tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MODEL, (const void *)&s,
 	              size);
+	if (m->loops)
+		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_LOOPS,
+		              (const void *)m->loop, m->loops * sizeof *m->loop);
 	/* Of a step that was written in part, how much its buckets have held so far. */
 	if (m->flushed)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MOST,
@@ -120,16 +134,23 @@ static void reload_model(struct tmk_row *row, void *context)
 	m->step_start_ns = s->step_start_ns;
 	m->last_ns = s->last_ns;
 	m->setup_over = s->setup_over;
-	m->forward_open = s->forward_open & 1;
-	m->forward_unsure = s->forward_open >> 1;
+	m->forward_unsure = s->forward_unsure;
 	m->by_marks = s->by_marks;
 	m->thin_only = s->thin_only;
 	m->devices = (int)s->devices;
 	m->backward_since_step = s->backward_since_step;
 	m->python_named = s->python_named;
 	m->last_phase = s->last_phase;
-	m->in_step = s->in_step & 1;
-	m->closure = s->in_step >> 1;
+	m->stepped_inside = s->stepped_inside;
+	m->way = s->way;
+	m->each = s->each;
+	m->drops = s->drops;
+	m->waits = s->waits;
+	m->optimizer_known = s->optimizer_known;
+	m->python_looked = s->python_looked;
+	m->last_forward = s->last_forward;
+	m->last_loop = s->last_loop;
+	m->most_micro = s->most_micro;
 	m->flushed = s->flushed;
 	m->micro_steps = s->micro_steps;
 	m->spans = s->spans;
@@ -138,6 +159,21 @@ static void reload_model(struct tmk_row *row, void *context)
 	m->total_events = s->total_events;
 	memcpy(m->lost, s->lost, sizeof m->lost);
 	memcpy(m->device, s->device, s->devices * sizeof *s->device);
+}
+
+static void reload_loops(struct tmk_row *row, void *context)
+{
+	struct tmk_model *m = context;
+	size_t size;
+	const struct tmk_loop *l = tmk_row_blob(row, 0, &size);
+	size_t n = size / sizeof *l;
+	if (!n || size % sizeof *l || n > UINT16_MAX + 16u || m->loop)
+		return;
+	m->loop = malloc(size);
+	if (!m->loop)
+		return;
+	memcpy(m->loop, l, size);
+	m->loops = (uint32_t)n;
 }
 
 static void reload_carried(struct tmk_row *row, void *context)
@@ -181,6 +217,8 @@ void tmk_model_reload(struct tmk_model *m)
 	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 2", reload_model,
 	               m);
 	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 3", reload_most, m);
+	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 4", reload_loops,
+	               m);
 	undo_later_rows(m);
 	tmk_store_read(
 	        m->store,

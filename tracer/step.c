@@ -12,7 +12,7 @@
 static void settle_event(struct tmk_model *m, uint32_t i)
 {
 	struct tmk_ev *e = &m->ev[i];
-	if (e->phase == TMK_OPEN)
+	if (e->phase >= TMK_PHASES)
 		e->phase = TMK_OTHER;
 	if (e->bytes < 0)
 		return;
@@ -38,6 +38,10 @@ static void settle_live(struct tmk_model *m, bool back)
 			l->bucket = e->bucket;
 			l->rule = e->rule;
 			l->phase = e->phase;
+			if (e->phase == TMK_SETUP &&
+			    tmk_names_flags(m->names, e->python, e->native) &
+			            TMK_IN_ZEROS)
+				l->evidence |= TMK_EV_ZEROED;
 		}
 	}
 }
@@ -194,7 +198,7 @@ static bool new_peak(const struct tmk_model *m)
 
 static void settle(struct tmk_model *m)
 {
-	tmk_model_label(m, TMK_AT_END); /* nothing is left open but at the run's end */
+	tmk_model_label_rest(m);
 	settle_live(m, false);
 	if (!m->flushed)
 		tmk_most_begin(m);
@@ -236,10 +240,10 @@ static void next_step(struct tmk_model *m)
 	}
 	m->step++;
 	m->step_start_ns = m->last_ns;
-	m->events = m->flushed = m->open_from = m->carried_count = 0;
+	m->events = m->flushed = m->carried_count = 0;
 	m->backward_count = m->oom_count = m->micro_steps = m->spans = 0;
 	m->first_row = 0;
-	m->backward_since_step = false;
+	m->backward_since_step = m->stepped_inside = false;
 }
 
 bool tmk_model_is_long(const struct tmk_model *m)
@@ -260,7 +264,7 @@ void tmk_model_flush(struct tmk_model *m)
 	write_births(m, m->thin_only && !new_peak(m));
 	age(m);
 	m->flushed += m->events;
-	m->events = m->open_from = m->carried_count = 0;
+	m->events = m->carried_count = 0;
 }
 
 /* What is made between steps and named by nobody counts as input. A batch comes and goes; when
@@ -323,12 +327,16 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 		m->longest = events;
 	tmk_model_thin(m);
 	next_step(m);
+	if (complete && m->way != TMK_BY_FORWARD)
+		tmk_model_use_up(m);
 }
 
 void tmk_model_finish(struct tmk_model *m, const char *ended)
 {
 	/* What follows the last step is one of its own, even if it is empty: what is
 	 * alive at the end gets its rows by it. */
+	if (tmk_model_last_is_over(m))
+		tmk_model_end_step(m, true);
 	tmk_model_end_step(m, false);
 	for (int i = 0; i < m->devices; i++)
 		m->lost[TMK_LOST_MISMATCH] += tmk_model_drifts(&m->device[i]);

@@ -105,7 +105,9 @@ static void commit(struct tmk_writer *w, uint64_t seq)
 	if (w->recovers)
 		return;
 	tmk_model_save(w->model);
-	tmk_store_run(w->store, TMK_SQL_spill_clear);
+	/* What is still held back may be in the spill alone. */
+	if (!w->again)
+		tmk_store_run(w->store, TMK_SQL_spill_clear);
 	tmk_store_run(w->store, TMK_SQL_meta_number, "recover.seq", (int64_t)seq);
 	w->due = true;
 	if (fuller_than(w, 4) || tmk_clock_ns() - w->last_commit_ns > 100000000)
@@ -147,16 +149,24 @@ static void set_marks(struct tmk_writer *w)
 
 /* ---- applying -------------------------------------------------------------------- */
 
+/* Where the rings are read to is a mark only while nothing read waits to be applied. */
+static void mark(struct tmk_writer *w)
+{
+	if (!w->again)
+		set_marks(w);
+}
+
 static void apply(struct tmk_writer *w, const struct tmk_record *r)
 {
 	uint32_t step = w->model->step;
 	tmk_model_apply(w->model, r, to_ns(w, r->tick));
 	if (w->model->step != step) { /* a boundary that ends a step by itself */
-		set_marks(w);
+		mark(w);
 		commit(w, r->seq + 1);
 	} else if (tmk_model_step_may_end(w->model, r)) {
 		w->hold.on = true;
-		set_marks(w);
+		w->hold.from = r->seq + 1;
+		mark(w);
 		w->hold.size = 0;
 	}
 }
@@ -178,37 +188,70 @@ static void keep(struct tmk_writer *w, const struct tmk_record *r)
 	h->size += r->size;
 }
 
+/* What was held is taken once more, in its order: another step may end in the midst of it,
+ * where several threads train or a whole row of forwards was held. */
 static void release(struct tmk_writer *w, bool ended)
 {
 	struct hold h = w->hold;
-	const struct tmk_record *first = (const struct tmk_record *)h.data;
 	memset(&w->hold, 0, sizeof w->hold);
-	if (ended) {
+	if (h.forward && ended) {
+		tmk_model_decide(w->model, false);
+	} else if (!h.forward && ended) {
 		tmk_model_end_step(w->model, true);
-		commit(w, h.size ? first->seq : w->next_seq);
+		commit(w, h.from);
 	}
-	/* Nothing that was held can open a hold of its own: it is not a step's end. */
+	w->again++;
 	for (size_t at = 0; at < h.size;) {
 		const struct tmk_record *r = (const struct tmk_record *)(h.data + at);
-		tmk_model_apply(w->model, r, to_ns(w, r->tick));
+		tmk_writer_take(w, r);
 		at += r->size;
 	}
+	w->again--;
+	if (w->hold.data) {
+		free(h.data);
+		return;
+	}
 	h.size = 0;
-	h.on = false;
-	w->hold = h;
+	w->hold.data = h.data; /* the room, for the next */
+	w->hold.capacity = h.capacity;
+}
+
+/* How much is held back at most: what comes between two steps is little; of a loop that may
+ * have no optimizer, several forwards and backwards. */
+enum { HELD_MOST = 1 << 20, FORWARDS_HELD_MOST = 16 << 20 };
+
+/* False: `r` is held back, too. */
+static bool settled(struct tmk_writer *w, const struct tmk_record *r)
+{
+	const struct hold *h = &w->hold;
+	if (h->forward) {
+		bool told = tmk_model_tells(w->model, r);
+		if (!told && h->size < FORWARDS_HELD_MOST)
+			return false;
+		release(w, !told);
+		return true;
+	}
+	int verdict = tmk_model_settles(w->model, r);
+	if (!verdict && h->size < HELD_MOST)
+		return false;
+	release(w, verdict >= 0);
+	return true;
 }
 
 void tmk_writer_take(struct tmk_writer *w, const struct tmk_record *r)
 {
-	if (w->hold.on) {
-		int settled = tmk_model_settles(w->model, r);
-		if (!settled && w->hold.size < 1 << 20) {
-			keep(w, r);
-			return;
-		}
-		release(w, settled >= 0);
+	/* What was held may end in a hold of its own: then that is to be settled, too. */
+	while (w->hold.on && settled(w, r))
+		;
+	if (!w->hold.on && tmk_model_must_wait(w->model, r)) {
+		w->hold.on = w->hold.forward = true;
+		w->hold.size = 0;
+		w->hold.from = r->seq;
 	}
-	apply(w, r);
+	if (w->hold.on)
+		keep(w, r);
+	else
+		apply(w, r);
 }
 
 /* ---- merging --------------------------------------------------------------------- */
@@ -247,13 +290,15 @@ static struct tmk_record *next(struct tmk_writer *w, struct tmk_ring **from,
 
 static void make_room(struct tmk_writer *w)
 {
-	if (w->hold.on)
+	/* Forwards that are held back wait on, in the spill: room is no evidence of where a
+	 * step ends. */
+	while (w->hold.on && !w->hold.forward)
 		release(w, true);
 	if (w->due)
 		commit_now(w);
 	if (!fuller_than(w, 2))
 		return;
-	if (tmk_model_is_long(w->model)) {
+	if (!w->hold.on && tmk_model_is_long(w->model)) {
 		tmk_model_flush(w->model);
 		set_marks(w);
 		commit(w, w->next_seq);
@@ -386,7 +431,7 @@ static void give_up(struct tmk_writer *w, const char *why)
 
 void tmk_writer_end(struct tmk_writer *w, const char *ended)
 {
-	if (w->hold.on)
+	while (w->hold.on)
 		release(w, true);
 	w->model->lost[TMK_LOST_RING_FULL] += atomic_load(&w->rings->header->ring_full);
 	tmk_model_finish(w->model, ended);

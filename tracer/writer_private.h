@@ -16,7 +16,9 @@
 struct hold { /* records after a step's possible end, until it is clear (model.h) */
 	char *data;
 	size_t size, capacity;
+	uint64_t from; /* the number of the first record after that end */
 	bool on;
+	bool forward; /* the first one held begins a forward, before which a step may end */
 };
 
 struct tmk_writer {
@@ -25,6 +27,7 @@ struct tmk_writer {
 	struct tmk_store *store;
 	struct tmk_model *model;
 	struct hold hold;
+	uint32_t again;         /* records that were held are being taken once more */
 	uint64_t next_seq;      /* the next record's */
 	uint64_t committed_seq; /* everything before it is in the trace */
 	uint64_t waiting_since; /* for a number that does not come */

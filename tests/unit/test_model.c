@@ -561,7 +561,8 @@ TEST("a free that tells no size has that of the birth")
 
 static struct tmk_record record(enum tmk_kind kind, enum tmk_boundary code)
 {
-	return (struct tmk_record){.kind = (uint8_t)kind, .code = (uint8_t)code};
+	return (struct tmk_record){
+	        .thread = 1, .kind = (uint8_t)kind, .code = (uint8_t)code};
 }
 
 TEST("two optimizers in a row are one step, unless the first ran a backward itself")
@@ -572,11 +573,14 @@ TEST("two optimizers in a row are one step, unless the first ran a backward itse
 	struct tmk_record forward = record(TMK_REC_BOUNDARY, TMK_AT_FORWARD);
 	struct tmk_record zero = record(TMK_REC_BOUNDARY, TMK_AT_ZERO_GRAD);
 	at(TMK_AT_STEP);
+	at(TMK_AT_STEP_END);
 	CHECK(tmk_model_settles(model, &step) == -1);
 	CHECK(tmk_model_settles(model, &zero) == 0);
 	CHECK(tmk_model_settles(model, &forward) == 1);
+	at(TMK_AT_STEP);
 	at(TMK_AT_BACKWARD);
 	at(TMK_AT_BACKWARD_END);
+	at(TMK_AT_STEP_END);
 	CHECK(tmk_model_settles(model, &step) == 1);
 	end();
 	close_all();
