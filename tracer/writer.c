@@ -194,13 +194,13 @@ static void release(struct tmk_writer *w, bool ended)
 {
 	struct hold h = w->hold;
 	memset(&w->hold, 0, sizeof w->hold);
+	w->again++;
 	if (h.forward && ended) {
 		tmk_model_decide(w->model, false);
 	} else if (!h.forward && ended) {
 		tmk_model_end_step(w->model, true);
 		commit(w, h.from);
 	}
-	w->again++;
 	for (size_t at = 0; at < h.size;) {
 		const struct tmk_record *r = (const struct tmk_record *)(h.data + at);
 		tmk_writer_take(w, r);
