@@ -54,7 +54,7 @@ void tmk_late_init(void)
 	                     1))
 		return;
 	int no = 0;
-	if (!tmk_real.report || !tmk_real.profiling_enabled)
+	if (!TMK_FOUND(report) || !TMK_FOUND(profiling_enabled))
 		tmk_resolve(TMK_LIB_C10);
 	if (!tmk_resolve(
 	            TMK_LIB_CPU)) /* libc10 alone is there while torch is loading */
@@ -67,7 +67,7 @@ void tmk_late_init(void)
 	tmk_resolve(TMK_LIB_NCCL);
 	tmk_resolve(TMK_LIB_LIBC);
 	char path[4096];
-	if (!tmk_real.report && atomic_load(&tmk_state) != TMK_DISABLED &&
+	if (!TMK_FOUND(report) && atomic_load(&tmk_state) != TMK_DISABLED &&
 	    tmk_library_path(TMK_LIB_C10, path, sizeof path)) {
 		tmk_say("PyTorch before 1.10 does not report its allocations; not "
 		        "tracing");
@@ -78,6 +78,7 @@ void tmk_late_init(void)
 		tmk_phase_install();
 		tmk_enrich_prepare();
 	}
+	tmk_resolved_publish();
 	atomic_store_explicit(&ready, 2, memory_order_release);
 }
 

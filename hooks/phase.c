@@ -46,7 +46,7 @@ static inline bool in_graph_task(const struct tmk_place *p)
 {
 	if (p->in_node)
 		return true;
-	if (!p->in_execute && !p->of_engine && tmk_real.execute && tmk_real.evaluate)
+	if (!p->in_execute && !p->of_engine && atomic_load_explicit(&tmk_engine_found, memory_order_relaxed))
 		return false;
 	return graph_task();
 }
@@ -306,8 +306,6 @@ static void callback_ends(const uint64_t *handle)
 /* It copies the callbacks of the moment into the scope, which calls them to its end. */
 void _ZN2at14RecordFunctionC1ENS_11RecordScopeE(void *self, int8_t kind)
 {
-	if (!tmk_real.scope_made)
-		tmk_late_init();
 	uint64_t handle __attribute__((cleanup(callback_ends))) = 0;
 	if (kind == USER_SCOPE && scope_needs_callback())
 		handle = tmk_real.add_thread_callback(callback());
@@ -364,8 +362,6 @@ _ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at6Tenso
         bool accumulate, const void *outputs)
 {
 	struct tmk_place *p = &tmk_place;
-	if (!tmk_real.execute)
-		tmk_late_init();
 	struct executing e __attribute__((cleanup(execute_ends))) = {
 	        create, !p->in_execute && !in_graph_task(p), accumulate, keep, p->top};
 	if (!p->noted)

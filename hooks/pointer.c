@@ -26,12 +26,13 @@ TMK_HOT void *tmk_pointer_of(void *tensor)
 {
 	void *volatile found = NULL;
 	jmp_buf refused;
-	if (!tmk_real.data_ptr)
+	int (*const data_ptr)(void *, void **) = tmk_real.data_ptr;
+	if (!data_ptr)
 		return NULL;
 	if (!_setjmp(refused)) {
 		void *p = NULL;
 		asking = &refused;
-		if (!tmk_real.data_ptr(tensor, &p))
+		if (!data_ptr(tensor, &p))
 			found = p;
 	}
 	asking = NULL;
@@ -49,25 +50,22 @@ static void refuse(void)
 void _ZNK3c1010TensorImpl27throw_data_ptr_access_errorEv(const void *self)
 {
 	refuse();
-	if (!tmk_real.tensor_refuses)
-		tmk_resolve(TMK_LIB_C10);
 	tmk_real.tensor_refuses(self);
+	tmk_ends_unresolved(__func__);
 }
 
 void _ZNK3c1011StorageImpl27throw_data_ptr_access_errorEv(const void *self)
 {
 	refuse();
-	if (!tmk_real.storage_refuses)
-		tmk_resolve(TMK_LIB_C10);
 	tmk_real.storage_refuses(self);
+	tmk_ends_unresolved(__func__);
 }
 
 void _ZN3c1021throwNullDataPtrErrorEv(void)
 {
 	refuse();
-	if (!tmk_real.fake_refuses)
-		tmk_resolve(TMK_LIB_C10);
 	tmk_real.fake_refuses();
+	tmk_ends_unresolved(__func__);
 }
 
 void _ZN3c1021warnDeprecatedDataPtrEv(void)
@@ -75,8 +73,6 @@ void _ZN3c1021warnDeprecatedDataPtrEv(void)
 	refuse();
 	if (quiet)
 		return;
-	if (!tmk_real.fake_warns)
-		tmk_resolve(TMK_LIB_C10);
 	tmk_real.fake_warns();
 }
 
@@ -87,8 +83,6 @@ void *_ZN3c104impl3cow23materialize_cow_storageERNS_11StorageImplE(void *storage
 	refuse();
 	if (quiet)
 		return NULL;
-	if (!tmk_real.unshare)
-		tmk_resolve(TMK_LIB_C10);
 	return tmk_real.unshare(storage);
 }
 

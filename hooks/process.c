@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "about.h"
@@ -34,6 +35,7 @@ static void at_exit(int status, void *arg)
 __attribute__((constructor)) static void loaded(void)
 {
 	tmk_settings_read();
+	tmk_resolve(TMK_LIB_LIBC); /* a vforked child may need it */
 	if (tmk_settings.off) {
 		atomic_store(&tmk_state, TMK_DISABLED);
 		return;
@@ -53,9 +55,8 @@ void _exit(int status)
 {
 	if (owner && getpid() == owner)
 		tmk_session_finish(status, true);
-	if (!tmk_real._exit)
-		tmk_resolve(TMK_LIB_LIBC);
 	tmk_real._exit(status);
+	syscall(SYS_exit_group, status); /* a libc without it */
 	__builtin_unreachable();
 }
 

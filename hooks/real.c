@@ -1,149 +1,281 @@
 /* real.c - finding the functions of hooks.def in this process.
- * Called from: every wrapper whose real function is not there yet, and from the first
- * torch call that comes outside any lock (late.c). Owns: tmk_real. */
+ * Called from: the loader (each object's _init), late.c, and a stub at its first call; any
+ * thread. Owns: tmk_real, tmk_found. */
 #include "real.h"
 
-#include <dlfcn.h>
-#include <link.h>
-#include <stdatomic.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "caller.h"
 #include "emit.h"
 #include "hot.h"
+#include "late.h"
+#include "object.h"
+#include "provider.h"
 
-TMK_HOT_DATA struct tmk_real tmk_real;
-
-static const struct {
-	const char *prefix; /* distributions say libc10.so.1.13 */
-} libraries[] = {
-        [TMK_LIB_C10] = {"libc10.so"},
-        [TMK_LIB_CPU] = {"libtorch_cpu.so"},
-        [TMK_LIB_C10_CUDA] = {"libc10_cuda.so"},
-        [TMK_LIB_CUDART] = {"libcudart.so"},
-        [TMK_LIB_CUDA] = {"libcuda.so"},
-        [TMK_LIB_NCCL] = {"libnccl.so"},
-        [TMK_LIB_LIBC] = {"libc.so"},
-};
-
-static const struct row {
-	uint8_t library;
-	bool interposed;
-	void **real;
-	const char *symbol, *need;
-} rows[] = {
-#define HOOK(field, library, need, result, arguments, symbol)                          \
-	{TMK_LIB_##library, true, (void **)&tmk_real.field, #symbol, #need},
-#define HOOK_TOO HOOK
-#define REAL(field, library, need, result, arguments, symbol)                          \
-	{TMK_LIB_##library, false, (void **)&tmk_real.field, #symbol, #need},
+TMK_HOT_DATA struct tmk_real tmk_real = {
+#define HOOK(field, library, need, result, arguments, symbol) .field = tmk_stub_##field,
+#define REAL(field, library, need, result, arguments, symbol)
+#define HOOK_TOO REAL
 #define REAL_TOO REAL
 #include "hooks.def"
 #undef HOOK
-#undef HOOK_TOO
 #undef REAL
+#undef HOOK_TOO
 #undef REAL_TOO
 };
-enum { ROWS = sizeof rows / sizeof *rows };
+TMK_HOT_DATA struct tmk_found tmk_found;
+TMK_HOT_DATA _Atomic bool tmk_engine_found;
 
-struct search {
-	const char *prefix;
-	char *path;
-	size_t size;
+/* ---- one row a field ------------------------------------------------------------------- */
+
+/* What a function that is nowhere answers. */
+static tmk_cuda_error absent_runtime(void)
+{
+	return 999; /* cudaErrorUnknown */
+}
+
+static tmk_cuda_error absent_driver(void)
+{
+	return 500; /* CUDA_ERROR_NOT_FOUND */
+}
+
+static tmk_cuda_error absent_nccl(void)
+{
+	return 3; /* ncclInternalError */
+}
+
+static uint64_t absent_zero(void) /* also false, NULL, and nothing */
+{
+	return 0;
+}
+
+static void *absent_vector(struct tmk_vector *result) /* an empty one */
+{
+	memset(result, 0, sizeof *result);
+	return result;
+}
+
+enum answer { ZERO, VECTOR, ERROR };
+/* By the type of the result: a new row has its answer. */
+#define ANSWER(result)                                                                 \
+	_Generic((result(*)(void))0, struct tmk_vector(*)(void)                        \
+	         : VECTOR, tmk_cuda_error(*)(void)                                     \
+	         : ERROR, default                                                      \
+	         : ZERO)
+
+static const struct field {
+	uint8_t library, answer;
+	_Atomic(void *) *real; /* in tmk_real */
+	_Atomic bool *found;
+	void *stub; /* NULL: only called */
+} fields[TMK_FIELDS] = {
+#define SLOT(field) (_Atomic(void *) *)(void *)&tmk_real.field, &tmk_found.field
+#define HOOK(field, library, need, result, arguments, symbol)                          \
+	[TMK_FIELD_##field] = {TMK_LIB_##library, ANSWER(result), SLOT(field),         \
+	                       (void *)tmk_stub_##field},
+#define REAL(field, library, need, result, arguments, symbol)                          \
+	[TMK_FIELD_##field] = {TMK_LIB_##library, ANSWER(result), SLOT(field), NULL},
+#define HOOK_TOO(field, library, need, result, arguments, symbol)
+#define REAL_TOO HOOK_TOO
+#include "hooks.def"
+#undef HOOK
+#undef REAL
+#undef HOOK_TOO
+#undef REAL_TOO
 };
 
-static int match(struct dl_phdr_info *info, size_t size, void *context)
+static void *absent(const struct field *f)
 {
-	struct search *s = context;
-	(void)size;
-	const char *base = strrchr(info->dlpi_name, '/');
-	base = base ? base + 1 : info->dlpi_name;
-	size_t n = strlen(s->prefix);
-	if (strncmp(base, s->prefix, n) || (base[n] && base[n] != '.'))
-		return 0;
-	snprintf(s->path, s->size, "%s", info->dlpi_name);
-	return 1;
+	if (f->answer == VECTOR)
+		return (void *)absent_vector;
+	if (f->answer != ERROR)
+		return (void *)absent_zero;
+	return f->library == TMK_LIB_CUDA   ? (void *)absent_driver
+	       : f->library == TMK_LIB_NCCL ? (void *)absent_nccl
+	                                    : (void *)absent_runtime;
 }
 
-bool tmk_library_path(enum tmk_library library, char *path, size_t size)
+void tmk_ends_unresolved(const char *symbol)
 {
-	struct search s = {libraries[library].prefix, path, size};
-	return dl_iterate_phdr(match, &s) == 1;
+	enum { LOADERS_STATUS = 127 };
+	dprintf(STDERR_FILENO,
+	        "%s: symbol lookup error: no library here has it: undefined symbol: "
+	        "%s\n",
+	        program_invocation_name, symbol);
+	syscall(SYS_exit_group, LOADERS_STATUS);
+	__builtin_unreachable();
 }
 
-/* A function that is not ours: our own definition may be what a look-up finds first. */
-static void *foreign(void *found, const char *symbol)
+/* ---- publishing ------------------------------------------------------------------------ */
+
+/* Where each field was found; NULL: nowhere, or `several`: the caller decides. */
+static _Atomic(void *) known[TMK_FIELDS];
+static atomic_bool several[TMK_FIELDS];
+static atomic_bool published; /* torch's may be called without a stub */
+static atomic_int settling;   /* threads between a look and its answer */
+
+/* Their first call is when to prepare: late.c. */
+static bool is_torchs(const struct field *f)
 {
-	static void *self;
-	Dl_info info;
-	if (!self && dladdr((void *)tmk_resolve, &info))
-		self = info.dli_fbase;
-	(void)symbol;
-	return found && dladdr(found, &info) && info.dli_fbase == self ? NULL : found;
+	return f->library <= TMK_LIB_CPU;
+}
+
+/* Called under the caching allocator's lock: there nothing is prepared. */
+static bool under_lock(unsigned field)
+{
+	return field == TMK_FIELD_report || field == TMK_FIELD_out_of_memory ||
+	       field == TMK_FIELD_error;
+}
+
+/* With two copies of a library these could be asked of the wrong one: about its tensors, or
+ * where asking makes a context on a device. Not having them is provided for. */
+static bool for_one_copy_only(unsigned field)
+{
+	return field == TMK_FIELD_data_ptr || field == TMK_FIELD_cudaMemGetInfo ||
+	       field == TMK_FIELD_cudaDeviceGetMemPool ||
+	       field == TMK_FIELD_cudaMemPoolGetAttribute;
+}
+
+static void publish(unsigned field)
+{
+	const struct field *f = &fields[field];
+	void *p = atomic_load(&known[field]);
+	const bool two = atomic_load(&several[field]);
+	if (f->stub && (!p || two || (is_torchs(f) && !atomic_load(&published))))
+		p = f->stub;
+	else if (!f->stub && two && for_one_copy_only(field))
+		p = NULL;
+	atomic_store(f->real, p);
+	/* Another thread's look may have come between: its word is the later one. */
+	if (f->stub && !two && atomic_load(&several[field]))
+		atomic_store(f->real, f->stub);
+}
+
+void tmk_resolved_publish(void)
+{
+	atomic_store(&published, true);
+	for (unsigned i = 0; i < TMK_FIELDS; i++)
+		publish(i);
+}
+
+/* ---- looking --------------------------------------------------------------------------- */
+
+/* A second definition is for good: a library of torch's is never unloaded, and a caller of
+ * the one must not get to the other for a moment. Whoever is between a look and its answer
+ * has not seen it and may be about to overwrite what is said here. */
+static void choose_by_caller(unsigned field)
+{
+	atomic_store(&several[field], true);
+	publish(field);
+	for (int i = 0; atomic_load(&settling) > 1 && i < 1000; i++)
+		usleep(10);
+	publish(field);
+}
+
+/* by_loader: dlsym may be asked, no lock is held. */
+static void settle(const struct tmk_providers *found, bool by_loader)
+{
+	for (unsigned i = 0; i < TMK_FIELDS; i++) {
+		const struct tmk_provider *p = &found->of[i];
+		if (!p->wanted)
+			continue;
+		void *one = p->count == 1 ? p->first : NULL;
+		if (!one && by_loader)
+			one = tmk_provider_global(i);
+		bool ambiguous = p->count > 1 && !one;
+		if (ambiguous && !fields[i].stub)
+			one = p->first;
+		ambiguous = ambiguous && (fields[i].stub || for_one_copy_only(i));
+		atomic_store(&known[i], one);
+		if (ambiguous)
+			choose_by_caller(i);
+		else
+			publish(i);
+		atomic_store(fields[i].found,
+		             fields[i].stub ? one || ambiguous : one && !ambiguous);
+	}
+	atomic_store(&tmk_engine_found, TMK_FOUND(execute) && TMK_FOUND(evaluate));
+}
+
+bool tmk_field_found(unsigned field)
+{
+	return atomic_load(fields[field].found);
+}
+
+bool tmk_field_several(unsigned field)
+{
+	return atomic_load(&several[field]);
 }
 
 bool tmk_resolve(enum tmk_library library)
 {
-	char path[4096];
-	bool loaded = tmk_library_path(library, path, sizeof path);
-	void *handle = loaded ? dlopen(path, RTLD_NOLOAD | RTLD_LAZY) : NULL;
+	struct tmk_providers p = {0};
 	bool found = false;
-	for (int i = 0; i < ROWS; i++) {
-		const struct row *r = &rows[i];
-		if (r->library != library)
-			continue;
-		if (!*r->real) {
-			void *p = foreign(dlsym(RTLD_NEXT, r->symbol), r->symbol);
-			if (!p && handle)
-				p = foreign(dlsym(handle, r->symbol), r->symbol);
-			*r->real = p;
-		}
-		found |= *r->real != NULL;
-	}
-	if (handle)
-		dlclose(handle); /* the reference of RTLD_NOLOAD; the library stays */
+	for (unsigned i = 0; i < TMK_FIELDS; i++)
+		p.of[i].wanted = fields[i].library == library &&
+		                 !atomic_load(&known[i]) && !atomic_load(&several[i]);
+	atomic_fetch_add(&settling, 1);
+	tmk_providers_find(&p);
+	settle(&p, true);
+	atomic_fetch_sub(&settling, 1);
+	for (unsigned i = 0; i < TMK_FIELDS; i++)
+		found |= fields[i].library == library && atomic_load(fields[i].found);
 	return found;
 }
 
-/* Needs that one of several functions answers: which one depends on torch's version. */
-static bool any_will_do(const char *need)
+static void resolve_field(unsigned field)
 {
-	return !strcmp(need, "graph_task") || !strcmp(need, "expandable_segments") ||
-	       !strcmp(need, "quiet_pointers");
+	struct tmk_providers p = {0};
+	p.of[field].wanted = true;
+	atomic_fetch_add(&settling, 1);
+	tmk_providers_find(&p);
+	settle(&p, !under_lock(field));
+	atomic_fetch_sub(&settling, 1);
 }
 
-/* Is it a library that this process would have if it needed it? A run on the CPU lacks
- * nothing for not having CUDA. */
-static bool expected(uint8_t library)
+void *tmk_stub_target(unsigned field, const struct tmk_frame *frame)
 {
-	char path[4096];
-	return library <= TMK_LIB_CPU || library == TMK_LIB_LIBC ||
-	       (library != TMK_LIB_NCCL && library != TMK_LIB_CUDA &&
-	        tmk_library_path(TMK_LIB_C10_CUDA, path, sizeof path));
+	const int saved = errno;
+	const struct field *f = &fields[field];
+	if (is_torchs(f) && !under_lock(field))
+		tmk_late_init();
+	if (!atomic_load(&known[field]) && !atomic_load(&several[field]))
+		resolve_field(field);
+	void *target = atomic_load(&several[field])
+	                       ? tmk_caller_function(field, tmk_provider_symbols(field),
+	                                             tmk_caller(frame))
+	                       : atomic_load(&known[field]);
+	errno = saved;
+	return target ? target : absent(f);
 }
 
-/* Several functions may stand behind one capability: it is there if all of them are, or
- * any where any will do, and says which is not. */
-void tmk_report_capabilities(void)
+/* ---- being told of what is loaded ------------------------------------------------------- */
+
+/* Every object's _init calls this before anything else of the object runs, where anybody
+ * defines it; gprof does. The loader has put all of the objects that it is loading into its
+ * list by then. So a function is known before its first caller can run, and a second one
+ * before its first caller can be mistaken for the first one's. */
+TMK_EXPORT void __gmon_start__(void);
+
+void __gmon_start__(void)
 {
-	for (int i = 0; i < ROWS; i++) {
-		bool first = true, found = false;
-		const char *missing = NULL;
-		for (int j = 0; j < ROWS; j++) {
-			if (strcmp(rows[j].need, rows[i].need))
-				continue;
-			first = first && j >= i;
-			found |= *rows[j].real != NULL;
-			if (!*rows[j].real && !missing)
-				missing = rows[j].symbol;
-		}
-		if (!first || (!found && !expected(rows[i].library)))
-			continue;
-		if (found && any_will_do(rows[i].need))
-			missing = NULL;
-		char why[256] = "";
-		if (missing)
-			snprintf(why, sizeof why, "%s is not in this process", missing);
-		tmk_emit_capability(rows[i].need, missing ? "missing" : "live", why);
+	const int saved = errno;
+	struct tmk_providers p = {0};
+	static atomic_bool any_several;
+	atomic_fetch_add(&settling, 1);
+	if (tmk_provider_is(__builtin_return_address(0), &p)) {
+		tmk_providers_find(&p);
+		settle(&p, true);
 	}
+	atomic_fetch_sub(&settling, 1);
+	for (unsigned i = 0; i < TMK_FIELDS && !atomic_load(&any_several); i++)
+		if (atomic_load(&several[i]))
+			atomic_store(&any_several, true);
+	if (atomic_load(&any_several))
+		tmk_caller_forget();
+	errno = saved;
 }

@@ -1,11 +1,17 @@
 /* real.h - the functions behind our wrappers, and how they are found.
  *
- * dlsym(RTLD_NEXT) finds what lies in the global scope (cudart, libc); libc10 and libtorch
- * are loaded RTLD_LOCAL by Python and are found by their path in the link map, opened
- * with RTLD_NOLOAD: this is the whole of our "linking" with libtorch. */
+ * A library is known by what it defines, not by the name of its file: a wheel's tool puts a
+ * hash into that, and a program may have libtorch in one big library of its own. Where one
+ * object defines a function, it is that one. Where several do, it is what the caller would
+ * have been bound to without us: the first in the global scope (dlsym(RTLD_NEXT)), else the
+ * first among the caller's own dependencies; then each call asks who makes it (caller.c).
+ *
+ * What is interposed is never NULL: until it is found it is a stub (stub.c), which finds it
+ * at the first call. What is only called is NULL where it is not there. */
 #ifndef TMK_REAL_H
 #define TMK_REAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,9 +38,11 @@ struct tmk_record_callback { /* at::RecordFunctionCallback: the same from 1.13 t
 };
 _Static_assert(sizeof(struct tmk_record_callback) == 40, "at::RecordFunctionCallback");
 
+/* Read on any thread while another finds one: so they are atomic. */
 struct tmk_real {
-#define HOOK(field, library, need, result, arguments, symbol) result(*field) arguments;
-#define REAL                                                  HOOK
+#define HOOK(field, library, need, result, arguments, symbol)                          \
+	result(*_Atomic field) arguments;
+#define REAL HOOK
 #define HOOK_TOO(field, library, need, result, arguments, symbol)
 #define REAL_TOO HOOK_TOO
 #include "hooks.def"
@@ -45,6 +53,37 @@ struct tmk_real {
 };
 
 extern struct tmk_real tmk_real;
+
+/* Is there such a function in this process? Of an interposed one its pointer does not say. */
+struct tmk_found {
+#define HOOK(field, library, need, result, arguments, symbol) _Atomic bool field;
+#define REAL                                                  HOOK
+#define HOOK_TOO(field, library, need, result, arguments, symbol)
+#define REAL_TOO HOOK_TOO
+#include "hooks.def"
+#undef HOOK
+#undef REAL
+#undef HOOK_TOO
+#undef REAL_TOO
+};
+
+extern struct tmk_found tmk_found;
+#define TMK_FOUND(field) atomic_load_explicit(&tmk_found.field, memory_order_relaxed)
+
+extern _Atomic bool tmk_engine_found; /* both execute and evaluate */
+
+enum tmk_field {
+#define HOOK(field, library, need, result, arguments, symbol) TMK_FIELD_##field,
+#define REAL                                                  HOOK
+#define HOOK_TOO(field, library, need, result, arguments, symbol)
+#define REAL_TOO HOOK_TOO
+#include "hooks.def"
+#undef HOOK
+#undef REAL
+#undef HOOK_TOO
+#undef REAL_TOO
+	TMK_FIELDS
+};
 
 enum tmk_library {
 	TMK_LIB_C10,
@@ -58,12 +97,36 @@ enum tmk_library {
 };
 
 /* Finds every real function of a library that is loaded now. Idempotent, any thread. Takes
- * the loader's lock: on the hot path only where a wrapper's real function is not there
- * yet. True: the library is loaded. */
+ * the loader's lock. True: the library is loaded. */
 bool tmk_resolve(enum tmk_library library);
 
-/* The path of a loaded library, false if it is not. */
+/* The path of a loaded library, "" of one that is in the program itself; false if it is not
+ * there. */
 bool tmk_library_path(enum tmk_library library, char *path, size_t size);
+
+/* The stubs: one for each function that is interposed. */
+#define HOOK(field, library, need, result, arguments, symbol)                          \
+	__attribute__((visibility("hidden"))) result tmk_stub_##field arguments;
+#define REAL(field, library, need, result, arguments, symbol)
+#define HOOK_TOO REAL
+#define REAL_TOO REAL
+#include "hooks.def"
+#undef HOOK
+#undef REAL
+#undef HOOK_TOO
+#undef REAL_TOO
+
+/* late.c has prepared what wants to be there before torch's functions are called without a
+ * look: from now on their stubs give way. */
+void tmk_resolved_publish(void);
+
+/* What a stub goes on to; real.c. frame: of the stub. */
+struct tmk_frame;
+void *tmk_stub_target(unsigned field, const struct tmk_frame *frame);
+
+/* The functions that end a process instead of returning are called by those who cannot go on:
+ * where there is none behind the wrapper, what the loader does without a symbol. */
+_Noreturn void tmk_ends_unresolved(const char *symbol);
 
 /* One capability per `need` of hooks.def: reported into the trace. */
 void tmk_report_capabilities(void);

@@ -81,8 +81,6 @@ static uint32_t maker_of(const char *node, uint64_t number)
 
 TMK_HOT uint64_t _ZN2at15sequence_number17get_and_incrementEv(void)
 {
-	if (!tmk_real.sequence)
-		tmk_late_init();
 	uint64_t n = tmk_real.sequence();
 	tmk_phase_forward();
 	if (tmk_is_active() && tmk_enter()) {
@@ -128,8 +126,6 @@ TMK_HOT void
 _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS0_4NodeERNS0_11InputBufferERKS2_INS0_10ReadyQueueEE(
         void *self, void *task, char *node, void *inputs, void *queue)
 {
-	if (!tmk_real.evaluate)
-		tmk_late_init();
 	/* One inside another takes over from it. */
 	if (tmk_place.node && tmk_is_active() && tmk_enter()) {
 		tmk_autograd_node(&tmk_place);
@@ -177,9 +173,7 @@ static TMK_COLD void find_fields(const char *node)
 
 TMK_HOT void _ZN5torch8autograd14AccumulateGradC1EN2at6TensorE(void *self, void *tensor)
 {
-	if (!tmk_real.accumulate_new)
-		tmk_late_init();
-	if (!tmk_real.sequence)
+	if (!TMK_FOUND(sequence))
 		tmk_phase_forward();
 	if (tmk_is_active() && tmk_enter()) {
 		emit_pointer(TMK_POINTER_PARAMETER, tensor);
@@ -195,8 +189,6 @@ TMK_HOT struct tmk_vector
 _ZN5torch8autograd14AccumulateGrad5applyEOSt6vectorIN2at6TensorESaIS4_EE(
         void *self, struct tmk_vector *gradients)
 {
-	if (!tmk_real.accumulate)
-		tmk_late_init();
 	if (gradients->begin != gradients->end && tmk_is_active() && tmk_enter()) {
 		emit_pointer(TMK_POINTER_GRADIENT, gradients->begin);
 		tmk_leave();

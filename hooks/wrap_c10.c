@@ -22,10 +22,7 @@ _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *ptr, int64_t bytes,
                                                       size_t allocated, size_t reserved,
                                                       struct tmk_device_id device)
 {
-	if (!tmk_real.report)
-		tmk_late_init();
-	if (tmk_real.report)
-		tmk_real.report(ptr, bytes, allocated, reserved, device);
+	tmk_real.report(ptr, bytes, allocated, reserved, device);
 	if (device.type == 0 && (!tmk_late_cpu() || is_mapping(device, reserved)))
 		return;
 	if (!tmk_enter())
@@ -48,10 +45,7 @@ void _ZN3c1027reportOutOfMemoryToProfilerElmmNS_6DeviceE(int64_t bytes,
                                                          size_t reserved,
                                                          struct tmk_device_id device)
 {
-	if (!tmk_real.out_of_memory)
-		tmk_late_init();
-	if (tmk_real.out_of_memory)
-		tmk_real.out_of_memory(bytes, allocated, reserved, device);
+	tmk_real.out_of_memory(bytes, allocated, reserved, device);
 	if (device.type == 0 && !tmk_late_cpu())
 		return;
 	if (!tmk_enter())
@@ -87,8 +81,6 @@ static bool says_out_of_memory(const char *text)
 void _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE(
         void *self, struct tmk_source_location where, const char **text)
 {
-	if (!tmk_real.error)
-		tmk_resolve(TMK_LIB_C10);
 	if (says_out_of_memory(*text) && tmk_is_active() && tmk_enter()) {
 		tmk_event_oom_message(*text);
 		tmk_leave();
@@ -109,7 +101,7 @@ void _ZN3c105ErrorC2ENS_14SourceLocationESs(void *self,
 TMK_HOT bool _ZN3c1022memoryProfilingEnabledEv(void)
 {
 	tmk_late_init();
-	bool theirs = tmk_real.profiling_enabled && tmk_real.profiling_enabled();
+	bool theirs = tmk_real.profiling_enabled();
 	return theirs || tmk_late_cpu();
 }
 
@@ -138,8 +130,6 @@ _ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKey
         void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys,
         int8_t dtype, uint16_t format)
 {
-	if (!tmk_real.empty)
-		tmk_late_init();
 	struct tmk_place outer __attribute__((cleanup(restore))) = tmk_place;
 	expect(sizes, NULL, dtype);
 	return tmk_real.empty(result, sizes, allocator, keys, dtype, format);
@@ -159,8 +149,6 @@ _ZN2at6detail21empty_strided_genericEN3c108ArrayRefIlEES3_PNS1_9AllocatorENS1_14
         void *result, struct tmk_sizes sizes, struct tmk_sizes strides, void *allocator,
         uint64_t keys, int8_t dtype)
 {
-	if (!tmk_real.empty_strided)
-		tmk_late_init();
 	struct tmk_place outer __attribute__((cleanup(restore))) = tmk_place;
 	expect(sizes, strides.data, dtype);
 	return tmk_real.empty_strided(result, sizes, strides, allocator, keys, dtype);

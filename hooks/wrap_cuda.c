@@ -10,25 +10,11 @@
 #include "event.h"
 #include "real.h"
 
-enum {
-	UNKNOWN_ERROR = 999
-}; /* cudaErrorUnknown: there is nothing behind the wrapper */
-
 #define TAKEN TMK_SEGMENT_TAKEN
 #define GIVEN TMK_SEGMENT_GIVEN
 
-static inline void *resolved(void **real)
-{
-	if (__builtin_expect(!*real, 0))
-		tmk_resolve(TMK_LIB_CUDART);
-	return *real;
-}
-#define FOUND(name) resolved((void **)&tmk_real.name)
-
 tmk_cuda_error cudaMalloc(void **ptr, size_t bytes)
 {
-	if (!FOUND(cudaMalloc))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaMalloc(ptr, bytes);
 	tmk_cuda_error rc = tmk_real.cudaMalloc(ptr, bytes);
@@ -40,8 +26,6 @@ tmk_cuda_error cudaMalloc(void **ptr, size_t bytes)
 
 tmk_cuda_error cudaFree(void *ptr)
 {
-	if (!FOUND(cudaFree))
-		return UNKNOWN_ERROR;
 	if (!ptr ||
 	    !tmk_enter()) /* cudaFree(NULL) makes a context: no memory of ours */
 		return tmk_real.cudaFree(ptr);
@@ -54,8 +38,6 @@ tmk_cuda_error cudaFree(void *ptr)
 
 tmk_cuda_error cudaMallocManaged(void **ptr, size_t bytes, unsigned flags)
 {
-	if (!FOUND(cudaMallocManaged))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaMallocManaged(ptr, bytes, flags);
 	tmk_cuda_error rc = tmk_real.cudaMallocManaged(ptr, bytes, flags);
@@ -68,8 +50,6 @@ tmk_cuda_error cudaMallocManaged(void **ptr, size_t bytes, unsigned flags)
 
 tmk_cuda_error cudaMallocPitch(void **ptr, size_t *pitch, size_t width, size_t height)
 {
-	if (!FOUND(cudaMallocPitch))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaMallocPitch(ptr, pitch, width, height);
 	tmk_cuda_error rc = tmk_real.cudaMallocPitch(ptr, pitch, width, height);
@@ -82,8 +62,6 @@ tmk_cuda_error cudaMallocPitch(void **ptr, size_t *pitch, size_t width, size_t h
 
 tmk_cuda_error cudaMalloc3D(struct tmk_pitched *pitched, struct tmk_extent extent)
 {
-	if (!FOUND(cudaMalloc3D))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaMalloc3D(pitched, extent);
 	tmk_cuda_error rc = tmk_real.cudaMalloc3D(pitched, extent);
@@ -163,8 +141,6 @@ static void async_failed(tmk_cuda_error rc, size_t bytes)
 
 tmk_cuda_error cudaMallocAsync(void **ptr, size_t bytes, tmk_cuda_handle stream)
 {
-	if (!FOUND(cudaMallocAsync))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaMallocAsync(ptr, bytes, stream);
 	long long before = async_backend() ? pool_now().used : -1;
@@ -180,8 +156,6 @@ tmk_cuda_error cudaMallocAsync(void **ptr, size_t bytes, tmk_cuda_handle stream)
 tmk_cuda_error cudaMallocFromPoolAsync(void **ptr, size_t bytes, tmk_cuda_handle pool,
                                        tmk_cuda_handle stream)
 {
-	if (!FOUND(cudaMallocFromPoolAsync))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaMallocFromPoolAsync(ptr, bytes, pool, stream);
 	tmk_cuda_error rc = tmk_real.cudaMallocFromPoolAsync(ptr, bytes, pool, stream);
@@ -194,8 +168,6 @@ tmk_cuda_error cudaMallocFromPoolAsync(void **ptr, size_t bytes, tmk_cuda_handle
 
 tmk_cuda_error cudaFreeAsync(void *ptr, tmk_cuda_handle stream)
 {
-	if (!FOUND(cudaFreeAsync))
-		return UNKNOWN_ERROR;
 	if (!ptr || !tmk_enter())
 		return tmk_real.cudaFreeAsync(ptr, stream);
 	if (!async_backend())
@@ -215,8 +187,6 @@ tmk_cuda_error cudaFreeAsync(void *ptr, tmk_cuda_handle stream)
 
 tmk_cuda_error cudaHostAlloc(void **ptr, size_t bytes, unsigned flags)
 {
-	if (!FOUND(cudaHostAlloc))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaHostAlloc(ptr, bytes, flags);
 	tmk_cuda_error rc = tmk_real.cudaHostAlloc(ptr, bytes, flags);
@@ -228,8 +198,6 @@ tmk_cuda_error cudaHostAlloc(void **ptr, size_t bytes, unsigned flags)
 
 tmk_cuda_error cudaMallocHost(void **ptr, size_t bytes)
 {
-	if (!FOUND(cudaMallocHost))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaMallocHost(ptr, bytes);
 	tmk_cuda_error rc = tmk_real.cudaMallocHost(ptr, bytes);
@@ -241,8 +209,6 @@ tmk_cuda_error cudaMallocHost(void **ptr, size_t bytes)
 
 tmk_cuda_error cudaFreeHost(void *ptr)
 {
-	if (!FOUND(cudaFreeHost))
-		return UNKNOWN_ERROR;
 	if (!ptr || !tmk_enter())
 		return tmk_real.cudaFreeHost(ptr);
 	tmk_event_segment(GIVEN, "cudaFreeHost", (uintptr_t)ptr, 0, 1);
@@ -253,8 +219,6 @@ tmk_cuda_error cudaFreeHost(void *ptr)
 
 tmk_cuda_error cudaHostRegister(void *ptr, size_t bytes, unsigned flags)
 {
-	if (!FOUND(cudaHostRegister))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaHostRegister(ptr, bytes, flags);
 	tmk_cuda_error rc = tmk_real.cudaHostRegister(ptr, bytes, flags);
@@ -266,8 +230,6 @@ tmk_cuda_error cudaHostRegister(void *ptr, size_t bytes, unsigned flags)
 
 tmk_cuda_error cudaHostUnregister(void *ptr)
 {
-	if (!FOUND(cudaHostUnregister))
-		return UNKNOWN_ERROR;
 	if (!tmk_enter())
 		return tmk_real.cudaHostUnregister(ptr);
 	tmk_event_segment(GIVEN, "cudaHostUnregister", (uintptr_t)ptr, 0, 1);

@@ -13,8 +13,6 @@
 #include "event.h"
 #include "real.h"
 
-enum { NOT_FOUND = 500 }; /* CUDA_ERROR_NOT_FOUND */
-
 typedef unsigned long long handle;
 /* What PyTorch really calls: the driver's function, or whatever it was handed. */
 static tmk_cuda_error (*create)(handle *, size_t, const void *, unsigned long long);
@@ -87,10 +85,6 @@ static void swap_entry(const char *name, void **function)
 tmk_cuda_error cudaGetDriverEntryPoint(const char *name, void **function,
                                        unsigned long long flags, void *status)
 {
-	if (!tmk_real.cudaGetDriverEntryPoint)
-		tmk_resolve(TMK_LIB_CUDART);
-	if (!tmk_real.cudaGetDriverEntryPoint)
-		return NOT_FOUND;
 	tmk_cuda_error rc =
 	        tmk_real.cudaGetDriverEntryPoint(name, function, flags, status);
 	if (!rc)
@@ -102,10 +96,6 @@ tmk_cuda_error cudaGetDriverEntryPointByVersion(const char *name, void **functio
                                                 unsigned version,
                                                 unsigned long long flags, void *status)
 {
-	if (!tmk_real.cudaGetDriverEntryPointByVersion)
-		tmk_resolve(TMK_LIB_CUDART);
-	if (!tmk_real.cudaGetDriverEntryPointByVersion)
-		return NOT_FOUND;
 	tmk_cuda_error rc = tmk_real.cudaGetDriverEntryPointByVersion(
 	        name, function, version, flags, status);
 	if (!rc)
@@ -116,8 +106,6 @@ tmk_cuda_error cudaGetDriverEntryPointByVersion(const char *name, void **functio
 void **_ZN3c104cuda9DriverAPI3getEv(void)
 {
 	static atomic_bool done;
-	if (!tmk_real.driver_api)
-		tmk_resolve(TMK_LIB_C10_CUDA);
 	void **slots = tmk_real.driver_api();
 	if (!slots || atomic_exchange(&done, true))
 		return slots;
@@ -136,18 +124,8 @@ void **_ZN3c104cuda9DriverAPI3getEv(void)
 
 /* ---- programs that link libcuda themselves -------------------------------------------- */
 
-static inline void *resolved(void **real)
-{
-	if (__builtin_expect(!*real, 0))
-		tmk_resolve(TMK_LIB_CUDA);
-	return *real;
-}
-#define FOUND(name) resolved((void **)&tmk_real.name)
-
 tmk_cuda_error cuMemAlloc_v2(handle *ptr, size_t bytes)
 {
-	if (!FOUND(cuMemAlloc))
-		return NOT_FOUND;
 	if (!tmk_enter())
 		return tmk_real.cuMemAlloc(ptr, bytes);
 	tmk_cuda_error rc = tmk_real.cuMemAlloc(ptr, bytes);
@@ -160,8 +138,6 @@ tmk_cuda_error cuMemAlloc_v2(handle *ptr, size_t bytes)
 tmk_cuda_error cuMemAllocPitch_v2(handle *ptr, size_t *pitch, size_t width,
                                   size_t height, unsigned element)
 {
-	if (!FOUND(cuMemAllocPitch))
-		return NOT_FOUND;
 	if (!tmk_enter())
 		return tmk_real.cuMemAllocPitch(ptr, pitch, width, height, element);
 	tmk_cuda_error rc =
@@ -175,8 +151,6 @@ tmk_cuda_error cuMemAllocPitch_v2(handle *ptr, size_t *pitch, size_t width,
 
 tmk_cuda_error cuMemAllocManaged(handle *ptr, size_t bytes, unsigned flags)
 {
-	if (!FOUND(cuMemAllocManaged))
-		return NOT_FOUND;
 	if (!tmk_enter())
 		return tmk_real.cuMemAllocManaged(ptr, bytes, flags);
 	tmk_cuda_error rc = tmk_real.cuMemAllocManaged(ptr, bytes, flags);
@@ -189,8 +163,6 @@ tmk_cuda_error cuMemAllocManaged(handle *ptr, size_t bytes, unsigned flags)
 
 tmk_cuda_error cuMemFree_v2(handle ptr)
 {
-	if (!FOUND(cuMemFree))
-		return NOT_FOUND;
 	if (!ptr || !tmk_enter())
 		return tmk_real.cuMemFree(ptr);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemFree", ptr, 0, 0);
@@ -202,8 +174,6 @@ tmk_cuda_error cuMemFree_v2(handle ptr)
 
 tmk_cuda_error cuMemHostAlloc(void **ptr, size_t bytes, unsigned flags)
 {
-	if (!FOUND(cuMemHostAlloc))
-		return NOT_FOUND;
 	if (!tmk_enter())
 		return tmk_real.cuMemHostAlloc(ptr, bytes, flags);
 	tmk_cuda_error rc = tmk_real.cuMemHostAlloc(ptr, bytes, flags);
@@ -216,8 +186,6 @@ tmk_cuda_error cuMemHostAlloc(void **ptr, size_t bytes, unsigned flags)
 
 tmk_cuda_error cuMemFreeHost(void *ptr)
 {
-	if (!FOUND(cuMemFreeHost))
-		return NOT_FOUND;
 	if (!ptr || !tmk_enter())
 		return tmk_real.cuMemFreeHost(ptr);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemFreeHost", (uintptr_t)ptr, 0, 1);
@@ -229,8 +197,6 @@ tmk_cuda_error cuMemFreeHost(void *ptr)
 tmk_cuda_error cuMemCreate(handle *h, size_t bytes, const void *properties,
                            unsigned long long flags)
 {
-	if (!FOUND(cuMemCreate))
-		return NOT_FOUND;
 	if (!tmk_enter())
 		return tmk_real.cuMemCreate(h, bytes, properties, flags);
 	tmk_cuda_error rc = tmk_real.cuMemCreate(h, bytes, properties, flags);
@@ -243,8 +209,6 @@ tmk_cuda_error cuMemCreate(handle *h, size_t bytes, const void *properties,
 tmk_cuda_error cuMemMap(handle address, size_t bytes, size_t offset, handle h,
                         unsigned long long flags)
 {
-	if (!FOUND(cuMemMap))
-		return NOT_FOUND;
 	tmk_cuda_error rc = tmk_real.cuMemMap(address, bytes, offset, h, flags);
 	note_map(rc, address, offset, h);
 	return rc;
@@ -252,8 +216,6 @@ tmk_cuda_error cuMemMap(handle address, size_t bytes, size_t offset, handle h,
 
 tmk_cuda_error cuMemRelease(handle h)
 {
-	if (!FOUND(cuMemRelease))
-		return NOT_FOUND;
 	if (!tmk_enter())
 		return tmk_real.cuMemRelease(h);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemRelease", h, 0, 0);
@@ -267,11 +229,6 @@ tmk_cuda_error cuMemRelease(handle h)
 
 tmk_cuda_error ncclMemAlloc(void **ptr, size_t bytes)
 {
-	enum { INTERNAL_ERROR = 3 }; /* ncclInternalError */
-	if (!tmk_real.ncclMemAlloc)
-		tmk_resolve(TMK_LIB_NCCL);
-	if (!tmk_real.ncclMemAlloc)
-		return INTERNAL_ERROR;
 	if (!tmk_enter())
 		return tmk_real.ncclMemAlloc(ptr, bytes);
 	tmk_cuda_error rc = tmk_real.ncclMemAlloc(ptr, bytes);
@@ -284,11 +241,6 @@ tmk_cuda_error ncclMemAlloc(void **ptr, size_t bytes)
 
 tmk_cuda_error ncclMemFree(void *ptr)
 {
-	enum { INTERNAL_ERROR = 3 };
-	if (!tmk_real.ncclMemFree)
-		tmk_resolve(TMK_LIB_NCCL);
-	if (!tmk_real.ncclMemFree)
-		return INTERNAL_ERROR;
 	if (!ptr || !tmk_enter())
 		return tmk_real.ncclMemFree(ptr);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "ncclMemFree", (uintptr_t)ptr, 0, 0);

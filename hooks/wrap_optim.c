@@ -17,12 +17,10 @@ static void step_ends(char *unused)
 
 /* at::Tensor step(std::function<at::Tensor()>): returned through the hidden first argument,
  * and the closure is passed by its address. */
-typedef void *step_fn(void *, void *, void *);
+typedef void *(*_Atomic step_fn)(void *, void *, void *);
 
-static void *step(step_fn **real, void *result, void *self, void *closure)
+static void *step(step_fn *real, void *result, void *self, void *closure)
 {
-	if (!*real)
-		tmk_late_init();
 	char scope __attribute__((cleanup(step_ends))) = 0;
 	tmk_phase_step(true);
 	return (*real)(result, self, closure);
@@ -74,8 +72,6 @@ static void zero_grad_ends(char *unused)
 
 void _ZN5torch5optim9Optimizer9zero_gradEb(void *self, bool set_to_none)
 {
-	if (!tmk_real.zero_grad)
-		tmk_late_init();
 	char scope __attribute__((cleanup(zero_grad_ends))) = 0;
 	tmk_phase_zero_grad(true);
 	tmk_real.zero_grad(self, set_to_none);
