@@ -1,17 +1,28 @@
 /* json.c - writes one JSON document as it goes; knows how deep it is. */
 #include "json.h"
 
-#include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 static void write_text(FILE *out, const char *text);
+
+/* In every build: a document that is not JSON, or a write past the levels, is worse than
+ * none. */
+static void require(bool fits)
+{
+	if (fits)
+		return;
+	fputs("tidemark: error: internal: this answer does not fit into JSON\n",
+	      stderr);
+	abort();
+}
 
 static void start(struct json *json, const char *key)
 {
 	int depth = json->depth;
 
 	if (depth) {
-		assert(json->level[depth - 1].array == !key);
+		require(json->level[depth - 1].array == !key);
 		fputs(json->level[depth - 1].filled ? ",\n" : "\n", json->out);
 		json->level[depth - 1].filled = true;
 	}
@@ -25,7 +36,7 @@ static void start(struct json *json, const char *key)
 static void open_level(struct json *json, const char *key, bool array)
 {
 	start(json, key);
-	assert(json->depth < JSON_DEPTH);
+	require(json->depth < JSON_DEPTH);
 	json->level[json->depth].array = array;
 	json->level[json->depth].filled = false;
 	json->depth++;
@@ -51,7 +62,7 @@ void json_array(struct json *json, const char *key)
 
 void json_end(struct json *json)
 {
-	assert(json->depth > 0);
+	require(json->depth > 0);
 	json->depth--;
 	if (json->level[json->depth].filled)
 		fprintf(json->out, "\n%*s", 2 * json->depth, "");

@@ -33,14 +33,15 @@ int64_t element_size(const char *dtype)
 	static const struct {
 		const char *name;
 		int64_t bytes;
-	} sizes[] = {{"float32", 4}, {"bfloat16", 2},  {"float16", 2},
-	             {"float64", 8}, {"int64", 8},     {"int32", 4},
-	             {"int16", 2},   {"int8", 1},      {"uint8", 1},
-	             {"bool", 1},    {"complex64", 8}, {"complex128", 16}};
+	} sizes[] = {
+#define DTYPE(number, name, bytes) {#name, bytes},
+#include "dtypes.def"
+#undef DTYPE
+	};
 	for (size_t i = 0; dtype && i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		if (!strcmp(dtype, sizes[i].name))
 			return sizes[i].bytes;
-	return dtype && !strncmp(dtype, "float8", 6) ? 1 : 0;
+	return 0;
 }
 
 static bool is_matmul(const char *op)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "about.h"
@@ -26,40 +27,78 @@ static ssize_t read_file(const char *path, char *out, size_t size)
 	return n;
 }
 
-static size_t quote(char *out, size_t size, const char *s)
+/* Longest form of a byte in JSON: \\u001f */
+enum { QUOTED = 6 };
+
+static char *quote(char *out, const char *s)
 {
-	size_t n = 0;
-	for (; *s && n + 8 < size; s++) {
+	*out++ = '"';
+	for (; *s; s++)
 		if (*s == '"' || *s == '\\') {
-			out[n++] = '\\';
-			out[n++] = *s;
+			*out++ = '\\';
+			*out++ = *s;
 		} else if ((unsigned char)*s < 0x20) {
-			n += (size_t)snprintf(out + n, 8, "\\u%04x", *s);
+			out += sprintf(out, "\\u%04x", *s);
 		} else {
-			out[n++] = *s;
+			*out++ = *s;
 		}
+	*out++ = '"';
+	*out = 0;
+	return out;
+}
+
+/* All of /proc/self/cmdline, in memory of its own: this may be under the allocator's lock,
+ * where malloc is not called. A kernel's limit is some megabytes. */
+static char *map_command_line(size_t *length, size_t *size)
+{
+	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+	char *raw = MAP_FAILED;
+	ssize_t n = 0;
+	*length = 0;
+	for (*size = 1 << 16; fd >= 0; *size *= 4, *length = 0) {
+		raw = mmap(NULL, *size, PROT_READ | PROT_WRITE,
+		           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (raw == MAP_FAILED || lseek(fd, 0, SEEK_SET))
+			break;
+		while (*length + 1 < *size &&
+		       (n = read(fd, raw + *length, *size - 1 - *length)) > 0)
+			*length += (size_t)n;
+		if (*length + 1 < *size)
+			break;
+		munmap(raw, *size);
 	}
-	out[n] = 0;
-	return n;
+	if (fd >= 0)
+		close(fd);
+	return raw == MAP_FAILED ? NULL : raw;
 }
 
 static void command_line(void)
 {
-	char raw[16384], json[32768] = "[", command[16384] = "";
-	ssize_t n = read_file("/proc/self/cmdline", raw, sizeof raw);
-	size_t j = 1, c = 0;
-	for (ssize_t at = 0; at < n; at += (ssize_t)strlen(raw + at) + 1) {
-		if (j + strlen(raw + at) * 6 + 8 > sizeof json)
-			break;
-		j += (size_t)sprintf(json + j, at ? ", \"" : "\"");
-		j += quote(json + j, sizeof json - j, raw + at);
-		json[j++] = '"';
-		c += (size_t)snprintf(command + c, sizeof command - c,
-		                      at ? " %s" : "%s", raw + at);
+	size_t length, size;
+	char *raw = map_command_line(&length, &size);
+	if (!raw)
+		return;
+	/* An argument has its two quotes and ", " in the list; its end was a byte already. */
+	const size_t room = (length + 1) * QUOTED + 16;
+	char *json = mmap(NULL, room, PROT_READ | PROT_WRITE,
+	                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (json != MAP_FAILED) {
+		char *p = json;
+		*p++ = '[';
+		for (size_t at = 0; at < length; at += strlen(raw + at) + 1) {
+			if (at)
+				p += sprintf(p, ", ");
+			p = quote(p, raw + at);
+		}
+		strcpy(p, "]");
+		tmk_emit_run("argv", json);
+		munmap(json, room);
 	}
-	snprintf(json + j, sizeof json - j, "]");
-	tmk_emit_run("argv", json);
-	tmk_emit_run("command", command);
+	for (size_t i = 0; i + 1 < length; i++)
+		if (!raw[i])
+			raw[i] = ' ';
+	tmk_emit_run("command", raw);
+	munmap(raw, size);
 }
 
 static void place(void)
@@ -95,7 +134,7 @@ static void quoted_after(const char *text, const char *name, const char *column)
 	const char *open = p ? strchr(p, '\'') : NULL;
 	if (!open || (end && open > end))
 		return;
-	char value[64];
+	char value[256];
 	snprintf(value, sizeof value, "%.*s", (int)strcspn(open + 1, "'"), open + 1);
 	tmk_emit_run(column, value);
 }
@@ -118,7 +157,7 @@ static void versions(void)
 	const char *(*python)(void) =
 	        (const char *(*)(void))dlsym(RTLD_DEFAULT, "Py_GetVersion");
 	if (python) {
-		snprintf(text, 64, "%s", python());
+		snprintf(text, sizeof text, "%s", python());
 		text[strcspn(text, " ")] = 0;
 		tmk_emit_run("python_version", text);
 	}

@@ -126,10 +126,13 @@ static void *emit_tensor(void *self, void *args)
 	                   &index, &trainable, &shape, &dtype))
 		return NULL;
 	size_t a = strlen(name) + 1, b = strlen(shape) + 1, c = strlen(dtype) + 1;
-	if (!tmk_is_active() || a + b + c > 4096 || !tmk_enter())
+	if (!tmk_is_active() || !tmk_enter())
 		return none();
-	struct tmk_rec_tensor *r = tmk_begin(TMK_REC_TENSOR, (uint8_t)kind,
-	                                     sizeof *r + (uint32_t)(a + b + c));
+	struct tmk_rec_tensor *r =
+	        tmk_fits_ring(sizeof *r + a + b + c)
+	                ? tmk_begin(TMK_REC_TENSOR, (uint8_t)kind,
+	                            (uint32_t)(sizeof *r + a + b + c))
+	                : NULL;
 	if (r) {
 		r->ptr = address;
 		r->bytes = bytes;

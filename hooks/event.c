@@ -51,28 +51,44 @@ TMK_HOT void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserv
 	tmk_end(r);
 }
 
-/* cudaMemGetInfo, unless an error waits to be read by the program: a failing call of ours
- * would replace it. */
+/* A failing call of ours would replace an error that waits to be read by the program; one
+ * that it leaves behind where none was would be taken for the program's. */
+bool tmk_event_may_ask(void)
+{
+	return tmk_real.cudaPeekAtLastError && tmk_real.cudaGetLastError &&
+	       !tmk_real.cudaPeekAtLastError();
+}
+
+void tmk_event_forget_error(void)
+{
+	tmk_real.cudaGetLastError();
+}
+
 static void device_memory(uint64_t *free_bytes, uint64_t *total)
 {
+	tmk_cuda_error (*const get)(size_t *, size_t *) = tmk_real.cudaMemGetInfo;
 	size_t f = 0, t = 0;
 	*free_bytes = *total = 0;
-	if (!tmk_real.cudaMemGetInfo || !tmk_real.cudaPeekAtLastError ||
-	    !tmk_real.cudaGetLastError || tmk_real.cudaPeekAtLastError())
+	if (!get || !tmk_event_may_ask())
 		return;
-	if (tmk_real.cudaMemGetInfo(&f, &t)) {
-		tmk_real.cudaGetLastError();
+	if (get(&f, &t)) {
+		tmk_event_forget_error();
 		return;
 	}
 	*free_bytes = f;
 	*total = t;
 }
 
-static struct tmk_device_id current_device(void)
+/* Asked also while an error waits: where it is set, the runtime works and this succeeds. */
+struct tmk_device_id tmk_event_device(void)
 {
 	int index = 0;
-	if (!tmk_real.cudaGetDevice || tmk_real.cudaGetDevice(&index))
+	bool clean = tmk_event_may_ask();
+	if (tmk_real.cudaGetDevice && tmk_real.cudaGetDevice(&index)) {
 		index = 0;
+		if (clean)
+			tmk_event_forget_error();
+	}
 	return (struct tmk_device_id){1, (int8_t)index};
 }
 
@@ -83,7 +99,7 @@ void tmk_event_oom_message(const char *text)
 	/* cudaMallocAsync's allocator reports to nobody, at a fraction's limit or the card's.
 	 * What was asked for is the tensor's size, where a tensor was being made. */
 	if (!oom_awaits_message)
-		tmk_event_oom(-1, 0, 0, current_device(), "exception");
+		tmk_event_oom(-1, 0, 0, tmk_event_device(), "exception");
 	oom_awaits_message = false;
 	tmk_emit_text(TMK_REC_OOM_MESSAGE, 0, 0, 0, 1, &text);
 }
@@ -135,7 +151,7 @@ void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t ad
 	if (!tmk_session_ensure())
 		return;
 	uint64_t free_bytes = 0, total = 0;
-	struct tmk_device_id device = current_device();
+	struct tmk_device_id device = tmk_event_device();
 	if (!host && code != TMK_SEGMENT_MAPPED)
 		device_memory(&free_bytes, &total);
 	struct tmk_rec_segment *r = tmk_begin(TMK_REC_SEGMENT, code, sizeof *r);

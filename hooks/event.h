@@ -3,6 +3,7 @@
 #ifndef TMK_EVENT_H
 #define TMK_EVENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,14 @@ void tmk_event_oom_message(const char *text);
 /* Device (host = 0) or pinned memory taken from or given back to the driver. */
 void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
                        size_t bytes, int host);
+
+/* The program's current device. */
+struct tmk_device_id tmk_event_device(void);
+
+/* A CUDA call of ours that may fail leaves no trace: only where no error waits, and its own
+ * is taken back. */
+bool tmk_event_may_ask(void);
+void tmk_event_forget_error(void);
 
 /* How much the device has free now: after a free, which records what it had before. */
 void tmk_event_sample(void);

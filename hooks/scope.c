@@ -12,15 +12,16 @@
 #include "hot.h"
 #include "intern.h"
 
-/* A name longer than this is cut; scopes deeper than this are counted, not named. More
+/* A name longer than this is cut and ends with three dots; scopes deeper than this are counted, not named. More
  * distinct ones than MOST are names with a number in them that counts up: each would make
  * its step unlike all others. */
 enum { LONGEST = 64, DEEPEST = 46, MOST = 4096 };
 
 struct entry {
 	uint64_t owner;
-	uint32_t id;         /* 0 until something happened inside */
-	uint32_t generation; /* of the process the number belongs to: see fork */
+	uint32_t id;         /* 0: none of its own and nothing around it has one */
+	uint32_t generation; /* of the process the number belongs to: see fork; 0 until
+				something happened inside */
 	uint8_t kind, phase;
 	char name[LONGEST];
 };
@@ -44,11 +45,12 @@ static TMK_HOT_DATA _Atomic uint32_t backwards, backward_scope;
 static void copy_name(char *to, const char *from)
 {
 	size_t n = strnlen(from, LONGEST - 1);
-	if (from[n])
-		while (n && (from[n] & 0xc0) == 0x80)
+	const bool cut = from[n];
+	if (cut)
+		for (n -= 3; n && (from[n] & 0xc0) == 0x80;)
 			n--;
 	memcpy(to, from, n);
-	to[n] = 0;
+	strcpy(to + n, cut ? "..." : "");
 }
 
 static void unmap_stack(void *stack)
@@ -93,7 +95,7 @@ void tmk_scope_push(uint64_t owner, enum tmk_scope_kind kind, const char *name)
 		return;
 	struct entry *e = &scopes->entry[scopes->depth];
 	e->owner = owner;
-	e->id = 0;
+	e->id = e->generation = 0;
 	e->kind = (uint8_t)kind;
 	e->phase = scopes->depth ? e[-1].phase : TMK_OPEN;
 	copy_name(e->name, name ? name : "");
@@ -180,7 +182,7 @@ static TMK_COLD uint32_t number(void)
 	        atomic_load_explicit(&tmk_generation, memory_order_relaxed);
 	for (uint32_t i = 0; i < scopes->depth; i++) {
 		struct entry *e = &scopes->entry[i];
-		if (!e->id || e->generation != generation) {
+		if (e->generation != generation) {
 			e->id = e->kind == TMK_SCOPE_NONE ? parent : define(e, parent);
 			e->generation = generation;
 		}
@@ -197,8 +199,8 @@ TMK_HOT uint32_t tmk_scope_now(uint8_t phase)
 		                                      memory_order_relaxed)
 		               : 0;
 	const struct entry *top = &scopes->entry[scopes->depth - 1];
-	if (top->id && top->generation == atomic_load_explicit(&tmk_generation,
-	                                                       memory_order_relaxed))
+	if (top->generation ==
+	    atomic_load_explicit(&tmk_generation, memory_order_relaxed))
 		return top->id;
 	return number();
 }

@@ -41,6 +41,17 @@ void tmk_stacks_init(void)
 
 /* ---- definitions --------------------------------------------------------------------- */
 
+/* A name that fills its buffer may go on: it ends with three dots then. */
+static void mark_cut(char *text, size_t size)
+{
+	size_t n = strlen(text);
+	if (n + 1 < size)
+		return;
+	for (n -= 3; (text[n] & 0xc0) == 0x80; n--)
+		; /* not inside a character */
+	memcpy(text + n, "...", 4);
+}
+
 static TMK_COLD uint32_t frame_number(const struct tmk_py_frame *f)
 {
 	uint64_t hash = tmk_mix(f->key, (uint32_t)f->where);
@@ -48,9 +59,11 @@ static TMK_COLD uint32_t frame_number(const struct tmk_py_frame *f)
 	uint32_t id = tmk_intern_find(TMK_TABLE_PYFRAME, hash, check);
 	if (id || !(id = tmk_intern_new(TMK_TABLE_PYFRAME)))
 		return id;
-	char function[256], file[512];
+	char function[1024], file[4096];
 	int line;
 	tmk_pystack_text(f, function, sizeof function, file, sizeof file, &line);
+	mark_cut(function, sizeof function);
+	mark_cut(file, sizeof file);
 	size_t a = strlen(function) + 1, b = strlen(file) + 1;
 	struct tmk_rec_pyframe *r = tmk_begin(TMK_REC_PYFRAME, 0, sizeof *r + a + b);
 	if (!r)
@@ -113,8 +126,9 @@ static TMK_COLD uint32_t define_module(const void *module, uint64_t hash,
 	uint32_t id = tmk_intern_new(TMK_TABLE_MODULE);
 	if (!id)
 		return 0;
-	char class[128];
+	char class[512];
 	tmk_pystack_class(module, class, sizeof class);
+	mark_cut(class, sizeof class);
 	tmk_emit_text(TMK_REC_MODULE, id, 0, (uintptr_t)module, 1,
 	              (const char *[]){class});
 	tmk_intern_add(TMK_TABLE_MODULE, hash, check, id);
@@ -167,7 +181,7 @@ static TMK_COLD uint32_t new_op(const char *type_name, uint64_t hash, uint64_t c
 	if (!id)
 		return 0;
 	/* "N5torch8autograd9generated14AddmmBackward0E": the last name that ends */
-	char name[128] = "";
+	char name[1024] = "";
 	for (const char *p = type_name; *p;) {
 		int n = 0, used = 0;
 		if (sscanf(p, "%d%n", &n, &used) == 1 && n > 0 &&
@@ -178,6 +192,7 @@ static TMK_COLD uint32_t new_op(const char *type_name, uint64_t hash, uint64_t c
 			p++;
 		}
 	}
+	mark_cut(name, sizeof name);
 	tmk_emit_text(TMK_REC_OP, id, 0, 0, 1,
 	              (const char *[]){*name ? name : type_name});
 	tmk_intern_add(TMK_TABLE_OP, hash, check, id);
@@ -211,9 +226,12 @@ TMK_HOT uint32_t tmk_op_number(const void *vtable)
 
 /* ---- shapes -------------------------------------------------------------------------- */
 
-/* Bytes per element by c10::ScalarType; 0: packed or not known, then no size is claimed */
-static const uint8_t element_size[] = {1, 1, 2, 4, 8, 2, 4, 8, 4, 8, 16, 1, 1, 1, 4,
-                                       2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1,  1, 2, 4, 8};
+/* Bytes per element by c10::ScalarType; 0: of a later torch, then no size is claimed */
+static const uint8_t element_size[] = {
+#define DTYPE(number, name, bytes) [number] = bytes,
+#include "dtypes.def"
+#undef DTYPE
+};
 
 static int64_t needed(const struct tmk_place *p)
 {

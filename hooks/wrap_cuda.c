@@ -3,6 +3,7 @@
  * thread. Frees are recorded before the real call: the address may be handed out again in
  * between. A failed cudaMalloc is no out-of-memory: the allocator frees its cache and
  * tries again (wrap_c10.c hears the last word). */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,12 +79,14 @@ tmk_cuda_error cudaMalloc3D(struct tmk_pitched *pitched, struct tmk_extent exten
  * call is the allocation. Otherwise somebody else's pool: a segment. */
 static bool async_backend(void)
 {
-	static int cached = -1;
+	static atomic_int known = -1;
+	int cached = atomic_load_explicit(&known, memory_order_relaxed);
 	if (cached < 0) {
 		const char *a = getenv("PYTORCH_CUDA_ALLOC_CONF");
 		const char *b = getenv("PYTORCH_ALLOC_CONF");
 		cached = (a && strstr(a, "cudaMallocAsync")) ||
 		         (b && strstr(b, "cudaMallocAsync"));
+		atomic_store_explicit(&known, cached, memory_order_relaxed);
 	}
 	return cached;
 }
@@ -95,17 +98,27 @@ struct pool { /* bytes as the device's pool counts them; used < 0: it does not s
 
 static struct pool pool_now(void)
 {
-	struct pool p = {-1, 0, 0};
+	struct pool p = {-1, 0, tmk_event_device().index};
+	tmk_cuda_error (*const get_pool)(tmk_cuda_handle *, int) =
+	        tmk_real.cudaDeviceGetMemPool;
+	tmk_cuda_error (*const get)(tmk_cuda_handle, int, void *) =
+	        tmk_real.cudaMemPoolGetAttribute;
 	tmk_cuda_handle h;
 	unsigned long long n;
-	if (!tmk_real.cudaGetDevice || !tmk_real.cudaDeviceGetMemPool ||
-	    !tmk_real.cudaMemPoolGetAttribute || tmk_real.cudaGetDevice(&p.device) ||
-	    tmk_real.cudaDeviceGetMemPool(&h, p.device))
+	if (!get_pool || !get || !tmk_event_may_ask())
 		return p;
-	if (!tmk_real.cudaMemPoolGetAttribute(h, TMK_POOL_USED, &n))
+	if (get_pool(&h, p.device)) {
+		tmk_event_forget_error();
+		return p;
+	}
+	if (!get(h, TMK_POOL_USED, &n))
 		p.used = (long long)n;
-	if (!tmk_real.cudaMemPoolGetAttribute(h, TMK_POOL_RESERVED, &n))
+	else
+		tmk_event_forget_error();
+	if (!get(h, TMK_POOL_RESERVED, &n))
 		p.reserved = (long long)n;
+	else
+		tmk_event_forget_error();
 	return p;
 }
 

@@ -15,9 +15,11 @@
 
 typedef unsigned long long handle;
 /* What PyTorch really calls: the driver's function, or whatever it was handed. */
-static tmk_cuda_error (*create)(handle *, size_t, const void *, unsigned long long);
-static tmk_cuda_error (*map)(handle, size_t, size_t, handle, unsigned long long);
-static tmk_cuda_error (*release)(handle);
+static tmk_cuda_error (*_Atomic create)(handle *, size_t, const void *,
+                                        unsigned long long);
+static tmk_cuda_error (*_Atomic map)(handle, size_t, size_t, handle,
+                                     unsigned long long);
+static tmk_cuda_error (*_Atomic release)(handle);
 
 /* Memory made by cuMemCreate gets its address here: an expandable segment is such pieces
  * side by side. */
@@ -63,11 +65,11 @@ static tmk_cuda_error our_release(handle h)
 static const struct {
 	const char *name;
 	void *ours;
-	void **theirs;
+	_Atomic(void *) *theirs;
 } swaps[] = {
-        {"cuMemCreate", (void *)our_create, (void **)&create},
-        {"cuMemMap", (void *)our_map, (void **)&map},
-        {"cuMemRelease", (void *)our_release, (void **)&release},
+        {"cuMemCreate", (void *)our_create, (_Atomic(void *) *)(void *)&create},
+        {"cuMemMap", (void *)our_map, (_Atomic(void *) *)(void *)&map},
+        {"cuMemRelease", (void *)our_release, (_Atomic(void *) *)(void *)&release},
 };
 enum { SWAPS = sizeof swaps / sizeof *swaps };
 
@@ -77,7 +79,7 @@ static void swap_entry(const char *name, void **function)
 		if (!strcmp(name, swaps[i].name) && *function != swaps[i].ours &&
 		    *function != (void *)cuMemCreate && *function != (void *)cuMemMap &&
 		    *function != (void *)cuMemRelease) {
-			*swaps[i].theirs = *function;
+			atomic_store(swaps[i].theirs, *function);
 			*function = swaps[i].ours;
 		}
 }

@@ -68,18 +68,33 @@ static TMK_COLD bool first_event(void)
 }
 
 /* The ring is full: the writer is behind. A short sleep is cheaper than a lost event, but
- * the host must not stand still: a fifth of a second in all, then the event is dropped,
- * and while the ring stays full every further one at once. */
+ * the host must not stand still: a fifth of a second in all, for all of its threads together
+ * and for as long as it runs. After that an event that finds no room is dropped at once. A
+ * forked child has a writer and a fifth of its own. */
+static _Atomic uint64_t waited_ns;
+static _Atomic uint32_t waited_in; /* the generation that has waited */
+
+static bool may_wait(void)
+{
+	enum { FIFTH = 200000000 };
+	uint32_t now = atomic_load(&tmk_generation), before = atomic_load(&waited_in);
+	if (before != now && atomic_compare_exchange_strong(&waited_in, &before, now))
+		atomic_store(&waited_ns, 0);
+	return atomic_load(&tmk_state) == TMK_ACTIVE && atomic_load(&waited_ns) < FIFTH;
+}
+
 static TMK_COLD char *wait_for_room(struct tmk_ring *ring, uint32_t size)
 {
-	static __thread bool gave_up;
 	const struct timespec nap = {.tv_nsec = 100000};
 	char *p = NULL;
-	for (int i = 0; i < 2000 && !gave_up && !p; i++) {
+	uint64_t since = tmk_clock_ns();
+	while (!p && size <= ring->size && may_wait()) {
 		nanosleep(&nap, NULL);
+		uint64_t now = tmk_clock_ns();
+		atomic_fetch_add(&waited_ns, now - since);
+		since = now;
 		p = tmk_ring_reserve(ring, size);
 	}
-	gave_up = !p && tmk_ring_reserve(ring, (uint32_t)(ring->size / 2)) == NULL;
 	return p;
 }
 
@@ -104,18 +119,30 @@ TMK_HOT void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 	return tmk_stamp(p, kind, code, size);
 }
 
+/* A model's config may be large; a ring is not. What takes more than a quarter of it is not
+ * cut, which would make it something else, but left out and counted. */
+bool tmk_fits_ring(size_t bytes)
+{
+	static _Atomic uint64_t too_long;
+	if (bytes <= tmk_rings.header->data_size / 4)
+		return true;
+	tmk_emit_lost("long_texts", atomic_fetch_add(&too_long, 1) + 1,
+	              "texts that are longer than a quarter of a ring");
+	return false;
+}
+
 void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t address,
                    int n, const char *const *text)
 {
 	size_t length[8], total = 0;
 	for (int i = 0; i < n; i++) {
 		length[i] = text[i] ? strlen(text[i]) + 1 : 1;
-		/* A model's config may be large; a ring is not. */
-		if (length[i] > 1 << 15)
-			length[i] = 1 << 15;
 		total += length[i];
 	}
-	struct tmk_rec_text *r = tmk_begin(kind, (uint8_t)n, sizeof *r + total);
+	if (!tmk_fits_ring(sizeof(struct tmk_rec_text) + total))
+		return;
+	struct tmk_rec_text *r =
+	        tmk_begin(kind, (uint8_t)n, (uint32_t)(sizeof *r + total));
 	if (!r)
 		return;
 	r->id = id;

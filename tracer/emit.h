@@ -101,7 +101,10 @@ static inline void *tmk_begin_often(enum tmk_kind kind, uint8_t code, uint32_t s
 	                                         : tmk_begin(kind, code, size);
 }
 
-/* Records made of strings: `n` of them, NULL counts as empty. */
+/* False, and counted as lost: a record of that size has no room in any ring. */
+bool tmk_fits_ring(size_t bytes);
+
+/* Records made of strings: `n` of them, NULL counts as empty. All whole, or no record. */
 void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t address,
                    int n, const char *const *text);
 void tmk_emit_run(const char *column, const char *value);

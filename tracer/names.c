@@ -26,7 +26,7 @@ struct tmk_names {
 	struct tmk_map trie, native, sites, ops;
 	struct tmk_map module_name; /* by address: index into name + 1 */
 	char **name;
-	uint32_t names, name_capacity;
+	uint32_t names, name_capacity, names_lost;
 	uint32_t next_stack, next_native, next_site, next_op;
 	bool recovered;
 };
@@ -106,7 +106,7 @@ static void reload_object(struct tmk_row *row, void *context)
 /* A native frame met for the first time: its row, and what its symbol tells. */
 static void new_native_frame(struct tmk_names *n, uint64_t pc, uint32_t id)
 {
-	char mangled[1024] = "", name[1024] = "", op[256];
+	char mangled[8192] = "", name[8192] = "", op[256];
 	uint64_t inside = 0;
 	const struct tmk_object *object = NULL;
 	learn_objects(n, pc);
@@ -183,22 +183,11 @@ void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r)
 
 void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r)
 {
-	/* c10::ScalarType, in order; stable since 1.6, extended at its end */
-	static const char *const dtypes[] = {"uint8",           "int8",
-	                                     "int16",           "int32",
-	                                     "int64",           "float16",
-	                                     "float32",         "float64",
-	                                     "complex32",       "complex64",
-	                                     "complex128",      "bool",
-	                                     "qint8",           "quint8",
-	                                     "qint32",          "bfloat16",
-	                                     "quint4x2",        "quint2x4",
-	                                     "bits1x8",         "bits2x4",
-	                                     "bits4x2",         "bits8",
-	                                     "bits16",          "float8_e5m2",
-	                                     "float8_e4m3fn",   "float8_e5m2fnuz",
-	                                     "float8_e4m3fnuz", "uint16",
-	                                     "uint32",          "uint64"};
+	static const char *const dtypes[] = {
+#define DTYPE(number, name, bytes) [number] = #name,
+#include "dtypes.def"
+#undef DTYPE
+	};
 	char dims[TMK_MAX_DIMS * 22 + 8] = "[";
 	size_t used = 1;
 	int count = r->dims < TMK_MAX_DIMS ? r->dims : TMK_MAX_DIMS;
@@ -209,7 +198,7 @@ void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r)
 	         r->dims > TMK_MAX_DIMS ? ", ...]" : "]");
 	bool known = r->dtype >= 0 && (size_t)r->dtype < sizeof dtypes / sizeof *dtypes;
 	char other[32];
-	snprintf(other, sizeof other, "dtype%d", r->dtype);
+	snprintf(other, sizeof other, "unknown dtype %d", r->dtype);
 	tmk_store_run(n->store, TMK_SQL_shape, (int64_t)r->id, dims,
 	              known ? dtypes[(int)r->dtype] : other);
 }
@@ -223,6 +212,9 @@ static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
 	    !tmk_grow((void **)&n->name, &n->name_capacity, n->names,
 	              sizeof *n->name)) {
 		free(copy);
+		tmk_store_run(n->store, TMK_SQL_lost, "module_names",
+		              (int64_t)++n->names_lost,
+		              "names of modules that there was no memory for");
 		return;
 	}
 	n->name[n->names++] = copy;
