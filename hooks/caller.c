@@ -49,6 +49,7 @@ struct search {
 	const char *wanted[OBJECTS];
 	int count;
 	const char *looking_for;
+	struct tmk_elf_order order;
 	void *found;
 };
 
@@ -77,9 +78,12 @@ static int visit_caller(struct dl_phdr_info *info, size_t size, void *context)
 	struct search *s = context;
 	struct tmk_elf o;
 	(void)size;
-	if (!tmk_elf_read(&o, info) || tmk_elf_is_tidemark(&o))
+	if (!tmk_elf_read(&o, info))
 		return 0;
-	void *p = defined(&o, s->symbols);
+	bool front = tmk_elf_in_front(&s->order, &o);
+	if (tmk_elf_is_tidemark(&o))
+		return 0;
+	void *p = front ? NULL : defined(&o, s->symbols);
 	if (!s->first)
 		s->first = p;
 	if ((uintptr_t)s->caller < o.start || (uintptr_t)s->caller >= o.end)

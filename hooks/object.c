@@ -160,6 +160,31 @@ bool tmk_elf_is_tidemark(const struct tmk_elf *o)
 	return tmk_elf_symbol(o, name, tmk_elf_hash(name)) != NULL;
 }
 
+static bool is_this(const struct tmk_elf *o)
+{
+	uintptr_t p = (uintptr_t)tmk_elf_in_front;
+	return p >= o->start && p < o->end;
+}
+
+static int find_order(struct dl_phdr_info *info, size_t size, void *context)
+{
+	struct tmk_elf o;
+	int *preloaded = context;
+	(void)size;
+	if (!tmk_elf_read(&o, info))
+		return 0;
+	*preloaded = is_this(&o) ? 1 : tmk_elf_called(&o, "libc.so.6") ? -1 : 0;
+	return *preloaded;
+}
+
+bool tmk_elf_in_front(struct tmk_elf_order *order, const struct tmk_elf *o)
+{
+	if (!order->preloaded)
+		dl_iterate_phdr(find_order, &order->preloaded);
+	order->past = order->past || is_this(o);
+	return order->preloaded > 0 && !order->past;
+}
+
 bool tmk_path_is_library(const char *path, const char *stem)
 {
 	const char *p = last_part(path);

@@ -40,6 +40,16 @@ bool tmk_elf_called(const struct tmk_elf *o, const char *name);
 /* This library, or another copy of it. */
 bool tmk_elf_is_tidemark(const struct tmk_elf *o);
 
+/* Another tool may stand in front of this library, as it stands in front of others: what comes
+ * before it among the preloaded ones calls it, and is nothing to call. Asked of each object in
+ * the loader's order; all zeros at first. Where this library was loaded later than the C library
+ * it stands in front of nobody. */
+struct tmk_elf_order {
+	int preloaded; /* -1 no, 1 yes, 0 not known yet */
+	bool past;
+};
+bool tmk_elf_in_front(struct tmk_elf_order *order, const struct tmk_elf *o);
+
 /* "/x/libcudart-1a2b3c4d.so.12.1" is a libcudart: a wheel's tool puts a hash there. */
 bool tmk_path_is_library(const char *path, const char *stem);
 

@@ -46,7 +46,8 @@ static inline bool in_graph_task(const struct tmk_place *p)
 {
 	if (p->in_node)
 		return true;
-	if (!p->in_execute && !p->of_engine && atomic_load_explicit(&tmk_engine_found, memory_order_relaxed))
+	if (!p->in_execute && !p->of_engine &&
+	    atomic_load_explicit(&tmk_engine_found, memory_order_relaxed))
 		return false;
 	return graph_task();
 }

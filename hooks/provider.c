@@ -68,6 +68,7 @@ struct pass {
 	struct tmk_providers *p;
 	uintptr_t only; /* an address in the one object to look at, 0: all */
 	uint32_t hash[TMK_FIELDS][2];
+	struct tmk_elf_order order;
 	bool any;
 };
 
@@ -84,14 +85,16 @@ static int visit(struct dl_phdr_info *info, size_t size, void *context)
 	struct pass *a = context;
 	struct tmk_elf o;
 	(void)size;
-	if (!tmk_elf_read(&o, info) ||
-	    (a->only && (a->only < o.start || a->only >= o.end)) ||
+	if (!tmk_elf_read(&o, info))
+		return 0;
+	bool front = tmk_elf_in_front(&a->order, &o);
+	if ((a->only && (a->only < o.start || a->only >= o.end)) ||
 	    tmk_elf_is_tidemark(&o))
 		return 0;
 	for (unsigned i = 0; i < TMK_FIELDS; i++) {
 		struct tmk_provider *p = &a->p->of[i];
 		void *found = a->only || p->wanted ? defined(&o, a, i) : NULL;
-		if (!found)
+		if (!found || (front && tmk_field_interposed(i)))
 			continue;
 		a->any = p->wanted = true;
 		if (!a->only && !p->count++)

@@ -29,5 +29,6 @@ const char *const *tmk_provider_symbols(unsigned field);
 /* real.c: what came of it. */
 bool tmk_field_found(unsigned field);
 bool tmk_field_several(unsigned field);
+bool tmk_field_interposed(unsigned field);
 
 #endif

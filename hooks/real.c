@@ -211,6 +211,11 @@ bool tmk_field_several(unsigned field)
 	return atomic_load(&several[field]);
 }
 
+bool tmk_field_interposed(unsigned field)
+{
+	return fields[field].stub != NULL;
+}
+
 bool tmk_resolve(enum tmk_library library)
 {
 	struct tmk_providers p = {0};

@@ -181,9 +181,24 @@ static bool ends_mapping(struct tmk_model *m, const struct tmk_device_state *d,
 	       !tmk_live_find(&m->live, (uint8_t)(d - m->device), r->ptr);
 }
 
-static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns)
+/* cudaFreeAsync's caller may have any device set: the block's is that of its birth. */
+static struct tmk_device_state *device_of(struct tmk_model *m,
+                                          const struct tmk_rec_event *r)
 {
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
+	const uint8_t told = TMK_EVENT_ASYNC | TMK_EVENT_NO_TOTAL;
+	if (r->head.kind != TMK_REC_FREE || (r->flags & told) != told ||
+	    tmk_live_find(&m->live, (uint8_t)(d - m->device), r->ptr))
+		return d;
+	for (int i = 0; i < m->devices; i++)
+		if (tmk_live_find(&m->live, (uint8_t)i, r->ptr))
+			return &m->device[i];
+	return d;
+}
+
+static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns)
+{
+	struct tmk_device_state *d = device_of(m, r);
 	int64_t bytes = size_of(m, d, r);
 	if (ends_mapping(m, d, r))
 		return;

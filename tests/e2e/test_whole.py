@@ -1,0 +1,115 @@
+"""What a run says of itself is in the trace whole, or is not there and counted as lost."""
+
+import json
+
+import pytest
+
+CONFIG = """
+import json, sys, torch
+class Config:
+    def to_json_string(self):
+        return json.dumps({"labels": {str(i): "label %06d" % i for i in range(int(sys.argv[1]))}})
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.config, self.inner = Config(), torch.nn.Linear(7, 7)
+    def forward(self, x):
+        return self.inner(x)
+model = Model()
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+for _ in range(9):
+    model(torch.randn(3, 7)).sum().backward()
+    optimizer.step()
+print(len(model.config.to_json_string()))
+"""
+
+
+@pytest.mark.parametrize("labels", [900, 1500, 20000])
+def test_a_big_config_is_whole(trace, labels):
+    run = trace(CONFIG, labels)
+    assert run.code == 0, run.stderr
+    text = run.open().one("SELECT model_config FROM run")
+    assert len(text) == int(run.stdout)
+    assert len(json.loads(text)["labels"]) == labels
+
+
+def test_a_config_that_no_ring_holds_is_absent_and_counted(trace):
+    run = trace(CONFIG, 2000, env={"TIDEMARK_RING_SIZE": "64K"})
+    assert run.code == 0, run.stderr
+    db = run.open()
+    assert db.one("SELECT model_config FROM run") is None
+    assert db.one("SELECT count FROM lost WHERE name = 'long_texts'") >= 1
+    assert db.one("SELECT model_class FROM run") == "Model"
+
+
+@pytest.mark.parametrize("size", [6000, 100_000])
+def test_a_command_line_is_whole(trace, size):
+    words = ["--first", "q\"\\\n" + "x" * size, "", "last"]
+    run = trace("import torch\ntorch.empty(3001)\n", *words)
+    assert run.code == 0, run.stderr
+    db = run.open()
+    assert json.loads(db.one("SELECT argv FROM run"))[-4:] == words
+    assert db.one("SELECT command FROM run").endswith("x last".replace("x ", "x  "))
+
+
+DTYPES = """
+import json, os, torch
+kinds = {v for v in vars(torch).values() if isinstance(v, torch.dtype)}
+# what is quantised is made without asking for an empty tensor: its shape is not known
+kinds = {v for v in kinds if not str(v).startswith(("torch.q", "torch.quint"))}
+made = {}
+for i, kind in enumerate(sorted(kinds, key=str)):
+    try:
+        tensor = torch.empty(100_003 + 16 * i, dtype=kind)
+        made[str(kind)[6:]] = [tensor.numel(), tensor.untyped_storage().nbytes()]
+    except Exception:
+        pass
+json.dump(made, open(os.environ["TIDEMARK_TEST_TRUTH"], "w"))
+"""
+
+
+def test_every_dtype_has_its_name_and_size(trace, device):
+    run = trace(DTYPES, device=device, env={"TIDEMARK_CPU": "1"})
+    assert run.code == 0, run.stderr
+    db = run.open()
+    assert len(run.truth) > 30
+    wrong = []
+    for name, (count, size) in run.truth.items():
+        got = db.one(
+            "SELECT group_concat(h.dtype || ' ' || a.requested) FROM allocation a "
+            "JOIN site s ON s.id = a.site JOIN shape h ON h.id = s.shape WHERE h.dims = ?",
+            f"[{count}]")
+        if got != f"{name} {size}":
+            wrong.append((name, size, got))
+    assert wrong == []
+
+
+SCOPES = """
+import ctypes, torch
+library = ctypes.CDLL(None)
+for i in range(4500):
+    library.tidemark_push_phase(b"number %d" % i)
+    torch.empty(3001); torch.empty(3002); torch.empty(3003)
+    library.tidemark_pop_phase()
+library.tidemark_push_bucket(b"x" * 60 + b"yyyy" + b"z" * 30)
+torch.empty(5005)
+library.tidemark_pop_bucket()
+"""
+
+
+def test_a_scope_too_many_is_counted_once_and_not_at_each_event(trace):
+    run = trace(SCOPES, env={"TIDEMARK_CPU": "1"})
+    assert run.code == 0, run.stderr
+    lost = run.open().one("SELECT count FROM lost WHERE name = 'scope_names'")
+    assert 200 <= lost <= 500  # 405 scopes, the row is written at powers of two
+
+
+def test_a_scopes_name_that_is_cut_says_so(trace):
+    run = trace("""
+import ctypes, torch
+library = ctypes.CDLL(None)
+library.tidemark_push_phase(b"x" * 59 + "\\u00e4".encode() + b"z" * 30)
+torch.empty(5005)
+""", env={"TIDEMARK_CPU": "1"})
+    assert run.code == 0, run.stderr
+    assert run.open().one("SELECT name FROM scope") == "x" * 59 + "..."
