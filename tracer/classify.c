@@ -129,9 +129,9 @@ void tmk_model_review_setup(struct tmk_model *m)
 {
 	if (m->step > 2)
 		return;
-	for (uint32_t i = 0; m->live.slot && i <= m->live.mask; i++) {
-		struct tmk_live *l = &m->live.slot[i];
-		if (!l->used || l->born_step >= m->step)
+	struct tmk_live *l = NULL;
+	while ((l = tmk_live_next(&m->live, l))) {
+		if (l->born_step >= m->step)
 			continue;
 		bool left = l->rule == TMK_RULE_setup_survivor ||
 		            l->rule == TMK_RULE_setup_unnamed;

@@ -58,8 +58,9 @@ void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 	tmk_store_run(m->store, TMK_SQL_tensor, kinds[r->head.code], name, d->name,
 	              (int64_t)r->ptr, r->bytes, shape, dtype, (int64_t)r->trainable,
 	              (int64_t)m->step, (int64_t)m->flushed + m->events);
-	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
-	if (!l || &m->device[l->device] != d)
+	struct tmk_live *l =
+	        tmk_live_around_on(&m->live, (uint8_t)(d - m->device), r->ptr);
+	if (!l)
 		return;
 	l->named = 1 + r->head.code;
 	if (l->row || l->born_step != m->step)

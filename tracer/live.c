@@ -1,132 +1,193 @@
-/* live.c - open addressing with backward-shift deletion. Called from: model.c, step.c. */
+/* live.c - entries in an array; a hash table of their numbers by device and address, with
+ * open addressing and backward-shift deletion; and their order by address (order.c), which
+ * those born lately enter late: most blocks of a training step are gone by then.
+ * Called from: model.c, evidence.c, step.c, save.c, classify.c. */
 #include "live.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static uint32_t home(const struct tmk_live_table *t, uint8_t device, uint64_t ptr)
+enum { UNUSED, FRESH, ORDERED }; /* tmk_live.used */
+
+struct tmk_live_slot {
+	uint32_t entry; /* 0: free */
+	uint32_t hash;
+};
+
+static uint32_t hash_of(uint8_t device, uint64_t ptr)
 {
-	uint64_t h = (ptr >> 6 ^ (uint64_t)device << 56) * 0x9e3779b97f4a7c15ull;
-	return (uint32_t)(h >> 32) & t->mask;
+	return (uint32_t)((ptr ^ (uint64_t)device << 56) * 0x9e3779b97f4a7c15ull >> 32);
 }
 
-static uint32_t probe(const struct tmk_live_table *t, uint8_t device, uint64_t ptr)
+static struct tmk_live_slot *probe(const struct tmk_live_table *t, uint8_t device,
+                                   uint64_t ptr)
 {
-	uint32_t i = home(t, device, ptr);
-	while (t->slot[i].used &&
-	       (t->slot[i].ptr != ptr || t->slot[i].device != device))
-		i = (i + 1) & t->mask;
-	return i;
+	uint32_t hash = hash_of(device, ptr), i = hash & t->mask;
+	for (; t->slot[i].entry; i = (i + 1) & t->mask) {
+		const struct tmk_live *e = &t->entry[t->slot[i].entry];
+		if (t->slot[i].hash == hash && e->ptr == ptr && e->device == device)
+			break;
+	}
+	return &t->slot[i];
 }
 
-static bool grow(struct tmk_live_table *t)
+/* ---- room ------------------------------------------------------------------------ */
+
+static bool widen(struct tmk_live_table *t)
 {
-	struct tmk_live_table bigger = {.mask = t->slot ? t->mask * 2 + 1 : 8191};
-	bigger.slot = calloc((size_t)bigger.mask + 1, sizeof *bigger.slot);
-	if (!bigger.slot)
+	uint32_t mask = t->slot ? t->mask * 2 + 1 : 8191;
+	struct tmk_live_slot *bigger = calloc((size_t)mask + 1, sizeof *bigger);
+	if (!bigger)
 		return false;
-	for (uint32_t i = 0; t->slot && i <= t->mask; i++)
-		if (t->slot[i].used)
-			bigger.slot[probe(&bigger, t->slot[i].device, t->slot[i].ptr)] =
-			        t->slot[i];
+	for (uint32_t i = 0; t->slot && i <= t->mask; i++) {
+		uint32_t k = t->slot[i].hash & mask;
+		if (!t->slot[i].entry)
+			continue;
+		while (bigger[k].entry)
+			k = (k + 1) & mask;
+		bigger[k] = t->slot[i];
+	}
 	free(t->slot);
-	t->slot = bigger.slot;
-	t->mask = bigger.mask;
-	t->stale = true;
+	t->slot = bigger;
+	t->mask = mask;
 	return true;
 }
+
+static bool lengthen(struct tmk_live_table *t)
+{
+	uint32_t room = t->room ? t->room * 2 : 4096;
+	struct tmk_live *longer = realloc(t->entry, room * sizeof *longer);
+	if (!longer)
+		return false;
+	t->entry = longer;
+	t->room = room;
+	if (!t->made)
+		t->made = 1; /* entry 0 stands for none */
+	return true;
+}
+
+static uint32_t vacant(struct tmk_live_table *t)
+{
+	uint32_t number = t->vacant;
+	if (number)
+		t->vacant = t->entry[number].next;
+	else
+		number = t->made++;
+	return number;
+}
+
+/* ---- order ----------------------------------------------------------------------- */
+
+/* Those born lately take their places; without memory they stay where they are. */
+static void put_in_order(struct tmk_live_table *t)
+{
+	uint32_t left = 0;
+	for (uint32_t i = 0; i < t->fresh_count; i++) {
+		uint32_t number = t->fresh[i];
+		struct tmk_live *e = &t->entry[number];
+		if (e->used != FRESH)
+			continue; /* died, or stands here twice */
+		if (tmk_order_add(&t->order, e->ptr, (uint64_t)e->bytes, e->device,
+		                  number))
+			e->used = ORDERED;
+		else
+			t->fresh[left++] = number;
+	}
+	t->fresh_count = left;
+}
+
+struct tmk_live *tmk_live_around_on(struct tmk_live_table *t, uint8_t device,
+                                    uint64_t ptr)
+{
+	put_in_order(t);
+	int64_t number = tmk_order_around(&t->order, device, ptr);
+	for (uint32_t i = 0; number < 0 && i < t->fresh_count; i++) {
+		const struct tmk_live *e = &t->entry[t->fresh[i]];
+		if (ptr - e->ptr < (uint64_t)e->bytes &&
+		    (device == e->device || device == TMK_ORDER_ANY))
+			number = t->fresh[i];
+	}
+	return number < 0 ? NULL : &t->entry[number];
+}
+
+struct tmk_live *tmk_live_around(struct tmk_live_table *t, uint64_t ptr)
+{
+	return tmk_live_around_on(t, TMK_ORDER_ANY, ptr);
+}
+
+/* ---- entries --------------------------------------------------------------------- */
 
 struct tmk_live *tmk_live_add(struct tmk_live_table *t, uint8_t device, uint64_t ptr,
                               bool *existed)
 {
-	if ((!t->slot || t->count > t->mask / 2) && !grow(t))
+	*existed = false;
+	if (t->fresh_count == TMK_LIVE_NEW)
+		put_in_order(t);
+	if (t->fresh_count == TMK_LIVE_NEW ||
+	    ((!t->slot || t->count > t->mask / 2) && !widen(t)) ||
+	    (!t->vacant && t->made == t->room && !lengthen(t)))
 		return NULL;
-	struct tmk_live *e = &t->slot[probe(t, device, ptr)];
-	*existed = e->used;
-	t->count += !e->used;
+	struct tmk_live_slot *slot = probe(t, device, ptr);
+	uint32_t number = slot->entry;
+	if (number) {
+		*existed = true;
+		if (t->entry[number].used == ORDERED)
+			tmk_order_remove(&t->order, ptr, number);
+	} else {
+		number = vacant(t);
+		*slot = (struct tmk_live_slot){number, hash_of(device, ptr)};
+		t->count++;
+	}
+	t->fresh[t->fresh_count++] = number;
+	struct tmk_live *e = &t->entry[number];
 	memset(e, 0, sizeof *e);
 	e->ptr = ptr;
 	e->device = device;
-	e->used = 1;
-	t->stale = true;
+	e->used = FRESH;
 	return e;
 }
 
 struct tmk_live *tmk_live_find(struct tmk_live_table *t, uint8_t device, uint64_t ptr)
 {
-	if (!t->slot)
-		return NULL;
-	struct tmk_live *e = &t->slot[probe(t, device, ptr)];
-	return e->used ? e : NULL;
+	uint32_t number = t->slot ? probe(t, device, ptr)->entry : 0;
+	return number ? &t->entry[number] : NULL;
 }
 
-static int by_address(const void *a, const void *b)
+struct tmk_live *tmk_live_next(const struct tmk_live_table *t, const struct tmk_live *e)
 {
-	uint64_t x = (*(struct tmk_live *const *)a)->ptr;
-	uint64_t y = (*(struct tmk_live *const *)b)->ptr;
-	return x < y ? -1 : x > y;
+	uint32_t number = e ? (uint32_t)(e - t->entry) + 1 : 1;
+	while (number < t->made && !t->entry[number].used)
+		number++;
+	return number < t->made ? &t->entry[number] : NULL;
 }
 
-static void sort(struct tmk_live_table *t)
+void tmk_live_remove(struct tmk_live_table *t, struct tmk_live *e)
 {
-	struct tmk_live **p = realloc(t->sorted, (t->count + 1) * sizeof *p);
-	if (!p)
-		return;
-	t->sorted = p;
-	t->sorted_count = 0;
-	for (uint32_t i = 0; i <= t->mask; i++)
-		if (t->slot[i].used)
-			t->sorted[t->sorted_count++] = &t->slot[i];
-	qsort(t->sorted, t->sorted_count, sizeof *t->sorted, by_address);
-	t->stale = false;
-}
-
-struct tmk_live *tmk_live_around(struct tmk_live_table *t, uint64_t ptr)
-{
-	if (!t->slot)
-		return NULL;
-	for (uint8_t device = 0; device < 2;
-	     device++) { /* the usual case: a block's start */
-		struct tmk_live *e = tmk_live_find(t, device, ptr);
-		if (e)
-			return e;
-	}
-	if (t->stale)
-		sort(t);
-	uint32_t lo = 0, hi = t->sorted_count;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (t->sorted[mid]->ptr <= ptr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (!lo || ptr - t->sorted[lo - 1]->ptr >= (uint64_t)t->sorted[lo - 1]->bytes)
-		return NULL;
-	return t->sorted[lo - 1];
-}
-
-void tmk_live_remove(struct tmk_live_table *t, struct tmk_live *entry)
-{
-	uint32_t hole = (uint32_t)(entry - t->slot), i = hole;
+	uint32_t number = (uint32_t)(e - t->entry);
+	uint32_t hole = (uint32_t)(probe(t, e->device, e->ptr) - t->slot), i = hole;
 	for (;;) {
 		i = (i + 1) & t->mask;
-		if (!t->slot[i].used)
+		if (!t->slot[i].entry)
 			break;
-		uint32_t h = home(t, t->slot[i].device, t->slot[i].ptr);
-		if (((i - h) & t->mask) >= ((i - hole) & t->mask)) {
+		uint32_t home = t->slot[i].hash & t->mask;
+		if (((i - home) & t->mask) >= ((i - hole) & t->mask)) {
 			t->slot[hole] = t->slot[i];
 			hole = i;
 		}
 	}
-	t->slot[hole].used = 0;
+	t->slot[hole].entry = 0;
 	t->count--;
-	t->stale = true;
+	if (e->used == ORDERED)
+		tmk_order_remove(&t->order, e->ptr, number);
+	e->used = UNUSED;
+	e->next = t->vacant;
+	t->vacant = number;
 }
 
 void tmk_live_free(struct tmk_live_table *t)
 {
+	tmk_order_free(&t->order);
+	free(t->entry);
 	free(t->slot);
-	free(t->sorted);
 	memset(t, 0, sizeof *t);
 }

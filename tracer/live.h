@@ -1,9 +1,12 @@
-/* live.h - the allocations alive now, by device and address. Writer thread. */
+/* live.h - the allocations alive now, by device and address. All zeros is empty. Writer
+ * thread. */
 #ifndef TMK_LIVE_H
 #define TMK_LIVE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "order.h"
 
 enum {                          /* evidence an allocation has gathered */
        TMK_EV_LEAF = 1,         /* a leaf's storage lies in it */
@@ -29,26 +32,36 @@ struct tmk_live {
 	uint8_t named; /* 1 + tmk_tensor_kind Python gave it, or 0 */
 	uint8_t phase;
 	uint8_t bucket, rule;
-	uint8_t used;  /* the slot holds one */
 	uint8_t young; /* stands in the model's list of young ones */
+	uint8_t used;  /* live.c's own, as is what follows */
+	uint32_t next;
 };
+
+enum { TMK_LIVE_NEW = 256 };
 
 struct tmk_live_table {
-	struct tmk_live *slot;
-	uint32_t mask, count;
-	/* sorted addresses, for a pointer into the middle; rebuilt when stale */
-	struct tmk_live **sorted;
-	uint32_t sorted_count;
-	bool stale;
+	struct tmk_live *entry; /* entry[1 .. made], those without `used` are vacant */
+	uint32_t made, room, vacant, count;
+	struct tmk_live_slot *slot; /* entries by device and address */
+	uint32_t mask;
+	struct tmk_order order; /* ... by address, but for those born lately */
+	uint32_t fresh[TMK_LIVE_NEW], fresh_count;
 };
 
-/* A new entry for (device, ptr), or the old one of that address (*existed). NULL when
- * there is no memory. Pointers are good until the next add or remove. */
+/* A new entry for (device, ptr), or the old one of that address (*existed), emptied. NULL
+ * when there is no memory. The caller says how many bytes before the next call, and leaves
+ * them so. Pointers are good until the next add. */
 struct tmk_live *tmk_live_add(struct tmk_live_table *t, uint8_t device, uint64_t ptr,
                               bool *existed);
 struct tmk_live *tmk_live_find(struct tmk_live_table *t, uint8_t device, uint64_t ptr);
-/* The allocation of any device that holds this address, views into it included. */
+/* The allocation that holds this address, views into it included: of any device, or of one.
+ * Takes as long for a first byte as for another, and for any number of devices. */
 struct tmk_live *tmk_live_around(struct tmk_live_table *t, uint64_t ptr);
+struct tmk_live *tmk_live_around_on(struct tmk_live_table *t, uint8_t device,
+                                    uint64_t ptr);
+/* The first that lives after `entry`; NULL begins, and ends. */
+struct tmk_live *tmk_live_next(const struct tmk_live_table *t,
+                               const struct tmk_live *entry);
 void tmk_live_remove(struct tmk_live_table *t, struct tmk_live *entry);
 void tmk_live_free(struct tmk_live_table *t);
 

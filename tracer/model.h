@@ -14,7 +14,7 @@
 #include "record.h"
 #include "store.h"
 
-enum { TMK_MAX_DEVICES = 32 };
+enum { TMK_MAX_DEVICES = TMK_ORDER_WIDE };
 
 /* Buckets as schema.sql numbers them. */
 enum tmk_bucket {

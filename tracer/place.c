@@ -54,13 +54,39 @@ int tmk_place_expand(const char *pattern, char *path, size_t size)
 	return n < size ? 0 : -ENAMETOOLONG;
 }
 
+bool tmk_place_type_is_network(uint32_t type)
+{
+	/* as statfs(2) says it, from linux/magic.h and the file systems' own sources */
+	static const uint32_t network[] = {
+	        0x6969,     /* NFS */
+	        0xff534d42, /* SMB: cifs.ko, as mounted with vers=1.0 */
+	        0xfe534d42, /* ... with any later version */
+	        0x517b,     /* ... smbfs, before 2.6.37 */
+	        0x5346414f, /* AFS: OpenAFS */
+	        0x6b414653, /* ... the kernel's own */
+	        0x73757245, /* Coda */
+	        0x564c,     /* NCP */
+	        0x00c36400, /* Ceph */
+	        0x01021997, /* 9P: virtual machines, WSL */
+	        0x0bd00bd0, /* Lustre */
+	        0x47504653, /* GPFS */
+	        0x19830326, /* BeeGFS */
+	        0x20030528, /* OrangeFS */
+	        0xaad7aaea, /* PanFS */
+	        0x7461636f, /* OCFS2 */
+	        0x01161970, /* GFS2 */
+	        0x786f4256, /* VirtualBox's shared folders */
+	        0xbacbacbc, /* VMware's */
+	        0x65735546, /* FUSE: sshfs, gcsfuse and the like */
+	};
+	for (size_t i = 0; i < sizeof network / sizeof *network; i++)
+		if (type == network[i])
+			return true;
+	return false;
+}
+
 bool tmk_place_is_network(const char *path)
 {
-	/* f_type of statfs(2): NFS, SMB, SMB2, AFS, Ceph, 9P, Lustre, GPFS, BeeGFS, FUSE
-	 * (sshfs, gcsfuse and the like) */
-	static const unsigned long network[] = {
-	        0x6969,     0x517b,     0xfe534d42, 0x5346414f, 0x00c36400,
-	        0x01021997, 0x0bd00bd0, 0x47504653, 0x19830326, 0x65735546};
 	char folder[PATH_MAX];
 	snprintf(folder, sizeof folder, "%s", path);
 	char *slash = strrchr(folder, '/');
@@ -69,10 +95,8 @@ bool tmk_place_is_network(const char *path)
 	struct statfs fs;
 	if (statfs(slash ? folder : ".", &fs))
 		return false;
-	for (size_t i = 0; i < sizeof network / sizeof *network; i++)
-		if ((unsigned long)fs.f_type == network[i])
-			return true;
-	return false;
+	/* 32 bits wide, whatever the field is: some kernels extend the sign */
+	return tmk_place_type_is_network((uint32_t)fs.f_type);
 }
 
 int tmk_place_create(const char *path)

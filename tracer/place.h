@@ -13,6 +13,8 @@ int tmk_place_expand(const char *pattern, char *path, size_t size);
 /* Is the folder of `path` on a file system shared over a network, where neither SQLite's
  * write-ahead log nor a shared mapping can be trusted? */
 bool tmk_place_is_network(const char *path);
+/* ... by the number that statfs(2) gives the file system's kind. */
+bool tmk_place_type_is_network(uint32_t type);
 
 /* Creates a new file, 0600, failing where anything of that name exists, be it a dangling
  * link. Returns a descriptor or -errno. */

@@ -187,7 +187,9 @@ static void reload_carried(struct tmk_row *row, void *context)
 		        tmk_live_add(&m->live, l[i].device, l[i].ptr, &existed);
 		if (!e)
 			continue;
+		uint8_t used = e->used; /* the table's own */
 		*e = l[i];
+		e->used = used;
 		tmk_model_add_young(m, e);
 	}
 }

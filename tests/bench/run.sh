@@ -45,6 +45,15 @@ for _ in 1 2 3 4 5; do # a busy neighbour halves it
 done
 "$build/tests/bench/bench_steps" steps.db
 "$build/tests/bench/bench_steps" leak.db 100000 1
+for devices in 8 32; do
+	"$build/tests/bench/bench_live" $devices
+done
+
+echo "# 300 parameters beside 20,000 live tensors, each its own memory or all views into one: ms a step"
+flat="$python $home/tests/bench/flat.py"
+"$python" "$home/tests/bench/pairs.py" "$rounds" bare-plain="exec $flat plain" \
+	bare-flat="exec $flat flat" plain="$(traced all "exec $flat plain")" \
+	flat="$(traced all "exec $flat flat")"
 
 rm -f ./*.db*
 echo "# peak on a trace of ten million events"

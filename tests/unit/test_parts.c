@@ -1,8 +1,10 @@
 /* test_parts.c - tables of numbers, interning, the live table, places and settings. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "../test.h"
@@ -159,6 +161,173 @@ TEST("a hundred thousand births and deaths in disorder leave exactly what is ali
 	tmk_live_free(&t);
 }
 
+/* What the tables must say, found by looking at every block. */
+struct known {
+	uint64_t ptr, bytes;
+	uint8_t device;
+	bool alive;
+};
+
+static const struct known *around(const struct known *k, int count, int device,
+                                  uint64_t ptr)
+{
+	const struct known *best = NULL;
+	for (; count--; k++)
+		if (k->alive && ptr >= k->ptr && ptr - k->ptr < k->bytes &&
+		    ptr != UINT64_MAX && /* the one that nothing can hold */
+		    (device == TMK_ORDER_ANY || device == k->device) &&
+		    (!best || k->ptr > best->ptr ||
+		     (k->ptr == best->ptr && k->device < best->device)))
+			best = k;
+	return best;
+}
+
+static bool agrees(struct tmk_live_table *t, const struct known *k, int count,
+                   int device, uint64_t ptr)
+{
+	const struct known *right = around(k, count, device, ptr);
+	const struct tmk_live *l =
+	        device == TMK_ORDER_ANY ? tmk_live_around(t, ptr)
+	                                : tmk_live_around_on(t, (uint8_t)device, ptr);
+	return right ? l && l->ptr == right->ptr && l->device == right->device : !l;
+}
+
+/* Where and how large: the layouts that hurt one structure or another. */
+static void place(struct known *k, int layout, uint64_t chance)
+{
+	uint64_t a = chance >> 8 & 0xffff, b = chance >> 24 & 0xffff;
+	k->device = (uint8_t)(chance >> 40 & 31);
+	k->ptr = 0x7f0000000000;
+	switch (layout) {
+	case 0: /* side by side, each address on one device */
+		k->ptr += (a % 1000) * 512;
+		k->bytes = 512;
+		k->device = (uint8_t)(a % 8);
+		break;
+	case 1: /* devices that all count from the same address */
+		k->ptr += (a % 40) * 4096;
+		k->bytes = 1 + b % 4096;
+		break;
+	case 2: /* small ones inside of huge ones of other devices */
+		k->device &= 7;
+		k->ptr += a % 4 ? (a % 600) << 21 : (b % 8) << 35;
+		k->bytes = a % 4 ? 4096 : 40ull << 30;
+		break;
+	case 3: /* any address, up to the last; overlapping where a free was lost */
+		k->ptr = a % 8 ? chance * 0x9e3779b97f4a7c15u >> b % 60
+		               : UINT64_MAX - b % 4;
+		k->bytes = b % 7 ? chance >> (2 + b % 62) : 0;
+		break;
+	default: /* clusters that come and go as a whole */
+		k->ptr += (chance >> 16 & 3) << 40 | (a % 500) * 65536;
+		k->bytes = 65536;
+		k->device &= 1;
+	}
+}
+
+static uint64_t roll(void)
+{
+	static uint64_t x = 88172645463325252u;
+	x ^= x << 13;
+	x ^= x >> 7;
+	return x ^= x << 17;
+}
+
+/* One birth or death; the table and the list agree on the address. */
+static bool happens(struct tmk_live_table *t, struct known *k, int count, int reach,
+                    int layout, int *alive)
+{
+	struct known *one = &k[roll() % (uint64_t)reach];
+	bool existed, twice = roll() % 16 == 0;
+	if (one->alive && !twice) {
+		struct tmk_live *l = tmk_live_find(t, one->device, one->ptr);
+		CHECK(l && l->bytes == (int64_t)one->bytes);
+		tmk_live_remove(t, l);
+		one->alive = false;
+		--*alive;
+		return !tmk_live_find(t, one->device, one->ptr);
+	}
+	if (!one->alive) {
+		place(one, layout, roll());
+		for (int i = 0; i < count; i++)
+			if (k[i].alive && k[i].ptr == one->ptr &&
+			    k[i].device == one->device)
+				return true; /* another's */
+	}
+	if (one->alive)
+		one->bytes += 1 + one->bytes / 4; /* its free was lost */
+	struct tmk_live *l = tmk_live_add(t, one->device, one->ptr, &existed);
+	CHECK(l && existed == one->alive);
+	l->bytes = (int64_t)one->bytes;
+	*alive += !one->alive;
+	one->alive = true;
+	return true;
+}
+
+TEST("after any births and deaths each address is in the block that a look at all "
+     "finds")
+{
+	enum { N = 1200, LAYOUTS = 5 };
+	static struct known known[N];
+	for (int layout = 0; layout < LAYOUTS; layout++) {
+		struct tmk_live_table t = {0};
+		int alive = 0;
+		memset(known, 0, sizeof known);
+		for (int i = 0; i < 12000; i++) {
+			/* now and then it empties: nodes join and are given back */
+			int reach = i / 2000 % 2 ? N : 40;
+			CHECK(happens(&t, known, N, reach, layout, &alive));
+			CHECK((int)t.count == alive);
+			if (i % 3)
+				continue;
+			const struct known *k = &known[roll() % N];
+			int device = roll() % 2 ? TMK_ORDER_ANY : k->device;
+			CHECK(agrees(&t, known, N, device, k->ptr));
+			CHECK(agrees(&t, known, N, device, k->ptr - 1));
+			CHECK(agrees(&t, known, N, device, k->ptr + k->bytes / 2));
+			CHECK(agrees(&t, known, N, device, k->ptr + k->bytes));
+			CHECK(agrees(&t, known, N, device, k->ptr + (roll() >> 20)));
+		}
+		int seen = 0;
+		for (struct tmk_live *l = NULL; (l = tmk_live_next(&t, l));)
+			seen++;
+		CHECK(seen == alive);
+		for (int i = 0; i < N; i++)
+			if (known[i].alive)
+				tmk_live_remove(&t, tmk_live_find(&t, known[i].device,
+				                                  known[i].ptr));
+		CHECK(!t.count && !tmk_live_around(&t, 0x7f0000000000));
+		CHECK(!t.order.root && t.order.spare == t.order.room - 1);
+		tmk_live_free(&t);
+	}
+}
+
+TEST("what every device has at the same address is found on each, and nodes are reused")
+{
+	struct tmk_live_table t = {0};
+	bool existed;
+	for (int round = 0; round < 3; round++) {
+		for (uint64_t i = 0; i < 200; i++)
+			for (int d = 0; d < TMK_ORDER_WIDE; d++)
+				tmk_live_add(&t, (uint8_t)d, i << 20, &existed)->bytes =
+				        1 << 20;
+		for (uint64_t i = 0; i < 200; i++)
+			for (int d = 0; d < TMK_ORDER_WIDE; d++) {
+				struct tmk_live *l = tmk_live_around_on(
+				        &t, (uint8_t)d, (i << 20) + 12345);
+				CHECK(l && l->device == d && l->ptr == i << 20);
+				CHECK(tmk_live_around(&t, (i << 20) + 1)->device == 0);
+			}
+		uint32_t room = t.order.room;
+		for (uint64_t i = 0; i < 200; i++)
+			for (int d = 0; d < TMK_ORDER_WIDE; d++)
+				tmk_live_remove(&t,
+				                tmk_live_find(&t, (uint8_t)d, i << 20));
+		CHECK(!t.order.root && t.order.room == room);
+	}
+	tmk_live_free(&t);
+}
+
 /* ---- places -------------------------------------------------------------------------- */
 
 TEST("names are expanded by host, process and rank, and made absolute")
@@ -181,6 +350,22 @@ TEST("a name that is too long is refused, not cut")
 	char path[32];
 	CHECK(tmk_place_expand("/0123456789012345678901234567890", path, sizeof path) ==
 	      -ENAMETOOLONG);
+}
+
+TEST("file systems that machines share are told by the kernel's own numbers for them")
+{
+	static const uint32_t shared[] = {
+	        NFS_SUPER_MAGIC,  CIFS_SUPER_MAGIC,  SMB2_SUPER_MAGIC,
+	        SMB_SUPER_MAGIC,  AFS_SUPER_MAGIC,   AFS_FS_MAGIC,
+	        CODA_SUPER_MAGIC, NCP_SUPER_MAGIC,   CEPH_SUPER_MAGIC,
+	        V9FS_MAGIC,       OCFS2_SUPER_MAGIC, FUSE_SUPER_MAGIC};
+	static const uint32_t own[] = {
+	        EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
+	        F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, RAMFS_MAGIC,       0};
+	for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+		CHECK(tmk_place_type_is_network(shared[i]));
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		CHECK(!tmk_place_type_is_network(own[i]));
 }
 
 TEST("a file is made where nothing is, for its owner alone, and never through a link")
