@@ -285,7 +285,8 @@ static int64_t or_null(uint32_t id)
 
 uint32_t tmk_names_site(struct tmk_names *n, const struct tmk_site *s)
 {
-	uint64_t h = tmk_mix(s->phase, s->thread);
+	/* Each by itself: mixed with one another, thread 2 in phase 0 is thread 3 in phase 1. */
+	uint64_t h = tmk_mix(tmk_mix(1, s->phase), s->thread);
 	h = tmk_mix(tmk_mix(h, s->python), s->native);
 	h = tmk_mix(tmk_mix(tmk_mix(h, s->module), s->op), s->shape);
 	h = tmk_mix(h, s->scope);

@@ -1,0 +1,192 @@
+"""Holds a trace against what the witness saw of the same process.
+
+A trace names every event of a step by its ordinal; a step that repeats an earlier one
+points there. read_trace() unrolls that into the events of the whole run, and audit() lays
+the witness's beside it. Of one thread both are the same list, to the byte and the address.
+Threads are numbered by the library a moment after the witness saw them, so of several
+threads it is each thread's own list, all of them together, and what is alive at the end."""
+
+import collections
+import pathlib
+import sqlite3
+import struct
+import sys
+
+RECORD = struct.Struct("<QqQQiibbBx4x")
+RETURNED = 2
+
+Seen = collections.namedtuple("Seen", "ptr bytes allocated reserved pid tid type index state")
+Told = collections.namedtuple("Told", "bytes ptr tid")
+
+
+def make_file(path, records=600_000):
+    """The file must be there, of its whole size, before the program starts."""
+    with open(path, "wb") as f:
+        f.truncate(RECORD.size * (records + 1))
+    return path
+
+
+def read_witness(path):
+    """{pid: its records in the order in which their calls began}."""
+    with open(path, "rb") as f:
+        used, dropped = struct.unpack("<QQ", f.read(16))
+        f.seek(RECORD.size)
+        data = f.read(RECORD.size * used)
+    assert not dropped, f"the witness had no room for {dropped} records"
+    of = collections.defaultdict(list)
+    for at in range(0, len(data), RECORD.size):
+        seen = Seen._make(RECORD.unpack_from(data, at))
+        if seen.state:  # else killed before it was filled in
+            of[seen.pid].append(seen)
+    return of
+
+
+def is_mapping(seen):
+    """A tensor in shared memory: mapped, not allocated. See docs/reliability.md."""
+    return seen.type == 0 and seen.allocated == 0 and (seen.reserved or not seen.ptr)
+
+
+class Trace:
+    """The events of a whole run, steps unrolled."""
+
+    def __init__(self, path):
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self.pid, self.ended = db.execute("SELECT pid, ended FROM run").fetchone()
+        self.lost = dict(db.execute("SELECT name, count FROM lost WHERE count > 0"))
+        self.notes = dict(db.execute("SELECT key, value FROM meta"))
+        self.steps = db.execute("SELECT id, same_as, events FROM step ORDER BY id").fetchall()
+        self.integrity = db.execute("PRAGMA integrity_check").fetchone()[0]
+        rows = db.execute(
+            "SELECT a.address, a.bytes, a.born_step, a.born, a.died_step, a.died, t.tid "
+            "FROM allocation a JOIN site s ON s.id = a.site "
+            "LEFT JOIN thread t ON t.id = s.thread").fetchall()
+        db.close()
+        self.live = collections.Counter((r[0], r[1]) for r in rows if r[4] is None)
+        own = collections.defaultdict(dict)  # step -> ordinal -> event
+        for ptr, size, born_step, born, died_step, died, tid in rows:
+            own[born_step][born] = Told(size, ptr, tid)
+            if died_step is not None:
+                own[died_step][died] = Told(-size, ptr, None)
+        self.events = []
+        for step, same_as, events in self.steps:
+            image = own[same_as] if same_as is not None else {}
+            for ordinal in range(events):
+                event = own[step].get(ordinal)
+                if event is None and ordinal in image:
+                    event = image[ordinal]._replace(ptr=None)  # addresses differ
+                self.events.append(event)  # None: a free of what is not known
+
+    @property
+    def dropped(self):
+        """Events that the trace itself says are missing."""
+        return sum(self.lost.get(n, 0) for n in ("ring_full", "gap", "out_of_memory"))
+
+
+def live_of(records):
+    """What is alive after these records, and what may be, for calls cut in the middle."""
+    live, unsure = collections.OrderedDict(), set()
+    for seen in records:
+        if seen.bytes > 0:
+            live[seen.ptr] = seen.bytes
+        else:
+            live.pop(seen.ptr, None)
+        if seen.state != RETURNED:
+            unsure.add(seen.ptr)
+    return live, unsure
+
+
+def differences(seen, trace):
+    """Sentences; none where the trace and the witness agree."""
+    wrong = []
+    seen = [s for s in seen if not is_mapping(s)]
+    returned = sum(s.state == RETURNED for s in seen)
+    told = len(trace.events) + trace.dropped
+    if not returned <= told <= len(seen):
+        wrong.append(f"{returned} to {len(seen)} events were seen, the trace has {told}")
+    if trace.integrity != "ok":
+        wrong.append(f"integrity: {trace.integrity}")
+    if trace.dropped or trace.lost.get("thinned_steps"):
+        return wrong  # what is missing is counted; the rest can't be laid side by side
+    wrong += different_live(seen, trace)
+    if len({s.tid for s in seen}) == 1:
+        wrong += different_order(seen, trace)
+    else:
+        wrong += different_sizes(seen, trace)
+    return wrong
+
+
+def different_live(seen, trace):
+    live, unsure = live_of(seen)
+    want = collections.Counter(live.items())
+    missing = [b for b in (want - trace.live).elements() if b[0] not in unsure]
+    extra = [b for b in (trace.live - want).elements() if b[0] not in unsure]
+    wrong = []
+    if missing:
+        wrong.append(f"{len(missing)} of {len(live)} live blocks are missing: "
+                     + " ".join(f"{p:#x}+{n}" for p, n in missing[:3]))
+    if extra:
+        wrong.append(f"{len(extra)} blocks live in the trace are dead: "
+                     + " ".join(f"{p:#x}+{n}" for p, n in extra[:3]))
+    return wrong
+
+
+def different_order(seen, trace):
+    for at, (s, t) in enumerate(zip(seen, trace.events)):
+        if t is None:
+            if s.bytes > 0:
+                return [f"event {at}: an allocation of {s.bytes} bytes is not in the trace"]
+        elif s.bytes != t.bytes or t.ptr not in (None, s.ptr):
+            return [f"event {at}: seen {s.bytes} at {s.ptr:#x}, "
+                    f"told {t.bytes} at {t.ptr or 0:#x}"]
+    return []
+
+
+def different_sizes(seen, trace):
+    """All events by size; what was in the middle of its call may be there or not."""
+    want = collections.Counter(s.bytes for s in seen if s.state == RETURNED and s.bytes > 0)
+    unsure = collections.Counter(s.bytes for s in seen if s.state != RETURNED)
+    have = collections.Counter(t.bytes for t in trace.events if t and t.bytes > 0)
+    wrong = []
+    for missing in ((want - have), (have - want - unsure)):
+        if missing:
+            some = ", ".join(f"{n} of {size}" for size, n in missing.most_common(3))
+            wrong.append(f"births that only one side has: {some}")
+    return wrong + different_threads(seen, trace)
+
+
+def different_threads(seen, trace):
+    """The births of each thread, in its own order, where a thread has one whole run's."""
+    by = collections.defaultdict(list)
+    for s in seen:
+        if s.bytes > 0:
+            by[s.tid].append(s.bytes)
+    if len(by) > 6:
+        return []  # threads that come and go: a step may stand for another thread's
+    told = collections.defaultdict(list)
+    for t in trace.events:
+        if t and t.bytes > 0:
+            told[t.tid].append(t.bytes)
+    return [f"thread {tid}: its births are not in its order" for tid, sizes in by.items()
+            if told[tid][:len(sizes) - 1] != sizes[:len(told[tid])][:len(sizes) - 1]]
+
+
+def audit(witness, folder):
+    """{pid: sentences} over every process that allocated, in `folder`'s traces."""
+    found = {}
+    traces = {}
+    for path in pathlib.Path(folder).glob("*.db"):
+        trace = Trace(path)
+        traces[trace.pid] = trace
+    for pid, seen in read_witness(witness).items():
+        mine = [s for s in seen if not is_mapping(s)]
+        if pid not in traces:
+            if any(s.state == RETURNED for s in mine):
+                found[pid] = [f"{len(mine)} events were seen, and there is no trace"]
+            continue
+        found[pid] = differences(seen, traces[pid])
+    return {pid: sentences for pid, sentences in found.items() if sentences}
+
+
+if __name__ == "__main__":
+    for pid, sentences in audit(sys.argv[1], sys.argv[2]).items():
+        print(pid, *sentences, sep="\n\t")
