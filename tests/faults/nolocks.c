@@ -37,14 +37,14 @@ static int control(const char *name, int fd, int command, void *argument)
 	return real(fd, command, argument);
 }
 
-#define FCNTL(name)                                                                      \
-	int name(int fd, int command, ...)                                               \
-	{                                                                                \
-		va_list rest;                                                            \
-		va_start(rest, command);                                                 \
-		void *argument = va_arg(rest, void *);                                   \
-		va_end(rest);                                                            \
-		return control(#name, fd, command, argument);                            \
+#define FCNTL(name)                                                                    \
+	int name(int fd, int command, ...)                                             \
+	{                                                                              \
+		va_list rest;                                                          \
+		va_start(rest, command);                                               \
+		void *argument = va_arg(rest, void *);                                 \
+		va_end(rest);                                                          \
+		return control(#name, fd, command, argument);                          \
 	}
 
 int fcntl64(int fd, int command, ...);

@@ -53,7 +53,8 @@ __attribute__((constructor)) static void open_file(void)
 	if (fd < 0)
 		return;
 	if (!fstat(fd, &st) && (size_t)st.st_size > sizeof *records) {
-		void *map = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		void *map = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		                 fd, 0);
 		if (map != MAP_FAILED) {
 			header = map;
 			records = (struct record *)map + 1;
@@ -73,7 +74,7 @@ static int find_c10(struct dl_phdr_info *info, size_t size, void *out)
 	return 1;
 }
 
-static report_fn *next(const char *name, _Atomic(report_fn *) * known)
+static report_fn *next(const char *name, _Atomic(report_fn *) *known)
 {
 	report_fn *f = atomic_load_explicit(known, memory_order_relaxed);
 	if (f)
@@ -111,8 +112,8 @@ static struct record *begin(void *ptr, int64_t bytes, size_t allocated, size_t r
 	return r;
 }
 
-static void watch(report_fn *f, void *ptr, int64_t bytes, size_t allocated, size_t reserved,
-                  struct device device)
+static void watch(report_fn *f, void *ptr, int64_t bytes, size_t allocated,
+                  size_t reserved, struct device device)
 {
 	struct record *r = begin(ptr, bytes, allocated, reserved, device);
 	if (f)
@@ -121,10 +122,10 @@ static void watch(report_fn *f, void *ptr, int64_t bytes, size_t allocated, size
 		atomic_store_explicit(&r->state, 2, memory_order_release);
 }
 
-void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *, int64_t, size_t, size_t,
-                                                           struct device);
-void _ZN3c1027reportMemoryUsageToProfilerEPvlllNS_6DeviceE(void *, int64_t, size_t, size_t,
-                                                           struct device);
+void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *, int64_t, size_t,
+                                                           size_t, struct device);
+void _ZN3c1027reportMemoryUsageToProfilerEPvlllNS_6DeviceE(void *, int64_t, size_t,
+                                                           size_t, struct device);
 
 void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *ptr, int64_t bytes,
                                                            size_t allocated,
@@ -132,8 +133,8 @@ void _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *ptr, int64_t by
                                                            struct device device)
 {
 	static _Atomic(report_fn *) known;
-	watch(next("_ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE", &known), ptr,
-	      bytes, allocated, reserved, device);
+	watch(next("_ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE", &known),
+	      ptr, bytes, allocated, reserved, device);
 }
 
 /* as PyTorch before 2.0 calls it */
@@ -143,6 +144,6 @@ void _ZN3c1027reportMemoryUsageToProfilerEPvlllNS_6DeviceE(void *ptr, int64_t by
                                                            struct device device)
 {
 	static _Atomic(report_fn *) known;
-	watch(next("_ZN3c1027reportMemoryUsageToProfilerEPvlllNS_6DeviceE", &known), ptr,
-	      bytes, allocated, reserved, device);
+	watch(next("_ZN3c1027reportMemoryUsageToProfilerEPvlllNS_6DeviceE", &known),
+	      ptr, bytes, allocated, reserved, device);
 }
