@@ -360,6 +360,8 @@ static void reload_op(struct tmk_row *row, void *context)
 static void reload_scope(struct tmk_row *row, void *context)
 {
 	int64_t parent = tmk_row_int(row, 1);
+	if (!tmk_row_text(row, 3))
+		return;
 	know_scope(context, (uint32_t)tmk_row_int(row, 0),
 	           parent == TMK_NULL ? 0 : (uint32_t)parent, tmk_row_int(row, 2) == 1,
 	           tmk_row_text(row, 3));

@@ -113,6 +113,44 @@ void tmk_model_save(struct tmk_model *m)
 		tmk_store_run(m->store, TMK_SQL_carry_clear, (int64_t)CARRY_MOST);
 }
 
+/* ---- reading it back: nothing in the file is believed ---------------------------------- */
+
+static bool is_flag(const bool *b)
+{
+	unsigned char byte;
+	memcpy(&byte, b, 1);
+	return byte <= 1;
+}
+
+static bool is_device(const struct tmk_device_state *d)
+{
+	return memchr(d->name, 0, sizeof d->name) && is_flag(&d->seen) &&
+	       is_flag(&d->active) && d->peak_phase < TMK_PHASES;
+}
+
+static bool is_loop(const struct tmk_loop *l)
+{
+	for (const bool *b = &l->trains; b <= &l->given; b++)
+		if (!is_flag(b))
+			return false;
+	return true;
+}
+
+/* Born before what is still to be applied: its events are not in ev. */
+static bool is_live(const struct tmk_model *m, const struct tmk_live *l)
+{
+	return l->device < m->devices && l->bytes >= 0 && l->bucket < TMK_BUCKETS &&
+	       l->rule < TMK_RULES && l->phase <= TMK_OPEN_IN_STEP &&
+	       l->named <= TMK_TENSOR_KINDS &&
+	       (l->born_step < m->step ||
+	        (l->born_step == m->step && l->born < m->flushed));
+}
+
+static void lose(struct tmk_model *m)
+{
+	m->lost[TMK_LOST_MEMORY]++;
+}
+
 static void reload_most(struct tmk_row *row, void *context)
 {
 	struct tmk_model *m = context;
@@ -128,8 +166,13 @@ static void reload_model(struct tmk_row *row, void *context)
 	size_t size;
 	const struct saved *s = tmk_row_blob(row, 0, &size);
 	if (size < offsetof(struct saved, device) || s->layout != LAYOUT ||
-	    s->devices > TMK_MAX_DEVICES)
+	    s->devices > TMK_MAX_DEVICES ||
+	    size < offsetof(struct saved, device) + s->devices * sizeof *s->device ||
+	    s->last_phase > TMK_OPEN_IN_STEP || s->way > TMK_BY_FORWARD)
 		return;
+	for (uint32_t i = 0; i < s->devices; i++)
+		if (!is_device(&s->device[i]))
+			return;
 	m->step = s->step;
 	m->step_start_ns = s->step_start_ns;
 	m->last_ns = s->last_ns;
@@ -169,6 +212,9 @@ static void reload_loops(struct tmk_row *row, void *context)
 	size_t n = size / sizeof *l;
 	if (!n || size % sizeof *l || n > UINT16_MAX + 16u || m->loop)
 		return;
+	for (size_t i = 0; i < n; i++)
+		if (!is_loop(&l[i]))
+			return;
 	m->loop = malloc(size);
 	if (!m->loop)
 		return;
@@ -183,13 +229,20 @@ static void reload_carried(struct tmk_row *row, void *context)
 	const struct tmk_live *l = tmk_row_blob(row, 0, &size);
 	for (size_t i = 0; i < size / sizeof *l; i++) {
 		bool existed;
-		struct tmk_live *e =
-		        tmk_live_add(&m->live, l[i].device, l[i].ptr, &existed);
-		if (!e)
+		struct tmk_live *e = is_live(m, &l[i])
+		                             ? tmk_live_add(&m->live, l[i].device,
+		                                            l[i].ptr, &existed)
+		                             : NULL;
+		if (!e) {
+			lose(m);
 			continue;
-		uint8_t used = e->used; /* the table's own */
+		}
+		uint8_t used = e->used;  /* the table's own, */
+		uint32_t next = e->next; /* ... both */
 		*e = l[i];
 		e->used = used;
+		e->next = next;
+		e->young = 0;
 		tmk_model_add_young(m, e);
 	}
 }
@@ -198,20 +251,34 @@ static void reload_row(struct tmk_row *row, void *context)
 {
 	struct tmk_model *m = context;
 	bool existed;
-	struct tmk_live *e = tmk_live_add(&m->live, (uint8_t)tmk_row_int(row, 1),
-	                                  (uint64_t)tmk_row_int(row, 7), &existed);
-	if (!e)
-		return;
 	int64_t requested = tmk_row_int(row, 6);
-	e->row = tmk_row_int(row, 0);
-	e->site = (uint32_t)tmk_row_int(row, 2);
-	e->bucket = (uint8_t)tmk_row_int(row, 3);
-	e->rule = (uint8_t)tmk_row_int(row, 4);
-	e->bytes = tmk_row_int(row, 5);
-	e->requested = requested == TMK_NULL ? -1 : requested;
-	e->born_step = (uint32_t)tmk_row_int(row, 8);
-	e->born = (uint32_t)tmk_row_int(row, 9);
-	e->born_ns = tmk_row_int(row, 10);
+	const struct tmk_live l = {.ptr = (uint64_t)tmk_row_int(row, 7),
+	                           .bytes = tmk_row_int(row, 5),
+	                           .requested = requested == TMK_NULL ? -1 : requested,
+	                           .born_ns = tmk_row_int(row, 10),
+	                           .row = tmk_row_int(row, 0),
+	                           .born_step = (uint32_t)tmk_row_int(row, 8),
+	                           .born = (uint32_t)tmk_row_int(row, 9),
+	                           .site = (uint32_t)tmk_row_int(row, 2),
+	                           .device = (uint8_t)tmk_row_int(row, 1),
+	                           .bucket = (uint8_t)tmk_row_int(row, 3),
+	                           .rule = (uint8_t)tmk_row_int(row, 4)};
+	struct tmk_live *e = is_live(m, &l)
+	                             ? tmk_live_add(&m->live, l.device, l.ptr, &existed)
+	                             : NULL;
+	if (!e) {
+		lose(m);
+		return;
+	}
+	e->row = l.row;
+	e->site = l.site;
+	e->bucket = l.bucket;
+	e->rule = l.rule;
+	e->bytes = l.bytes;
+	e->requested = l.requested;
+	e->born_step = l.born_step;
+	e->born = l.born;
+	e->born_ns = l.born_ns;
 }
 
 void tmk_model_reload(struct tmk_model *m)
