@@ -111,11 +111,11 @@ void tmk_late_step(void)
 
 /* Where nobody steps a backward is as good: what was not there in the first forward, or was
  * replaced for its time (torch.func.functional_call), is there after it. */
-void tmk_late_backward(void)
+void tmk_late_backward(bool accumulate)
 {
 	if (atomic_load_explicit(&steps, memory_order_relaxed))
 		return;
 	uint32_t n = atomic_fetch_add(&backwards, 1) + 1;
-	if (n > 1) /* after the first one a step may come */
+	if (n > 1 || !accumulate) /* after the first one a step may come */
 		look(n);
 }

@@ -13,7 +13,7 @@ void tmk_late_init(void);
  * thread. */
 void tmk_late_forward(void);
 void tmk_late_step(void);
-void tmk_late_backward(void);
+void tmk_late_backward(bool accumulate);
 
 /* Are CPU tensors traced? Asked for, or torch has no CUDA device here. */
 bool tmk_late_cpu(void);

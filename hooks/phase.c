@@ -352,7 +352,7 @@ static void execute_ends(struct executing *e)
 	    atomic_exchange(&stepped_inside, false))
 		tmk_late_step();
 	else
-		tmk_late_backward();
+		tmk_late_backward(e->accumulate);
 }
 
 /* A reentrant checkpoint calls execute on a device thread, whose own counter is 0: the

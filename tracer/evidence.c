@@ -40,7 +40,13 @@ void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
 	 * made in this step and not in setup, so not a parameter. */
 	if (l->born_step == m->step && m->setup_over && !m->forward_unsure)
 		return;
+	/* ... and where a step ends with the next forward, its batch is the step's before. */
+	if (m->way == TMK_BY_FORWARD && l->phase == TMK_DATA &&
+	    l->born_step + 1 >= m->step)
+		return;
 	l->evidence |= TMK_EV_LEAF;
+	tmk_model_add_gradient(m, l->requested < 0 ? l->bytes : l->requested);
+	m->weights_known = true;
 	if (l->row || l->born_step != m->step)
 		tmk_model_reclassify(m, l);
 }
@@ -54,6 +60,10 @@ void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 	if (r->head.code >= TMK_TENSOR_KINDS)
 		return;
 	m->python_named |= r->head.code == TMK_TENSOR_PARAMETER;
+	if (r->head.code == TMK_TENSOR_PARAMETER && r->trainable) {
+		tmk_model_add_gradient(m, r->bytes);
+		m->weights_known = true;
+	}
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	tmk_store_run(m->store, TMK_SQL_tensor, kinds[r->head.code], name, d->name,
 	              (int64_t)r->ptr, r->bytes, shape, dtype, (int64_t)r->trainable,

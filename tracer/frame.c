@@ -70,6 +70,8 @@ uint32_t tmk_frame_native(const char *symbol)
 	        {"at::_ops::new_zeros", TMK_IN_ZEROS},
 	        {"at::_ops::full_like", TMK_IN_ZEROS},
 	        {"at::_ops::clone", TMK_IN_ZEROS},
+	        {"at::_ops::rand", TMK_IN_BATCH},
+	        {"at::_ops::_to_copy", TMK_IN_BATCH},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		if (strstr(symbol, table[i].part))

@@ -13,6 +13,7 @@ enum {
 	TMK_IN_COMMUNICATION = 32,
 	TMK_IN_DATA = 64,   /* an iterator is made before its scope opens */
 	TMK_IN_ZEROS = 128, /* what begins as zeros or as a copy */
+	TMK_IN_BATCH = 256, /* drawn at random, or brought from elsewhere */
 };
 
 uint32_t tmk_frame_python(const char *function, const char *file);

@@ -232,7 +232,7 @@ void tmk_model_label(struct tmk_model *m, uint16_t thread, enum tmk_boundary clo
 	                    .own = own};
 	s.from = tmk_model_index(m, s.loop->open_from);
 	uint32_t forward_from = first_call(m, &s);
-	if (s.loop->given && closer != TMK_AT_BACKWARD_END)
+	if (s.loop->given && !m->weights_known && closer != TMK_AT_BACKWARD_END)
 		tmk_model_gradients_given(m, thread, s.from);
 	if (is_update(m, &s))
 		s.update = tmk_model_update_until(m, thread, s.from);

@@ -137,20 +137,27 @@ bool tmk_model_must_wait(struct tmk_model *m, const struct tmk_record *r)
 		return false;
 	m->held_thread = r->thread;
 	m->held_backwards = 0;
+	m->held_drop = false;
 	return true;
 }
 
-/* A gradient that the held back forward found alive is given up outside of any zero_grad:
- * before the next backward, so a step ended before that forward; or after it, so gradients
- * accumulate up to there. */
-static bool tells_free(struct tmk_model *m, const struct tmk_rec_event *r)
+/* Is a gradient that the held back forward found alive given up, outside of any zero_grad? */
+static bool drops_gradient(struct tmk_model *m, const struct tmk_rec_event *r)
 {
 	if (r->phase != TMK_OPEN)
 		return false;
 	const struct tmk_device_state *d = tmk_model_device(m, r->device);
 	const struct tmk_live *l =
 	        tmk_live_find(&m->live, (uint8_t)(d - m->device), r->ptr);
-	if (!l || !(l->evidence & TMK_EV_GRADIENT))
+	return l && l->evidence & TMK_EV_GRADIENT;
+}
+
+/* If the loop goes on after that, it was no end of a program: dropped before the next backward,
+ * a step ended before that forward; after it, gradients accumulate up to there. */
+static bool tells_drop(struct tmk_model *m, uint8_t code)
+{
+	if (!m->held_drop ||
+	    code != (m->held_backwards ? TMK_AT_FORWARD : TMK_AT_BACKWARD))
 		return false;
 	goes_by_forward(m);
 	if (m->held_backwards)
@@ -164,6 +171,8 @@ static bool tells_boundary(struct tmk_model *m, const struct tmk_record *r)
 {
 	const struct tmk_rec_boundary *b = (const struct tmk_rec_boundary *)r;
 	const struct tmk_loop *l = tmk_model_loop(m, m->held_thread);
+	if (r->thread == m->held_thread && tells_drop(m, r->code))
+		return true;
 	switch (r->code) {
 	case TMK_AT_STEP:
 		m->way = TMK_BY_OPTIMIZER;
@@ -197,7 +206,8 @@ bool tmk_model_tells(struct tmk_model *m, const struct tmk_record *r)
 	const struct tmk_loop *l = tmk_model_loop(m, m->held_thread);
 	switch (r->kind) {
 	case TMK_REC_FREE:
-		return tells_free(m, (const struct tmk_rec_event *)r);
+		m->held_drop |= drops_gradient(m, (const struct tmk_rec_event *)r);
+		return false;
 	case TMK_REC_BOUNDARY:
 		return tells_boundary(m, r);
 	case TMK_REC_RUN:

@@ -186,7 +186,9 @@ struct tmk_model {
 	uint16_t held_thread;    /* whose boundary is being held back for, */
 	bool held_backward;      /* a backward that stepped inside it, */
 	uint32_t held_backwards; /* and how many have ended meanwhile */
+	bool held_drop;          /* ... gradients were given up */
 	uint32_t most_micro; /* backwards of a step that an optimizer ended, at most */
+	bool weights_known; /* the sizes below are those of what is trained: no guess */
 	uint64_t gradient_sizes
 	        [512];     /* a set of hashes: the bytes that gradients need */
 	int64_t unnamed;   /* the most that lived without a name when a step ended */
@@ -267,7 +269,7 @@ uint32_t tmk_model_update_until(const struct tmk_model *m, uint16_t thread,
                                 uint32_t from);
 /* ... and is this event, that lies before that, part of it? */
 bool tmk_model_updates(const struct tmk_model *m, const struct tmk_ev *e);
-/* The sizes of gradients: one more; is this one? */
+/* The sizes of gradients, which are those of what is trained: one more; is this one? */
 void tmk_model_add_gradient(struct tmk_model *m, int64_t bytes);
 bool tmk_model_gradient_sized(const struct tmk_model *m, int64_t bytes);
 /* Those of a backward on this thread that gave them to its caller and ended at ev[ended]. */

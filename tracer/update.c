@@ -64,11 +64,16 @@ static bool without_module(const struct tmk_model *m, const struct tmk_ev *e)
 	                       TMK_IN_COMMUNICATION);
 }
 
-/* Gradients on: of an update only where it can be nothing else. */
+/* Gradients on: of an update only where it can be nothing else. A batch that has a gradient of
+ * its own has the size of one. */
 static bool computes(const struct tmk_model *m, const struct tmk_ev *e)
 {
-	return without_module(m, e) && tmk_model_gradient_sized(m, needs(e)) &&
-	       (!(e->flags & TMK_EVENT_GRAD_MODE) || m->way == TMK_BY_FORWARD);
+	if (!without_module(m, e) || !tmk_model_gradient_sized(m, needs(e)))
+		return false;
+	if (!(e->flags & TMK_EVENT_GRAD_MODE))
+		return true;
+	return m->way == TMK_BY_FORWARD &&
+	       !(tmk_names_flags(m->names, e->python, e->native) & TMK_IN_BATCH);
 }
 
 static bool frees_gradient(const struct tmk_model *m, const struct tmk_ev *e)
