@@ -6,7 +6,10 @@
 --
 -- Steps. Step 0 is everything before the first forward or data-loading call (phase
 -- setup), step n >= 1 ends when the n-th Optimizer.step() ends; what comes after the last
--- one belongs to a step with complete = 0. Inside a step events are numbered from 0 in
+-- one belongs to a step with complete = 0. Many Optimizer.step()s inside one backward end one
+-- step, with the backward. Where several backwards went by and no optimizer stepped, a step
+-- ends where the next forward begins, and the last with the run: the trace then has a row
+-- 'steps' in capability, with state 'degraded'. Inside a step events are numbered from 0 in
 -- the order in which they happened, all devices and threads together ("ordinal").
 --
 -- Folding. Training repeats. A step whose ordered events (kind, size, device, phase,
@@ -187,7 +190,7 @@ CREATE TABLE step (
 	end_ns INTEGER NOT NULL,
 	events INTEGER NOT NULL,      -- allocations and frees
 	micro_steps INTEGER NOT NULL, -- outermost backward passes
-	complete INTEGER NOT NULL,    -- 1: an Optimizer.step() ended it
+	complete INTEGER NOT NULL,    -- 1: ended by an Optimizer.step(), or as the head says
 	first_allocation INTEGER,     -- its rows in allocation: all born in it have an id
 	last_allocation INTEGER,      -- between these two; NULL where it has none of its own
 	thinned INTEGER NOT NULL DEFAULT 0
