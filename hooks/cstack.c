@@ -104,6 +104,14 @@ int tmk_cstack_init(char *why, size_t n)
 	return rc;
 }
 
+/* A thread that is not here may have held the lock, in the loader, for as long as that takes:
+ * waiting for it before the fork would delay the host, so the child begins anew. */
+void tmk_cstack_forked(void)
+{
+	pthread_mutex_init(&init_lock, NULL);
+	tmk_cstack_thread_exit();
+}
+
 void tmk_cstack_verify(int on)
 {
 	atomic_store(&verifying, on);

@@ -37,6 +37,8 @@ struct tmk_c_stack *tmk_cstack_walk(void);
 
 /* Unmaps the calling thread's cache; a later walk starts a new one. */
 void tmk_cstack_thread_exit(void);
+/* In a forked child: what this thread remembers and whatever lock is held are the parent's. */
+void tmk_cstack_forked(void);
 
 /* For tests. Verify: unwind at each hit too and compare. Counts are the calling
  * thread's. */

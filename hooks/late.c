@@ -82,6 +82,12 @@ void tmk_late_init(void)
 	atomic_store_explicit(&ready, 2, memory_order_release);
 }
 
+void tmk_late_forked(void)
+{
+	int begun = 1; /* by a thread that is not here: it is done again */
+	atomic_compare_exchange_strong(&ready, &begun, 0);
+}
+
 void tmk_late_forward(void)
 {
 	static atomic_bool asked;

@@ -7,6 +7,8 @@
 /* Resolves libtorch, registers the scope callback, prepares the stack walkers, asks for
  * enrichment. Called at the first torch call that comes outside any lock. Idempotent. */
 void tmk_late_init(void);
+/* In a forked child. */
+void tmk_late_forked(void);
 
 /* Moments at which the Python side is worth a look (enrich.c): the first forward, an
  * optimizer step that has just ended, a backward where there was no step yet. Cheap; any

@@ -11,7 +11,9 @@
 #include "clock.h"
 #include "cstack.h"
 #include "emit.h"
+#include "late.h"
 #include "nvtx.h"
+#include "pystack.h"
 #include "real.h"
 #include "session.h"
 #include "settings.h"
@@ -20,7 +22,9 @@ static pid_t owner; /* a vfork child shares our memory but not our pid */
 
 static void in_child(void)
 {
-	tmk_cstack_thread_exit(); /* its numbers are the parent's */
+	tmk_cstack_forked(); /* its numbers are the parent's */
+	tmk_pystack_forked();
+	tmk_late_forked();
 	owner = getpid();
 	tmk_session_forked();
 }

@@ -295,6 +295,11 @@ int tmk_pystack_init(char *why, size_t n)
 	return 0;
 }
 
+void tmk_pystack_forked(void)
+{
+	pthread_mutex_init(&init_lock, NULL); /* its holder may not be here */
+}
+
 const char *tmk_pystack_class(const void *module, char *buf, size_t n)
 {
 	/* tp_name of a class made in Python is its __name__, UTF-8, owned by the type.

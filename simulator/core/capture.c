@@ -2,8 +2,10 @@
  * stream and leave when the capture ends. A graph is the number of its nodes; their
  * order and arguments mean nothing where kernels do nothing. */
 #include "stream_private.h"
+#include "lock.h"
 #include "pace.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 enum { CAPTURES = 64, GLOBAL = 0, RELAXED = 2 };
@@ -42,9 +44,9 @@ bool tmksim_capture_alive(unsigned long long id)
 {
 	if (!id || !alive)
 		return false;
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	bool found = slot_of(id) >= 0;
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return found;
 }
 
@@ -53,21 +55,21 @@ bool tmksim_capture_add(struct tmksim_stream *stream, size_t nodes)
 	unsigned long long id = alive ? tmksim_capture_id(stream) : 0;
 	if (!id)
 		return false;
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	int slot = slot_of(id);
 	if (slot >= 0)
 		captures[slot].graph->nodes += nodes;
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return slot >= 0;
 }
 
 void tmksim_capture_invalidate(struct tmksim_stream *stream)
 {
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	int slot = slot_of(tmksim_capture_id(stream));
 	if (slot >= 0)
 		captures[slot].invalid = true;
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 }
 
 int tmksim_capture_status(struct tmksim_stream *stream)
@@ -75,18 +77,18 @@ int tmksim_capture_status(struct tmksim_stream *stream)
 	unsigned long long id = alive ? tmksim_capture_id(stream) : 0;
 	if (!id)
 		return 0;
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	int slot = slot_of(id), status = slot < 0 ? 0 : 1 + captures[slot].invalid;
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return status;
 }
 
 struct tmksim_graph *tmksim_capture_graph(struct tmksim_stream *stream)
 {
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	int slot = slot_of(tmksim_capture_id(stream));
 	struct tmksim_graph *graph = slot < 0 ? NULL : captures[slot].graph;
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return graph;
 }
 
@@ -112,7 +114,7 @@ int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into
 	if (tmksim_default_stream(stream))
 		return TMKSIM_CAPTURE_UNSUPPORTED;
 	int error = TMKSIM_ILLEGAL_STATE;
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	for (int i = 0; i < CAPTURES && !stream->capture; i++) {
 		if (captures[i].id)
 			continue;
@@ -125,14 +127,14 @@ int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into
 		alive++;
 		error = 0;
 	}
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return error;
 }
 
 int tmksim_capture_end(struct tmksim_stream *stream, struct tmksim_graph **graph)
 {
 	*graph = NULL;
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	int slot = slot_of(tmksim_capture_id(stream)), error = TMKSIM_ILLEGAL_STATE;
 	if (slot >= 0 && captures[slot].origin == stream) {
 		error = captures[slot].invalid ? TMKSIM_CAPTURE_INVALIDATED : 0;
@@ -146,7 +148,7 @@ int tmksim_capture_end(struct tmksim_stream *stream, struct tmksim_graph **graph
 		captures[slot].id = 0;
 		alive--;
 	}
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return error;
 }
 
@@ -155,7 +157,7 @@ int tmksim_capture_forbids(void)
 	if (!alive || thread_mode == RELAXED)
 		return 0;
 	int forbidden = 0;
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	for (int i = 0; i < CAPTURES; i++) {
 		if (!captures[i].id || captures[i].mode == RELAXED)
 			continue;
@@ -165,7 +167,7 @@ int tmksim_capture_forbids(void)
 			forbidden = 1;
 		}
 	}
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return forbidden;
 }
 

@@ -6,7 +6,6 @@
 #include "stream.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -23,15 +22,12 @@ struct shared {
 };
 _Static_assert(sizeof(struct shared) <= sizeof(struct tmksim_ipc_handle), "it fits");
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct opened {
 	struct shared shared;
 	void *at;
 	int times;
 	struct opened *next;
 } * opened;
-
-TMKSIM_KEEP_OVER_FORK(lock)
 
 static void write_handle(struct tmksim_ipc_handle *handle, const struct shared *shared)
 {
@@ -93,7 +89,7 @@ int tmksim_ipc_open(void **pointer, const struct tmksim_ipc_handle *handle)
 	int error = read_handle(handle, MEMORY, &shared);
 	if (error)
 		return error;
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_IPC);
 	struct opened *o = find(&shared);
 	if (!o)
 		error = open_first(&shared, &o);
@@ -101,14 +97,14 @@ int tmksim_ipc_open(void **pointer, const struct tmksim_ipc_handle *handle)
 		o->times++;
 		*pointer = o->at;
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_IPC);
 	return error;
 }
 
 int tmksim_ipc_close(void *pointer)
 {
 	int error = TMKSIM_INVALID_VALUE;
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_IPC);
 	for (struct opened **at = &opened; *at && error; at = &(*at)->next) {
 		struct opened *o = *at;
 		if (o->at != pointer)
@@ -121,7 +117,7 @@ int tmksim_ipc_close(void *pointer)
 		free(o);
 		break;
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_IPC);
 	return error;
 }
 

@@ -1,23 +1,22 @@
-/* lock.h - locks that a forked child finds open. */
+/* lock.h - the simulated device's locks: all of them stand in locks.def, in the order in which
+ * they are taken. A forked child finds them open. What runs once, runs by pthread_once(): a
+ * child whose parent was in the middle of it begins it anew (glibc). */
 #ifndef TMKSIM_LOCK_H
 #define TMKSIM_LOCK_H
 
 #include <pthread.h>
 
-/* A fork while another thread holds the lock must not leave the child a locked mutex. Once in
- * a file. */
-#define TMKSIM_KEEP_OVER_FORK(lock)                                                    \
-	static void tmksim_lock_it(void)                                               \
-	{                                                                              \
-		pthread_mutex_lock(&(lock));                                           \
-	}                                                                              \
-	static void tmksim_unlock_it(void)                                             \
-	{                                                                              \
-		pthread_mutex_unlock(&(lock));                                         \
-	}                                                                              \
-	__attribute__((constructor)) static void tmksim_keep_over_fork(void)           \
-	{                                                                              \
-		pthread_atfork(tmksim_lock_it, tmksim_unlock_it, tmksim_unlock_it);    \
-	}
+enum tmksim_lock {
+#define LOCK(name, what) TMKSIM_LOCK_##name,
+#include "locks.def"
+#undef LOCK
+	TMKSIM_LOCKS
+};
+
+/* With TIDEMARK_DEBUG_LOCKS a lock that is taken out of order ends the program. */
+void tmksim_lock(enum tmksim_lock which);
+void tmksim_unlock(enum tmksim_lock which);
+/* For a condition to wait on, by its holder. */
+pthread_mutex_t *tmksim_mutex(enum tmksim_lock which);
 
 #endif

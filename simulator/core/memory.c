@@ -7,7 +7,6 @@
 #include "lock.h"
 #include "space.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,7 +15,6 @@ enum { PAGE = 4096 };
 #define MIB             ((size_t)1 << 20)
 #define ROUND_UP(n, to) (((n) + (to)-1) / (to) * (to))
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tmksim_range *ranges;
 static size_t range_count, range_room;
 static unsigned long long next_id;
@@ -24,10 +22,8 @@ static struct {
 	size_t used, peak;
 	size_t small_used,
 	        small_chunks; /* allocations below 1 MiB share 2 MiB chunks */
-	bool touched;
+	_Atomic bool touched;
 } devices[TMKSIM_DEVICES];
-
-TMKSIM_KEEP_OVER_FORK(lock)
 
 /* The first range that begins after `at`. */
 static size_t range_after(uintptr_t at)
@@ -131,7 +127,7 @@ int tmksim_allocate(int device, size_t bytes, enum tmksim_kind kind, bool charge
 		return TMKSIM_OUT_OF_MEMORY;
 	bool small = bytes < MIB;
 	size_t size = ROUND_UP(bytes, small ? 512 : 2 * MIB);
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	touch(device);
 	int error = 0;
 	if (charged)
@@ -144,7 +140,7 @@ int tmksim_allocate(int device, size_t bytes, enum tmksim_kind kind, bool charge
 	} else if (!error) {
 		error = TMKSIM_OUT_OF_MEMORY;
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 	return error;
 }
 
@@ -152,7 +148,7 @@ int tmksim_free(void *at, enum tmksim_kind kind)
 {
 	if (!at)
 		return 0;
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	struct tmksim_range *range = range_at((uintptr_t)at), gone = {0};
 	if (range && range->at == (uintptr_t)at && range->kind == kind) {
 		gone = *range;
@@ -164,7 +160,7 @@ int tmksim_free(void *at, enum tmksim_kind kind)
 		tmksim_forget_pages(at, gone.bytes);
 		tmksim_space_give(gone.at, gone.bytes);
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 	return gone.bytes ? 0 : TMKSIM_INVALID_VALUE;
 }
 
@@ -177,9 +173,9 @@ int tmksim_pin(size_t bytes, void **at)
 		*at = NULL;
 		return TMKSIM_OUT_OF_MEMORY;
 	}
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	add_range((struct tmksim_range){(uintptr_t)*at, size, 0, TMKSIM_PINNED, 0});
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 	return 0;
 }
 
@@ -187,13 +183,13 @@ int tmksim_pin(size_t bytes, void **at)
 static size_t drop_host_range(void *at, enum tmksim_kind kind)
 {
 	size_t bytes = 0;
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	struct tmksim_range *range = range_at((uintptr_t)at);
 	if (range && range->at == (uintptr_t)at && range->kind == kind) {
 		bytes = range->bytes;
 		remove_range(range);
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 	return bytes;
 }
 
@@ -212,12 +208,12 @@ int tmksim_register(void *at, size_t bytes)
 {
 	if (!at || !bytes)
 		return TMKSIM_INVALID_VALUE;
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	bool taken = range_at((uintptr_t)at) != NULL;
 	if (!taken)
 		add_range((struct tmksim_range){(uintptr_t)at, bytes, 0,
 		                                TMKSIM_REGISTERED, 0});
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 	return taken ? 712 /* already registered */ : 0;
 }
 
@@ -228,10 +224,10 @@ int tmksim_unregister(void *at)
 
 struct tmksim_range tmksim_find(const void *pointer)
 {
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	struct tmksim_range *range = range_at((uintptr_t)pointer);
 	struct tmksim_range copy = range ? *range : (struct tmksim_range){0};
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 	return copy;
 }
 
@@ -242,25 +238,25 @@ bool tmksim_on_device(const void *pointer)
 
 int tmksim_charge(int device, size_t bytes)
 {
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	touch(device);
 	int error = charge(device, bytes);
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 	return error;
 }
 
 void tmksim_uncharge(int device, size_t bytes)
 {
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	devices[device].used -= bytes;
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 }
 
 void tmksim_touch_device(int device)
 {
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	touch(device);
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 }
 
 bool tmksim_device_touched(int device)
@@ -270,29 +266,32 @@ bool tmksim_device_touched(int device)
 
 void tmksim_memory_info(int device, size_t *free_bytes, size_t *total_bytes)
 {
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	touch(device);
 	*total_bytes = tmksim_card()->memory_bytes;
 	*free_bytes = *total_bytes - devices[device].used;
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 }
 
 size_t tmksim_machine_used(int machine)
 {
 	size_t used = tmksim_number(TMKSIM_OUTSIDE);
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
 	/* what nobody has touched is not asked for: its number is the process' own matter,
 	 * which it may still set */
 	for (int device = 0; device < TMKSIM_DEVICES; device++)
 		if (devices[device].touched && tmksim_machine_number(device) == machine)
 			used = devices[device].used;
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
 	return used;
 }
 
 size_t tmksim_peak_bytes(int device)
 {
-	return devices[device].peak;
+	tmksim_lock(TMKSIM_LOCK_MEMORY);
+	size_t peak = devices[device].peak;
+	tmksim_unlock(TMKSIM_LOCK_MEMORY);
+	return peak;
 }
 
 void tmksim_forget_pages(void *at, size_t bytes)

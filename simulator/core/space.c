@@ -14,7 +14,7 @@ struct stretch {
 };
 static struct stretch *gaps; /* free stretches by address, never adjacent */
 static size_t gap_count, gap_room;
-static uintptr_t first, last; /* the whole range */
+static _Atomic uintptr_t first, last; /* the whole range; asked for without a lock */
 
 static void insert(size_t i, struct stretch gap)
 {
@@ -47,8 +47,8 @@ static void map_range(void)
 		/* huge pages would make the first small write cost 2 MiB of host memory */
 		madvise(at, bytes, MADV_NOHUGEPAGE);
 		madvise(at, bytes, MADV_DONTDUMP);
-		first = ((uintptr_t)at + (2 << 20) - 1) & ~(uintptr_t)((2 << 20) - 1);
 		last = (uintptr_t)at + bytes;
+		first = ((uintptr_t)at + (2 << 20) - 1) & ~(uintptr_t)((2 << 20) - 1);
 		insert(0, (struct stretch){first, last - first});
 		return;
 	}
@@ -107,5 +107,5 @@ void tmksim_space_give(uintptr_t at, size_t bytes)
 
 bool tmksim_space_holds(uintptr_t at)
 {
-	return at >= first && at < last;
+	return first && at >= first && at < last;
 }

@@ -1,6 +1,6 @@
 /* stream.c - streams and events on a clock that ticks once per piece of work.
- * Owns: every stream and event object. One mutex guards the list of streams and all
- * captures (capture.c shares it through stream_private.h). */
+ * Owns: every stream and event object. One lock guards the list of streams and all
+ * captures (capture.c too). */
 #include "stream_private.h"
 #include "config.h"
 #include "known.h"
@@ -12,7 +12,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-pthread_mutex_t tmksim_stream_lock = PTHREAD_MUTEX_INITIALIZER;
 struct tmksim_stream *tmksim_streams;
 
 static _Atomic unsigned long long clock_now, everything_waited_for;
@@ -28,11 +27,9 @@ static _Atomic uint64_t *busy_until(struct tmksim_stream *stream)
 	return tmksim_default_stream(stream) ? &default_busy : &stream->busy_until;
 }
 
-TMKSIM_KEEP_OVER_FORK(tmksim_stream_lock)
-
 static unsigned long long lag(void)
 {
-	static size_t launches = SIZE_MAX;
+	static _Atomic size_t launches = SIZE_MAX;
 	if (launches == SIZE_MAX)
 		launches = tmksim_number(TMKSIM_LAG);
 	return launches;
@@ -48,10 +45,10 @@ struct tmksim_stream *tmksim_stream_create(int device, unsigned flags, int prior
 	stream->flags = flags;
 	stream->priority = priority;
 	stream->id = ++stream_ids;
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	stream->next = tmksim_streams;
 	tmksim_streams = stream;
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return stream;
 }
 
@@ -60,7 +57,7 @@ int tmksim_stream_destroy(struct tmksim_stream *stream)
 	if (tmksim_default_stream(stream))
 		return TMKSIM_INVALID_HANDLE;
 	int error = TMKSIM_INVALID_HANDLE;
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	for (struct tmksim_stream **at = &tmksim_streams; *at; at = &(*at)->next) {
 		if (*at != stream)
 			continue;
@@ -68,7 +65,7 @@ int tmksim_stream_destroy(struct tmksim_stream *stream)
 		error = 0;
 		break;
 	}
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	if (!error)
 		free(stream);
 	return error;
@@ -176,11 +173,11 @@ int tmksim_stream_wait(struct tmksim_stream *stream)
 static uint64_t all_done_at(void)
 {
 	uint64_t last = default_busy;
-	pthread_mutex_lock(&tmksim_stream_lock);
+	tmksim_lock(TMKSIM_LOCK_STREAM);
 	for (struct tmksim_stream *s = tmksim_streams; s; s = s->next)
 		if (s->busy_until > last)
 			last = s->busy_until;
-	pthread_mutex_unlock(&tmksim_stream_lock);
+	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return last;
 }
 

@@ -4,28 +4,29 @@
 
 #include "stream.h"
 
-#include <pthread.h>
 #include <stdint.h>
 
 struct tmksim_stream {
 	int device, priority;
 	unsigned flags;
-	unsigned long long id, last_work;
-	unsigned long long capture;  /* the capture it takes part in, 0 for none */
-	bool collective;             /* its last work is a collective */
+	/* threads share streams and events: each field for itself is whole */
+	unsigned long long id;
+	_Atomic unsigned long long last_work;
+	_Atomic unsigned long long
+	        capture;             /* the capture it takes part in, 0 for none */
+	_Atomic bool collective;     /* its last work is a collective */
 	_Atomic uint64_t busy_until; /* ns, CLOCK_MONOTONIC; 0 where nothing waited */
 	struct tmksim_stream *next;
 };
 
 struct tmksim_event {
-	unsigned long long at;      /* clock when recorded, plus one */
-	unsigned long long capture; /* of the stream it was recorded on */
-	uint64_t done_at;           /* ns; 0 where no stream was ever busy */
+	_Atomic unsigned long long at;      /* clock when recorded, plus one */
+	_Atomic unsigned long long capture; /* of the stream it was recorded on */
+	_Atomic uint64_t done_at;           /* ns; 0 where no stream was ever busy */
 	bool timed, interprocess;
-	bool collective; /* recorded after one, and not waited for since */
+	_Atomic bool collective; /* recorded after one, and not waited for since */
 };
 
-extern pthread_mutex_t tmksim_stream_lock;
 extern struct tmksim_stream *tmksim_streams;
 
 static inline bool tmksim_default_stream(const struct tmksim_stream *stream)

@@ -4,10 +4,11 @@
  * figures of this allocator are an estimate, used figures are exact. */
 #include "cudart.h"
 #include "config.h"
+#include "lock.h"
 #include "memory.h"
 #include "stream.h"
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define MIB ((size_t)1 << 20)
@@ -20,8 +21,13 @@ struct pool {
 	int reuse[3]; /* follow events, opportunistic, internal dependencies */
 };
 static struct pool defaults[POOLS];
-static struct pool *current[POOLS];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pool *_Atomic current[POOLS];
+
+__attribute__((constructor)) static void begin(void)
+{
+	for (int device = 0; device < POOLS; device++)
+		defaults[device].device = device;
+}
 
 /* Blocks that came from another pool than their device's default one: few programs make
  * pools of their own. */
@@ -34,9 +40,7 @@ static size_t owned_count, owned_room;
 
 static struct pool *default_pool(int device)
 {
-	struct pool *pool = &defaults[device & (POOLS - 1)];
-	pool->device = device;
-	return pool;
+	return &defaults[device & (POOLS - 1)];
 }
 
 static struct pool *current_pool(int device)
@@ -101,7 +105,7 @@ int cudaMallocFromPoolAsync(void **pointer, size_t bytes, struct pool *pool,
 	*pointer = NULL;
 	if (!bytes || !pool)
 		return bytes ? cudart_error(ERROR_INVALID_VALUE) : 0;
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_POOL);
 	size_t size = block_bytes(bytes);
 	int error = grow(pool, size);
 	if (!error) {
@@ -112,7 +116,7 @@ int cudaMallocFromPoolAsync(void **pointer, size_t bytes, struct pool *pool,
 		else
 			remember_owner(*pointer, pool);
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_POOL);
 	if (!error)
 		tmksim_work(stream);
 	return cudart_error(error);
@@ -131,11 +135,11 @@ int cudaFreeAsync(void *pointer, stream_t stream)
 	struct tmksim_range range = tmksim_find(pointer);
 	if (range.kind == TMKSIM_DEVICE)
 		return cudart_error(tmksim_free(pointer, TMKSIM_DEVICE));
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_POOL);
 	int error = tmksim_free(pointer, TMKSIM_POOLED);
 	if (!error)
 		owner_of(pointer, range.device)->used -= range.bytes;
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_POOL);
 	if (!error)
 		tmksim_work(stream);
 	return cudart_error(error);
@@ -170,13 +174,13 @@ int cudaMemPoolCreate(struct pool **pool, const void *properties)
 
 int cudaMemPoolTrimTo(struct pool *pool, size_t keep)
 {
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_POOL);
 	size_t least = keep > pool->used ? keep : pool->used;
 	if (pool->reserved > least) {
 		tmksim_uncharge(pool->device, pool->reserved - least);
 		pool->reserved = least;
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_POOL);
 	return 0;
 }
 
@@ -185,12 +189,13 @@ int cudaMemPoolDestroy(struct pool *pool)
 	if (pool == default_pool(pool->device))
 		return cudart_error(ERROR_INVALID_VALUE);
 	cudaMemPoolTrimTo(pool, 0);
-	if (current[pool->device & (POOLS - 1)] == pool)
-		current[pool->device & (POOLS - 1)] = NULL;
+	struct pool *gone = pool;
+	atomic_compare_exchange_strong(&current[pool->device & (POOLS - 1)], &gone,
+	                               NULL);
 	return 0; /* blocks of it may still live: the object stays */
 }
 
-int cudaMemPoolGetAttribute(struct pool *pool, int attribute, void *value)
+static int get_attribute(const struct pool *pool, int attribute, void *value)
 {
 	switch (attribute) {
 	case 1:
@@ -214,20 +219,20 @@ int cudaMemPoolGetAttribute(struct pool *pool, int attribute, void *value)
 		*(uint64_t *)value = pool->used_high;
 		return 0;
 	default:
-		return cudart_error(ERROR_INVALID_VALUE);
+		return ERROR_INVALID_VALUE;
 	}
 }
 
-int cudaMemPoolSetAttribute(struct pool *pool, int attribute, void *value)
+static int set_attribute(struct pool *pool, int attribute, const void *value)
 {
 	switch (attribute) {
 	case 1:
 	case 2:
 	case 3:
-		pool->reuse[attribute - 1] = *(int *)value;
+		pool->reuse[attribute - 1] = *(const int *)value;
 		return 0;
 	case 4:
-		pool->threshold = *(uint64_t *)value;
+		pool->threshold = *(const uint64_t *)value;
 		return 0;
 	case 6:
 		pool->reserved_high = pool->reserved;
@@ -236,8 +241,24 @@ int cudaMemPoolSetAttribute(struct pool *pool, int attribute, void *value)
 		pool->used_high = pool->used;
 		return 0;
 	default:
-		return cudart_error(ERROR_INVALID_VALUE);
+		return ERROR_INVALID_VALUE;
 	}
+}
+
+int cudaMemPoolGetAttribute(struct pool *pool, int attribute, void *value)
+{
+	tmksim_lock(TMKSIM_LOCK_POOL);
+	int error = get_attribute(pool, attribute, value);
+	tmksim_unlock(TMKSIM_LOCK_POOL);
+	return cudart_error(error);
+}
+
+int cudaMemPoolSetAttribute(struct pool *pool, int attribute, void *value)
+{
+	tmksim_lock(TMKSIM_LOCK_POOL);
+	int error = set_attribute(pool, attribute, value);
+	tmksim_unlock(TMKSIM_LOCK_POOL);
+	return cudart_error(error);
 }
 
 int cudaMemPoolSetAccess(struct pool *pool, const void *descriptors, size_t count)

@@ -3,10 +3,10 @@
  * usable as it is, mapping and access rights are only checked. */
 #include "copy.h"
 #include "driver.h"
+#include "lock.h"
 #include "memory.h"
 #include "stream.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,7 +138,6 @@ static struct mapping {
 	struct physical *physical;
 	struct mapping *next;
 } * mappings;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void drop(struct physical *physical)
 {
@@ -151,7 +150,9 @@ static void drop(struct physical *physical)
 
 int cuMemRelease(struct physical *physical)
 {
+	tmksim_lock(TMKSIM_LOCK_MAPPING);
 	drop(physical);
+	tmksim_unlock(TMKSIM_LOCK_MAPPING);
 	return 0;
 }
 
@@ -166,17 +167,17 @@ int cuMemMap(device_pointer pointer, size_t bytes, size_t offset,
 	struct mapping *mapping = malloc(sizeof(*mapping));
 	if (!mapping)
 		return ERROR_OUT_OF_MEMORY;
+	tmksim_lock(TMKSIM_LOCK_MAPPING);
 	physical->references++;
-	pthread_mutex_lock(&lock);
 	*mapping = (struct mapping){pointer, physical, mappings};
 	mappings = mapping;
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MAPPING);
 	return 0;
 }
 
 int cuMemUnmap(device_pointer pointer, size_t bytes)
 {
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MAPPING);
 	for (struct mapping **at = &mappings; *at;) {
 		struct mapping *mapping = *at;
 		if (mapping->at < pointer || mapping->at >= pointer + bytes) {
@@ -187,7 +188,7 @@ int cuMemUnmap(device_pointer pointer, size_t bytes)
 		drop(mapping->physical);
 		free(mapping);
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MAPPING);
 	tmksim_forget_pages((void *)pointer, bytes);
 	return 0;
 }
@@ -195,7 +196,7 @@ int cuMemUnmap(device_pointer pointer, size_t bytes)
 int cuMemRetainAllocationHandle(struct physical **physical, void *pointer)
 {
 	int error = ERROR_INVALID_VALUE;
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_MAPPING);
 	for (struct mapping *m = mappings; m && error; m = m->next) {
 		if ((device_pointer)pointer - m->at >= m->physical->bytes)
 			continue;
@@ -203,7 +204,7 @@ int cuMemRetainAllocationHandle(struct physical **physical, void *pointer)
 		*physical = m->physical;
 		error = 0;
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_MAPPING);
 	return error;
 }
 

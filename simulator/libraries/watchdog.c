@@ -3,6 +3,7 @@
  * keeps alive. When a collective is waited for, its nap is made to end: the wait returns
  * and the two clocks that libstdc++ asks whether the time is over say so, once.
  * Loaded in front of libc: wraps two pthread calls and clock_gettime for these threads. */
+#include "lock.h"
 #include "pace.h"
 
 #include <dlfcn.h>
@@ -14,7 +15,6 @@
 #include <time.h>
 
 enum { WATCHDOGS = 64 };
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t looked = PTHREAD_COND_INITIALIZER; /* some watchdog naps again */
 static struct watchdog {
 	pthread_cond_t *napping_on; /* NULL while it looks */
@@ -75,10 +75,10 @@ static struct watchdog *self(void)
 	pthread_getname_np(pthread_self(), name, sizeof(name));
 	if (strncmp(name, "pt_nccl_watchdg", sizeof(name)))
 		return NULL;
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_WATCHDOG);
 	if (watchdog_count < WATCHDOGS)
 		mine = &watchdogs[watchdog_count++];
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_WATCHDOG);
 	return mine;
 }
 
@@ -86,21 +86,21 @@ static struct watchdog *self(void)
 static int nap(struct watchdog *me, pthread_cond_t *cond, pthread_mutex_t *mutex,
                clockid_t clock, const struct timespec *until)
 {
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_WATCHDOG);
 	me->napping_on = cond;
 	me->naps++;
 	bool wanted = me->wanted;
 	pthread_cond_broadcast(&looked);
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_WATCHDOG);
 	int error = wanted ? ETIMEDOUT
 	            : clock == CLOCK_REALTIME
 	                    ? real_timedwait(cond, mutex, until)
 	                    : real_clockwait(cond, mutex, clock, until);
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_WATCHDOG);
 	me->napping_on = NULL;
 	wanted = me->wanted;
 	me->wanted = false;
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_WATCHDOG);
 	if (!wanted)
 		return error;
 	struct timespec now;
@@ -141,7 +141,7 @@ static void wake_watchdogs(void)
 	limit.tv_nsec += 200000000; /* two of its looks */
 	limit.tv_sec += limit.tv_nsec / 1000000000;
 	limit.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&lock);
+	tmksim_lock(TMKSIM_LOCK_WATCHDOG);
 	for (int i = 0; i < watchdog_count; i++) {
 		struct watchdog *w = &watchdogs[i];
 		if (w->gone)
@@ -152,17 +152,26 @@ static void wake_watchdogs(void)
 			w->wanted = true;
 			if (w->napping_on)
 				pthread_cond_broadcast(w->napping_on);
-			if (real_timedwait(&looked, &lock, &limit)) {
+			if (real_timedwait(&looked, tmksim_mutex(TMKSIM_LOCK_WATCHDOG),
+			                   &limit)) {
 				w->gone = true;
 				break;
 			}
 		}
 	}
-	pthread_mutex_unlock(&lock);
+	tmksim_unlock(TMKSIM_LOCK_WATCHDOG);
+}
+
+/* No watchdog lives on in a child, nor does who waited for one. */
+static void forked(void)
+{
+	watchdog_count = 0;
+	pthread_cond_init(&looked, NULL);
 }
 
 __attribute__((constructor)) static void begin(void)
 {
 	find_real();
+	pthread_atfork(NULL, NULL, forked);
 	tmksim_wake_watchdogs = wake_watchdogs;
 }
