@@ -41,9 +41,18 @@ def read_witness(path):
     return of
 
 
-def is_mapping(seen):
-    """A tensor in shared memory: mapped, not allocated. See docs/reliability.md."""
-    return seen.type == 0 and seen.allocated == 0 and (seen.reserved or not seen.ptr)
+def allocations(records):
+    """Without tensors in shared memory, which are mapped and not allocated: a birth has
+    "reserved" bytes, its end no total at all (docs/reliability.md)."""
+    mapped, rest = set(), []
+    for seen in records:
+        if seen.type == 0 and seen.bytes > 0 and not seen.allocated and seen.reserved:
+            mapped.add(seen.ptr)
+        elif seen.type == 0 and seen.bytes < 0 and seen.ptr in mapped:
+            mapped.discard(seen.ptr)
+        else:
+            rest.append(seen)
+    return rest
 
 
 class Trace:
@@ -98,7 +107,7 @@ def live_of(records):
 def differences(seen, trace):
     """Sentences; none where the trace and the witness agree."""
     wrong = []
-    seen = [s for s in seen if not is_mapping(s)]
+    seen = allocations(seen)
     returned = sum(s.state == RETURNED for s in seen)
     told = len(trace.events) + trace.dropped
     if not returned <= told <= len(seen):
@@ -178,9 +187,9 @@ def audit(witness, folder):
         trace = Trace(path)
         traces[trace.pid] = trace
     for pid, seen in read_witness(witness).items():
-        mine = [s for s in seen if not is_mapping(s)]
+        mine = allocations(seen)
         if pid not in traces:
-            if any(s.state == RETURNED for s in mine):
+            if any(s.state == RETURNED and s.bytes > 0 for s in mine):
                 found[pid] = [f"{len(mine)} events were seen, and there is no trace"]
             continue
         found[pid] = differences(seen, traces[pid])

@@ -42,6 +42,6 @@ class Training:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        if len(self.kept) < 50 and float(loss) > 0:
+        if len(self.kept) < 50 and loss.item() > 0:
             self.kept.append(torch.empty(3001, dtype=torch.uint8))
         return loss.item().hex()

@@ -1,0 +1,167 @@
+"""SIGKILL at random moments, of programs and of the readers that come after. What the witness
+saw return must be in the trace, whoever else was killed while reading it."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from collections import namedtuple
+
+import audit
+import runner
+
+#: programs that are killed, and with how many steps they would go on
+PROGRAMS = {
+    "plain": ("plain.py", 100000),
+    "threaded": ("threads.py", 100000),
+    "threads that come and go": ("comers.py", 100000),
+    "forking": ("forking.py", 300),
+    "loader workers": ("workers.py", 2000),
+    "big steps": ("bigstep.py", 100000),
+    "exiting": ("ending.py", 8, "exit"),
+    "leaving by _exit": ("ending.py", 8, "_exit"),
+}
+#: what happens to the readers of a killed run
+READERS = ("one reader", "a reader killed", "readers killed in a row", "three readers at once",
+           "a reader of the living run")
+
+Verdict = namedtuple("Verdict", "program reader seen lost wrong folder")
+
+
+class Nursery:
+    """Children of one process that has imported torch; all write into one witness's file."""
+
+    def __init__(self, **env):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="nursery-"))
+        self.witness = audit.make_file(self.folder / "seen", 3_000_000)
+        preload = f"{runner.PRELOADS / 'libwitness.so'} {runner.LIBRARY}"
+        self.process = subprocess.Popen(
+            [str(runner.PYTHON), str(runner.HERE / "nursery.py")], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env=runner.environment(LD_PRELOAD=preload, TIDEMARK_OUT="%p.db",
+                                   WITNESS_FILE=self.witness, **env))
+        self.started = 0
+
+    def start(self, program, *words):
+        """(pid, its folder)"""
+        folder = self.folder / str(self.started)
+        folder.mkdir()
+        self.started += 1
+        words = [folder, runner.HERE / "programs" / program, *words]
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline()), folder
+
+    def gone(self):
+        """Waits for the child to be gone; its status."""
+        return os.waitstatus_to_exitcode(int(self.process.stdout.readline()))
+
+    def full(self):
+        with open(self.witness, "rb") as f:
+            return int.from_bytes(f.read(8), "little") > 2_000_000
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+def reader(path):
+    return subprocess.Popen([str(runner.COMMAND), "report", str(path)], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env=runner.environment(), start_new_session=True)
+
+
+def answer(process, path):
+    """Sentences: a reader answers, or refuses in one sentence."""
+    out, err = process.communicate(timeout=runner.PATIENCE)
+    if process.returncode == 0 or (process.returncode == 3 and err.count("\n") == 1):
+        return []
+    return [f"report {path.name}: status {process.returncode}, {err[-200:]}"]
+
+
+def meddle(kind, path, chance):
+    """What befalls the readers before the last one comes."""
+    wrong = []
+    if kind == "three readers at once":
+        processes = [reader(path) for _ in range(3)]
+        for process in processes:
+            wrong += answer(process, path)
+    for _ in range({"a reader killed": 1, "readers killed in a row": 4}.get(kind, 0)):
+        process = reader(path)
+        # the whole reader: it recovers in a child of its own
+        time.sleep(chance.choice((0.003, 0.01, 0.03, 0.1)) * chance.random() * 2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    return wrong
+
+
+def gone(pid):
+    """All of a session's processes: a killed one's children die a moment later."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            os.killpg(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.005)
+
+
+def kill_one(nursery, seed):
+    """One run killed at a moment that follows from the seed."""
+    chance = random.Random(seed)
+    name = chance.choice(list(PROGRAMS))
+    kind = chance.choice(READERS)
+    pid, folder = nursery.start(*PROGRAMS[name])
+    wrong = []
+    time.sleep(chance.choice((0.05, 0.4, 1.5)) * chance.random())
+    if kind == "a reader of the living run":
+        for path in sorted(folder.glob("*.db")):
+            wrong += answer(reader(path), path)
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # not yet a session of its own, or gone by itself
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    nursery.gone()
+    gone(pid)
+    for path in sorted(folder.glob("*.db")):
+        wrong += meddle(kind, path, chance)
+    more, refused = runner.read_all(folder)
+    wrong += more
+    wrong += [f"refused: {text.strip()}" for text in refused
+              if "wrote no event" not in text]
+    return judge(nursery, name, kind, pid, folder, wrong)
+
+
+def judge(nursery, name, kind, pid, folder, wrong):
+    stderr = folder / "stderr"
+    if stderr.exists() and "tidemark: " in stderr.read_text():
+        wrong.append(f"said {stderr.read_text()[-200:]!r}")
+    pids = {int(p.stem) for p in folder.glob("*.db") if p.stem.isdigit()} | {pid}
+    seen = {p: records for p, records in audit.read_witness(nursery.witness).items()
+            if p in pids}
+    lost = 0
+    for p, records in seen.items():
+        sentences, missing = one_process(folder / f"{p}.db", audit.allocations(records))
+        wrong += [f"process {p}: {s}" for s in sentences]
+        lost += missing
+    return Verdict(name, kind, sum(map(len, seen.values())), lost, wrong, folder)
+
+
+def one_process(path, records):
+    """(sentences, how many events that had returned are neither told nor counted)"""
+    returned = sum(r.state == audit.RETURNED for r in records)
+    try:
+        trace = audit.Trace(path)
+    except Exception as problem:  # no file, no tables, no run: nothing may have returned
+        return ([f"{returned} events were seen; {problem}"] if returned else []), returned
+    wrong = audit.differences(records, trace)
+    if trace.dropped:
+        wrong.append(f"dropped: {trace.lost}")
+    return wrong, max(0, returned - len(trace.events) - trace.dropped)
