@@ -72,6 +72,10 @@ say "the buckets against an oracle"
 "$python" -m pytest -p no:cacheprovider tests/accuracy -n "$(nproc)" -q -rN \
 	--basetemp=$results/tmp-accuracy --junitxml=$results/pytest-accuracy.xml || true
 [ -s $results/pytest-accuracy.xml ] || broken+=("pytest of tests/accuracy ended before its time")
+say "the campaign of faults, in short"
+"$python" -m pytest -p no:cacheprovider tests/faults -n "$(nproc)" -q -rN \
+	--basetemp=$results/tmp-faults --junitxml=$results/pytest-faults.xml || true
+[ -s $results/pytest-faults.xml ] || broken+=("pytest of tests/faults ended before its time")
 
 say "done"
 "$python" tests/summary.py $results "${broken[@]}"

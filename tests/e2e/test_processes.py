@@ -1,6 +1,7 @@
 """Forks, threads, workers, other programs: each process is itself, inert until it allocates."""
 
 import subprocess
+import warnings
 
 import pytest
 from conftest import LIBRARY, clean_environment
@@ -199,9 +200,27 @@ dist.destroy_process_group()
 """
 
 
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+RACE = "terminate called without an active exception"
+
+
+def ranks(trace):
+    """A run of RANKS. PyTorch with gloo ends now and then by a race of its own between its
+    threads and the exit, library or not. Where a run with the library meets it, the same
+    must be seen of a bare one before it counts as PyTorch's, and the run is made again."""
+    for _ in range(5):
+        run = trace(RANKS, python=TORCHRUN, env={"TIDEMARK_OUT": "rank%r.db"})
+        if RACE not in run.stderr:
+            return run
+        bare = (trace(RANKS, python=TORCHRUN, preload=False) for _ in range(40))
+        if not any(RACE in one.stderr for one in bare):
+            return run
+        warnings.warn(f"PyTorch's own exit race: '{RACE}', with the library and without it")
+    return run
+
+
 def test_each_rank_of_torchrun_has_a_trace_and_the_launcher_none(trace):
-    run = trace(RANKS, python=["-m", "torch.distributed.run", "--nproc-per-node=2",
-                               "--standalone"], env={"TIDEMARK_OUT": "rank%r.db"})
+    run = ranks(trace)
     assert run.code == 0, run.stderr
     assert sorted(run.stdout.splitlines()) == ["rank 0", "rank 1"]
     assert [p.name for p in run.files] == ["rank0.db", "rank1.db"]

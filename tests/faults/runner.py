@@ -25,7 +25,7 @@ COMMAND = BUILD / "analysis" / "tidemark"
 PRELOADS = BUILD / "tests" / "faults"
 
 #: how long a reader may take on a busy machine before it counts as hanging
-PATIENCE = 120
+PATIENCE = 300
 
 
 def environment(**more):
