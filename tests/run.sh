@@ -77,5 +77,12 @@ say "the campaign of faults, in short"
 	--basetemp=$results/tmp-faults --junitxml=$results/pytest-faults.xml || true
 [ -s $results/pytest-faults.xml ] || broken+=("pytest of tests/faults ended before its time")
 
+if [ "$presets" != dev ]; then
+	say "fuzzing, for five minutes"
+	tests/fuzz/run.sh --seconds "${TIDEMARK_FUZZ_SECONDS:-300}" || {
+		[ $? -eq 77 ] || broken+=("fuzzing: see build/fuzz/found and build/fuzz/work")
+	}
+fi
+
 say "done"
 "$python" tests/summary.py $results "${broken[@]}"
