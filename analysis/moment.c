@@ -173,7 +173,8 @@ static bool at_time(struct trace *trace, const struct device *device, int64_t ti
 	for (size_t i = 0; i < count && events[i].time_ns <= time_ns; i++) {
 		moment->ordinal = events[i].ordinal;
 		moment->phase = events[i].phase;
-		if (&trace->devices[events[i].device] == device)
+		/* -1: of a device that took no part in any step */
+		if (events[i].device == device - trace->devices)
 			moment->allocated += events[i].bytes;
 	}
 	replay_free(&replay);
