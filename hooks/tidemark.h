@@ -41,7 +41,7 @@ TIDEMARK_API void tidemark_step(void);
 /* What this thread allocates from here to the matching pop was made in a phase, or for a
  * bucket, of this name: shown beside the phases and buckets that tidemark knows by itself,
  * as its scope. Scopes nest, phases in buckets and the other way round; a backward's scope
- * is that of the thread that called it. name: copied, cut after 63 bytes; NULL and "" name
+ * is that of the thread that called it. name: copied, more than 63 bytes end with "..."; NULL and "" name
  * nothing but have a pop. No lock, and nothing is allocated but a page at a thread's first
  * one; any thread, at any time, also before the first allocation. Pops without a push do nothing. A name that
  * counts ("step 17") makes each step unlike all others and the trace large.
