@@ -14,6 +14,7 @@
 #	python3.14   Debian unstable's interpreter with its own C library
 #	mallocs      jemalloc and tcmalloc
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
+#	guests       memray and greenlet, for tests/faults
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
@@ -133,6 +134,13 @@ mallocs() {
 	done
 }
 
+# guests FOLDER: what else people have in a process that is traced
+guests() {
+	"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \
+		greenlet==3.5.6 memray==1.20.0 &&
+		PYTHONPATH="$1" "$cache/venv/bin/python" -c 'import greenlet, memray'
+}
+
 # python3.14 FOLDER: unpacked beside the C library that it needs, from Debian unstable
 python314() {
 	local apt=$1/apt uri
@@ -188,6 +196,7 @@ attempt headers-12 "CUDA 12 headers" headers_12 || true
 attempt headers-13 "CUDA 13 headers" headers_13 || true
 attempt python3.14 "Python 3.14" python314 || true
 attempt mallocs "jemalloc and tcmalloc" mallocs || true
+attempt guests "memray and greenlet" guests || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
 [ "${1:-}" != --libraries ] || attempt libraries "Hugging Face's libraries, Lightning, \
 bitsandbytes, torchvision" libraries || true

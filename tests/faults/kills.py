@@ -4,6 +4,7 @@ saw return must be in the trace, whoever else was killed while reading it."""
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -66,6 +67,8 @@ class Nursery:
     def close(self):
         self.process.stdin.close()
         self.process.wait(60)
+        if len(list(self.folder.iterdir())) == 1:  # nothing was kept to be looked at
+            shutil.rmtree(self.folder)
 
 
 def reader(path):

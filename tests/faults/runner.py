@@ -32,7 +32,7 @@ def environment(**more):
     env = {k: v for k, v in os.environ.items()
            if not k.startswith(("TIDEMARK_", "PYTORCH_", "WITNESS_"))}
     env.pop("LD_PRELOAD", None)
-    env.update(OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(HERE / "programs"))
+    env.update(OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=f"{HERE / 'programs'}:{CACHE / 'guests'}")
     env.update({k: str(v) for k, v in more.items()})
     return env
 
@@ -50,6 +50,7 @@ class Setup:
     traces: pathlib.Path = None     # another folder for the traces
     limits: object = None           # called in the child before it becomes the program
     meddle: object = None           # called with the running process
+    relief: object = None           # called before the last reader comes
     python: pathlib.Path = PYTHON
 
     def where(self):
@@ -144,7 +145,7 @@ def harmed(outcome, twin):
     return wrong
 
 
-def read_all(folder):
+def read_all(folder, may_leave=False):
     """Reads every trace, which finishes those of killed processes; what went wrong, and the
     sentences with which readers refused."""
     wrong, refused = [], []
@@ -156,7 +157,7 @@ def read_all(folder):
             wrong.append(f"report {path.name}: status {done.returncode}, {done.stderr[-300:]}")
         elif "still running" in done.stdout + done.stderr:
             wrong.append(f"report {path.name}: a run that is gone is said to be running")
-    if left_over(folder):
+    if left_over(folder) and not may_leave:
         wrong.append(f"left behind: {left_over(folder)}")
     return wrong, refused
 
