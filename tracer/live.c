@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNUSED, FRESH, ORDERED }; /* tmk_live.used */
+enum { UNUSED, FRESH, ORDERED, COUNTED }; /* tmk_live.used */
 
 struct tmk_live_slot {
 	uint32_t entry; /* 0: free */
@@ -96,6 +96,24 @@ static void put_in_order(struct tmk_live_table *t)
 	t->fresh_count = left;
 }
 
+/* The list is full: those that died leave it, and if too few did, the others too. */
+static void make_room(struct tmk_live_table *t)
+{
+	uint32_t left = 0;
+	for (uint32_t i = 0; i < t->fresh_count; i++) {
+		struct tmk_live *e = &t->entry[t->fresh[i]];
+		if (e->used != FRESH)
+			continue;
+		e->used = COUNTED; /* it may stand here twice */
+		t->fresh[left++] = t->fresh[i];
+	}
+	for (uint32_t i = 0; i < left; i++)
+		t->entry[t->fresh[i]].used = FRESH;
+	t->fresh_count = left;
+	if (left > TMK_LIVE_NEW / 2)
+		put_in_order(t);
+}
+
 struct tmk_live *tmk_live_around_on(struct tmk_live_table *t, uint8_t device,
                                     uint64_t ptr)
 {
@@ -122,7 +140,7 @@ struct tmk_live *tmk_live_add(struct tmk_live_table *t, uint8_t device, uint64_t
 {
 	*existed = false;
 	if (t->fresh_count == TMK_LIVE_NEW)
-		put_in_order(t);
+		make_room(t);
 	if (t->fresh_count == TMK_LIVE_NEW ||
 	    ((!t->slot || t->count > t->mask / 2) && !widen(t)) ||
 	    (!t->vacant && t->made == t->room && !lengthen(t)))
@@ -179,6 +197,8 @@ void tmk_live_remove(struct tmk_live_table *t, struct tmk_live *e)
 	t->count--;
 	if (e->used == ORDERED)
 		tmk_order_remove(&t->order, e->ptr, number);
+	else if (t->fresh_count && t->fresh[t->fresh_count - 1] == number)
+		t->fresh_count--; /* gone as it came: as most are */
 	e->used = UNUSED;
 	e->next = t->vacant;
 	t->vacant = number;

@@ -37,7 +37,7 @@ struct tmk_live {
 	uint32_t next;
 };
 
-enum { TMK_LIVE_NEW = 256 };
+enum { TMK_LIVE_NEW = 2048 };
 
 struct tmk_live_table {
 	struct tmk_live *entry; /* entry[1 .. made], those without `used` are vacant */

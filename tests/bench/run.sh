@@ -51,7 +51,7 @@ done
 
 echo "# 300 parameters beside 20,000 live tensors, each its own memory or all views into one: ms a step"
 flat="$python $home/tests/bench/flat.py"
-"$python" "$home/tests/bench/pairs.py" "$rounds" bare-plain="exec $flat plain" \
+"$python" "$home/tests/bench/pairs.py" 6x2 bare-plain="exec $flat plain" \
 	bare-flat="exec $flat flat" plain="$(traced all "exec $flat plain")" \
 	flat="$(traced all "exec $flat flat")"
 

@@ -278,7 +278,7 @@ TEST("after any births and deaths each address is in the block that a look at al
 			int reach = i / 2000 % 2 ? N : 40;
 			CHECK(happens(&t, known, N, reach, layout, &alive));
 			CHECK((int)t.count == alive);
-			if (i % 3)
+			if (i % 3 || i / 2500 % 2) /* long without a question */
 				continue;
 			const struct known *k = &known[roll() % N];
 			int device = roll() % 2 ? TMK_ORDER_ANY : k->device;
