@@ -3,7 +3,7 @@
  *	TEST("a folded step has its pattern's events") { CHECK(count == 3); }
  *	TEST_MAIN
  *
- * Each case runs in a process of its own with a minute to live, so that a crash is
+ * Each case runs in a process of its own with three minutes to live, so that a crash is
  *one failure among others. --list names the cases, --run NAME runs one. A case that
  *can't run here calls SKIP("why"); a program of which every case is skipped ends
  *with 77. */
@@ -70,7 +70,7 @@ static inline int test_run(const struct test_case *test)
 	fflush(NULL);
 	child = fork();
 	if (!child) {
-		alarm(60);
+		alarm(180);
 		test->run();
 		exit(0); /* not _exit: leak checkers report at exit */
 	}

@@ -156,13 +156,14 @@ def test_a_signal_to_the_command_reaches_the_program(tmp_path, number):
                              env={**os.environ, "TIDEMARK_LIBRARY": LIBRARY})
     assert child.stdout.readline() == "ready\n"
     child.send_signal(number)
-    assert child.communicate(timeout=20)[0] == "got\n"
+    assert child.communicate(timeout=120)[0] == "got\n"
     assert child.returncode == 5
 
 
 def test_ctrl_c_reaches_the_program_once(tmp_path):
     """A terminal signals the whole group: passed on as well it would come twice."""
     program = ("n=0; trap 'n=$((n+1))' INT; echo ready; "
+               "while [ $n = 0 ]; do sleep 0.05; done; "
                "for i in 1 2 3 4 5 6; do sleep 0.05; done; echo $n")
     pid, terminal = pty.fork()
     if not pid:

@@ -128,11 +128,17 @@ def test_what_the_program_named_is_there_and_changes_no_sum(traced):
 def test_a_run_that_was_killed_is_finished_without_the_program(traced, built, tmp_path):
     _, _, whole = traced
     steps = "SELECT id, same_as, events FROM step WHERE complete ORDER BY id"
-    with pytest.raises(subprocess.TimeoutExpired):  # which ends it by SIGKILL
-        run(built, tmp_path, "1000000", timeout=20)
-    rc, message = recover(LIBRARY, tmp_path / "t.db")
-    assert rc == 0, message
-    trace = Trace(tmp_path / "t.db")
-    assert trace.losses == {}
-    found, expected = trace.all(steps), whole.all(steps)
+    expected = whole.all(steps)
+    for seconds in (20, 60, 180):  # until it came far enough, however busy the machine is
+        folder = tmp_path / str(seconds)
+        folder.mkdir()
+        with pytest.raises(subprocess.TimeoutExpired):  # which ends it by SIGKILL
+            run(built, folder, "1000000", timeout=seconds)
+        rc, message = recover(LIBRARY, folder / "t.db")
+        assert rc == 0, message
+        trace = Trace(folder / "t.db")
+        assert trace.losses == {}
+        found = trace.all(steps)
+        if len(found) > len(expected):
+            break
     assert found[: len(expected)] == expected and len(found) > len(expected)

@@ -26,12 +26,18 @@ def make_file(path, records=600_000):
     return path
 
 
-def read_witness(path):
-    """{pid: its records in the order in which their calls began}."""
+def used(path):
+    """How many records the witness has begun."""
     with open(path, "rb") as f:
-        used, dropped = struct.unpack("<QQ", f.read(16))
-        f.seek(RECORD.size)
-        data = f.read(RECORD.size * used)
+        return int.from_bytes(f.read(8), "little")
+
+
+def read_witness(path, first=0):
+    """{pid: its records in the order in which their calls began}, from the first-th on."""
+    with open(path, "rb") as f:
+        count, dropped = struct.unpack("<QQ", f.read(16))
+        f.seek(RECORD.size * (first + 1))
+        data = f.read(RECORD.size * max(0, count - first))
     assert not dropped, f"the witness had no room for {dropped} records"
     of = collections.defaultdict(list)
     for at in range(0, len(data), RECORD.size):

@@ -60,14 +60,16 @@ def print_table(verdicts, results):
         text=True, capture_output=True).stdout.split()
     print(f"\n{datetime.date.today()}, PyTorch {versions[0]}, Python {versions[1]}, "
           f"Linux {platform.release()}\n")
-    print("| killed | times | events seen | lost | runs in which something was wrong |")
-    print("|---|---|---|---|---|")
+    print("| killed | times | events seen | calls cut | lost | runs in which something was "
+          "wrong |")
+    print("|---|---|---|---|---|---|")
     for key in ("program", "reader"):
         by = collections.defaultdict(list)
         for verdict in verdicts:
             by[getattr(verdict, key)].append(verdict)
         for name, some in sorted(by.items()):
             print(f"| {name} | {len(some)} | {sum(v.seen for v in some):,} | "
+                  f"{sum(v.cut for v in some)} | "
                   f"{sum(v.lost for v in some)} | {sum(bool(v.wrong) for v in some)} |")
     print("\n| fault | program | outcome |\n|---|---|---|")
     for fault, wrong, why in results:

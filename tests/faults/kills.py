@@ -29,7 +29,8 @@ PROGRAMS = {
 READERS = ("one reader", "a reader killed", "readers killed in a row", "three readers at once",
            "a reader of the living run")
 
-Verdict = namedtuple("Verdict", "program reader seen lost wrong folder")
+#: cut: calls that had not returned when they were killed, which may be in the trace or not
+Verdict = namedtuple("Verdict", "program reader seen cut lost wrong folder")
 
 
 class Nursery:
@@ -41,28 +42,46 @@ class Nursery:
         preload = f"{runner.PRELOADS / 'libwitness.so'} {runner.LIBRARY}"
         self.process = subprocess.Popen(
             [str(runner.PYTHON), str(runner.HERE / "nursery.py")], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
             env=runner.environment(LD_PRELOAD=preload, TIDEMARK_OUT="%p.db",
                                    WITNESS_FILE=self.witness, **env))
-        self.started = 0
+        self.started = self.first = 0
+
+    def tell(self, line):
+        """Its answer, a number."""
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+            return int(self.process.stdout.readline())
+        except (OSError, ValueError):
+            raise RuntimeError(f"the nursery is gone: {self.process.wait(60)}") from None
 
     def start(self, program, *words):
         """(pid, its folder)"""
         folder = self.folder / str(self.started)
         folder.mkdir()
         self.started += 1
+        self.first = audit.used(self.witness)
         words = [folder, runner.HERE / "programs" / program, *words]
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline()), folder
+        return self.tell(" ".join(map(str, words))), folder
 
-    def gone(self):
-        """Waits for the child to be gone; its status."""
-        return os.waitstatus_to_exitcode(int(self.process.stdout.readline()))
+    def kill(self, pid):
+        """The child and all that it started; its number is its own until it is waited for."""
+        for kill in os.killpg, os.kill:  # it may not have come to its setsid() yet
+            try:
+                kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        status = os.waitstatus_to_exitcode(self.tell("wait"))
+        all_gone(pid)
+        return status
+
+    def seen(self):
+        """{pid: records} of the child that was started last and its own children."""
+        return audit.read_witness(self.witness, self.first)
 
     def full(self):
-        with open(self.witness, "rb") as f:
-            return int.from_bytes(f.read(8), "little") > 2_000_000
+        return audit.used(self.witness) > 2_000_000
 
     def close(self):
         self.process.stdin.close()
@@ -101,12 +120,12 @@ def meddle(kind, path, chance):
     return wrong
 
 
-def gone(pid):
-    """All of a session's processes: a killed one's children die a moment later."""
+def all_gone(session):
+    """A killed process' children die a moment later, of themselves or with the group."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
         try:
-            os.killpg(pid, 0)
+            os.killpg(session, 0)
         except ProcessLookupError:
             return
         time.sleep(0.005)
@@ -123,38 +142,28 @@ def kill_one(nursery, seed):
     if kind == "a reader of the living run":
         for path in sorted(folder.glob("*.db")):
             wrong += answer(reader(path), path)
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # not yet a session of its own, or gone by itself
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    nursery.gone()
-    gone(pid)
+    nursery.kill(pid)
     for path in sorted(folder.glob("*.db")):
         wrong += meddle(kind, path, chance)
     more, refused = runner.read_all(folder)
     wrong += more
     wrong += [f"refused: {text.strip()}" for text in refused
               if "wrote no event" not in text]
-    return judge(nursery, name, kind, pid, folder, wrong)
+    return judge(nursery, name, kind, folder, wrong)
 
 
-def judge(nursery, name, kind, pid, folder, wrong):
+def judge(nursery, name, kind, folder, wrong):
     stderr = folder / "stderr"
     if stderr.exists() and "tidemark: " in stderr.read_text():
         wrong.append(f"said {stderr.read_text()[-200:]!r}")
-    pids = {int(p.stem) for p in folder.glob("*.db") if p.stem.isdigit()} | {pid}
-    seen = {p: records for p, records in audit.read_witness(nursery.witness).items()
-            if p in pids}
-    lost = 0
+    seen = nursery.seen()
+    lost = cut = 0
     for p, records in seen.items():
         sentences, missing = one_process(folder / f"{p}.db", audit.allocations(records))
         wrong += [f"process {p}: {s}" for s in sentences]
         lost += missing
-    return Verdict(name, kind, sum(map(len, seen.values())), lost, wrong, folder)
+        cut += sum(r.state != audit.RETURNED for r in records)
+    return Verdict(name, kind, sum(map(len, seen.values())), cut, lost, wrong, folder)
 
 
 def one_process(path, records):

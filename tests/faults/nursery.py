@@ -1,6 +1,7 @@
 """Imports torch once; each line on stdin, "FOLDER PROGRAM WORDS...", becomes a forked child
-that runs the program in that folder, in a session of its own. Says its pid, and when the
-child is gone its status."""
+that runs the program in that folder, in a session of its own. Says its pid; at the next line
+it waits for the child and says its status. Until then nobody else has its number, whatever
+the child did: it may be killed by it."""
 
 import os
 import pathlib
@@ -30,4 +31,5 @@ if __name__ == "__main__":
             sys.stdout.flush()
             os._exit(0)
         print(pid, flush=True)
+        sys.stdin.readline()
         print(os.waitpid(pid, 0)[1], flush=True)

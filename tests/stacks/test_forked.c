@@ -43,7 +43,7 @@ int main(void)
 	sem_wait(&inside);
 	pid_t child = fork();
 	if (!child) {
-		alarm(20);
+		alarm(120);
 		tmk_cstack_forked();
 		prepare(&rc);
 		_exit(!rc && !tmk_cstack_walk());

@@ -164,7 +164,7 @@ static void fork_often(void)
 	for (int i = 0; i < 300; i++) {
 		pid_t child = fork();
 		if (!child) {
-			alarm(20);
+			alarm(120);
 			use_device();
 			map_memory();
 			open_others();
