@@ -223,12 +223,14 @@ static int on_a_copy(struct job *j, bool gone)
 
 /* What the trace says of itself. A rollback journal that a killed writer left (there is one
  * on network file systems alone) is played back on a copy: here nobody knows yet whether the
- * writer lives. */
+ * writer lives. So is a log without its -shm: a reader was killed while it removed both. */
 static void ask_trace(struct job *j)
 {
 	const char *tmp = getenv("TMPDIR");
-	char copy[2112], journal[2200];
-	if (tmk_store_about(j->trace, &j->about) || !beside(j->trace, "-journal"))
+	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+	char copy[2112], path[2200];
+	if (tmk_store_about(j->trace, &j->about) ||
+	    (!beside(j->trace, "-journal") && !beside(j->trace, "-wal")))
 		return;
 	snprintf(copy, sizeof copy, "%s/tidemark-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	int fd = mkstemp(copy);
@@ -243,9 +245,10 @@ static void ask_trace(struct job *j)
 		tmk_store_close(s);
 		tmk_store_about(copy, &j->about);
 	}
-	unlink(copy);
-	snprintf(journal, sizeof journal, "%s-journal", copy);
-	unlink(journal);
+	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+		snprintf(path, sizeof path, "%s%s", copy, suffixes[i]);
+		unlink(path);
+	}
 }
 
 /* ---- in place ------------------------------------------------------------------------ */

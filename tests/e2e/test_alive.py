@@ -287,6 +287,28 @@ def test_a_reader_killed_in_its_recovery_leaves_it_to_the_next_one(tmp_path, kil
     check_whole(trace)
 
 
+def test_a_reader_killed_between_the_end_and_the_tidying_up_is_not_done_again(tmp_path, killed):
+    trace = copy_of(killed, tmp_path / "run")
+    ring = (killed / "x.db-ring").read_bytes()
+    assert recover(LIBRARY, trace)[0] == 0
+    before = Trace(trace).all("SELECT * FROM allocation")
+    # The trace is finished; its log and its ring are still there, the log's -shm is not.
+    other = sqlite3.connect(trace)
+    other.execute("PRAGMA journal_mode = WAL")
+    other.execute("INSERT INTO meta VALUES ('something', 1)")
+    other.commit()
+    left = {suffix: pathlib.Path(f"{trace}{suffix}").read_bytes() for suffix in ("", "-wal")}
+    other.close()
+    for suffix, data in left.items():
+        pathlib.Path(f"{trace}{suffix}").write_bytes(data)
+    pathlib.Path(f"{trace}-ring").write_bytes(ring)
+    reader = report(trace)
+    _, err = reader.communicate(timeout=60)
+    assert (reader.returncode, err) == (0, "")
+    check_whole(trace)
+    assert Trace(trace).all("SELECT * FROM allocation") == before
+
+
 def test_five_readers_at_once_all_answer_the_same(tmp_path, killed):
     trace = copy_of(killed, tmp_path / "run")
     readers = [report(trace) for _ in range(5)]
