@@ -100,6 +100,27 @@ def a_disk_full_in_the_middle(setup):
     small_disk(setup, 5200)
 
 
+def quota(setup, size):
+    """Beyond which nothing can be written to the traces' files, or reserved in them."""
+    setup.before = (PRELOADS / "libquota.so",)
+    setup.env.update(QUOTA_UNDER=".db", QUOTA_BYTES=size)
+
+
+@fault("threads.py", 30, trace="said")
+def a_quota_met_at_the_start(setup):
+    quota(setup, 100 << 10)
+
+
+@fault("threads.py", 60, trace="said")
+def a_quota_met_when_threads_come(setup):
+    quota(setup, 10 << 20)
+
+
+@fault("bigstep.py", 60, trace="said", long=True)
+def a_quota_met_in_the_middle(setup):
+    quota(setup, 6 << 20)
+
+
 @fault("plain.py", 200, trace="said")
 def a_folder_removed(setup):
     def remove(process, setup):
