@@ -317,17 +317,34 @@ static int open_rings(struct job *j)
 	}
 }
 
+/* A copy of a trace names the original's ring as its own. What does not lie beside this
+ * trace, and was made for another file that is still there, is only read. */
+static bool is_the_originals(const struct job *j)
+{
+	char path[sizeof j->rings.header->trace + 1], own[2200];
+	struct stat made_for, here;
+	snprintf(own, sizeof own, "%s-ring", j->trace);
+	snprintf(path, sizeof path, "%.*s", (int)sizeof j->rings.header->trace,
+	         j->rings.header->trace);
+	return strcmp(j->ring, own) != 0 && !stat(path, &made_for) &&
+	       !stat(j->trace, &here) &&
+	       (made_for.st_ino != here.st_ino || made_for.st_dev != here.st_dev);
+}
+
 static int with_rings(struct job *j)
 {
 	const struct tmk_ring_header *h = j->rings.header;
 	if (*j->about.token && strncmp(j->about.token, h->token, sizeof h->token))
 		return failed(j, "'%s' belongs to another run", j->ring);
+	bool foreign = is_the_originals(j);
+	if (j->about.ended && foreign)
+		return tidy(j, NULL);
 	if (j->about.ended && tmk_rings_owner(&j->rings) != TMK_OWNER_GONE)
 		return TMK_RECOVER_NOTHING; /* its writer is about to remove it */
 	if (j->about.ended)
 		return tidy(j, j->ring);
 	enum tmk_owner_state owner = tmk_rings_owner(&j->rings);
-	bool copies = owner != TMK_OWNER_GONE || !j->rings.shared ||
+	bool copies = owner != TMK_OWNER_GONE || !j->rings.shared || foreign ||
 	              access(j->trace, W_OK) || j->into;
 	if (!copies)
 		return in_place(j);
