@@ -184,23 +184,13 @@ static void read_seq(struct tmk_row *row, void *context)
 	*(uint64_t *)context = seq > 0 ? (uint64_t)seq : 0;
 }
 
-static void read_ended(struct tmk_row *row, void *context)
-{
-	*(bool *)context = tmk_row_int(row, 0) == 1;
-}
-
 static int resume(struct tmk_writer *w, const char *ended, const char *ring,
                   char *message, size_t size)
 {
-	bool over = false;
 	if (!tmk_writer_open(w, message, size))
 		return -1;
-	/* Asked where the trace is ours alone: another recovery may have come to its end. */
-	tmk_store_read(w->store, "SELECT ended IS NOT NULL FROM run", read_ended,
-	               &over);
-	if (over) {
+	if (w->over) {
 		tmk_store_finish(w->store, ring);
-		tmk_model_free(w->model);
 		return 0;
 	}
 	tmk_store_read(w->store, "SELECT value FROM meta WHERE key = 'recover.seq'",

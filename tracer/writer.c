@@ -360,11 +360,23 @@ void tmk_writer_drain(struct tmk_writer *w, bool final)
 
 /* ---- the thread ------------------------------------------------------------------ */
 
+static void read_over(struct tmk_row *row, void *context)
+{
+	*(bool *)context = tmk_row_int(row, 0) == 1;
+}
+
 bool tmk_writer_open(struct tmk_writer *w, char *message, size_t size)
 {
 	w->store = tmk_store_open(w->path, message, size);
 	if (!w->store)
 		return false;
+	/* Asked where the trace is ours alone: another recovery may have come to its end. And
+	 * before a model is made of it, which takes back what an unfinished step has written. */
+	if (w->recovers)
+		tmk_store_read(w->store, "SELECT ended IS NOT NULL FROM run", read_over,
+		               &w->over);
+	if (w->over)
+		return true;
 	w->model = tmk_model_new(w->store, w->recovers);
 	if (!w->model) {
 		snprintf(message, size, "out of memory");

@@ -39,6 +39,7 @@ struct tmk_writer {
 	 * over files that may be damaged. */
 	bool recovers;
 	bool copies; /* ... of a run that goes on: up to the number in the header */
+	bool over;   /* ... has nothing to do: the trace is finished */
 	uint64_t damaged;        /* bytes of rings and spill that were no records */
 	_Atomic uint32_t stop;   /* futexes: 1 asked to end, */
 	_Atomic uint32_t opened; /* 1 the store is open, 2 it cannot be (message) */
