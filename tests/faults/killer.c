@@ -24,14 +24,14 @@ static void change(void)
 	close(fd);
 }
 
-#define CHANGES(type, name, parameters, arguments)                                       \
-	type name parameters                                                             \
-	{                                                                                \
-		static type(*real) parameters;                                           \
-		if (!real)                                                               \
-			real = (type(*) parameters)dlsym(RTLD_NEXT, #name);              \
-		change();                                                                \
-		return real arguments;                                                   \
+#define CHANGES(type, name, parameters, arguments)                                     \
+	type name parameters                                                           \
+	{                                                                              \
+		static type(*real) parameters;                                         \
+		if (!real)                                                             \
+			real = (type(*) parameters)dlsym(RTLD_NEXT, #name);            \
+		change();                                                              \
+		return real arguments;                                                 \
 	}
 
 CHANGES(int, unlink, (const char *path), (path))

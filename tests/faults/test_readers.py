@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 
+import audit
 import kills
 import pytest
 import runner
@@ -63,6 +64,7 @@ def test_a_reader_killed_at_any_change_leaves_the_next_one_everything(nursery, t
     wait_for(folder, path, printed)
     assert nursery.kill(pid) == -signal.SIGKILL
     names = [p.name for p in folder.glob(f"{pid}.db*")]
+    assert f"{pid}.db-ring" in names
 
     def copy(name):
         made = tmp_path / name
@@ -86,3 +88,23 @@ def test_a_reader_killed_at_any_change_leaves_the_next_one_everything(nursery, t
         assert read(killed) == 0, f"killed before change {at} of {changes}"
         assert contents(killed) == expected, f"killed before change {at} of {changes}"
         assert runner.left_over(killed.parent) == [], f"killed before change {at} of {changes}"
+
+
+def test_reading_a_copy_without_its_ring_leaves_the_originals_alone(nursery, tmp_path):
+    """A backup that took the trace and its log: the copy names the original's ring."""
+    pid, folder = nursery.start("plain.py", 100000)
+    path = folder / f"{pid}.db"
+    wait_for(folder, path, 900)
+    nursery.kill(pid)
+    for one in folder.glob(f"{pid}.db*"):
+        if not one.name.endswith("-ring"):
+            shutil.copy2(one, tmp_path / one.name)
+    ring = folder / f"{pid}.db-ring"
+    before = ring.read_bytes()
+    assert read(tmp_path / path.name) == 0
+    assert ring.read_bytes() == before
+    assert read(tmp_path / path.name) == 0
+    assert read(path) == 0
+    assert sqlite3.connect(path).execute("SELECT ended FROM run").fetchone() == ("killed",)
+    assert not kills.one_process(path, audit.allocations(nursery.seen()[pid]))[0]
+    assert runner.left_over(folder) == []
