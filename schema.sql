@@ -72,7 +72,7 @@ CREATE TABLE capability (
 
 -- Loss is data: whatever was dropped, and what did not agree, counted by name.
 CREATE TABLE lost (
-	name TEXT PRIMARY KEY,   -- 'ring_full', 'mismatch', 'unmatched_free', 'thinned_steps', ...
+	name TEXT PRIMARY KEY,   -- 'ring_full', 'ring_full_other', 'mismatch', 'unmatched_free', 'thinned_steps', ...
 	count INTEGER NOT NULL,
 	what TEXT                -- one sentence for people
 ) WITHOUT ROWID;
@@ -246,6 +246,8 @@ CREATE TABLE span (
 ) WITHOUT ROWID;
 
 -- Allocations with their lifetimes. born and died are ordinals in born_step, died_step.
+-- A tensor in shared memory (a batch from a data loader's worker) is mapped, not allocated: it
+-- has no row, neither in the process that fills it nor in the one that gets it.
 CREATE TABLE allocation (
 	id INTEGER PRIMARY KEY,
 	device INTEGER NOT NULL,

@@ -6,13 +6,15 @@
 #include "text.h"
 
 /* Counted in the table of losses and yet no event is missing: an agreement that failed,
- * a free of what was there before tracing, detail given up to keep the file small.
- * Any other name means lost events, also one that this command does not know. */
+ * a free of what was there before tracing, detail given up to keep the file small, names
+ * and stacks that found no room. Any other name means lost events, also one that this
+ * command does not know. */
 static bool is_lost_event(const char *name)
 {
-	static const char *const others[] = {"mismatch", "unmatched_free",
-	                                     "thinned_steps"};
-	for (int i = 0; i < 3; i++)
+	static const char *const others[] = {"mismatch",    "unmatched_free",
+	                                     "long_texts",  "thinned_steps",
+	                                     "scope_names", "ring_full_other"};
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
 		if (!strcmp(name, others[i]))
 			return false;
 	return true;

@@ -98,6 +98,14 @@ static TMK_COLD char *wait_for_room(struct tmk_ring *ring, uint32_t size)
 	return p;
 }
 
+static TMK_COLD void *drop(enum tmk_kind kind)
+{
+	bool event = kind == TMK_REC_ALLOC || kind == TMK_REC_FREE;
+	struct tmk_ring_header *h = tmk_rings.header;
+	atomic_fetch_add(event ? &h->ring_full : &h->ring_full_other, 1);
+	return NULL;
+}
+
 TMK_HOT void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 {
 	size = TMK_ALIGN8(size);
@@ -106,16 +114,12 @@ TMK_HOT void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 	                                     atomic_load_explicit(&tmk_generation,
 	                                                          memory_order_relaxed),
 	                     0) &&
-	    !first_event()) {
-		atomic_fetch_add(&tmk_rings.header->ring_full, 1);
-		return NULL;
-	}
+	    !first_event())
+		return drop(kind);
 	struct tmk_ring *ring = tmk_self.ring;
 	char *p = tmk_ring_reserve(ring, size);
-	if (__builtin_expect(!p, 0) && !(p = wait_for_room(ring, size))) {
-		atomic_fetch_add(&tmk_rings.header->ring_full, 1);
-		return NULL;
-	}
+	if (__builtin_expect(!p, 0) && !(p = wait_for_room(ring, size)))
+		return drop(kind);
 	return tmk_stamp(p, kind, code, size);
 }
 

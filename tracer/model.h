@@ -91,6 +91,7 @@ struct tmk_most {
 
 enum tmk_lost_code {
 	TMK_LOST_RING_FULL,
+	TMK_LOST_RING_FULL_OTHER,
 	TMK_LOST_GAP,
 	TMK_LOST_UNMATCHED,
 	TMK_LOST_TWICE,

@@ -31,8 +31,10 @@ struct tmk_ring_header {
 	struct tmk_owner owner;
 	char token[40]; /* the run's, in the trace too (meta, 'token') */
 	char version[16];
-	_Atomic uint64_t seq;       /* the next event's number */
-	_Atomic uint64_t ring_full; /* events dropped because the ring stayed full */
+	_Atomic uint64_t seq; /* the next event's number */
+	_Atomic uint64_t
+	        ring_full; /* allocations and frees for which no ring had room */
+	_Atomic uint64_t ring_full_other; /* names, stacks, ends of phases likewise */
 	_Atomic uint64_t
 	        reentered; /* events made inside our own hooks: passed through */
 	_Atomic uint32_t rings;

@@ -345,6 +345,9 @@ void tmk_model_finish(struct tmk_model *m, const char *ended)
 	} lost[] = {
 	        [TMK_LOST_RING_FULL] = {"ring_full",
 	                                "events dropped because a ring stayed full"},
+	        [TMK_LOST_RING_FULL_OTHER] = {"ring_full_other",
+	                                      "names, stacks and ends of phases "
+	                                      "dropped because a ring stayed full"},
 	        [TMK_LOST_GAP] = {"gap", "events numbered but never seen"},
 	        [TMK_LOST_UNMATCHED] =
 	                {"unmatched_free",

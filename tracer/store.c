@@ -2,7 +2,6 @@
  * Called from: names.c, model.c, step.c (on the writer thread), recover.c. */
 #include "store.h"
 
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,128 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "connection.h"
 #include "files.h"
 #include "place.h"
+#include "rows.h"
 #include "settings.h"
-
-/* ---- rows in memory as a table ------------------------------------------------------ */
-
-/* That SQL can select from: half the cost of an INSERT is binding its values one by one. A
- * virtual table (https://sqlite.org/vtab.html), eponymous, read from first to last. */
-struct rows {
-	const int64_t *value; /* count rows of `columns` integers; INT64_MIN is NULL */
-	int columns, count;
-};
-
-struct rows_table {
-	sqlite3_vtab base;
-	const struct rows *rows;
-};
-
-struct rows_cursor {
-	sqlite3_vtab_cursor base;
-	const struct rows *rows;
-	int row;
-};
-
-static int rows_connect(sqlite3 *db, void *rows, int argc, const char *const *argv,
-                        sqlite3_vtab **out, char **message)
-{
-	char sql[1024];
-	int n = snprintf(sql, sizeof sql, "CREATE TABLE tmk_rows (c0");
-	(void)argc, (void)argv, (void)message;
-	for (int i = 1; i < ((struct rows *)rows)->columns; i++)
-		n += snprintf(sql + n, sizeof sql - (size_t)n, ", c%d", i);
-	snprintf(sql + n, sizeof sql - (size_t)n, ")");
-	int rc = sqlite3_declare_vtab(db, sql);
-	struct rows_table *t = rc == SQLITE_OK ? calloc(1, sizeof *t) : NULL;
-	if (!t)
-		return rc == SQLITE_OK ? SQLITE_NOMEM : rc;
-	t->rows = rows;
-	*out = &t->base;
-	return SQLITE_OK;
-}
-
-static int rows_disconnect(sqlite3_vtab *t)
-{
-	free(t);
-	return SQLITE_OK;
-}
-
-static int rows_best_index(sqlite3_vtab *t, sqlite3_index_info *info)
-{
-	(void)t;
-	info->estimatedCost = 1;
-	return SQLITE_OK;
-}
-
-static int rows_open(sqlite3_vtab *t, sqlite3_vtab_cursor **out)
-{
-	struct rows_cursor *c = calloc(1, sizeof *c);
-	if (!c)
-		return SQLITE_NOMEM;
-	c->rows = ((struct rows_table *)t)->rows;
-	*out = &c->base;
-	return SQLITE_OK;
-}
-
-static int rows_close(sqlite3_vtab_cursor *c)
-{
-	free(c);
-	return SQLITE_OK;
-}
-
-static int rows_begin(sqlite3_vtab_cursor *c, int number, const char *name, int argc,
-                      sqlite3_value **argv)
-{
-	(void)number, (void)name, (void)argc, (void)argv;
-	((struct rows_cursor *)c)->row = 0;
-	return SQLITE_OK;
-}
-
-static int rows_next(sqlite3_vtab_cursor *c)
-{
-	((struct rows_cursor *)c)->row++;
-	return SQLITE_OK;
-}
-
-static int rows_at_end(sqlite3_vtab_cursor *cursor)
-{
-	const struct rows_cursor *c = (struct rows_cursor *)cursor;
-	return c->row >= c->rows->count;
-}
-
-static int rows_column(sqlite3_vtab_cursor *cursor, sqlite3_context *result, int i)
-{
-	const struct rows_cursor *c = (struct rows_cursor *)cursor;
-	int64_t value = c->rows->value[c->row * c->rows->columns + i];
-	if (value != INT64_MIN) /* else NULL, which it is already */
-		sqlite3_result_int64(result, value);
-	return SQLITE_OK;
-}
-
-static int rows_rowid(sqlite3_vtab_cursor *c, sqlite3_int64 *out)
-{
-	*out = ((struct rows_cursor *)c)->row;
-	return SQLITE_OK;
-}
-
-static int rows_offer(sqlite3 *db, struct rows *rows)
-{
-	static const sqlite3_module module = {
-	        .xConnect = rows_connect,
-	        .xDisconnect = rows_disconnect,
-	        .xBestIndex = rows_best_index,
-	        .xOpen = rows_open,
-	        .xClose = rows_close,
-	        .xFilter = rows_begin,
-	        .xNext = rows_next,
-	        .xEof = rows_at_end,
-	        .xColumn = rows_column,
-	        .xRowid = rows_rowid,
-	};
-	return sqlite3_create_module_v2(db, "tmk_rows", &module, rows, NULL);
-}
 
 /* ---- the store ----------------------------------------------------------------------- */
 
@@ -144,21 +26,15 @@ struct tmk_store {
 	 * of the rest follow: then SQLite appends, and looks for no place. */
 	int64_t batch[BATCH][TMK_ALLOCATION_COLUMNS];
 	int waiting;
-	struct rows rows; /* what `insert` selects from the batch */
+	struct tmk_rows rows; /* what `insert` selects from the batch */
 	sqlite3_stmt *insert_first, *insert;
 	int64_t next_allocation;
 	char failed[256];
 };
 
-/* What waits for somebody else's lock waits this long at most, in ms: while the program's
- * first event waits for the store, while the run goes on, and at its end. */
+/* In ms: while the program's first event waits for the store, while the run goes on, and at
+ * its end. */
 enum { PATIENCE_OPENING = 50, PATIENCE = 500, PATIENCE_CLOSING = 1000 };
-
-static void wait_at_most(sqlite3 *db, int milliseconds)
-{
-	sqlite3_busy_timeout(db, milliseconds);
-	tmk_files_patience(milliseconds);
-}
 
 __asm__(".section .rodata\n"
         "tmk_schema_sql: .incbin \"" TMK_SCHEMA_FILE "\"\n"
@@ -215,7 +91,7 @@ static void set_up(struct tmk_store *s, const char *path)
 	/* The write-ahead log needs shared memory between readers and writer, which no
 	 * network file system gives: there a rollback journal, slower, but sound. */
 	bool network = tmk_place_is_network(path);
-	wait_at_most(s->db, PATIENCE_OPENING);
+	tmk_sqlite_patience(s->db, PATIENCE_OPENING);
 	execute(s, "PRAGMA page_size = 4096");
 	execute(s, network ? "PRAGMA journal_mode = TRUNCATE"
 	                   : "PRAGMA journal_mode = WAL");
@@ -234,7 +110,7 @@ static void set_up(struct tmk_store *s, const char *path)
 	execute(s, "BEGIN IMMEDIATE");
 	if (!*s->failed && is_empty(s->db))
 		execute(s, tmk_schema_sql);
-	wait_at_most(s->db, *s->failed ? 0 : PATIENCE);
+	tmk_sqlite_patience(s->db, *s->failed ? 0 : PATIENCE);
 }
 
 #define COLUMNS                                                                        \
@@ -253,7 +129,7 @@ static sqlite3_stmt *prepare(struct tmk_store *s, const char *sql)
 static void prepare_batch(struct tmk_store *s)
 {
 	s->rows.columns = TMK_ALLOCATION_COLUMNS;
-	if (!*s->failed && rows_offer(s->db, &s->rows) != SQLITE_OK)
+	if (!*s->failed && tmk_rows_offer(s->db, &s->rows) != SQLITE_OK)
 		fail(s, "offer rows");
 	s->insert_first = prepare(s, "INSERT OR FAIL INTO allocation (id, " COLUMNS
 	                             ") SELECT ?, * FROM tmk_rows");
@@ -308,20 +184,6 @@ static int64_t ask(struct tmk_store *s, const char *sql)
 	return n;
 }
 
-/* This copy of SQLite is ours and used by one thread: no locks, no statistics. */
-static void configure(void)
-{
-	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
-	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-	sqlite3_config(SQLITE_CONFIG_URI, 1);
-	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL); /* initialises */
-	for (int i = 0; vfs && vfs->iVersion >= 3 && tmk_guarded_calls[i].name; i++)
-		vfs->xSetSystemCall(vfs, tmk_guarded_calls[i].name,
-		                    tmk_guarded_calls[i].call);
-	if (vfs)
-		vfs->xSleep = tmk_files_sleep;
-}
-
 struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
 {
 	struct tmk_store *s = calloc(1, sizeof *s);
@@ -329,7 +191,7 @@ struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
 		snprintf(message, size, "out of memory");
 		return NULL;
 	}
-	configure();
+	tmk_sqlite_configure();
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
 	if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK)
 		fail(s, "open the trace");
@@ -359,7 +221,7 @@ static bool commit(struct tmk_store *s)
 void tmk_store_close(struct tmk_store *s)
 {
 	write_waiting(s);
-	wait_at_most(s->db, *s->failed ? 0 : PATIENCE_CLOSING);
+	tmk_sqlite_patience(s->db, *s->failed ? 0 : PATIENCE_CLOSING);
 	execute(s, "COMMIT");
 	sqlite3_finalize(s->insert_first);
 	sqlite3_finalize(s->insert);
@@ -375,7 +237,7 @@ void tmk_store_close(struct tmk_store *s)
 bool tmk_store_finish(struct tmk_store *s, const char *ring)
 {
 	write_waiting(s);
-	wait_at_most(s->db, PATIENCE_CLOSING);
+	tmk_sqlite_patience(s->db, PATIENCE_CLOSING);
 	execute(s, "COMMIT");
 	if (!*s->failed) {
 		sqlite3_exec(s->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
@@ -394,7 +256,7 @@ bool tmk_store_commit(struct tmk_store *s)
 {
 	if (tmk_files_lost())
 		fail(s, "write the trace");
-	wait_at_most(s->db, PATIENCE);
+	tmk_sqlite_patience(s->db, PATIENCE);
 	write_waiting(s);
 	if (*s->failed || !commit(s))
 		return false;
@@ -522,84 +384,4 @@ void tmk_store_set_run(struct tmk_store *s, const char *column, const char *valu
 		return;
 	}
 	tmk_store_run(s, TMK_SQL_meta, column, value);
-}
-
-/* A connection that changes nothing: not even the -shm file, which SQLite makes anew, under
- * the writer, where it finds nobody's lock on it. */
-static int open_to_read(const char *path, sqlite3 **db)
-{
-	char *name = malloc(3 * strlen(path) + 32);
-	configure();
-	if (!name)
-		return SQLITE_NOMEM;
-	char *at = name + sprintf(name, "file:");
-	for (; *path; path++) /* what a URI gives a meaning to */
-		at += sprintf(at, strchr("%?# ", *path) ? "%%%02X" : "%c",
-		              (unsigned char)*path);
-	strcpy(at, "?readonly_shm=1");
-	int rc =
-	        sqlite3_open_v2(name, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
-	free(name);
-	if (rc == SQLITE_OK)
-		wait_at_most(*db, 5000);
-	return rc;
-}
-
-static void text_of(sqlite3 *db, const char *sql, char *to, size_t size)
-{
-	sqlite3_stmt *st;
-	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
-		return;
-	if (sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0))
-		snprintf(to, size, "%s", (const char *)sqlite3_column_text(st, 0));
-	sqlite3_finalize(st);
-}
-
-bool tmk_store_about(const char *path, struct tmk_store_about *about)
-{
-	char number[24] = "";
-	sqlite3 *db = NULL;
-	memset(about, 0, sizeof *about);
-	int rc = open_to_read(path, &db);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(db, "SELECT count(*) FROM sqlite_master", NULL, NULL,
-		                  NULL);
-	if (rc == SQLITE_OK)
-		text_of(db, "PRAGMA application_id", number, sizeof number);
-	if (rc == SQLITE_OK && !strcmp(number, "1414351697")) { /* schema.sql */
-		*number = 0;
-		text_of(db, "SELECT 1 FROM run", number, sizeof number);
-		about->begun = *number;
-		*number = 0;
-		text_of(db, "SELECT 1 FROM run WHERE ended IS NOT NULL", number,
-		        sizeof number);
-		about->ended = *number;
-		text_of(db, "SELECT ring FROM run", about->ring, sizeof about->ring);
-		text_of(db, "SELECT value FROM meta WHERE key = 'token'", about->token,
-		        sizeof about->token);
-	}
-	sqlite3_close(db);
-	return rc == SQLITE_OK;
-}
-
-int tmk_store_copy(const char *from, const char *to, char *message, size_t size)
-{
-	sqlite3 *a = NULL, *b = NULL;
-	int rc = open_to_read(from, &a);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_open_v2(to, &b, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-		                     NULL);
-	if (rc == SQLITE_OK) {
-		sqlite3_backup *copy = sqlite3_backup_init(b, "main", a, "main");
-		rc = copy ? sqlite3_backup_step(copy, -1) : sqlite3_errcode(b);
-		sqlite3_backup_finish(copy);
-		if (rc == SQLITE_DONE)
-			rc = SQLITE_OK;
-	}
-	if (rc != SQLITE_OK)
-		snprintf(message, size, "cannot copy '%s' to '%s': %s", from, to,
-		         sqlite3_errstr(rc));
-	sqlite3_close(a);
-	sqlite3_close(b);
-	return rc == SQLITE_OK ? 0 : -1;
 }

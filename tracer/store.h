@@ -1,4 +1,5 @@
-/* store.h - the trace file. The one place in tracer/ that knows SQLite.
+/* store.h - the trace file. With connection.h and rows.h the one place in tracer/
+ * that knows SQLite.
  * Used by one thread at a time: the writer, or a recovery. All functions that write
  * remember the first failure (a full disk, say); tmk_store_failed() tells it. */
 #ifndef TMK_STORE_H

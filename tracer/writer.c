@@ -445,7 +445,9 @@ void tmk_writer_end(struct tmk_writer *w, const char *ended)
 {
 	while (w->hold.on)
 		release(w, true);
-	w->model->lost[TMK_LOST_RING_FULL] += atomic_load(&w->rings->header->ring_full);
+	const struct tmk_ring_header *h = w->rings->header;
+	w->model->lost[TMK_LOST_RING_FULL] += atomic_load(&h->ring_full);
+	w->model->lost[TMK_LOST_RING_FULL_OTHER] += atomic_load(&h->ring_full_other);
 	tmk_model_finish(w->model, ended);
 }
 

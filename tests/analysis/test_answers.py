@@ -228,7 +228,9 @@ def test_losses_and_mismatches_are_counted_apart(trace, answer, tidemark):
     db = sqlite3.connect(path)
     db.execute("INSERT INTO lost VALUES ('ring_full', 7, 'the writer was too slow'), "
                "('mismatch', 3, 'replayed sum and total disagreed'), "
-               "('unmatched_free', 2, 'freed, never seen allocated')")
+               "('unmatched_free', 2, 'freed, never seen allocated'), "
+               "('ring_full_other', 9, 'names that found no room'), "
+               "('long_texts', 4, 'a config that no ring holds')")
     db.commit()
     got = answer("report", path)
     assert (got["lost_events"], got["mismatches"]) == (7, 3)

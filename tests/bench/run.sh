@@ -45,6 +45,9 @@ for _ in 1 2 3 4 5; do # a busy neighbour halves it
 done
 "$build/tests/bench/bench_steps" steps.db
 "$build/tests/bench/bench_steps" leak.db 100000 1
+echo "# what a ring holds, checked by a recovery"
+"$build/tests/bench/bench_check"
+echo "# the block around an address: ns a look-up"
 for devices in 8 32; do
 	"$build/tests/bench/bench_live" $devices
 done

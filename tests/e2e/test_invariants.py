@@ -101,14 +101,15 @@ def test_a_layer_includes_nothing_of_those_it_must_not_know(folder, others):
     assert not wrong
 
 
-def test_two_files_know_sqlite():
+def test_few_files_know_sqlite():
     knowing = {
         f"{folder}/{path.name}"
         for folder in ("tracer", "hooks", "analysis", "simulator")
         for path, name in includes(folder) if name == "sqlite3.h"
     }
-    assert knowing <= {"tracer/store.c", "analysis/db.c"}
-    assert "tracer/store.c" in knowing
+    assert knowing == {"tracer/rows.h", "tracer/connection.h", "analysis/db.c"}
+    users = {p.name for p, n in includes("tracer") if n in ("rows.h", "connection.h")}
+    assert users == {"rows.c", "connection.c", "store.c"}
 
 
 def test_no_torch_or_cuda_header_is_included():
