@@ -2,6 +2,10 @@
 #include "json.h"
 #include "../test.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static char *text;
 static size_t length;
 static FILE *out;
@@ -59,3 +63,45 @@ TEST("quotes, control characters and broken UTF-8 come out as valid JSON")
 }
 
 TEST_MAIN
+
+static void name_in_array(struct json *json)
+{
+	json_array(json, "list");
+	json_number(json, "name", 1);
+}
+
+static void no_name_in_object(struct json *json)
+{
+	json_number(json, NULL, 1);
+}
+
+static void endless(struct json *json)
+{
+	for (;;)
+		json_object(json, "deeper");
+}
+
+static void one_end_too_many(struct json *json)
+{
+	json_end(json);
+	json_end(json);
+}
+
+TEST("what would not be JSON, or too deep, ends the command in every build")
+{
+	static void (*const wrong[])(struct json *) = {name_in_array, no_name_in_object,
+	                                               endless, one_end_too_many};
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		pid_t child = fork();
+		if (!child) {
+			struct json json;
+			fclose(stderr);
+			begin(&json);
+			wrong[i](&json);
+			_exit(0);
+		}
+		int status = 0;
+		CHECK(waitpid(child, &status, 0) == child);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	}
+}

@@ -113,3 +113,35 @@ torch.empty(5005)
 """, env={"TIDEMARK_CPU": "1"})
     assert run.code == 0, run.stderr
     assert run.open().one("SELECT name FROM scope") == "x" * 59 + "..."
+
+
+TWO_DEVICES = """
+import torch
+held = [torch.empty(1 << 20, device=f"cuda:{d}") for d in (0, 1, 1, 0)]
+torch.cuda.set_device(0)
+del held[1]  # of device 1
+torch.cuda.set_device(1)
+del held[0]  # of device 0
+torch.cuda.empty_cache()
+last = torch.empty(5 << 20, device="cuda:0")
+print(torch.cuda.memory_allocated(0), torch.cuda.memory_allocated(1))
+"""
+
+
+@pytest.mark.parametrize("backend", ["cudaMallocAsync", "native"])
+@pytest.mark.parametrize("device", ["cuda12", "cuda13"])
+def test_a_free_is_of_the_blocks_device_whichever_is_current(trace, device, backend):
+    run = trace(TWO_DEVICES, device=device,
+                env={"TIDEMARK_SIM_COUNT": 2, "PYTORCH_CUDA_ALLOC_CONF": f"backend:{backend}"})
+    assert run.code == 0, run.stderr
+    t = run.open()
+    ended = t.all("SELECT device, died_step IS NOT NULL FROM allocation "
+                  "WHERE bytes = 4194304 ORDER BY born LIMIT 2")
+    assert [tuple(row) for row in ended] == [(0, 1), (1, 1)]
+    peaks = dict(t.all("SELECT device, max(peak) FROM (SELECT device, "
+                       "sum(bytes) OVER (PARTITION BY device ORDER BY at, bytes) AS peak FROM ("
+                       "SELECT device, born AS at, bytes FROM allocation UNION ALL "
+                       "SELECT device, died, -bytes FROM allocation WHERE died_step IS NOT NULL)) "
+                       "GROUP BY device"))
+    assert peaks == {0: 25165824, 1: 8388608}
+    assert not t.losses
