@@ -3,7 +3,6 @@
  * order and arguments mean nothing where kernels do nothing. */
 #include "stream_private.h"
 #include "lock.h"
-#include "pace.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -26,7 +25,7 @@ static unsigned long long ids;
 static _Atomic int alive; /* captures: keeps the usual path free of the mutex */
 static _Thread_local int thread_mode = GLOBAL;
 
-/* The slot of a capture; caller holds the lock. */
+/* The slot of a capture, -1 if it has ended; caller holds the lock. */
 static int slot_of(unsigned long long id)
 {
 	for (int i = 0; id && i < CAPTURES; i++)
@@ -35,9 +34,9 @@ static int slot_of(unsigned long long id)
 	return -1;
 }
 
-unsigned long long tmksim_capture_id(struct tmksim_stream *stream)
+static int slot_of_stream(struct tmksim_stream *stream)
 {
-	return tmksim_default_stream(stream) ? 0 : stream->capture;
+	return tmksim_default_stream(stream) ? -1 : slot_of(stream->capture);
 }
 
 bool tmksim_capture_alive(unsigned long long id)
@@ -50,13 +49,18 @@ bool tmksim_capture_alive(unsigned long long id)
 	return found;
 }
 
+unsigned long long tmksim_capture_id(struct tmksim_stream *stream)
+{
+	unsigned long long id = tmksim_default_stream(stream) ? 0 : stream->capture;
+	return tmksim_capture_alive(id) ? id : 0;
+}
+
 bool tmksim_capture_add(struct tmksim_stream *stream, size_t nodes)
 {
-	unsigned long long id = alive ? tmksim_capture_id(stream) : 0;
-	if (!id)
+	if (!alive)
 		return false;
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	int slot = slot_of(id);
+	int slot = slot_of_stream(stream);
 	if (slot >= 0)
 		captures[slot].graph->nodes += nodes;
 	tmksim_unlock(TMKSIM_LOCK_STREAM);
@@ -66,7 +70,7 @@ bool tmksim_capture_add(struct tmksim_stream *stream, size_t nodes)
 void tmksim_capture_invalidate(struct tmksim_stream *stream)
 {
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	int slot = slot_of(tmksim_capture_id(stream));
+	int slot = slot_of_stream(stream);
 	if (slot >= 0)
 		captures[slot].invalid = true;
 	tmksim_unlock(TMKSIM_LOCK_STREAM);
@@ -74,11 +78,10 @@ void tmksim_capture_invalidate(struct tmksim_stream *stream)
 
 int tmksim_capture_status(struct tmksim_stream *stream)
 {
-	unsigned long long id = alive ? tmksim_capture_id(stream) : 0;
-	if (!id)
+	if (!alive)
 		return 0;
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	int slot = slot_of(id), status = slot < 0 ? 0 : 1 + captures[slot].invalid;
+	int slot = slot_of_stream(stream), status = slot < 0 ? 0 : 1 + captures[slot].invalid;
 	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return status;
 }
@@ -86,7 +89,7 @@ int tmksim_capture_status(struct tmksim_stream *stream)
 struct tmksim_graph *tmksim_capture_graph(struct tmksim_stream *stream)
 {
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	int slot = slot_of(tmksim_capture_id(stream));
+	int slot = slot_of_stream(stream);
 	struct tmksim_graph *graph = slot < 0 ? NULL : captures[slot].graph;
 	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return graph;
@@ -115,7 +118,7 @@ int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into
 		return TMKSIM_CAPTURE_UNSUPPORTED;
 	int error = TMKSIM_ILLEGAL_STATE;
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	for (int i = 0; i < CAPTURES && !stream->capture; i++) {
+	for (int i = 0; i < CAPTURES && slot_of(stream->capture) < 0; i++) {
 		if (captures[i].id)
 			continue;
 		captures[i].graph = into ? into : tmksim_graph_create();
@@ -135,17 +138,15 @@ int tmksim_capture_end(struct tmksim_stream *stream, struct tmksim_graph **graph
 {
 	*graph = NULL;
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	int slot = slot_of(tmksim_capture_id(stream)), error = TMKSIM_ILLEGAL_STATE;
+	int slot = slot_of_stream(stream), error = TMKSIM_ILLEGAL_STATE;
 	if (slot >= 0 && captures[slot].origin == stream) {
 		error = captures[slot].invalid ? TMKSIM_CAPTURE_INVALIDATED : 0;
 		if (error)
 			tmksim_graph_destroy(captures[slot].graph);
 		else
 			*graph = captures[slot].graph;
-		for (struct tmksim_stream *s = tmksim_streams; s; s = s->next)
-			if (s->capture == captures[slot].id)
-				s->capture = 0;
-		captures[slot].id = 0;
+		captures[slot].id =
+		        0; /* never used again: its streams are in none now */
 		alive--;
 	}
 	tmksim_unlock(TMKSIM_LOCK_STREAM);
@@ -178,23 +179,6 @@ void tmksim_capture_exchange_mode(int *mode)
 	*mode = old;
 }
 
-int tmksim_stream_wait_event(struct tmksim_stream *stream, struct tmksim_event *event)
-{
-	if (!event)
-		return TMKSIM_INVALID_HANDLE;
-	if (event->collective) {
-		event->collective = false;
-		tmksim_pace_collective();
-	}
-	if (event->done_at)
-		tmksim_stream_busy_until(stream, event->done_at);
-	/* an uncaptured stream that waits for captured work joins the capture */
-	if (!tmksim_default_stream(stream) && !stream->capture &&
-	    tmksim_capture_alive(event->capture))
-		stream->capture = event->capture;
-	return 0;
-}
-
 struct tmksim_graph *tmksim_graph_create(void)
 {
 	return calloc(1, sizeof(struct tmksim_graph));
@@ -221,10 +205,4 @@ size_t tmksim_graph_nodes(const struct tmksim_graph *graph)
 size_t tmksim_graph_add(struct tmksim_graph *graph, size_t nodes)
 {
 	return graph->nodes += nodes;
-}
-
-void tmksim_graph_launch(const struct tmksim_graph *graph, struct tmksim_stream *stream)
-{
-	if (!tmksim_capture_add(stream, 1))
-		tmksim_tick(graph->nodes);
 }

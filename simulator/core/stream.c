@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-struct tmksim_stream *tmksim_streams;
+static struct tmksim_stream *streams;
 
 static _Atomic unsigned long long clock_now, everything_waited_for;
 static _Atomic unsigned long long stream_ids = 2; /* 1 and 2 are the default streams */
@@ -46,8 +46,8 @@ struct tmksim_stream *tmksim_stream_create(int device, unsigned flags, int prior
 	stream->priority = priority;
 	stream->id = ++stream_ids;
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	stream->next = tmksim_streams;
-	tmksim_streams = stream;
+	stream->next = streams;
+	streams = stream;
 	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return stream;
 }
@@ -58,7 +58,7 @@ int tmksim_stream_destroy(struct tmksim_stream *stream)
 		return TMKSIM_INVALID_HANDLE;
 	int error = TMKSIM_INVALID_HANDLE;
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	for (struct tmksim_stream **at = &tmksim_streams; *at; at = &(*at)->next) {
+	for (struct tmksim_stream **at = &streams; *at; at = &(*at)->next) {
 		if (*at != stream)
 			continue;
 		*at = stream->next;
@@ -110,7 +110,7 @@ void tmksim_work_collective(struct tmksim_stream *stream)
 		stream->collective = true;
 }
 
-void tmksim_stream_busy_until(struct tmksim_stream *stream, uint64_t ns)
+static void stream_busy_until(struct tmksim_stream *stream, uint64_t ns)
 {
 	_Atomic uint64_t *until = busy_until(stream);
 	uint64_t before = *until;
@@ -124,17 +124,12 @@ void tmksim_stream_busy(struct tmksim_stream *stream, uint64_t ns)
 		return;
 	ever_busy = true;
 	uint64_t now = tmksim_now_ns(), before = *busy_until(stream);
-	tmksim_stream_busy_until(stream, (before > now ? before : now) + ns);
+	stream_busy_until(stream, (before > now ? before : now) + ns);
 }
 
 static bool is_busy(uint64_t until)
 {
 	return until && until > tmksim_now_ns();
-}
-
-void tmksim_tick(size_t work)
-{
-	clock_now += work;
 }
 
 int tmksim_stream_query(struct tmksim_stream *stream)
@@ -174,7 +169,7 @@ static uint64_t all_done_at(void)
 {
 	uint64_t last = default_busy;
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	for (struct tmksim_stream *s = tmksim_streams; s; s = s->next)
+	for (struct tmksim_stream *s = streams; s; s = s->next)
 		if (s->busy_until > last)
 			last = s->busy_until;
 	tmksim_unlock(TMKSIM_LOCK_STREAM);
@@ -267,4 +262,27 @@ int tmksim_event_elapsed(struct tmksim_event *from, struct tmksim_event *to, flo
 	if (from->done_at && to->done_at)
 		*ms += (float)(1e-6 * ((double)to->done_at - (double)from->done_at));
 	return 0;
+}
+
+int tmksim_stream_wait_event(struct tmksim_stream *stream, struct tmksim_event *event)
+{
+	if (!event)
+		return TMKSIM_INVALID_HANDLE;
+	if (event->collective) {
+		event->collective = false;
+		tmksim_pace_collective();
+	}
+	if (event->done_at)
+		stream_busy_until(stream, event->done_at);
+	/* an uncaptured stream that waits for captured work joins the capture */
+	if (!tmksim_default_stream(stream) && !tmksim_capture_id(stream) &&
+	    tmksim_capture_alive(event->capture))
+		stream->capture = event->capture;
+	return 0;
+}
+
+void tmksim_graph_launch(const struct tmksim_graph *graph, struct tmksim_stream *stream)
+{
+	if (!tmksim_capture_add(stream, 1))
+		clock_now += tmksim_graph_nodes(graph);
 }

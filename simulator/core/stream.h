@@ -1,4 +1,4 @@
-/* stream.h - streams, events, and the captures that turn work into graphs.
+/* stream.h - streams and events.
  * Work takes no time: it is a tick of one clock. With TIDEMARK_SIM_LAG an event stays
  * unfinished until so many ticks have passed or somebody waited for it. Work that says how
  * long it lasts (tmksim_stream_busy) takes that long by the clock on the wall.
@@ -10,18 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct tmksim_stream;
-struct tmksim_event;
-struct tmksim_graph;
+#include "capture.h"
 
-enum {
-	TMKSIM_INVALID_HANDLE = 400,
-	TMKSIM_ILLEGAL_STATE = 401,
-	TMKSIM_NOT_READY = 600,
-	TMKSIM_CAPTURE_UNSUPPORTED = 900,
-	TMKSIM_CAPTURE_INVALIDATED = 901,
-	TMKSIM_CAPTURED_EVENT = 907,
-};
+struct tmksim_event;
 
 /* A stream on a device; destroying gives it back. NULL and the values 1 and 2 are CUDA's
  * default streams, which each device has. */
@@ -53,30 +44,7 @@ int tmksim_event_wait(struct tmksim_event *event);
 int tmksim_event_elapsed(struct tmksim_event *from, struct tmksim_event *to, float *ms);
 int tmksim_stream_wait_event(struct tmksim_stream *stream, struct tmksim_event *event);
 
-/* Capture. The graph belongs to the caller once the capture has ended. */
-int tmksim_capture_begin(struct tmksim_stream *stream, struct tmksim_graph *into,
-                         int mode);
-int tmksim_capture_end(struct tmksim_stream *stream, struct tmksim_graph **graph);
-/* 0 none, 1 active, 2 invalidated. */
-int tmksim_capture_status(struct tmksim_stream *stream);
-unsigned long long tmksim_capture_id(struct tmksim_stream *stream);
-struct tmksim_graph *tmksim_capture_graph(struct tmksim_stream *stream);
-/* All that cudaStreamGetCaptureInfo and its driver twin tell; NULL for what is not asked. */
-void tmksim_capture_info(struct tmksim_stream *stream, int *status,
-                         unsigned long long *id, struct tmksim_graph **graph,
-                         const void ***dependencies, size_t *count);
-/* True while a capture in global mode forbids unsafe calls such as cudaMalloc to this
- * thread; such a call invalidates the capture. */
-int tmksim_capture_forbids(void);
-/* Swaps the thread's capture mode. */
-void tmksim_capture_exchange_mode(int *mode);
-
-/* Graphs: how much work they hold, and the user objects they keep alive. */
-struct tmksim_graph *tmksim_graph_create(void);
-struct tmksim_graph *tmksim_graph_clone(const struct tmksim_graph *graph);
-void tmksim_graph_destroy(struct tmksim_graph *graph);
-size_t tmksim_graph_nodes(const struct tmksim_graph *graph);
-size_t tmksim_graph_add(struct tmksim_graph *graph, size_t nodes);
+/* The graph's work on this stream, or its nodes in the graph that the stream is captured in. */
 void tmksim_graph_launch(const struct tmksim_graph *graph,
                          struct tmksim_stream *stream);
 

@@ -1,4 +1,4 @@
-/* stream_private.h - what stream.c and capture.c share. */
+/* stream_private.h - what a stream is, for stream.c and capture.c. */
 #ifndef TMKSIM_STREAM_PRIVATE_H
 #define TMKSIM_STREAM_PRIVATE_H
 
@@ -27,8 +27,6 @@ struct tmksim_event {
 	_Atomic bool collective; /* recorded after one, and not waited for since */
 };
 
-extern struct tmksim_stream *tmksim_streams;
-
 static inline bool tmksim_default_stream(const struct tmksim_stream *stream)
 {
 	return (uintptr_t)stream <= 2;
@@ -38,8 +36,5 @@ static inline bool tmksim_default_stream(const struct tmksim_stream *stream)
 bool tmksim_capture_add(struct tmksim_stream *stream, size_t nodes);
 void tmksim_capture_invalidate(struct tmksim_stream *stream);
 bool tmksim_capture_alive(unsigned long long id);
-void tmksim_tick(size_t work);
-/* The stream's work ends no earlier than the event's. */
-void tmksim_stream_busy_until(struct tmksim_stream *stream, uint64_t ns);
 
 #endif

@@ -212,3 +212,27 @@ TEST("memory that runs out is refused to each thread and comes back")
 }
 
 TEST_MAIN
+
+TEST("streams join a capture by an event, leave when it ends, and can be captured again")
+{
+	handle first, second, event, graph;
+	enum { CAPTURED_EVENT = 907, ILLEGAL_STATE = 401 };
+	CHECK(!cudaStreamCreateWithFlags(&first, 1));
+	CHECK(!cudaStreamCreateWithFlags(&second, 1));
+	CHECK(!cudaEventCreateWithFlags(&event, 2));
+	for (int round = 0; round < 200; round++) { /* there are fewer slots */
+		CHECK(!cudaStreamBeginCapture(first, 0));
+		CHECK(cudaStreamBeginCapture(first, 0) == ILLEGAL_STATE);
+		CHECK(!cudaEventRecord(event, first));
+		CHECK(!cudaStreamWaitEvent(second, event, 0));
+		CHECK(tmksim_capture_status(second) == 1);
+		CHECK(cudaStreamBeginCapture(second, 0) == ILLEGAL_STATE);
+		CHECK(cudaEventQuery(event) == CAPTURED_EVENT);
+		CHECK(cudaStreamEndCapture(second, &graph)); /* not where it began */
+		CHECK(!cudaStreamEndCapture(first, &graph) && !cudaGraphDestroy(graph));
+		CHECK(!tmksim_capture_status(second));
+		CHECK(!cudaEventQuery(event) && !cudaStreamQuery(second));
+	}
+	CHECK(!cudaEventDestroy(event));
+	CHECK(!cudaStreamDestroy(first) && !cudaStreamDestroy(second));
+}
