@@ -77,9 +77,9 @@ static struct stack *map_stack(void)
 
 static uint8_t fixed_phase(const char *name)
 {
-	static const char *const phases[] = {
-	        "setup", "data",      "forward",   "backward", "recompute",
-	        "clip",  "optimizer", "zero_grad", "eval",     "other"};
+#define PHASE(id, number, text) text,
+	static const char *const phases[] = {SCHEMA_PHASES(PHASE)};
+#undef PHASE
 	for (uint8_t i = 0; i < TMK_PHASES; i++)
 		if (!strcmp(name, phases[i]))
 			return i;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "files.h"
+#include "schema_ids.h"
 #include "store.h"
 
 void tmk_sqlite_patience(sqlite3 *db, int milliseconds)
@@ -71,7 +72,7 @@ bool tmk_store_about(const char *path, struct tmk_store_about *about)
 		                  NULL);
 	if (rc == SQLITE_OK)
 		text_of(db, "PRAGMA application_id", number, sizeof number);
-	if (rc == SQLITE_OK && !strcmp(number, "1414351697")) { /* schema.sql */
+	if (rc == SQLITE_OK && strtol(number, NULL, 10) == SCHEMA_APPLICATION_ID) {
 		*number = 0;
 		text_of(db, "SELECT 1 FROM run", number, sizeof number);
 		about->begun = *number;

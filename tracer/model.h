@@ -16,20 +16,6 @@
 
 enum { TMK_MAX_DEVICES = TMK_ORDER_WIDE };
 
-/* Buckets as schema.sql numbers them. */
-enum tmk_bucket {
-	TMK_BUCKET_PARAMETER,
-	TMK_BUCKET_BUFFER,
-	TMK_BUCKET_GRADIENT,
-	TMK_BUCKET_OPTIMIZER,
-	TMK_BUCKET_ACTIVATION,
-	TMK_BUCKET_INPUT,
-	TMK_BUCKET_TEMPORARY,
-	TMK_BUCKET_WORKSPACE,
-	TMK_BUCKET_COMMUNICATION,
-	TMK_BUCKETS /* inside what PyTorch allocates */
-};
-
 enum tmk_rule {
 #define RULE(name, bucket, evidence, what) TMK_RULE_##name,
 #include "rules.def"

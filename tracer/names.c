@@ -9,6 +9,7 @@
 #include "elfsym.h"
 #include "frame.h"
 #include "grow.h"
+#include "ids.h"
 #include "intern.h"
 #include "opname.h"
 #include "settings.h"
@@ -222,13 +223,13 @@ static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
 	tmk_store_run(n->store, TMK_SQL_module_name, name, (int64_t)address);
 }
 
-/* Buckets of schema.sql inside what PyTorch allocates, in its order. */
+/* 1 + the bucket of this name inside what PyTorch allocates, or 0. */
 static uint32_t bucket_named(const char *name)
 {
-	static const char *const buckets[] = {
-	        "parameter", "buffer",    "gradient",  "optimizer",    "activation",
-	        "input",     "temporary", "workspace", "communication"};
-	for (uint32_t i = 0; i < sizeof buckets / sizeof *buckets; i++)
+#define BUCKET(id, number, text) text,
+	static const char *const buckets[] = {SCHEMA_BUCKETS(BUCKET)};
+#undef BUCKET
+	for (uint32_t i = 0; i < TMK_BUCKETS; i++)
 		if (!strcmp(name, buckets[i]))
 			return i + 1;
 	return 0;

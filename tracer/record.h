@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include "ids.h"
+
 enum tmk_kind {
 	TMK_REC_ALLOC = 1,
 	TMK_REC_FREE,
@@ -30,23 +32,6 @@ enum tmk_kind {
 	TMK_REC_END,         /* the process says goodbye */
 	TMK_REC_OOM_MESSAGE, /* of the thread's last OOM */
 	TMK_REC_SCOPE,       /* definition: a phase or bucket that the program named */
-};
-
-/* Phases as schema.sql numbers them; TMK_OPEN is named by the boundary that closes it. */
-enum tmk_phase {
-	TMK_SETUP,
-	TMK_DATA,
-	TMK_FORWARD,
-	TMK_BACKWARD,
-	TMK_RECOMPUTE,
-	TMK_CLIP,
-	TMK_OPTIMIZER,
-	TMK_ZERO_GRAD,
-	TMK_EVAL,
-	TMK_OTHER,
-	TMK_PHASES,
-	TMK_OPEN = TMK_PHASES,
-	TMK_OPEN_IN_STEP /* in an Optimizer.step: its own work, or its closure's forward */
 };
 
 enum tmk_boundary {
