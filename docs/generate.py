@@ -39,12 +39,12 @@ def hooks():
 
 
 def environment():
-    text = without_comments((ROOT / "tracer/settings.def").read_text())
+    text = without_comments((ROOT / "tracer/base/settings.def").read_text())
     rows = re.findall(r'SETTING\(\w+, "(\w+)", (\w+), (.*?),\s*"(.*?)"\)', text, flags=re.S)
     out = [
         "# Environment variables of the library",
         "",
-        "Made from `tracer/settings.def` by `docs/generate.py`; `tidemark help environment` tells",
+        "Made from `tracer/base/settings.def` by `docs/generate.py`; `tidemark help environment` tells",
         "the same.",
         "",
         "| variable | kind | default | what it does |",

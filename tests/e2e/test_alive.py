@@ -319,7 +319,7 @@ def test_five_readers_at_once_all_answer_the_same(tmp_path, killed):
     check_whole(trace)
 
 
-# Where struct tmk_ring_header (tracer/ring.h) keeps what the tests change.
+# Where struct tmk_ring_header (tracer/ring/ring.h) keeps what the tests change.
 PID, STARTED, NAMESPACE, BOOT, HOST, TOKEN = 16, 24, 32, 40, 80, 152
 
 

@@ -6,6 +6,8 @@ import subprocess
 import pytest
 from conftest import BUILD, LIBRARY, ROOT
 
+SETTINGS = ROOT / "tracer" / "base" / "settings.def"
+
 
 def lines_of(*words):
     return subprocess.run(words, text=True, check=True, capture_output=True).stdout.splitlines()
@@ -103,11 +105,11 @@ def test_a_layer_includes_nothing_of_those_it_must_not_know(folder, others):
 
 def test_few_files_know_sqlite():
     knowing = {
-        f"{folder}/{path.name}"
+        str(path.relative_to(ROOT))
         for folder in ("tracer", "hooks", "analysis", "simulator")
         for path, name in includes(folder) if name == "sqlite3.h"
     }
-    assert knowing == {"tracer/rows.h", "tracer/connection.h", "analysis/db.c"}
+    assert knowing == {"tracer/store/rows.h", "tracer/store/connection.h", "analysis/db.c"}
     users = {p.name for p, n in includes("tracer") if n in ("rows.h", "connection.h")}
     assert users == {"rows.c", "connection.c", "store.c"}
 
@@ -123,7 +125,7 @@ def test_no_torch_or_cuda_header_is_included():
 
 
 def test_every_setting_is_documented():
-    settings = re.findall(r'"(TIDEMARK_\w+)"', (ROOT / "tracer" / "settings.def").read_text())
+    settings = re.findall(r'"(TIDEMARK_\w+)"', SETTINGS.read_text())
     assert len(settings) > 8
     documented = "".join(
         p.read_text() for p in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -133,7 +135,7 @@ def test_every_setting_is_documented():
 
 def test_every_variable_that_is_read_is_a_setting():
     """TIDEMARK_SIM_* is the simulated device's own, documented with it."""
-    settings = (ROOT / "tracer" / "settings.def").read_text()
+    settings = SETTINGS.read_text()
     read = {
         name
         for folder in ("tracer", "hooks")

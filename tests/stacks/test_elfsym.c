@@ -1,6 +1,6 @@
 /* test_elfsym.c - names of addresses against dladdr; damaged files; demangling.
  * Exit status 0 or 1. */
-#include "../../tracer/elfsym.h"
+#include "../../tracer/names/elfsym.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -15,7 +15,6 @@
 #define TMK_RING_MAGIC 0x31474e52514b4d54ull /* "TMKQRNG1" */
 #define TMK_MAX_RINGS  448
 #define TMK_RING_PAGE  4096
-#define TMK_RING_MOST  ((uint64_t)1 << 30) /* bytes of one thread's ring */
 
 struct tmk_ring_cursor {                    /* one page of the file per ring */
 	_Alignas(64) _Atomic uint64_t head; /* bytes ever written; the producer's */

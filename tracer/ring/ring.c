@@ -16,6 +16,7 @@
 
 #include "place.h"
 #include "record.h"
+#include "settings.h"
 
 /* Threads may need a first ring at once. Held for a few system calls; nobody takes another
  * lock inside it. A forked child finds it in any state: creating clears it. */

@@ -11,6 +11,7 @@ enum { TMK_STACKS_PYTHON = 1, TMK_STACKS_NATIVE = 2, TMK_STACKS_ALL = 3 };
 enum { TMK_NVTX_NONE, TMK_NVTX_NAMED, TMK_NVTX_ALL };
 enum { TMK_ENRICH_NEVER, TMK_ENRICH_SELDOM, TMK_ENRICH_EACH };
 
+#define TMK_RING_MOST ((uint64_t)1 << 30) /* bytes of one thread's ring, at most */
 #define TMK_GIB(n)    ((uint64_t)(n) << 30)
 #define TMK_MIB(n)    ((uint64_t)(n) << 20)
 #define TMK_TYPE_TEXT const char *
