@@ -219,7 +219,7 @@ def versions():
     found = []
     for name in ("transformers", "peft", "accelerate", "lightning", "bitsandbytes",
                  "torchvision", "triton"):
-        hits = list(metadata.distributions(name=name, path=runs.LIBRARIES.split(":")))
+        hits = list(metadata.distributions(name=name, path=[str(runs.LIBRARIES)]))
         found += [f"{name} {hits[0].version}"] if hits else []
     return "".join(f", {f}" for f in found)
 

@@ -7,16 +7,10 @@ import subprocess
 
 import answer
 
+from where import CACHE, COMMAND, LIBRARIES, LIBRARY, PYTHON
+
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-BUILD = pathlib.Path(os.environ.get("TIDEMARK_BUILD", ROOT / "build" / "dev")).resolve()
-CACHE = pathlib.Path(
-    os.environ.get("TIDEMARK_TEST_CACHE")
-    or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tidemark")
 TORCH = os.environ.get("TIDEMARK_TEST_TORCH", CACHE / "torch-2.11.0")
-PYTHON = CACHE / "venv" / "bin" / "python"
-#: folders with transformers, peft, ... as pip --target leaves them
-LIBRARIES = os.environ.get("TIDEMARK_TEST_LIBRARIES", str(CACHE / "libraries"))
 
 RANKS = ("--rank", "0", "--world", "4")
 
@@ -79,15 +73,15 @@ class Missing(Exception):
 
 
 def library_path(name):
-    if name and not any((pathlib.Path(p) / name).exists() for p in LIBRARIES.split(":")):
+    if name and not (LIBRARIES / name).exists():
         why = CACHE / "libraries.why"
         raise Missing(why.read_text().strip() if why.exists()
                       else f"no {name}: run tests/setup.sh --libraries")
-    return LIBRARIES
+    return str(LIBRARIES)
 
 
 def needed(device, library=None):
-    if not (BUILD / "hooks" / "libtidemark.so").exists():
+    if not LIBRARY.exists():
         raise Missing("the library is not built")
     if not PYTHON.exists():
         raise Missing("no venv: run tests/setup.sh")
@@ -102,7 +96,7 @@ def environment(folder, device, mode, **more):
     env.pop("LD_PRELOAD", None)
     paths = [str(TORCH)] if device == "cuda" else []
     return {**env, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": ":".join([*paths, LIBRARIES]), "ACCURACY_MODE": mode,
+            "PYTHONPATH": ":".join([*paths, str(LIBRARIES)]), "ACCURACY_MODE": mode,
             "ACCURACY_TRUTH": str(folder / "truth.json"), "TMPDIR": str(folder),
             "TORCHINDUCTOR_COMPILE_THREADS": "1", "HF_HUB_OFFLINE": "1", **more}
 
@@ -124,10 +118,10 @@ def run(name, folder, device="cuda", mode="truth", words=(), **env):
     trace = folder / "t.db"
     script = [str(PYTHON), str(HERE / "workloads.py"), *options.split(), *words]
     if device == "cuda":
-        front = [str(BUILD / "analysis" / "tidemark"), "simulate", "--gpu", "a100-80gb",
+        front = [str(COMMAND), "simulate", "--gpu", "a100-80gb",
                  *(ranks[0] if ranks else ()), "-o", str(trace), "--"]
     else:
-        front = [str(BUILD / "analysis" / "tidemark"), "run", "--cpu", "-o", str(trace), "--"]
+        front = [str(COMMAND), "run", "--cpu", "-o", str(trace), "--"]
     done = subprocess.run([*front, *script], env=environment(folder, device, mode, **env),
                           cwd=folder, text=True, capture_output=True, timeout=600)
     truth = folder / "truth.json"
@@ -138,7 +132,7 @@ def run(name, folder, device="cuda", mode="truth", words=(), **env):
 
 def reconciled(trace):
     """What `tidemark reconcile` says of the device."""
-    done = subprocess.run([BUILD / "analysis" / "tidemark", "reconcile", trace, "--json",
+    done = subprocess.run([COMMAND, "reconcile", trace, "--json",
                            "--device", "cuda:0"], text=True, capture_output=True, timeout=60)
     if done.returncode:
         raise RuntimeError(reason(done.stderr))

@@ -11,8 +11,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import make_trace  # noqa: E402
-
-COMMAND = os.environ.get("TIDEMARK_COMMAND", "tidemark")
+from where import COMMAND  # noqa: E402
 
 
 @pytest.fixture

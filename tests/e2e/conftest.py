@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -11,19 +10,12 @@ import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import reading  # noqa: E402
-
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-BUILD = pathlib.Path(os.environ.get("TIDEMARK_BUILD", ROOT / "build" / "dev")).resolve()
-CACHE = pathlib.Path(
-    os.environ.get("TIDEMARK_TEST_CACHE")
-    or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tidemark"
-)
-LIBRARY = BUILD / "hooks" / "libtidemark.so"
-COMMAND = BUILD / "analysis" / "tidemark"
-PYTHON = CACHE / "venv" / "bin" / "python"
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+import reading  # noqa: E402
+import where  # noqa: E402
+from where import (  # noqa: E402, F401
+    BUILD, CACHE, COMMAND, LIBRARY, PYTHON, ROOT, SIMULATOR, clean_environment)
 
 #: name of a device in these tests -> what setup.sh calls the PyTorch for it
 TORCH = {"cpu": "venv", "cuda13": "torch-2.11.0", "cuda12": "torch-2.6.0", "debian": "debian"}
@@ -31,10 +23,7 @@ TORCH = {"cpu": "venv", "cuda13": "torch-2.11.0", "cuda12": "torch-2.6.0", "debi
 
 def need(device):
     """Skips with setup.sh's reason where this PyTorch could not be had."""
-    name = TORCH[device]
-    if not (CACHE / name / ".ready").exists():
-        why = CACHE / f"{name}.why"
-        pytest.skip(why.read_text().strip() if why.exists() else f"no {name}: run tests/setup.sh")
+    where.need(TORCH[device])
 
 
 def python_on(device):
@@ -45,17 +34,8 @@ def python_on(device):
     if device == "debian":
         return [str(ROOT / "tests" / "debian-python.sh"), str(CACHE / "debian")]
     tree = CACHE / TORCH[device]
-    simrun = str(BUILD / "simulator" / "simrun.sh")
+    simrun = str(SIMULATOR / "simrun.sh")
     return [simrun, "--gpu", "a100-80gb", str(tree), "--", str(PYTHON)]
-
-
-def clean_environment(**more):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("TIDEMARK_", "PYTORCH_"))}
-    env.pop("LD_PRELOAD", None)
-    env.pop("PYTHONPATH", None)
-    env["OMP_NUM_THREADS"] = "1"
-    env.update({k: str(v) for k, v in more.items() if v is not None})
-    return env
 
 
 class Run:

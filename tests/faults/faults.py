@@ -15,6 +15,7 @@ import time
 
 import runner
 from runner import CACHE, HERE, PRELOADS, report
+from where import why_not
 
 Fault = collections.namedtuple("Fault", "name program arrange trace twin long")
 FAULTS = []
@@ -352,8 +353,8 @@ def a_debugger_attached(setup):
 
 @fault("plain.py", 20)
 def memray_around_it(setup):
-    if not (CACHE / "guests" / ".ready").exists():
-        raise Skip("no memray: tests/setup.sh could not install it")
+    if why_not("guests"):
+        raise Skip(f"no memray: {why_not('guests')}")
     setup.words = ["-m", "memray", "run", "-q", "-o", setup.folder / "memray.bin", *setup.words]
 
 

@@ -8,20 +8,15 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 
 import audit
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-BUILD = pathlib.Path(os.environ.get("TIDEMARK_BUILD", ROOT / "build" / "dev")).resolve()
-CACHE = pathlib.Path(
-    os.environ.get("TIDEMARK_TEST_CACHE")
-    or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tidemark"
-)
-PYTHON = CACHE / "venv" / "bin" / "python"
-LIBRARY = BUILD / "hooks" / "libtidemark.so"
-COMMAND = BUILD / "analysis" / "tidemark"
+sys.path.insert(0, str(HERE.parent))
+from where import BUILD, CACHE, COMMAND, LIBRARY, PYTHON  # noqa: E402
+
 PRELOADS = BUILD / "tests" / "faults"
 
 #: how long a reader may take on a busy machine before it counts as hanging

@@ -4,9 +4,10 @@ import json, os, subprocess, sys
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HOME = os.environ.get("TIDEMARK_SIM_HOME") or os.path.join(HERE, "../../build/dev/simulator")
-CACHE = os.environ.get("TIDEMARK_TEST_CACHE") or os.path.join(
-    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tidemark")
+sys.path.insert(0, os.path.dirname(HERE))
+from where import CACHE, SIMULATOR, need  # noqa: E402
+
+HOME = str(SIMULATOR)
 
 
 def compare(*words, torch=None):
@@ -22,8 +23,7 @@ def compare(*words, torch=None):
 @pytest.fixture
 def recording(tmp_path):
     """recording(folder, card): two workloads on a simulated card."""
-    if not os.path.exists(f"{CACHE}/torch-2.11.0/.ready"):
-        pytest.skip("no torch-2.11.0: run tests/setup.sh")
+    need("torch-2.11.0")
 
     def make(folder, card="a100-80gb"):
         done = compare("simulate", tmp_path / folder, "--gpu", card, "--only",

@@ -1,19 +1,17 @@
 """sim(): runs a script of this folder under the library on the simulated device."""
 import collections
 import json
-import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-BUILD = pathlib.Path(os.environ.get("TIDEMARK_BUILD", ROOT / "build" / "dev")).resolve()
-CACHE = pathlib.Path(
-    os.environ.get("TIDEMARK_TEST_CACHE")
-    or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tidemark")
-COMMAND = BUILD / "analysis" / "tidemark"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import where  # noqa: E402
+from where import COMMAND, LIBRARY, PYTHON, SIMULATOR  # noqa: E402, F401
+
 TORCH = "torch-2.11.0"
 
 Run = collections.namedtuple("Run", "code stderr file truth")
@@ -23,30 +21,22 @@ def tree(name):
     """A folder that holds torch/: one that setup.sh made, or from TIDEMARK_TORCH_DIR a version
     ("2.15.0"); skips without it."""
     if name.startswith("torch-"):
-        if not (CACHE / name / ".ready").exists():
-            why = CACHE / f"{name}.why"
-            pytest.skip(why.read_text().strip() if why.exists()
-                        else f"no {name}: run tests/setup.sh")
-        return CACHE / name
-    folder = os.environ.get("TIDEMARK_TORCH_DIR")
-    if not folder or not (pathlib.Path(folder) / name / "torch").exists():
-        pytest.skip(f"TIDEMARK_TORCH_DIR names no folder with PyTorch {name}")
-    return pathlib.Path(folder) / name
+        return where.need(name)
+    for folder in where.wheels():
+        if where.torch_version(folder) == name:
+            return folder
+    pytest.skip(f"TIDEMARK_TORCH_DIR names no folder with PyTorch {name}")
 
 
 def clean(**more):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("TIDEMARK_", "PYTORCH_"))}
-    for name in ("LD_PRELOAD", "PYTHONPATH"):
-        env.pop(name, None)
-    return {**env, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
+    return where.clean_environment(PYTHONDONTWRITEBYTECODE=1, **more)
 
 
 @pytest.fixture(scope="session")
 def sim(tmp_path_factory):
     """sim("batch.py", memory="4GiB", then="kill", ...) -> Run; made once for each call."""
-    if not (CACHE / "venv" / ".ready").exists():
-        pytest.skip("no venv: run tests/setup.sh")
-    if not (BUILD / "hooks" / "libtidemark.so").exists():
+    where.need("venv")
+    if not LIBRARY.exists():
         pytest.skip("the library is not built")
     runs = {}
 
@@ -56,11 +46,11 @@ def sim(tmp_path_factory):
             folder = tmp_path_factory.mktemp(script.split(".")[0])
             truth = folder / "truth.json"
             done = subprocess.run(
-                [BUILD / "simulator" / "simrun.sh", "--gpu", "a100-80gb", "--memory", memory,
-                 tree(torch), "--", CACHE / "venv" / "bin" / "python",
+                [SIMULATOR / "simrun.sh", "--gpu", "a100-80gb", "--memory", memory,
+                 tree(torch), "--", PYTHON,
                  HERE / "scripts" / script, *map(str, arguments)],
                 env=clean(TIDEMARK_OUT=str(folder / "a.db"), TRUTH=str(truth),
-                          LD_PRELOAD=str(BUILD / "hooks" / "libtidemark.so"), **env),
+                          LD_PRELOAD=str(LIBRARY), **env),
                 capture_output=True, text=True, timeout=300, cwd=folder)
             runs[key] = Run(done.returncode, done.stderr, folder / "a.db",
                             json.loads(truth.read_text()) if truth.exists() else None)

@@ -9,7 +9,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
-COMMAND = os.environ.get("TIDEMARK_COMMAND", "tidemark")
+from where import COMMAND  # noqa: E402
 
 
 @pytest.fixture

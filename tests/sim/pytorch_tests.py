@@ -14,7 +14,10 @@ import argparse, collections, fnmatch, json, os, re, select, subprocess, sys, te
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLASSES = ("TestCuda,TestCudaMallocAsync,TestBlockStateAbsorption,TestMemPool,"
            "TestCachingHostAllocator*,TestCudaOptims*,TestCudaAllocator*")
-HOME = os.environ.get("TIDEMARK_SIM_HOME") or os.path.join(HERE, "../../build/dev/simulator")
+sys.path.insert(0, os.path.dirname(HERE))
+from where import SIMULATOR  # noqa: E402
+
+HOME = str(SIMULATOR)
 
 
 def work(path, expandable):

@@ -13,7 +13,7 @@ MIB = 1 << 20
 def library(simulate, torch_dir):
     def run(*words, **env):
         own = os.path.join(LIBRARIES, "torch-" + torch_version(torch_dir))
-        done = simulate(torch_dir, "libraries.py", *words, python=[own, LIBRARIES], **env)
+        done = simulate(torch_dir, "libraries.py", *words, python=[own, str(LIBRARIES)], **env)
         if done.status == 77:
             pytest.skip(done.out.strip().splitlines()[-1])
         return done

@@ -7,11 +7,8 @@ import sys
 
 import pytest
 
-COMMAND = os.environ.get("TIDEMARK_COMMAND", "tidemark")
-CACHE = pathlib.Path(
-    os.environ.get("TIDEMARK_TEST_CACHE")
-    or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tidemark"
-)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from where import COMMAND, PYTHON, need  # noqa: E402, F401
 
 #: A network whose parameters, gradients and states take 16 bytes for each of 8 n² numbers.
 TRAIN = """
@@ -65,21 +62,14 @@ def fake_torch(tmp_path):
     return make
 
 
-def wheel(name):
-    if not (CACHE / name / ".ready").exists():
-        why = CACHE / f"{name}.why"
-        pytest.skip(why.read_text().strip() if why.exists() else f"no {name}: run tests/setup.sh")
-    return CACHE / name
-
-
 @pytest.fixture(params=["torch-2.11.0", "torch-2.6.0"])
 def torch_dir(request):
-    return wheel(request.param)
+    return need(request.param)
 
 
 @pytest.fixture
 def newest_torch():
-    return wheel("torch-2.11.0")
+    return need("torch-2.11.0")
 
 
 @pytest.fixture
@@ -89,9 +79,8 @@ def simulate(call, tmp_path):
         script = tmp_path / "train.py"
         script.write_text(source)
         verdict = tmp_path / "verdict.json"
-        python = CACHE / "venv" / "bin" / "python"
         process = call("simulate", *options, "--json", verdict, "--",
-                       python if python.exists() else sys.executable, script, *arguments,
+                       PYTHON if PYTHON.exists() else sys.executable, script, *arguments,
                        env={"PYTHONPATH": str(torch), **(env or {})})
         return Done(process, verdict)
     return run
