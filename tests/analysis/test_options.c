@@ -1,5 +1,6 @@
 /* test_options.c - the option table, its parser, and the texts made from it. */
 #include "help.h"
+#include "nearest.h"
 #include "options.h"
 #include "../test.h"
 

@@ -109,7 +109,7 @@ def test_few_files_know_sqlite():
         for folder in ("tracer", "hooks", "analysis", "simulator")
         for path, name in includes(folder) if name == "sqlite3.h"
     }
-    assert knowing == {"tracer/store/rows.h", "tracer/store/connection.h", "analysis/db.c"}
+    assert knowing == {"tracer/store/rows.h", "tracer/store/connection.h", "analysis/base/db.c"}
     users = {p.name for p, n in includes("tracer") if n in ("rows.h", "connection.h")}
     assert users == {"rows.c", "connection.c", "store.c"}
 

@@ -47,7 +47,7 @@ def test_every_model_of_the_table_is_judged_or_named_here():
     """A new row of models.def needs its published count in this file."""
     import pathlib
     import re
-    table = pathlib.Path(__file__).resolve().parents[2] / "analysis" / "models.def"
+    table = pathlib.Path(__file__).resolve().parents[2] / "analysis" / "formula" / "models.def"
     names = set(re.findall(r'^[A-Z0-9]+\("([^"]+)"', table.read_text(), re.M))
     twins = {"llama-70b", "llama-3.1-8b", "llama-3.1-70b", "llama-3.3-70b"}  # same shapes
     assert names == set(PUBLISHED) | twins | {"gpt3-175b"}

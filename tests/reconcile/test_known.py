@@ -26,7 +26,7 @@ def trace(tmp_path):
 
 
 def test_the_kinds_of_causes_are_those_of_the_document():
-    listed = dict(LISTED.findall((ROOT / "analysis" / "causes.def").read_text()))
+    listed = dict(LISTED.findall((ROOT / "analysis" / "reconcile" / "causes.def").read_text()))
     assert listed == KINDS
     assert not any(VAGUE.search(f"{kind} {what}") for kind, what in listed.items())
 

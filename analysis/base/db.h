@@ -1,0 +1,43 @@
+/* db.h - SQLite, for reading. The only door to it. */
+#ifndef TIDEMARK_DB_H
+#define TIDEMARK_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct db;
+struct rows;
+
+/* Opens a database file and holds one snapshot of it, also while somebody writes to it.
+ * query: what follows the path in SQLite's URI, or "". NULL, with half a sentence in
+ * *trouble, where it cannot be read; *closed: because SQLite may not use the file, or the
+ * folder, as it must. name is what messages call it, and must outlive it. */
+struct db *db_open(const char *name, const char *path, const char *query, bool *closed,
+                   const char **trouble);
+
+/* From now on a query that takes seconds says so on a terminal. */
+void db_show_progress(struct db *db);
+
+void db_close(struct db *db);
+
+/* A database of no file, for SQLite's functions on texts: json_valid(), json_extract().
+ * name is what messages call it, and must outlive it. */
+struct db *db_memory(const char *name);
+
+/* A query; types has an 'i' (int64_t) or a 't' (const char *) for each argument. A
+ * damaged file ends the program with status 3. */
+struct rows *db_rows(struct db *db, const char *sql, const char *types, ...);
+bool rows_next(struct rows *rows); /* false: at the end, and rows is freed */
+void rows_free(struct rows *rows); /* for leaving early */
+
+int64_t rows_number(struct rows *rows, int column); /* NULL reads as 0 */
+bool rows_null(struct rows *rows, int column);
+const char *rows_text(struct rows *rows, int column); /* valid until the next row */
+char *rows_copy(struct rows *rows, int column); /* the caller's; NULL stays NULL */
+int64_t rows_number_or(struct rows *rows, int column, int64_t otherwise);
+
+/* The first column of the first row; otherwise where there is none or it is NULL. */
+int64_t db_number(struct db *db, int64_t otherwise, const char *sql);
+
+#endif

@@ -1,0 +1,361 @@
+/* buckets.c - `tidemark buckets`: every byte in use at one instant, by bucket and owner.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "account.h"
+#include "alive.h"
+#include "by_device.h"
+#include "command.h"
+#include "fail.h"
+#include "frames.h"
+#include "heap.h"
+#include "text.h"
+
+enum { INSIDE = 9 }; /* the buckets inside PyTorch's allocated bytes come first */
+
+static unsigned parse_by(const char *text)
+{
+	static const struct {
+		const char *name;
+		unsigned by;
+	} keys[] = {{"phase", BY_PHASE}, {"module", BY_MODULE}, {"parameter", BY_OWNER},
+	            {"stack", BY_STACK}, {"dtype", BY_DTYPE},   {"scope", BY_SCOPE}};
+
+	for (size_t i = 0; text && i < sizeof(keys) / sizeof(*keys); i++)
+		if (!strcmp(text, keys[i].name))
+			return keys[i].by;
+	if (text)
+		fail(STATUS_USAGE,
+		     "'--by' takes phase, module, parameter, stack, dtype or scope, "
+		     "not '%s'",
+		     text);
+	return 0;
+}
+
+struct rule {
+	char *name, *evidence, *what;
+};
+
+static struct rule rule_of(struct trace *trace, int64_t id)
+{
+	struct rule rule = {0};
+	struct rows *rows =
+	        db_rows(trace->db, "SELECT name, evidence, what FROM rule WHERE id = ?",
+	                "i", id);
+	if (rows_next(rows)) {
+		rule = (struct rule){rows_copy(rows, 0), rows_copy(rows, 1),
+		                     rows_copy(rows, 2)};
+		rows_free(rows);
+	}
+	return rule;
+}
+
+static void rule_free(struct rule *rule)
+{
+	free(rule->name);
+	free(rule->evidence);
+	free(rule->what);
+}
+
+static void known(struct json *json, const char *key, int64_t number)
+{
+	if (number < 0)
+		json_null(json, key);
+	else
+		json_number(json, key, number);
+}
+
+static void json_rules(struct trace *trace, const struct account *account, int bucket,
+                       struct json *json)
+{
+	struct rows *rows = db_rows(trace->db,
+	                            "SELECT id, name, evidence, what FROM rule "
+	                            "ORDER BY id",
+	                            "");
+	json_array(json, "rules");
+	while (rows_next(rows)) {
+		int64_t bytes = 0, blocks = 0;
+		for (size_t i = 0; i < account->segments.block_count; i++) {
+			const struct alive *alive = &account->segments.blocks[i];
+			if (alive->bucket != bucket ||
+			    alive->rule != rows_number(rows, 0))
+				continue;
+			bytes += alive->block.bytes;
+			blocks++;
+		}
+		if (!blocks)
+			continue;
+		json_object(json, NULL);
+		json_text(json, "rule", rows_text(rows, 1));
+		json_text(json, "evidence", rows_text(rows, 2));
+		json_text(json, "what", rows_text(rows, 3));
+		json_number(json, "bytes", bytes);
+		json_number(json, "blocks", blocks);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+static void json_buckets(struct trace *trace, const struct account *account,
+                         struct json *json)
+{
+	json_array(json, "buckets");
+	for (int b = 0; b < INSIDE; b++) {
+		const struct entry *entry = &account->of[b];
+		const struct maximum *most = &account->maxima.of[b];
+		json_object(json, NULL);
+		json_text(json, "bucket", trace_bucket(trace, b));
+		json_number(json, "bytes", entry->bytes);
+		json_number(json, "blocks", entry->blocks);
+		json_number(json, "rounding_bytes", entry->rounding);
+		json_number(json, "maximum_bytes", most->bytes);
+		known(json, "maximum_step", most->step);
+		json_text(json, "maximum_phase", maximum_phase(trace, most));
+		json_rules(trace, account, b, json);
+		json_end(json);
+	}
+	if (account->unseen) {
+		json_object(json, NULL);
+		json_text(json, "bucket", account->unseen_name);
+		json_number(json, "bytes", account->unseen);
+		json_number(json, "blocks", 0);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+static void json_cache(const struct account *account, struct json *json)
+{
+	const struct segments *segments = &account->segments;
+
+	json_object(json, "cache");
+	known(json, "bytes", account->cache);
+	if (account->split) {
+		json_number(json, "free_segment_bytes", segments->free_whole);
+		json_number(json, "split_remainder_bytes", segments->free_split);
+	}
+	json_end(json);
+	json_object(json, "context");
+	known(json, "bytes", account->context);
+	json_number(json, "of_this_process_bytes", segments->others);
+	json_end(json);
+}
+
+static void json_rows(struct trace *trace, const struct account *account, unsigned by,
+                      struct json *json)
+{
+	struct groups groups;
+
+	groups_make(trace, &account->places, &account->live,
+	            by ? BY_BUCKET | by : BY_ALL, &groups);
+	json_array(json, "owners");
+	for (size_t i = 0; i < groups.count; i++)
+		group_json(trace, json, &groups.groups[i]);
+	json_end(json);
+	groups_free(&groups);
+}
+
+static void json_account(struct trace *trace, const struct account *account,
+                         unsigned by, struct json *json)
+{
+	const struct moment *moment = &account->moment;
+
+	json_object(json, NULL);
+	json_text(json, "device", moment->device->name);
+	json_number(json, "step", moment->step.id);
+	json_text(json, "phase", trace_phase(trace, moment->phase));
+	json_number(json, "time_ns", moment->time_ns);
+	json_buckets(trace, account, json);
+	json_number(json, "allocated_bytes", moment->allocated);
+	json_number(json, "rounding_bytes", account->segments.rounding);
+	json_cache(account, json);
+	known(json, "reserved_bytes", moment->reserved);
+	known(json, "device_used_bytes", moment->used);
+	known(json, "device_total_bytes", moment->total);
+	json_truth(json, "maxima_complete", !account->maxima.thinned);
+	json_rows(trace, account, by, json);
+	json_end(json);
+}
+
+static void print_bucket(struct trace *trace, const struct account *account, int bucket,
+                         struct table *table)
+{
+	const struct entry *entry = &account->of[bucket];
+	const struct maximum *most = &account->maxima.of[bucket];
+	const char *name = trace_bucket(trace, bucket),
+	           *phase = maximum_phase(trace, most);
+	struct rule rule = rule_of(trace, entry->rule);
+
+	table_cell(table, bucket_style(name), "%s", name);
+	table_cell(table, PLAIN, "%s", text_count(entry->bytes).s);
+	table_cell(table, PLAIN, "%s", text_count(most->bytes).s);
+	table_cell(table, PLAIN, "%s", phase ? phase : sign(DASH));
+	table_cell(table, PLAIN, "%s", rule.name ? rule.name : "");
+	rule_free(&rule);
+}
+
+/* What the rules of the table say, and how strong their evidence is. */
+static void print_rules(struct trace *trace, const struct account *account, FILE *out)
+{
+	struct table *table = table_new("<<-");
+
+	for (int b = 0; b < INSIDE; b++) {
+		struct rule rule = rule_of(trace, account->of[b].rule);
+		if (rule.name) {
+			table_cell(table, DIM, "%s", rule.name);
+			table_cell(table, DIM, "%s", rule.evidence);
+			table_cell(table, DIM, "%s", rule.what);
+		}
+		rule_free(&rule);
+	}
+	fputc('\n', out);
+	table_print(table, out, 2, false);
+	table_free(table);
+}
+
+static void print_sum(FILE *out, const char *name, int64_t bytes, const char *what)
+{
+	fprintf(out, "  %-13s  %15s", name, text_count(bytes).s);
+	if (*what) {
+		fprintf(out, "  %s", style(DIM));
+		text_fit(out, what, term.width - 34, KEEP_HEAD);
+		fputs(style(PLAIN), out);
+	}
+	fputc('\n', out);
+}
+
+static void print_around(const struct account *account, FILE *out)
+{
+	const struct moment *moment = &account->moment;
+	const struct segments *segments = &account->segments;
+	char *text = format_text("= what PyTorch counts; %s of it rounding",
+	                         text_count(segments->rounding).s);
+
+	print_sum(out, "allocated", moment->allocated, text);
+	free(text);
+	if (account->cache < 0)
+		return;
+	text = account->split
+	               ? format_text("%s split remainders + %s free segments",
+	                             text_count(segments->free_split).s,
+	                             text_count(segments->free_whole).s)
+	               : copy_text(segments->state == SEGMENTS_PIECES
+	                                   ? "in expandable segments"
+	                                   : "free blocks; their places are not known");
+	print_sum(out, "cache", account->cache, text);
+	free(text);
+	print_sum(out, "reserved", moment->reserved, "= allocated + cache");
+	if (account->context < 0)
+		return;
+	text = segments->others
+	               ? format_text(
+	                         "context and others; %s by libraries in this process",
+	                         text_count(segments->others).s)
+	               : copy_text("CUDA context, libraries, other processes");
+	print_sum(out, "context", account->context, text);
+	free(text);
+	print_sum(out, "used", moment->used, "= total - free, as the device says");
+	print_sum(out, "free", moment->total - moment->used, "");
+	print_sum(out, "total", moment->total, "");
+}
+
+static void print_owners(struct trace *trace, const struct account *account,
+                         unsigned by, int64_t top, FILE *out)
+{
+	struct groups groups;
+	struct table *table = table_new(">>~~");
+	int64_t bytes = 0;
+
+	groups_make(trace, &account->places, &account->live, BY_BUCKET | by, &groups);
+	for (size_t i = 0; i < groups.count; i++) {
+		const struct group *group = &groups.groups[i];
+		const char *key = by == BY_PHASE    ? group->phase
+		                  : by == BY_MODULE ? group->module
+		                  : by == BY_OWNER  ? group->owner
+		                  : by == BY_SCOPE  ? group->scope
+		                                    : group->dtype;
+		char *chain = NULL;
+		if ((int64_t)i >= top) {
+			bytes += group->bytes;
+			continue;
+		}
+		if (by == BY_STACK)
+			key = chain = line_chain(trace, group->stack, 3);
+		table_cell(table, PLAIN, "%s", text_blocks(group->blocks).s);
+		table_cell(table, PLAIN, "%s", text_count(group->bytes).s);
+		table_cell(table, bucket_style(group->bucket), "%s", group->bucket);
+		table_cell(table, PLAIN, "%s",
+		           key && *key                   ? key
+		           : group->op && by != BY_SCOPE ? group->op
+		                                         : sign(DASH));
+		free(chain);
+	}
+	fputc('\n', out);
+	table_print(table, out, 2, false);
+	table_free(table);
+	if ((int64_t)groups.count > top)
+		fprintf(out, "  %sand %s more, %s; --top N shows them%s\n", style(DIM),
+		        text_plural((int64_t)groups.count - top, "row").s,
+		        text_size(bytes).s, style(PLAIN));
+	groups_free(&groups);
+}
+
+static void print_account(struct trace *trace, const struct account *account,
+                          unsigned by, int64_t top, FILE *out)
+{
+	const struct moment *moment = &account->moment;
+	struct table *table = table_new("<>><-");
+	static const char *const heads[] = {"bucket", "bytes then", "own maximum", "in",
+	                                    "rule"};
+
+	fprintf(out, "%sBUCKETS%s  %s, step %s, %s, %s into the run\n\n", style(BOLD),
+	        style(PLAIN), moment->device->name, text_count(moment->step.id).s,
+	        trace_phase(trace, moment->phase), text_duration(moment->time_ns).s);
+	for (int i = 0; i < 5; i++)
+		table_cell(table, PLAIN, "%s", heads[i]);
+	for (int b = 0; b < INSIDE; b++)
+		print_bucket(trace, account, b, table);
+	table_print(table, out, 2, true);
+	table_free(table);
+	if (account->maxima.thinned)
+		fputs("  some steps keep no rows: the maxima are lower bounds\n", out);
+	fputc('\n', out);
+	if (account->unseen)
+		print_sum(out, account->unseen_name, account->unseen,
+		          "no row of this trace explains these");
+	print_around(account, out);
+	if (!by)
+		print_rules(trace, account, out);
+	else
+		print_owners(trace, account, by, top, out);
+}
+
+int cmd_buckets(const struct options *options)
+{
+	unsigned by = parse_by(options->value[OPT_BY]);
+	struct by_device answer;
+	struct wish wish;
+
+	by_device_open(&answer, options, 20);
+	wish = moment_parse(options->value[OPT_AT], answer.step);
+	by_device_begin(&answer);
+	by_device_devices(&answer);
+	for (size_t i = 0; i < answer.count; i++) {
+		struct moment moment;
+		struct account account;
+		if (!moment_find(answer.trace, &answer.devices[i], &wish, &moment))
+			continue;
+		account_make(answer.trace, &moment, &account);
+		by_device_next_device(&answer);
+		if (answer.json)
+			json_account(answer.trace, &account, by, answer.json);
+		else
+			print_account(answer.trace, &account, by, answer.top,
+			              answer.out);
+		account_free(&account);
+	}
+	return by_device_close(&answer, moment_missing(&wish),
+	                       wish.kind == MOMENT_OOM ? "oom" : "peak",
+	                       "fragmentation");
+}

@@ -1,0 +1,13 @@
+/* command.h - one function a subcommand; each is in the file NAME.c. */
+#ifndef TIDEMARK_COMMAND_H
+#define TIDEMARK_COMMAND_H
+
+#include "options.h"
+
+/* Each answers one command line and returns the exit status. */
+#define COMMAND(id, name, words, summary, function)                                    \
+	int function(const struct options *options);
+#include "commands.def"
+#undef COMMAND
+
+#endif

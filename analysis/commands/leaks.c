@@ -1,0 +1,235 @@
+/* leaks.c - `tidemark leaks`: what grows from step to step, and when it fills the card.
+ */
+#include <stdlib.h>
+
+#include "by_device.h"
+#include "command.h"
+#include "frames.h"
+#include "growth.h"
+#include "heap.h"
+#include "text.h"
+
+struct leaks {
+	struct trace *trace;
+	const struct device *device;
+	struct places places;
+	struct growth growth;
+	int64_t left; /* device memory that the last complete step's peak left; -1 */
+	int64_t full; /* the step that would not fit any more; -1: not known or never */
+};
+
+/* The peak of the last complete step, and around it what the device had in use that was
+ * not PyTorch's. What PyTorch keeps in its cache it would use first. */
+static void look_ahead(struct leaks *leaks)
+{
+	struct point point;
+	int64_t outside = -1, rate = growth_rate(&leaks->growth);
+	struct rows *rows =
+	        db_rows(leaks->trace->db,
+	                "SELECT device_total_bytes - device_free_bytes - "
+	                "reserved_bytes FROM memory_sample WHERE device = ? "
+	                "AND reserved_bytes IS NOT NULL AND "
+	                "device_free_bytes IS NOT NULL ORDER BY id DESC",
+	                "i", leaks->device->id);
+	if (rows_next(rows)) {
+		outside = rows_number(rows, 0);
+		rows_free(rows);
+	}
+	leaks->left = leaks->full = -1;
+	if (outside < 0 || leaks->device->total_bytes <= 0 ||
+	    !trace_peak(leaks->trace, leaks->device->id, leaks->growth.to, &point))
+		return;
+	leaks->left = leaks->device->total_bytes - outside - point.allocated;
+	if (rate > 0 && leaks->left >= 0)
+		leaks->full = leaks->growth.to + leaks->left / rate + 1;
+}
+
+static void find_leaks(struct trace *trace, const struct device *device, int64_t upto,
+                       struct leaks *leaks)
+{
+	*leaks = (struct leaks){.trace = trace, .device = device};
+	places_load(trace, device->name, &leaks->places);
+	growth_load(trace, &leaks->places, device, upto, &leaks->growth);
+	look_ahead(leaks);
+}
+
+static void free_leaks(struct leaks *leaks)
+{
+	growth_free(&leaks->growth);
+	places_free(&leaks->places);
+}
+
+static int64_t stack_of(const struct site *site)
+{
+	if (!site)
+		return -1;
+	return site->stack >= 0 ? site->stack : site->native_stack;
+}
+
+static void json_grower(const struct leaks *leaks, struct json *json,
+                        const struct grower *grower)
+{
+	const struct site *site = places_site(&leaks->places, grower->site);
+	int64_t steps = leaks->growth.to - leaks->growth.from;
+	struct line line = line_of(leaks->trace, site ? site->stack : -1);
+
+	json_object(json, NULL);
+	json_number(json, "bytes_per_step", grower->grown / steps);
+	json_number(json, "grown_bytes", grower->grown);
+	json_number(json, "grown_blocks", grower->grown_blocks);
+	json_number(json, "bytes", grower->bytes);
+	json_number(json, "blocks", grower->blocks);
+	json_number(json, "since_step", grower->since);
+	json_text(json, "bucket", trace_bucket(leaks->trace, grower->bucket));
+	json_text(json, "phase", trace_phase(leaks->trace, site ? site->phase : -1));
+	json_text(json, "module", site ? site->module : NULL);
+	json_text(json, "op", site ? site->op : NULL);
+	json_text(json, "shape", site ? site->shape : NULL);
+	json_text(json, "owner", grower->owner ? grower->owner->name : NULL);
+	line_json(json, "line", &line);
+	stack_json(leaks->trace, json, "stack", stack_of(site));
+	json_end(json);
+	line_free(&line);
+}
+
+static void json_known(struct json *json, const char *key, int64_t number)
+{
+	if (number < 0)
+		json_null(json, key);
+	else
+		json_number(json, key, number);
+}
+
+static void json_leaks(const struct leaks *leaks, struct json *json)
+{
+	const struct growth *growth = &leaks->growth;
+	const struct site *root = places_site(&leaks->places, growth->root);
+	struct line line = line_of(leaks->trace, root ? root->stack : -1);
+
+	json_object(json, NULL);
+	json_text(json, "device", leaks->device->name);
+	json_truth(json, "leaks", growth->count);
+	json_truth(json, "enough_steps", !growth->too_short);
+	json_number(json, "from_step", growth->from);
+	json_number(json, "to_step", growth->to);
+	json_number(json, "bytes_per_step", growth_rate(growth));
+	json_number(json, "kept_bytes", growth->bytes);
+	json_number(json, "level_rose_bytes", growth->level);
+	json_known(json, "left_bytes", leaks->left);
+	json_known(json, "full_in_step", leaks->full);
+	line_json(json, "newest_line", &line);
+	json_array(json, "growing");
+	for (size_t i = 0; i < growth->count; i++)
+		json_grower(leaks, json, &growth->list[i]);
+	json_end(json);
+	json_end(json);
+	line_free(&line);
+}
+
+static void print_rows(const struct leaks *leaks, int64_t top, FILE *out)
+{
+	const struct growth *growth = &leaks->growth;
+	struct table *table = table_new(">>~~<-");
+	static const char *const heads[] = {"a step", "kept",   "made by",
+	                                    "shape",  "bucket", "line"};
+	int64_t steps = growth->to - growth->from;
+
+	for (int i = 0; i < 6; i++)
+		table_cell(table, PLAIN, "%s", heads[i]);
+	for (size_t i = 0; i < growth->count && (int64_t)i < top; i++) {
+		const struct grower *grower = &growth->list[i];
+		const struct site *site = places_site(&leaks->places, grower->site);
+		const char *bucket = trace_bucket(leaks->trace, grower->bucket);
+		char *chain = line_chain(leaks->trace, site ? site->stack : -1, 3);
+		table_cell(table, PLAIN, "%s", text_size(grower->grown / steps).s);
+		table_cell(table, PLAIN, "%s", text_size(grower->bytes).s);
+		table_cell(table, PLAIN, "%s",
+		           grower->owner          ? grower->owner->name
+		           : site && site->module ? site->module
+		           : site && site->op     ? site->op
+		                                  : sign(DASH));
+		table_cell(table, PLAIN, "%s", site && site->shape ? site->shape : "");
+		table_cell(table, bucket_style(bucket), "%s", bucket);
+		table_cell(table, PLAIN, "%s", *chain ? chain : sign(DASH));
+		free(chain);
+	}
+	table_print(table, out, 2, true);
+	table_free(table);
+	if ((int64_t)growth->count > top)
+		fprintf(out, "  %sand %s more; --top N shows them%s\n", style(DIM),
+		        text_plural((int64_t)growth->count - top, "place").s,
+		        style(PLAIN));
+}
+
+static void print_outlook(const struct leaks *leaks, FILE *out)
+{
+	const struct growth *growth = &leaks->growth;
+	const struct site *root = places_site(&leaks->places, growth->root);
+	char *chain = line_chain(leaks->trace, root ? root->stack : -1, 3);
+
+	if (*chain && growth->count > 1)
+		fprintf(out,
+		        "\n  the newest of what a step leaves behind is made at "
+		        "%s%s%s:\n"
+		        "  who holds that tensor holds the graph it was made from\n",
+		        style(BOLD), chain, style(PLAIN));
+	free(chain);
+	if (leaks->full >= 0)
+		fprintf(out, "\n  %s left at the peak of step %s: full in step %s\n",
+		        text_size(leaks->left).s, text_count(growth->to).s,
+		        text_count(leaks->full).s);
+}
+
+static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
+{
+	const struct growth *growth = &leaks->growth;
+
+	fprintf(out, "%sLEAKS%s  %s, ", style(BOLD), style(PLAIN), leaks->device->name);
+	if (growth->too_short) {
+		fprintf(out, "%s: too few to tell, it takes four\n",
+		        text_plural(growth->to, "complete step").s);
+		return;
+	}
+	fprintf(out, "steps %s to %s compared\n", text_count(growth->from).s,
+	        text_count(growth->to).s);
+	if (!growth->count && growth->level <= 0) {
+		fputs("  nothing grows from step to step\n", out);
+		return;
+	}
+	if (!growth->count) {
+		fprintf(out,
+		        "  no block is kept longer and longer, but steps begin with %s "
+		        "more\n  than at step %s: what is made anew each time is "
+		        "larger\n",
+		        text_size(growth->level).s, text_count(growth->from).s);
+		return;
+	}
+	fprintf(out, "  %s%s a step%s stay behind, in %s; %s by step %s\n\n",
+	        style(RED), text_size(growth_rate(growth)).s, style(PLAIN),
+	        text_plural((int64_t)growth->count, "place").s,
+	        text_size(growth->bytes).s, text_count(growth->to).s);
+	print_rows(leaks, top, out);
+	print_outlook(leaks, out);
+}
+
+int cmd_leaks(const struct options *options)
+{
+	struct by_device answer;
+
+	by_device_open(&answer, options, 12);
+	by_device_begin(&answer);
+	by_device_devices(&answer);
+	for (size_t i = 0; i < answer.count; i++) {
+		struct leaks leaks;
+		find_leaks(answer.trace, &answer.devices[i], answer.step, &leaks);
+		by_device_next_device(&answer);
+		if (answer.json)
+			json_leaks(&leaks, answer.json);
+		else
+			print_leaks(&leaks, answer.top, answer.out);
+		free_leaks(&leaks);
+	}
+	return by_device_close(&answer,
+	                       "no device memory was allocated through PyTorch\n",
+	                       "timeline --steps", "peak");
+}

@@ -1,0 +1,21 @@
+/* plan.c - `tidemark plan`: what training a model would take, by formula: nothing is run. */
+#include "plan.h"
+
+#include "command.h"
+#include "screen.h"
+
+int cmd_plan(const struct options *options)
+{
+	struct plan plan;
+	FILE *out;
+
+	plan_read(&plan, options);
+	plan_compute(&plan);
+	out = screen_open();
+	if (options->value[OPT_JSON])
+		plan_json(&plan, out);
+	else
+		plan_print(&plan, options->value[OPT_EXPLAIN] != NULL, out);
+	plan_free(&plan);
+	return screen_close(out);
+}

@@ -1,0 +1,132 @@
+/* reconcile.c - `tidemark reconcile`: measured beside formula, bucket by bucket. */
+#include "by_device.h"
+#include "command.h"
+#include "fail.h"
+#include "reconcile.h"
+#include "term.h"
+
+static void json_name(struct json *json, const char *key, const char *text)
+{
+	json_text(json, key, text && *text ? text : NULL);
+}
+
+static void json_recognised(struct json *json, const struct recognised *known)
+{
+	const struct training *t = &known->training;
+
+	json_object(json, "recognised");
+	json_name(json, "model", known->class);
+	json_text(json, "device", known->device->name);
+	json_number(json, "parameters", known->model.parameters);
+	json_number(json, "trainable", known->trainable);
+	json_number(json, "tensors", known->tensors);
+	json_text(json, "param_dtype", dtype_names[t->parameter]);
+	json_text(json, "grad_dtype", dtype_names[t->gradient]);
+	json_text(json, "state_dtype", dtype_names[t->state]);
+	json_text(json, "activation_dtype", dtype_names[t->activation]);
+	json_truth(json, "autocast", t->autocast);
+	json_name(json, "optimizer_class", known->optimizer);
+	json_text(json, "optimizer", optimizer_names[t->optimizer]);
+	json_truth(json, "optimizer_by_its_states", known->by_states);
+	if (known->batch_known)
+		json_number(json, "batch", t->batch);
+	else
+		json_null(json, "batch");
+	if (known->seq_known)
+		json_number(json, "seq", t->seq);
+	else
+		json_null(json, "seq");
+	json_name(json, "batch_from", known->batch_from);
+	json_truth(json, "recompute", known->recompute);
+	json_text(json, "checkpoint", checkpoint_names[t->checkpoint]);
+	json_text(json, "attention", attention_names[t->attention]);
+	json_name(json, "shape_from", known->config);
+	json_name(json, "no_shape", known->shapeless);
+	json_truth(json, "activations_predicted", known->model.known);
+	json_end(json);
+}
+
+void reconcile_json(const struct reconciled *r, struct json *json)
+{
+	json_object(json, NULL);
+	json_text(json, "device", r->device->name);
+	json_number(json, "step", r->point.step);
+	json_text(json, "phase", trace_phase(r->trace, r->point.phase));
+	json_number(json, "allocated_bytes", r->point.allocated);
+	json_array(json, "rows");
+	for (int i = 0; i < ROW_COUNT; i++) {
+		const struct row *row = &r->rows[i];
+		json_object(json, NULL);
+		json_text(json, "bucket", trace_bucket(r->trace, i));
+		json_number(json, "measured_bytes", row->measured);
+		json_number(json, "predicted_bytes", row->predicted);
+		json_array(json, "causes");
+		for (size_t k = 0; k < row->count; k++) {
+			json_object(json, NULL);
+			json_text(json, "kind", cause_names[row->causes[k].kind]);
+			json_text(json, "cause", row->causes[k].text);
+			json_number(json, "bytes", row->causes[k].bytes);
+			json_end(json);
+		}
+		json_end(json);
+		json_end(json);
+	}
+	json_end(json);
+	json_number(json, "unexplained_bytes", r->unexplained);
+	json_end(json);
+}
+
+/* The device whose peak is the highest, cards before the CPU: the model is there. */
+static const struct device *main_device(struct trace *trace,
+                                        const struct device *devices, size_t count,
+                                        int64_t step, struct point *point)
+{
+	const struct device *best = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		struct point other;
+		if (!trace_peak(trace, devices[i].id, step, &other))
+			continue;
+		if (best && other.allocated <= point->allocated)
+			continue;
+		best = &devices[i];
+		*point = other;
+	}
+	return best;
+}
+
+int cmd_reconcile(const struct options *options)
+{
+	const struct device *chief;
+	struct recognised known;
+	struct point point;
+	struct by_device answer;
+
+	by_device_open(&answer, options, 12);
+	chief = main_device(answer.trace, answer.devices, answer.count, answer.step,
+	                    &point);
+	if (!chief)
+		fail(STATUS_USAGE,
+		     "'%s' has no step with device memory in it: nothing to reconcile; "
+		     "CPU tensors are traced with 'tidemark run --cpu'",
+		     answer.trace->name);
+	recognise(answer.trace, options, chief, &point, &known);
+	by_device_begin(&answer);
+	if (answer.json)
+		json_recognised(answer.json, &known);
+	by_device_devices(&answer);
+	for (size_t i = 0; i < answer.count; i++) {
+		struct reconciled result;
+		if (!reconcile(answer.trace, &answer.devices[i], answer.step, &known,
+		               &result))
+			continue;
+		by_device_next_device(&answer);
+		if (answer.json)
+			reconcile_json(&result, answer.json);
+		else
+			reconcile_print(&result, answer.top, answer.out);
+		reconciled_free(&result);
+	}
+	recognised_free(&known);
+	return by_device_close(&answer, NULL, "plan --trace", "peak");
+}

@@ -1,0 +1,347 @@
+/* config.c - the shape of a model from a Hugging Face config.json.
+ *
+ * The file comes from anywhere: it may be huge, deep, of wrong types or no JSON at all.
+ * SQLite's JSON functions read it, in a database of no file. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "db.h"
+#include "heap.h"
+
+enum { LARGEST = 1 << 20 }; /* real ones have a few kilobytes */
+
+struct reader {
+	struct db *db;
+	const char *name, *text;
+	char *why;
+	size_t size;
+	bool failed;
+};
+
+struct kind {
+	const char *name; /* model_type */
+	enum family family;
+	const char *hidden, *layers, *heads, *ffn, *positions;
+};
+
+#define COMMON "hidden_size", "num_hidden_layers", "num_attention_heads"
+#define LENGTH "max_position_embeddings"
+
+static const struct kind kinds[] = {
+        {"llama", FAMILY_LLAMA, COMMON, "intermediate_size", NULL},
+        {"mistral", FAMILY_LLAMA, COMMON, "intermediate_size", NULL},
+        {"qwen2", FAMILY_QWEN2, COMMON, "intermediate_size", NULL},
+        {"qwen3", FAMILY_QWEN3, COMMON, "intermediate_size", NULL},
+        {"phi3", FAMILY_PHI3, COMMON, "intermediate_size", NULL},
+        {"gemma", FAMILY_GEMMA, COMMON, "intermediate_size", NULL},
+        {"gpt2", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner", "n_positions"},
+        {"nanogpt", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner",
+         "block_size"},
+        {"gpt_neox", FAMILY_NEOX, COMMON, "intermediate_size", NULL},
+        {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
+        {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
+        {"roberta", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
+};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+const char *config_kinds(void)
+{
+	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
+	       "opt, "
+	       "bert, roberta";
+}
+
+static void wrong(struct reader *reader, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+static void wrong(struct reader *reader, const char *format, ...)
+{
+	va_list arguments;
+	if (reader->failed)
+		return;
+	reader->failed = true;
+	va_start(arguments, format);
+	vsnprintf(reader->why, reader->size, format, arguments);
+	va_end(arguments);
+}
+
+/* One row: the type of a key's value ('integer', 'text', 'null', ...) and the value. */
+static struct rows *look(struct reader *reader, const char *key)
+{
+	struct rows *rows = db_rows(reader->db,
+	                            "SELECT json_type(?1, '$.' || ?2), "
+	                            "json_extract(?1, '$.' || ?2)",
+	                            "tt", reader->text, key);
+	return rows_next(rows) ? rows : NULL;
+}
+
+/* A positive whole number; otherwise where the key is missing or null, and -1 for
+ * otherwise means that the key must be there. */
+static int64_t whole(struct reader *reader, const char *key, int64_t otherwise)
+{
+	struct rows *rows;
+	const char *type;
+	int64_t value = otherwise;
+
+	if (reader->failed || !(rows = look(reader, key)))
+		return otherwise;
+	type = rows_text(rows, 0);
+	if (!type || !strcmp(type, "null")) {
+		if (otherwise < 0)
+			wrong(reader, "'%s' has no '%s'", reader->name, key);
+	} else if (strcmp(type, "integer") != 0) {
+		wrong(reader, "'%s' in '%s' is not a whole number but of type %s", key,
+		      reader->name, type);
+	} else {
+		value = rows_number(rows, 1);
+		if (value < 1 || value >= INT64_C(1) << 40)
+			wrong(reader, "'%s' in '%s' can't be %lld", key, reader->name,
+			      (long long)value);
+	}
+	rows_free(rows);
+	return value;
+}
+
+static bool truth(struct reader *reader, const char *key, bool otherwise)
+{
+	struct rows *rows;
+	const char *type;
+	bool value = otherwise;
+
+	if (reader->failed || !(rows = look(reader, key)))
+		return otherwise;
+	type = rows_text(rows, 0);
+	if (type && (!strcmp(type, "true") || !strcmp(type, "false")))
+		value = type[0] == 't';
+	else if (type && strcmp(type, "null") != 0)
+		wrong(reader, "'%s' in '%s' is neither true nor false", key,
+		      reader->name);
+	rows_free(rows);
+	return value;
+}
+
+static double fraction(struct reader *reader, const char *key, double otherwise)
+{
+	struct rows *rows;
+	const char *type, *text;
+	double value = otherwise;
+
+	if (reader->failed || !(rows = look(reader, key)))
+		return otherwise;
+	type = rows_text(rows, 0);
+	text = rows_text(rows, 1);
+	if (type && text && (!strcmp(type, "real") || !strcmp(type, "integer")))
+		value = strtod(text, NULL);
+	else if (type && strcmp(type, "null") != 0)
+		wrong(reader, "'%s' in '%s' is not a number", key, reader->name);
+	if (value < 0 || value > 1)
+		wrong(reader, "'%s' in '%s' is not between 0 and 1", key, reader->name);
+	rows_free(rows);
+	return value;
+}
+
+static bool has_number(struct reader *reader, const char *key)
+{
+	struct rows *rows = look(reader, key);
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	bool has = type && !strcmp(type, "integer");
+
+	if (rows)
+		rows_free(rows);
+	return has;
+}
+
+static const struct kind *kind_named(const char *name)
+{
+	for (int i = 0; i < KINDS; i++)
+		if (!strcmp(name, kinds[i].name))
+			return &kinds[i];
+	return NULL;
+}
+
+static const struct kind *find_kind(struct reader *reader)
+{
+	struct rows *rows = look(reader, "model_type");
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	const struct kind *kind = NULL;
+
+	/* nanoGPT's configuration names no type, but no other has these two keys */
+	if (!type && has_number(reader, "block_size") && has_number(reader, "n_embd")) {
+		kind = kind_named("nanogpt");
+	} else if (!type || strcmp(type, "text") != 0) {
+		wrong(reader, "'%s' has no 'model_type'; is it a model's config.json?",
+		      reader->name);
+	} else {
+		const char *name = rows_text(rows, 1);
+		kind = kind_named(name);
+		if (!kind)
+			wrong(reader,
+			      "'%s' describes a '%.40s', which is not one of %s",
+			      reader->name, name, config_kinds());
+	}
+	if (rows)
+		rows_free(rows);
+	return kind;
+}
+
+/* The function in a feed-forward part without a gate. GPT-2's own is written out in five
+ * operations; the others are one. */
+static void read_function(struct reader *reader, struct shape *s)
+{
+	static const char *const keys[] = {"activation_function", "hidden_act"};
+
+	for (int i = 0; i < 2 && !reader->failed && s->mlp != MLP_GATED; i++) {
+		struct rows *rows = look(reader, keys[i]);
+		const char *type = rows ? rows_text(rows, 0) : NULL;
+		const char *name =
+		        type && !strcmp(type, "text") ? rows_text(rows, 1) : "";
+		if (!strcmp(name, "gelu_new"))
+			s->mlp = MLP_GELU_NEW;
+		else if (!strncmp(name, "gelu", 4))
+			s->mlp = MLP_GELU;
+		else if (!strcmp(name, "relu"))
+			s->mlp = MLP_RELU;
+		if (rows)
+			rows_free(rows);
+	}
+}
+
+static void refine(struct reader *reader, const struct kind *kind, struct shape *s)
+{
+	bool gated = s->mlp == MLP_GATED;
+	read_function(reader, s);
+	if (!strcmp(kind->name, "llama")) {
+		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
+		s->mlp_bias = truth(reader, "mlp_bias", false);
+	}
+	if (!strcmp(kind->name, "qwen3"))
+		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
+	if (gated)
+		s->rotary = s->head_dim;
+	if (!strcmp(kind->name, "gpt_neox")) {
+		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", true);
+		s->rotary = (int64_t)((double)s->head_dim *
+		                      fraction(reader, "rotary_pct", 0.25));
+		s->parallel = truth(reader, "use_parallel_residual", true);
+	}
+	if (!strcmp(kind->name, "opt")) {
+		s->positions += 2; /* OPT's table begins with two rows for padding */
+		s->final_norm = truth(reader, "do_layer_norm_before", true);
+		if (whole(reader, "word_embed_proj_dim", s->hidden) != s->hidden)
+			wrong(reader,
+			      "'%s' projects its embeddings, which is not "
+			      "understood",
+			      reader->name);
+		s->dropout = fraction(reader, "dropout", 0.1) > 0;
+	}
+	if (!strcmp(kind->name, "gpt2"))
+		s->dropout = fraction(reader, "resid_pdrop", 0.1) > 0;
+	if (!strcmp(kind->name, "nanogpt")) {
+		s->mlp = MLP_GELU;
+		s->dropout = fraction(reader, "dropout", 0) > 0;
+	}
+	if (s->embedding_norm) {
+		s->types = whole(reader, "type_vocab_size", 2);
+		s->dropout = fraction(reader, "hidden_dropout_prob", 0.1) > 0;
+	}
+}
+
+static void fill(struct reader *reader, const struct kind *kind, struct shape *s)
+{
+	*s = *family_shape(kind->family);
+	s->hidden = whole(reader, kind->hidden, -1);
+	s->layers = whole(reader, kind->layers, -1);
+	s->heads = whole(reader, kind->heads, -1);
+	s->vocab = whole(reader, "vocab_size", -1);
+	s->ffn = whole(reader, kind->ffn,
+	               kind->family == FAMILY_GPT2 ? 4 * s->hidden : -1);
+	s->kv_heads = whole(reader, "num_key_value_heads", s->heads);
+	s->context = whole(reader, "max_position_embeddings", 2048);
+	if (kind->positions)
+		s->positions = s->context = whole(reader, kind->positions, -1);
+	if (reader->failed)
+		return;
+	s->head_dim = whole(reader, "head_dim", s->hidden / s->heads);
+	if (s->hidden % s->heads && s->head_dim == s->hidden / s->heads)
+		wrong(reader, "%lld heads don't divide hidden_size %lld in '%s'",
+		      (long long)s->heads, (long long)s->hidden, reader->name);
+	s->tied = truth(reader, "tie_word_embeddings", s->tied);
+	refine(reader, kind, s);
+	if (s->context > 4096) /* nobody trains at 128 k without asking for it */
+		s->context = 4096;
+}
+
+int config_parse(const char *name, const char *text, struct shape *shape, char *kind,
+                 size_t kind_size, char *why, size_t size)
+{
+	struct reader reader = {db_memory(name), name, text, why, size, false};
+	struct rows *rows = db_rows(reader.db, "SELECT json_valid(?1)", "t", text);
+	bool valid = rows_next(rows) && rows_number(rows, 0);
+	const struct kind *found;
+
+	rows_free(rows);
+	if (!valid) {
+		wrong(&reader, "'%s' is not valid JSON", name);
+	} else if ((found = find_kind(&reader))) {
+		fill(&reader, found, shape);
+		snprintf(kind, kind_size, "%s", found->name);
+	}
+	db_close(reader.db);
+	if (!reader.failed && shape_check(shape, why, size))
+		return -1;
+	return reader.failed ? -1 : 0;
+}
+
+static char *read_file(const char *path, char *why, size_t size)
+{
+	char *text;
+	size_t length = 0;
+	ssize_t got;
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 || fstat(fd, &st)) {
+		snprintf(why, size, "cannot read '%s': %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return NULL;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		snprintf(why, size, "'%s' is not a file", path);
+		close(fd);
+		return NULL;
+	}
+	text = allocate(LARGEST + 2);
+	while (length <= LARGEST &&
+	       (got = read(fd, text + length, LARGEST + 1 - length)) > 0)
+		length += (size_t)got;
+	close(fd);
+	if (length <= LARGEST && strlen(text) == length)
+		return text;
+	snprintf(why, size,
+	         length > LARGEST
+	                 ? "'%s' is larger than 1 MiB: no model's config is"
+	                 : "'%s' is not valid JSON: there are zero bytes in it",
+	         path);
+	free(text);
+	return NULL;
+}
+
+int config_load(const char *path, struct shape *shape, char *kind, size_t kind_size,
+                char *why, size_t size)
+{
+	char *text = read_file(path, why, size);
+	int rc = -1;
+
+	if (text)
+		rc = config_parse(path, text, shape, kind, kind_size, why, size);
+	free(text);
+	return rc;
+}

@@ -1,0 +1,17 @@
+/* config.h - the shape of a model from a Hugging Face config.json. */
+#ifndef TIDEMARK_MODEL_CONFIG_H
+#define TIDEMARK_MODEL_CONFIG_H
+
+#include "model.h"
+
+/* From a file, which may be anything at all, or from its text. 0, or -1 with one
+ * sentence in why. name is what messages call it. */
+int config_load(const char *path, struct shape *shape, char *kind, size_t kind_size,
+                char *why, size_t size);
+int config_parse(const char *name, const char *text, struct shape *shape, char *kind,
+                 size_t kind_size, char *why, size_t size);
+
+/* The kinds of model that are understood, separated by commas. */
+const char *config_kinds(void);
+
+#endif

@@ -1,0 +1,151 @@
+/* formula.h - the four buckets of training memory, computed from a model and a training
+ * configuration: Total = parameters + gradients + optimizer state + activations.
+ *
+ * Nothing here reads a file, prints or ends the program: `plan` predicts with it and
+ * whoever compares a measured run with the formula calls the same functions. All
+ * results are exact bytes; an overflow is an error, never a wrong number. */
+#ifndef TIDEMARK_FORMULA_H
+#define TIDEMARK_FORMULA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model.h"
+
+enum dtype {
+	DTYPE_NONE, /* the bucket isn't there */
+	DTYPE_FP32,
+	DTYPE_BF16,
+	DTYPE_FP16,
+	DTYPE_FP8,
+	DTYPE_INT8,
+	DTYPE_NF4, /* 4 bits and a scale for every 64 of them */
+	DTYPE_COUNT
+};
+
+enum precision {
+	PRECISION_FP32,
+	PRECISION_BF16, /* model.to(bfloat16): everything, states too */
+	PRECISION_FP16,
+	PRECISION_BF16_MIXED, /* torch.autocast: fp32 parameters, 16-bit matmuls */
+	PRECISION_FP16_MIXED,
+	PRECISION_COUNT
+};
+
+enum optimizer {
+	OPTIMIZER_SGD,
+	OPTIMIZER_SGD_MOMENTUM,
+	OPTIMIZER_ADAM,
+	OPTIMIZER_ADAMW,
+	OPTIMIZER_ADAM8BIT,
+	OPTIMIZER_ADAFACTOR,
+	OPTIMIZER_LION,
+	OPTIMIZER_MUON,
+	OPTIMIZER_COUNT
+};
+
+enum checkpoint {
+	CHECKPOINT_NONE,
+	CHECKPOINT_FULL,
+	CHECKPOINT_SELECTIVE,
+	CHECKPOINT_SQRT,
+	CHECKPOINT_COUNT
+};
+
+enum attention { ATTENTION_MATH, ATTENTION_FLASH, ATTENTION_COUNT };
+
+enum offload { OFFLOAD_NONE, OFFLOAD_OPTIMIZER, OFFLOAD_PARAMS, OFFLOAD_COUNT };
+
+/* Which activation formula; docs/formula.md derives each. */
+enum activations {
+	ACTIVATIONS_TORCH,       /* what autograd saves, tensor by tensor */
+	ACTIVATIONS_KORTHIKANTI, /* sbh (34 + 5 as/h) per layer */
+	ACTIVATIONS_NOTES,       /* 8 BSD + BHS^2 elements per layer */
+	ACTIVATIONS_ROUGH,       /* 3 BSDL elements */
+	ACTIVATIONS_COUNT
+};
+
+extern const char *const dtype_names[DTYPE_COUNT];
+extern const char *const precision_names[PRECISION_COUNT];
+extern const char *const optimizer_names[OPTIMIZER_COUNT];
+extern const char *const checkpoint_names[CHECKPOINT_COUNT];
+extern const char *const attention_names[ATTENTION_COUNT];
+extern const char *const offload_names[OFFLOAD_COUNT];
+extern const char *const activations_names[ACTIVATIONS_COUNT];
+
+int dtype_bits(enum dtype dtype);
+
+struct training {
+	enum dtype parameter, gradient, master, state;
+	enum dtype activation; /* what matmuls produce */
+	enum dtype residual;   /* the stream between layers: fp32 under autocast */
+	bool autocast; /* 16-bit copies of the weights live with the activations */
+	enum optimizer optimizer;
+	int64_t batch, seq; /* seq is read only where the model has a shape */
+	enum checkpoint checkpoint;
+	enum attention attention;
+	enum activations activations;
+	bool dropout; /* the masks of a model trained with dropout are kept */
+	int zero;     /* ZeRO stage, 3 is FSDP's full shard too */
+	int64_t world;
+	enum offload offload;
+	int64_t lora_rank;       /* 0: no adapters made from the shape */
+	unsigned lora_targets;   /* bits of enum lora_target */
+	int64_t lora_parameters; /* adapters given by their size instead */
+	enum dtype adapter;
+	bool double_quant;
+	bool inference;
+	int64_t sample_bytes;    /* activations of one sample, given; -1: by formula */
+	int64_t sample_elements; /* the same, counted in elements; -1 */
+	int64_t overhead_ppm; /* factor on the total in millionths, 1000000 is none */
+};
+
+/* What torch really does for a precision, with AdamW, batch 1 and no sharding. */
+void training_default(struct training *training, enum precision precision);
+void training_precision(struct training *training, enum precision precision);
+
+enum formula_bucket {
+	FORMULA_PARAMETER,
+	FORMULA_GRADIENT,
+	FORMULA_OPTIMIZER,
+	FORMULA_ACTIVATION,
+	FORMULA_OVERHEAD,
+	FORMULA_HOST, /* in host memory: never part of the total */
+	FORMULA_BUCKETS
+};
+extern const char *const formula_bucket_names[FORMULA_BUCKETS];
+
+struct formula_term {
+	enum formula_bucket bucket;
+	bool temporary; /* alive only around the peak, not all through the step */
+	int64_t bytes;
+	char name[48];
+	char formula[96];  /* "2 B × N" */
+	char numbers[120]; /* the same with numbers put in */
+	const char *source;
+};
+
+enum { FORMULA_TERMS = 40 };
+
+struct formula {
+	int64_t parameters; /* all of them, adapters included, before sharding */
+	int64_t trainable;
+	int64_t bucket[FORMULA_BUCKETS];
+	int64_t total; /* of this device */
+	struct formula_term terms[FORMULA_TERMS];
+	int count;
+	bool overflow;
+	bool activations_known; /* false: no shape and no size given */
+};
+
+/* 0, or -1 with one sentence in why (an overflow, an optimizer that needs shapes). */
+int formula_compute(const struct model *model, const struct training *training,
+                    struct formula *result, char *why, size_t size);
+
+/* The largest batch whose total stays within bytes; 0 where not even one sample fits,
+ * -1 where the total doesn't depend on the batch. */
+int64_t formula_largest_batch(const struct model *model,
+                              const struct training *training, int64_t bytes);
+
+#endif

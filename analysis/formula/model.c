@@ -1,0 +1,305 @@
+/* model.c - the shape of a transformer and the list of its weights. */
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "nearest.h"
+
+const char *const role_names[ROLE_COUNT] = {
+        [ROLE_EMBEDDING] = "embedding", [ROLE_POSITION] = "positions",
+        [ROLE_ATTENTION] = "attention", [ROLE_MLP] = "feed-forward",
+        [ROLE_NORM] = "norms",          [ROLE_BIAS] = "biases",
+        [ROLE_HEAD] = "head",           [ROLE_ANY] = "parameters",
+};
+
+const char *const lora_target_names[LORA_COUNT] = {"q",    "k",  "v",   "o",
+                                                   "gate", "up", "down"};
+
+static const struct shape families[FAMILY_COUNT] = {
+#define FAMILY(id, ...) [FAMILY_##id] = {__VA_ARGS__},
+#include "families.def"
+#undef FAMILY
+};
+
+struct named {
+	const char *name;
+	enum family family;
+	int64_t layers, hidden, ffn, heads, kv_heads, head_dim, vocab, context;
+	int64_t positions, types, patch;
+	bool tied;
+};
+
+/* clang-format off */
+#define ROTARY(n, family, l, d, f, h, k, s, v, c, t) \
+	{n, FAMILY_##family, l, d, f, h, k, s, v, c, 0, 0, 0, t},
+#define LEARNED(n, family, l, d, h, v, p, t, c) \
+	{n, FAMILY_##family, l, d, 4 * (d), h, h, (d) / (h), v, c, p, t, 0, true},
+#define PATCHES(n, family, l, d, h, p) \
+	{n, FAMILY_##family, l, d, 4 * (d), h, h, (d) / (h), 0, CELLS(p), CELLS(p), 0, \
+	 3 * (p) * (p), false},
+#define CELLS(patch) (224 / (patch) * (224 / (patch)) + 1)
+static const struct named models[] = {
+#include "models.def"
+};
+/* clang-format on */
+enum { MODELS = sizeof(models) / sizeof(models[0]) };
+
+const struct shape *family_shape(enum family family)
+{
+	return &families[family];
+}
+
+const char *model_name(int index)
+{
+	return index < MODELS ? models[index].name : NULL;
+}
+
+static void fill(const struct named *named, struct shape *shape)
+{
+	*shape = families[named->family];
+	shape->layers = named->layers;
+	shape->hidden = named->hidden;
+	shape->ffn = named->ffn;
+	shape->heads = named->heads;
+	shape->kv_heads = named->kv_heads;
+	shape->head_dim = named->head_dim;
+	shape->vocab = named->vocab;
+	shape->context = named->context;
+	shape->positions = named->positions;
+	shape->types = named->types;
+	shape->patch = named->patch;
+	shape->tied = named->tied;
+	shape->classes = shape->head == HEAD_CLASSES ? 1000 : 0;
+	if (shape->parallel)
+		shape->rotary = shape->head_dim / 4; /* as all of Pythia's have it */
+	else if (!shape->positions)
+		shape->rotary = shape->head_dim;
+}
+
+/* The three closest names: what begins alike is closer than what is spelled alike. */
+static int distance(const char *typed, const char *name)
+{
+	int common = 0;
+	while (typed[common] && typed[common] == name[common])
+		common++;
+	return word_distance(typed, name) * 2 - common;
+}
+
+static void find_nearest(const char *name, char *nearest, size_t size)
+{
+	bool taken[MODELS] = {false};
+	size_t length = 0;
+
+	nearest[0] = 0;
+	for (int n = 0; n < 3; n++) {
+		int best = -1, least = 0;
+		for (int i = 0; i < MODELS; i++) {
+			int d = distance(name, models[i].name);
+			if (!taken[i] && (best < 0 || d < least))
+				best = i, least = d;
+		}
+		if (best < 0 || least > (int)strlen(name))
+			return;
+		taken[best] = true;
+		if (length < size)
+			length += (size_t)snprintf(nearest + length, size - length,
+			                           "%s%s", n ? ", " : "",
+			                           models[best].name);
+	}
+}
+
+bool model_find(const char *name, struct shape *shape, char *nearest, size_t size)
+{
+	char small[64];
+	size_t length = 0;
+
+	for (; name[length] && length < sizeof(small) - 1; length++) {
+		char c = name[length];
+		small[length] = c >= 'A' && c <= 'Z'   ? (char)(c + 32)
+		                : c == '_' || c == ' ' ? '-'
+		                                       : c;
+	}
+	small[length] = 0;
+	for (int i = 0; i < MODELS; i++) {
+		if (strcmp(small, models[i].name) != 0)
+			continue;
+		fill(&models[i], shape);
+		return true;
+	}
+	find_nearest(small, nearest, size);
+	return false;
+}
+
+void shape_plain(struct shape *shape)
+{
+	memset(shape, 0, sizeof(*shape));
+	shape->mlp = MLP_GELU;
+	shape->head = HEAD_LM;
+	shape->context = 2048;
+}
+
+int shape_check(const struct shape *s, char *why, size_t size)
+{
+	const struct {
+		const char *name;
+		int64_t value, least;
+		int bits; /* so that no product of two sizes overflows */
+	} sizes[] = {
+	        {"layers", s->layers, 1, 24},     {"hidden", s->hidden, 1, 31},
+	        {"ffn", s->ffn, 1, 31},           {"heads", s->heads, 1, 24},
+	        {"kv-heads", s->kv_heads, 1, 24}, {"head-dim", s->head_dim, 1, 24},
+	        {"vocab", s->vocab, 0, 31},       {"positions", s->positions, 0, 31},
+	        {"types", s->types, 0, 31}};
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		if (sizes[i].value >= sizes[i].least &&
+		    sizes[i].value < INT64_C(1) << sizes[i].bits)
+			continue;
+		snprintf(why, size, "a model can't have %s = %lld", sizes[i].name,
+		         (long long)sizes[i].value);
+		return -1;
+	}
+	if (s->kv_heads > s->heads)
+		snprintf(why, size, "%lld key-value heads are more than %lld heads",
+		         (long long)s->kv_heads, (long long)s->heads);
+	else if (s->heads % s->kv_heads)
+		snprintf(why, size,
+		         "%lld heads can't share %lld key-value heads evenly",
+		         (long long)s->heads, (long long)s->kv_heads);
+	else
+		return 0;
+	return -1;
+}
+
+bool weight_is_copied(const struct model *model, const struct weight *weight)
+{
+	const struct shape *shape = &model->shape;
+
+	if (weight->bits) /* unpacked anew for each use */
+		return false;
+	return weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
+	       weight->role == ROLE_ANY || weight->role == ROLE_HEAD ||
+	       (weight->role == ROLE_EMBEDDING && shape->tied &&
+	        shape->head == HEAD_LM);
+}
+
+int64_t weight_size(const struct weight *weight)
+{
+	return weight->columns ? weight->rows * weight->columns : weight->rows;
+}
+
+int64_t weight_elements(const struct weight *weight)
+{
+	return weight_size(weight) * weight->copies;
+}
+
+int model_add(struct model *model, struct weight weight)
+{
+	int64_t size, columns = weight.columns ? weight.columns : 1;
+
+	if (!weight.rows || !weight.copies)
+		return 0;
+	if (__builtin_mul_overflow(weight.rows, columns, &size) ||
+	    __builtin_mul_overflow(size, weight.copies, &size) ||
+	    __builtin_add_overflow(size, model->parameters, &size))
+		return -1;
+	model->parameters = size;
+	model->weights = grow(model->weights, model->count, &model->room,
+	                      sizeof(*model->weights));
+	model->weights[model->count++] = weight;
+	return 0;
+}
+
+/* One matrix in every layer, with its bias. */
+static int linear(struct model *model, enum role role, int target, int64_t in,
+                  int64_t out, int64_t copies, bool bias)
+{
+	return model_add(model, (struct weight){role, out, in, copies, target}) |
+	       model_add(model,
+	                 (struct weight){ROLE_BIAS, bias ? out : 0, 0, copies, -1});
+}
+
+static int table(struct model *model, enum role role, int64_t rows, int64_t columns)
+{
+	return model_add(model, (struct weight){role, rows, columns, 1, -1});
+}
+
+static int norms(struct model *model, int64_t length, int64_t copies)
+{
+	enum norm norm = model->shape.norm;
+	if (norm == NORM_LAYER)
+		copies *= 2; /* weight and bias */
+	return model_add(model,
+	                 (struct weight){ROLE_NORM, norm ? length : 0, 0, copies, -1});
+}
+
+static int add_head(struct model *model, const struct shape *s)
+{
+	if (s->head == HEAD_LM && !s->tied)
+		return linear(model, ROLE_HEAD, -1, s->hidden, s->vocab, 1,
+		              s->head_bias);
+	if (s->head == HEAD_POOLER)
+		return linear(model, ROLE_HEAD, -1, s->hidden, s->hidden, 1, true);
+	if (s->head == HEAD_CLASSES)
+		return linear(model, ROLE_HEAD, -1, s->hidden, s->classes, 1, true);
+	return 0;
+}
+
+static int add_layers(struct model *model, const struct shape *s)
+{
+	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
+	int64_t d = s->hidden, f = s->ffn, l = s->layers;
+	int bad = 0;
+
+	bad |= linear(model, ROLE_ATTENTION, LORA_Q, d, inner, l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, LORA_K, d, keys, l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, LORA_V, d, keys, l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, LORA_O, inner, d, l, s->out_bias);
+	if (s->head_norm)
+		bad |= norms(model, s->head_dim, 2 * l);
+	if (s->mlp == MLP_GATED)
+		bad |= linear(model, ROLE_MLP, LORA_GATE, d, f, l, s->mlp_bias);
+	bad |= linear(model, ROLE_MLP, LORA_UP, d, f, l, s->mlp_bias);
+	bad |= linear(model, ROLE_MLP, LORA_DOWN, f, d, l, s->mlp_bias);
+	return bad | norms(model, d, s->norms * l);
+}
+
+int model_from_shape(struct model *model, const struct shape *shape)
+{
+	const struct shape *s = &model->shape;
+	int bad = 0;
+
+	model->shape = *shape;
+	model->known = true;
+	bad |= table(model, ROLE_EMBEDDING, s->vocab, s->hidden);
+	bad |= table(model, ROLE_POSITION, s->positions, s->hidden);
+	bad |= table(model, ROLE_POSITION, s->types, s->hidden);
+	if (s->patch) {
+		bad |= linear(model, ROLE_EMBEDDING, -1, s->patch, s->hidden, 1, true);
+		bad |= model_add(model,
+		                 (struct weight){ROLE_POSITION, s->hidden, 0, 1, -1});
+	}
+	if (s->embedding_norm)
+		bad |= norms(model, s->hidden, 1);
+	bad |= add_layers(model, s);
+	if (s->final_norm)
+		bad |= norms(model, s->hidden, 1);
+	return bad | add_head(model, s) ? -1 : 0;
+}
+
+int64_t model_trained(const struct model *model)
+{
+	int64_t elements = model->parameters;
+	for (size_t i = 0; i < model->count; i++)
+		if (model->weights[i].frozen)
+			elements -= weight_elements(&model->weights[i]);
+	return elements;
+}
+
+void model_free(struct model *model)
+{
+	free(model->weights);
+	memset(model, 0, sizeof(*model));
+}

@@ -1,0 +1,96 @@
+/* json.c - the answer of `plan` as JSON. */
+#include "file.h"
+#include "json.h"
+#include "plan.h"
+#include "trace.h"
+
+static void json_terms(struct json *json, const struct formula *formula)
+{
+	json_array(json, "terms");
+	for (int i = 0; i < formula->count; i++) {
+		const struct formula_term *term = &formula->terms[i];
+		json_object(json, NULL);
+		json_text(json, "term", term->name);
+		json_text(json, "bucket", formula_bucket_names[term->bucket]);
+		json_number(json, "bytes", term->bytes);
+		json_truth(json, "temporary", term->temporary);
+		json_text(json, "formula", term->formula);
+		json_text(json, "numbers", term->numbers);
+		json_text(json, "source", term->source);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+static void json_fits(struct json *json, const struct plan *plan)
+{
+	json_array(json, "fits");
+	for (int i = 0; i < plan->card_count; i++) {
+		const struct card *card = &plan->cards[i];
+		int64_t available = plan_available(plan, card);
+		int64_t largest = plan_largest(plan, card);
+		json_object(json, NULL);
+		json_text(json, "gpu", card->name);
+		json_number(json, "total_bytes", card->bytes);
+		json_number(json, "available_bytes", available);
+		json_truth(json, "fits", plan->formula.total <= available);
+		if (largest < 0)
+			json_null(json, "max_batch");
+		else
+			json_number(json, "max_batch", largest);
+		json_text(json, "source", card->source);
+		json_end(json);
+	}
+	json_end(json);
+}
+
+void plan_json(const struct plan *plan, FILE *out)
+{
+	const struct formula *f = &plan->formula;
+	const struct training *t = &plan->training;
+	struct json json;
+
+	json_begin(&json, out);
+	json_head(&json, DB_SCHEMA);
+	json_text(&json, "model", plan->model.name);
+	json_number(&json, "parameters", f->parameters);
+	json_number(&json, "trainable", f->trainable);
+	json_number(&json, "parameter_bytes", f->bucket[FORMULA_PARAMETER]);
+	json_number(&json, "gradient_bytes", f->bucket[FORMULA_GRADIENT]);
+	json_number(&json, "optimizer_bytes", f->bucket[FORMULA_OPTIMIZER]);
+	json_number(&json, "activation_bytes", f->bucket[FORMULA_ACTIVATION]);
+	json_number(&json, "overhead_bytes", f->bucket[FORMULA_OVERHEAD]);
+	json_number(&json, "total_bytes", f->total);
+	json_number(&json, "least_total_bytes", plan->least);
+	json_number(&json, "host_bytes", f->bucket[FORMULA_HOST]);
+	json_number(&json, "fixed_bytes", plan->fixed);
+	json_number(&json, "sample_bytes", plan->sample);
+	json_truth(&json, "activations_known", f->activations_known);
+	json_object(&json, "training");
+	json_text(&json, "param_dtype", dtype_names[t->parameter]);
+	json_text(&json, "grad_dtype", dtype_names[t->gradient]);
+	json_text(&json, "master_dtype", dtype_names[t->master]);
+	json_text(&json, "state_dtype", dtype_names[t->state]);
+	json_text(&json, "activation_dtype", dtype_names[t->activation]);
+	json_text(&json, "optimizer",
+	          t->inference ? NULL : optimizer_names[t->optimizer]);
+	json_number(&json, "batch", t->batch);
+	if (plan->sequence_counts)
+		json_number(&json, "seq", t->seq);
+	else
+		json_null(&json, "seq");
+	json_text(&json, "checkpoint", checkpoint_names[t->checkpoint]);
+	json_text(&json, "attention", attention_names[t->attention]);
+	json_text(&json, "activation_formula", activations_names[t->activations]);
+	json_number(&json, "zero", t->zero);
+	json_number(&json, "world", t->world);
+	json_end(&json);
+	json_terms(&json, f);
+	json_number(&json, "context_bytes", plan->context);
+	json_fits(&json, plan);
+	json_array(&json, "notes");
+	for (int i = 0; i < plan->note_count; i++)
+		json_text(&json, NULL, plan->notes[i]);
+	json_end(&json);
+	json_end(&json);
+}

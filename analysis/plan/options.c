@@ -1,0 +1,312 @@
+/* options.c - the training configuration from options, and what contradicts. */
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fail.h"
+#include "heap.h"
+#include "quantity.h"
+#include "subject.h"
+#include "text.h"
+#include "values.h"
+
+enum { DEFAULT_CONTEXT = 512 << 20 };
+
+static void refuse_together(const struct options *options, enum option_id a,
+                            enum option_id b, const char *why)
+{
+	if (options->value[a] && options->value[b])
+		fail(STATUS_USAGE, "'--%s' and '--%s' contradict each other: %s",
+		     option_name(a), option_name(b), why);
+}
+
+static void need(const struct options *options, enum option_id a, enum option_id b)
+{
+	if (options->value[a] && !options->value[b])
+		fail(STATUS_USAGE, "'--%s' needs '--%s'", option_name(a),
+		     option_name(b));
+}
+
+static void refuse_contradictions(const struct options *options)
+{
+	static const enum option_id training_only[] = {
+	        OPT_OPTIMIZER,  OPT_GRAD_DTYPE, OPT_MASTER_DTYPE, OPT_STATE_DTYPE,
+	        OPT_CHECKPOINT, OPT_LORA_RANK,  OPT_LORA_PARAMS};
+
+	for (size_t i = 0; i < sizeof(training_only) / sizeof(training_only[0]); i++)
+		refuse_together(options, OPT_INFERENCE, training_only[i],
+		                "inference trains nothing");
+	refuse_together(options, OPT_ACTIVATION_BYTES, OPT_ACTIVATION_ELEMENTS,
+	                "give one of them");
+	refuse_together(options, OPT_ACTIVATION_BYTES, OPT_ACTIVATION_FORMULA,
+	                "the size is given, so no formula is used");
+	refuse_together(options, OPT_ACTIVATION_ELEMENTS, OPT_ACTIVATION_FORMULA,
+	                "the size is given, so no formula is used");
+	refuse_together(options, OPT_LORA_RANK, OPT_LORA_PARAMS, "give one of them");
+	need(options, OPT_LORA_TARGETS, OPT_LORA_RANK);
+	need(options, OPT_WORLD, OPT_ZERO);
+	if (options->value[OPT_LORA_DTYPE] && !options->value[OPT_LORA_RANK] &&
+	    !options->value[OPT_LORA_PARAMS])
+		fail(STATUS_USAGE, "'--lora-dtype' needs '--lora-rank'");
+	if (options->value[OPT_GRAD_DTYPE] &&
+	    (options->value[OPT_LORA_RANK] || options->value[OPT_LORA_PARAMS]))
+		fail(STATUS_USAGE, "with adapters, gradients have the adapters' dtype: "
+		                   "use '--lora-dtype' instead of '--grad-dtype'");
+}
+
+/* A dtype that the bucket can have. */
+static bool dtype_option(const struct options *options, enum option_id id, bool none,
+                         bool low, enum dtype *dtype)
+{
+	int choice = plan_choice(options, id, dtype_names, DTYPE_COUNT);
+
+	if (choice < 0)
+		return false;
+	if ((choice == DTYPE_NONE && !none) ||
+	    ((choice == DTYPE_NF4 || choice == DTYPE_INT8) && !low))
+		fail(STATUS_USAGE, "'--%s' can't be '%s'", option_name(id),
+		     dtype_names[choice]);
+	*dtype = (enum dtype)choice;
+	return true;
+}
+
+static void read_dtypes(struct plan *plan, const struct options *options)
+{
+	struct training *t = &plan->training;
+	bool adapters =
+	        options->value[OPT_LORA_RANK] || options->value[OPT_LORA_PARAMS];
+
+	if (dtype_option(options, OPT_PARAM_DTYPE, false, true, &t->parameter) &&
+	    !options->value[OPT_PRECISION]) {
+		enum dtype wide =
+		        dtype_bits(t->parameter) >= 16 ? t->parameter : DTYPE_BF16;
+		t->gradient = t->activation = t->residual = wide;
+		t->state = dtype_bits(t->parameter) >= 16 ? wide : DTYPE_FP32;
+		t->autocast = false;
+		plan->precision = NULL;
+	}
+	if ((t->parameter == DTYPE_INT8 || t->parameter == DTYPE_NF4) && !adapters &&
+	    !options->value[OPT_INFERENCE])
+		fail(STATUS_USAGE,
+		     "%s parameters can't be trained: add '--lora-rank', "
+		     "'--lora-params' or '--inference'",
+		     dtype_names[t->parameter]);
+	if (options->value[OPT_DOUBLE_QUANT] && t->parameter != DTYPE_NF4)
+		fail(STATUS_USAGE, "'--double-quant' needs '--param-dtype nf4'");
+	dtype_option(options, OPT_LORA_DTYPE, false, false, &t->adapter);
+	if (adapters)
+		t->state = t->adapter;
+	dtype_option(options, OPT_GRAD_DTYPE, true, false, &t->gradient);
+	dtype_option(options, OPT_MASTER_DTYPE, true, false, &t->master);
+	dtype_option(options, OPT_STATE_DTYPE, true, true, &t->state);
+	if (dtype_option(options, OPT_ACTIVATION_DTYPE, false, false, &t->activation) &&
+	    !t->autocast)
+		t->residual = t->activation;
+	if (t->state == DTYPE_NF4)
+		fail(STATUS_USAGE, "'--state-dtype' can't be 'nf4'");
+	if (t->optimizer == OPTIMIZER_ADAM8BIT && options->value[OPT_STATE_DTYPE] &&
+	    t->state != DTYPE_INT8)
+		fail(STATUS_USAGE, "adam8bit keeps its states in int8, not in %s",
+		     dtype_names[t->state]);
+}
+
+static void read_sharding(struct plan *plan, const struct options *options)
+{
+	static const char *const stages[] = {"0", "1", "2", "3"};
+	struct training *t = &plan->training;
+	int stage = plan_choice(options, OPT_ZERO, stages, 4);
+	int offload = plan_choice(options, OPT_OFFLOAD, offload_names, OFFLOAD_COUNT);
+
+	if (stage > 0) {
+		if (!options->value[OPT_WORLD])
+			fail(STATUS_USAGE,
+			     "'--zero %d' needs '--world', the number of "
+			     "devices that share",
+			     stage);
+		t->zero = stage;
+	}
+	plan_count(options, OPT_WORLD, &t->world);
+	if (offload >= 0)
+		t->offload = (enum offload)offload;
+	if (options->value[OPT_INFERENCE] && t->offload == OFFLOAD_OPTIMIZER)
+		fail(STATUS_USAGE, "'--offload optimizer' and '--inference' contradict "
+		                   "each other: there is no optimizer");
+	if (options->value[OPT_INFERENCE] && (stage == 1 || stage == 2))
+		fail(STATUS_USAGE,
+		     "'--zero %d' and '--inference' contradict each other: "
+		     "there is no optimizer to share",
+		     stage);
+}
+
+static void read_lora(struct plan *plan, const struct options *options)
+{
+	struct training *t = &plan->training;
+	const char *targets = options->value[OPT_LORA_TARGETS];
+	char *list, *word, *rest = NULL;
+
+	plan_count(options, OPT_LORA_PARAMS, &t->lora_parameters);
+	if (!plan_count(options, OPT_LORA_RANK, &t->lora_rank))
+		return;
+	if (!plan->model.known)
+		fail(STATUS_USAGE,
+		     "'--lora-rank' needs the shape of the model: give "
+		     "'--model' or '--config', or the adapters' size with "
+		     "'--lora-params'");
+	if (t->lora_rank > plan->model.shape.hidden)
+		fail(STATUS_USAGE, "a rank of %lld is more than the hidden size, %lld",
+		     (long long)t->lora_rank, (long long)plan->model.shape.hidden);
+	list = copy_text(targets ? targets : "q,v");
+	for (word = strtok_r(list, ",", &rest); word;
+	     word = strtok_r(NULL, ",", &rest)) {
+		int found = !strcmp(word, "all") ? LORA_COUNT : -1;
+		size_t length = strcspn(word, "_"); /* "q_proj" is q */
+		for (int i = 0; i < LORA_COUNT; i++)
+			if (strlen(lora_target_names[i]) == length &&
+			    !strncmp(word, lora_target_names[i], length))
+				found = i;
+		if (found < 0)
+			fail(STATUS_USAGE,
+			     "'--lora-targets' are q, k, v, o, gate, up, "
+			     "down or all, not '%s'",
+			     word);
+		t->lora_targets |=
+		        found == LORA_COUNT ? (1u << LORA_COUNT) - 1 : 1u << found;
+	}
+	free(list);
+	if (!t->lora_targets)
+		fail(STATUS_USAGE, "'--lora-targets' names none");
+	if (!targets)
+		plan_note(plan, "adapters on q and v, as PEFT does it for most models; "
+		                "--lora-targets says otherwise");
+}
+
+static void read_activations(struct plan *plan, const struct options *options)
+{
+	struct training *t = &plan->training;
+	int formula = plan_choice(options, OPT_ACTIVATION_FORMULA, activations_names,
+	                          ACTIVATIONS_COUNT);
+	int checkpoint = plan_choice(options, OPT_CHECKPOINT, checkpoint_names,
+	                             CHECKPOINT_COUNT);
+	int attention =
+	        plan_choice(options, OPT_ATTENTION, attention_names, ATTENTION_COUNT);
+	bool given = plan_size(options, OPT_ACTIVATION_BYTES, &t->sample_bytes);
+
+	given |= plan_count(options, OPT_ACTIVATION_ELEMENTS, &t->sample_elements);
+	if (formula >= 0)
+		t->activations = (enum activations)formula;
+	if (checkpoint >= 0)
+		t->checkpoint = (enum checkpoint)checkpoint;
+	if (attention >= 0)
+		t->attention = (enum attention)attention;
+	if (checkpoint > 0 && (given || !plan->model.known))
+		fail(STATUS_USAGE,
+		     "'--checkpoint %s' needs the shape of the model: its "
+		     "layers are what is recomputed",
+		     checkpoint_names[checkpoint]);
+	if (checkpoint > 0 && t->activations == ACTIVATIONS_ROUGH)
+		fail(STATUS_USAGE,
+		     "the rough formula knows no checkpoints; use another "
+		     "'--activation-formula'");
+	plan_count(options, OPT_BATCH, &t->batch);
+	plan->sequence_counts = plan->model.known && !given;
+	if (plan_count(options, OPT_SEQ, &t->seq)) {
+		if (!plan->sequence_counts)
+			fail(STATUS_USAGE, "'--seq' counts only where activations are "
+			                   "computed from the shape of a model");
+		if (plan->model.shape.positions && t->seq > plan->model.shape.positions)
+			fail(STATUS_USAGE,
+			     "this model has %lld positions, fewer than "
+			     "'--seq %lld'",
+			     (long long)plan->model.shape.positions, (long long)t->seq);
+	} else if (plan->sequence_counts) {
+		t->seq = plan->model.shape.context;
+		plan_note(plan,
+		          "a sequence length of %s is assumed; --seq says otherwise",
+		          text_count(t->seq).s);
+	}
+	t->dropout = plan->model.shape.dropout && !options->value[OPT_NO_DROPOUT];
+	if (!plan->model.known && !given)
+		plan_note(plan,
+		          "activations are not counted: a number of parameters has "
+		          "no shape; give --model, --config, --layers and --hidden, "
+		          "or --activation-bytes for one sample");
+}
+
+static void add_card(struct plan *plan, const char *word)
+{
+	const char *nearest = NULL;
+	const struct card *card = card_find(word, &nearest);
+	int64_t bytes;
+
+	if (plan->card_count == PLAN_CARDS)
+		fail(STATUS_USAGE, "'--gpu' takes at most %d cards", PLAN_CARDS);
+	if (card) {
+		plan->cards[plan->card_count++] = *card;
+		return;
+	}
+	if (quantity_size(word, &bytes) != QUANTITY_GOOD)
+		fail(STATUS_USAGE,
+		     "there is no card '%s'; did you mean '%s'? A size such as 24GB "
+		     "does too",
+		     word, nearest);
+	if (bytes < 1 << 20)
+		fail(STATUS_USAGE,
+		     "a card of '%s' is too small to be one; say 24GB or "
+		     "24GiB",
+		     word);
+	plan->cards[plan->card_count++] = (struct card){word, bytes, "as given"};
+}
+
+static void read_cards(struct plan *plan, const struct options *options)
+{
+	char *word, *rest = NULL;
+
+	plan->context = DEFAULT_CONTEXT;
+	plan_size(options, OPT_CONTEXT, &plan->context);
+	if (!options->value[OPT_GPU]) {
+		for (int i = 0; card_at(i) && i < PLAN_CARDS; i++)
+			plan->cards[plan->card_count++] = *card_at(i);
+		return;
+	}
+	plan->cards_named = true;
+	plan->card_names = copy_text(options->value[OPT_GPU]);
+	for (word = strtok_r(plan->card_names, ",", &rest); word;
+	     word = strtok_r(NULL, ",", &rest))
+		add_card(plan, word);
+	if (!plan->card_count)
+		fail(STATUS_USAGE, "'--gpu' names no card");
+}
+
+void plan_read(struct plan *plan, const struct options *options)
+{
+	struct training *t = &plan->training;
+	int precision =
+	        plan_choice(options, OPT_PRECISION, precision_names, PRECISION_COUNT);
+	int optimizer;
+
+	memset(plan, 0, sizeof(*plan));
+	refuse_contradictions(options);
+	training_default(t, precision < 0 ? PRECISION_FP32 : (enum precision)precision);
+	plan->precision = precision_names[precision < 0 ? PRECISION_FP32 : precision];
+	plan_subject(plan, options); /* a trace sets dtypes and optimizer of its own */
+	if (precision >= 0) {
+		training_precision(t, (enum precision)precision);
+		plan->precision = precision_names[precision];
+	}
+	optimizer =
+	        plan_choice(options, OPT_OPTIMIZER, optimizer_names, OPTIMIZER_COUNT);
+	if (optimizer >= 0)
+		t->optimizer = (enum optimizer)optimizer;
+	t->inference = options->value[OPT_INFERENCE] != NULL;
+	t->double_quant = options->value[OPT_DOUBLE_QUANT] != NULL;
+	read_dtypes(plan, options);
+	read_sharding(plan, options);
+	read_lora(plan, options);
+	read_activations(plan, options);
+	read_cards(plan, options);
+	if (plan_factor(options, OPT_OVERHEAD, &t->overhead_ppm) &&
+	    (t->overhead_ppm < 1000000 || t->overhead_ppm > 100000000))
+		fail(STATUS_USAGE, "'--overhead' is a factor from 1 to 100, not '%s'",
+		     options->value[OPT_OVERHEAD]);
+}

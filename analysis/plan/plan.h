@@ -1,0 +1,46 @@
+/* plan.h - one question to `plan`: what is trained, how, and on which cards. */
+#ifndef TIDEMARK_PLAN_H
+#define TIDEMARK_PLAN_H
+
+#include <stdio.h>
+
+#include "cards.h"
+#include "formula.h"
+#include "options.h"
+
+enum { PLAN_CARDS = 32, PLAN_NOTES = 8 };
+
+struct plan {
+	struct model model;
+	struct training training;
+	const char *precision; /* as it was named, or NULL */
+	bool sequence_counts;  /* a sequence length makes sense here */
+	struct card cards[PLAN_CARDS];
+	int card_count;
+	char *card_names;        /* what their names point into */
+	bool cards_named;        /* by --gpu; otherwise all that are known */
+	int64_t context;         /* bytes of each card that are not PyTorch's */
+	char *notes[PLAN_NOTES]; /* what was assumed, a sentence each */
+	int note_count;
+	struct formula formula;
+	int64_t fixed, sample; /* total = fixed + batch x sample */
+	int64_t least; /* gradients are born as activations die: no less than this */
+};
+
+/* What is asked, from the options, and what the formula says to it. Both end the program
+ * with status 2 and one sentence where the question makes no sense. */
+void plan_read(struct plan *plan, const struct options *options);
+void plan_compute(struct plan *plan);
+void plan_free(struct plan *plan);
+
+void plan_note(struct plan *plan, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+
+void plan_print(const struct plan *plan, bool explain, FILE *out);
+void plan_json(const struct plan *plan, FILE *out);
+
+/* What --gpu is left for PyTorch on a card, and the largest batch there (-1: any). */
+int64_t plan_available(const struct plan *plan, const struct card *card);
+int64_t plan_largest(const struct plan *plan, const struct card *card);
+
+#endif

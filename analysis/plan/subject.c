@@ -1,0 +1,177 @@
+/* subject.c - the model that `plan` is asked about. */
+#include "subject.h"
+
+#include <string.h>
+
+#include "fail.h"
+#include "config.h"
+#include "recorded.h"
+#include "values.h"
+
+static const enum option_id subjects[] = {OPT_MODEL, OPT_PARAMS, OPT_CONFIG, OPT_TRACE};
+
+static bool shape_options(const struct options *options)
+{
+	static const enum option_id ids[] = {OPT_LAYERS, OPT_HIDDEN,   OPT_FFN,
+	                                     OPT_HEADS,  OPT_KV_HEADS, OPT_VOCAB,
+	                                     OPT_TIED};
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		if (options->value[ids[i]])
+			return true;
+	return false;
+}
+
+static void refuse_two_subjects(const struct options *options)
+{
+	const char *first = NULL;
+
+	if (options->count)
+		fail(STATUS_USAGE,
+		     "'plan' takes options alone, not '%s'; for a trace say "
+		     "'--trace %s'",
+		     options->words[0], options->words[0]);
+	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
+		if (!options->value[subjects[i]])
+			continue;
+		if (first)
+			fail(STATUS_USAGE,
+			     "'--%s' and '--%s' both name a model; give one", first,
+			     option_table[subjects[i]].name);
+		first = option_table[subjects[i]].name;
+	}
+	if (!first && !shape_options(options))
+		fail(STATUS_USAGE,
+		     "name a model: '--model gpt2', '--params 7B', '--config "
+		     "config.json', '--trace FILE', or '--layers' and "
+		     "'--hidden'");
+}
+
+/* Sizes from the command line, over those of a named model. */
+static void override(struct plan *plan, const struct options *options, struct shape *s)
+{
+	bool heads, hidden = plan_count(options, OPT_HIDDEN, &s->hidden);
+
+	plan_count(options, OPT_LAYERS, &s->layers);
+	plan_count(options, OPT_VOCAB, &s->vocab);
+	if (!plan_count(options, OPT_FFN, &s->ffn) && hidden)
+		s->ffn = 4 * s->hidden;
+	heads = plan_count(options, OPT_HEADS, &s->heads);
+	if (!s->heads) {
+		s->heads = s->hidden % 64 || s->hidden < 64 ? 1 : s->hidden / 64;
+		plan_note(plan, "heads of 64, as most models have them; --heads says "
+		                "otherwise");
+		heads = true;
+	}
+	if (heads)
+		s->kv_heads = s->heads;
+	plan_count(options, OPT_KV_HEADS, &s->kv_heads);
+	if (heads || hidden) {
+		if (s->hidden % s->heads)
+			fail(STATUS_USAGE,
+			     "%lld heads don't divide the hidden size, %lld",
+			     (long long)s->heads, (long long)s->hidden);
+		s->head_dim = s->hidden / s->heads;
+		if (s->norm == NORM_RMS || s->norm == NORM_RMS_FP32)
+			s->rotary = s->head_dim;
+	}
+	if (options->value[OPT_TIED])
+		s->tied = true;
+}
+
+static void named(const char *name, struct shape *shape)
+{
+	char nearest[160];
+	if (model_find(name, shape, nearest, sizeof(nearest)))
+		return;
+	if (*nearest)
+		fail(STATUS_USAGE, "there is no model '%s'; the nearest are %s", name,
+		     nearest);
+	fail(STATUS_USAGE, "there is no model '%s'; '--config' takes any config.json",
+	     name);
+}
+
+static void from_trace(struct plan *plan, const struct options *options)
+{
+	char shapeless[512], why[512];
+	struct trace *trace = trace_open(options->value[OPT_TRACE]);
+
+	if (trace_model(trace, NULL, &plan->model, &plan->training, shapeless,
+	                sizeof(shapeless), why, sizeof(why)))
+		fail(STATUS_USAGE, "%s", why);
+	if (plan->model.quantised)
+		fail(STATUS_USAGE,
+		     "'%s' has quantised parameters; give its config with '--config' "
+		     "and "
+		     "'--param-dtype nf4'",
+		     trace->name);
+	if (*shapeless)
+		plan_note(plan, "no shape: %s", shapeless);
+	plan->precision = NULL; /* the dtypes say it */
+	trace_close(trace);
+}
+
+static void count_weights(struct plan *plan, struct shape *shape, int64_t parameters)
+{
+	struct model *model = &plan->model;
+	char why[256];
+
+	if (shape_check(shape, why, sizeof(why)))
+		fail(STATUS_USAGE, "%s", why);
+	if (parameters) {
+		/* a count that is given is believed; the shape tells the activations */
+		model->known = true;
+		model->shape = *shape;
+		model_add(model,
+		          (struct weight){ROLE_ANY, parameters, 0, 1, -1, false});
+	} else if (model_from_shape(model, shape)) {
+		fail(STATUS_USAGE, "a model of these sizes has too many parameters to "
+		                   "count");
+	}
+}
+
+void plan_subject(struct plan *plan, const struct options *options)
+{
+	struct model *model = &plan->model;
+	struct shape shape;
+	char why[1400], kind[32];
+	int64_t parameters = 0;
+	bool shaped = shape_options(options);
+
+	refuse_two_subjects(options);
+	shape_plain(&shape);
+	if (options->value[OPT_TRACE]) {
+		if (shaped)
+			fail(STATUS_USAGE,
+			     "a trace has its shape; '--layers' and the like "
+			     "go with '--model' or alone");
+		from_trace(plan, options);
+		return;
+	}
+	if (options->value[OPT_MODEL]) {
+		named(options->value[OPT_MODEL], &shape);
+		snprintf(model->name, sizeof(model->name), "%s%s",
+		         options->value[OPT_MODEL], shaped ? ", changed" : "");
+	} else if (options->value[OPT_CONFIG]) {
+		if (config_load(options->value[OPT_CONFIG], &shape, kind, sizeof(kind),
+		                why, sizeof(why)))
+			fail(STATUS_USAGE, "%s", why);
+		snprintf(model->name, sizeof(model->name), "%s, %s", kind,
+		         options->value[OPT_CONFIG]);
+	} else if (plan_count(options, OPT_PARAMS, &parameters) && !shaped) {
+		snprintf(model->name, sizeof(model->name), "a model");
+		model_add(model,
+		          (struct weight){ROLE_ANY, parameters, 0, 1, -1, false});
+		return;
+	} else {
+		if (!options->value[OPT_LAYERS] || !options->value[OPT_HIDDEN])
+			fail(STATUS_USAGE, "a shape needs '--layers' and '--hidden'");
+		snprintf(model->name, sizeof(model->name), "a transformer");
+		if (!parameters)
+			plan_note(plan,
+			          "parameters by V·D + L·(4·D² + 2·D·F) + V·D: no "
+			          "biases and norms; --model or --config count all");
+	}
+	if (shaped)
+		override(plan, options, &shape);
+	count_weights(plan, &shape, parameters);
+}

@@ -1,0 +1,10 @@
+/* subject.h - the model that `plan` is asked about. */
+#ifndef TIDEMARK_SUBJECT_H
+#define TIDEMARK_SUBJECT_H
+
+#include "plan.h"
+
+/* Ends the program with status 2 and one sentence where there is no such model. */
+void plan_subject(struct plan *plan, const struct options *options);
+
+#endif

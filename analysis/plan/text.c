@@ -1,0 +1,284 @@
+/* text.c - the answer of `plan` on one screen. */
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fail.h"
+#include "heap.h"
+#include "text.h"
+
+static struct small decimal(int64_t bytes)
+{
+	static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
+	struct small text;
+	double size = (double)bytes;
+	int unit = -1;
+
+	while (size >= 999.995 && unit < 5) {
+		size /= 1000;
+		unit++;
+	}
+	if (unit < 0)
+		snprintf(text.s, sizeof(text.s), "%d B", (int)bytes);
+	else
+		snprintf(text.s, sizeof(text.s), "%.2f %s", size, units[unit]);
+	return text;
+}
+
+/* Terms and notes are written in UTF-8; an ASCII screen gets twins of their signs. */
+static void put(FILE *out, const char *text)
+{
+	static const struct {
+		const char *sign, *twin;
+	} twins[] = {{"×", "x"}, {"·", "-"}, {"²", "^2"}};
+
+	while (*text) {
+		bool replaced = false;
+		for (size_t i = 0; !term.unicode && i < 3; i++) {
+			size_t length = strlen(twins[i].sign);
+			if (strncmp(text, twins[i].sign, length) != 0)
+				continue;
+			fputs(twins[i].twin, out);
+			text += length;
+			replaced = true;
+			break;
+		}
+		if (!replaced)
+			fputc(*text++, out);
+	}
+}
+
+/* Words in lines no wider than the screen, each line indented. */
+static void wrap(FILE *out, const char *text, int indent)
+{
+	char *plain = NULL;
+	size_t length = 0;
+	FILE *memory = open_memstream(&plain, &length);
+	int column = 0;
+
+	if (!memory)
+		out_of_memory();
+	put(memory, text);
+	fclose(memory);
+	for (char *rest = NULL, *word = strtok_r(plain, " ", &rest); word;
+	     word = strtok_r(NULL, " ", &rest)) {
+		int width = text_width(word);
+		if (column && column + 1 + width > term.width - 1) {
+			fputc('\n', out);
+			column = 0;
+		}
+		if (column)
+			column += fprintf(out, " ");
+		else
+			column = fprintf(out, "%*s", indent, "");
+		fputs(word, out);
+		column += width;
+	}
+	fputc('\n', out);
+	free(plain);
+}
+
+/* The configuration in words, as far as it says something. */
+static void describe(const struct plan *plan, FILE *out)
+{
+	const struct training *t = &plan->training;
+
+	fputs(t->inference ? "inference" : optimizer_names[t->optimizer], out);
+	if (plan->precision)
+		fprintf(out, " · %s", plan->precision);
+	fprintf(out, " · batch %s", text_count(t->batch).s);
+	if (plan->sequence_counts)
+		fprintf(out, " · sequence %s · %s attention", text_count(t->seq).s,
+		        attention_names[t->attention]);
+	if (t->checkpoint)
+		fprintf(out, " · checkpoint %s", checkpoint_names[t->checkpoint]);
+	if (t->zero)
+		fprintf(out, " · ZeRO-%d on %s devices", t->zero,
+		        text_count(t->world).s);
+	if (t->offload)
+		fprintf(out, " · offload %s", offload_names[t->offload]);
+}
+
+static void describe_dtypes(const struct training *t, FILE *out)
+{
+	bool adapters = t->lora_rank || t->lora_parameters;
+
+	fprintf(out, "parameters %s", dtype_names[t->parameter]);
+	if (!t->inference) {
+		fprintf(out, " · gradients %s",
+		        dtype_names[adapters ? t->adapter : t->gradient]);
+		if (t->master)
+			fprintf(out, " · master %s", dtype_names[t->master]);
+		fprintf(out, " · states %s",
+		        t->optimizer == OPTIMIZER_ADAM8BIT ? "int8"
+		                                           : dtype_names[t->state]);
+	}
+	fprintf(out, " · activations %s", dtype_names[t->activation]);
+}
+
+static void print_head(const struct plan *plan, FILE *out)
+{
+	const struct formula *f = &plan->formula;
+	char *text = NULL;
+	size_t length;
+	FILE *line;
+
+	fprintf(out, "%sPLAN%s  ", style(BOLD), style(PLAIN));
+	text_fit(out, plan->model.name, 34, KEEP_TAIL);
+	fprintf(out, " %s %s parameters\n", sign(DOT), text_count(f->parameters).s);
+	if (f->trainable != f->parameters)
+		fprintf(out, "      %s of them trained\n", text_count(f->trainable).s);
+	for (int i = 0; i < 2; i++) {
+		line = open_memstream(&text, &length);
+		if (!line)
+			out_of_memory();
+		if (i)
+			describe_dtypes(&plan->training, line);
+		else
+			describe(plan, line);
+		fclose(line);
+		wrap(out, text, 6);
+		free(text);
+	}
+	fputc('\n', out);
+}
+
+static void print_row(FILE *out, const char *name, enum style shade, int64_t bytes,
+                      int64_t total)
+{
+	fprintf(out, "  %s%-12s%s %12s %11s   %s", style(shade), name, style(PLAIN),
+	        text_size(bytes).s, decimal(bytes).s, style(shade));
+	text_bar(out, bytes, total, 24);
+	fprintf(out, "%s %7s\n", style(PLAIN), text_percent(bytes, total).s);
+}
+
+static void rule(FILE *out)
+{
+	fputs("  ", out);
+	for (int i = 0; i < 38; i++)
+		fputs(sign(LINE), out);
+	fputc('\n', out);
+}
+
+static void print_buckets(const struct plan *plan, FILE *out)
+{
+	static const char *const names[] = {"parameters", "gradients", "optimizer",
+	                                    "activations", "overhead"};
+	const struct formula *f = &plan->formula;
+
+	for (int i = FORMULA_PARAMETER; i <= FORMULA_OVERHEAD; i++) {
+		bool empty = !f->bucket[i] &&
+		             (i == FORMULA_OVERHEAD ||
+		              (plan->training.inference && i < FORMULA_ACTIVATION));
+		if (i == FORMULA_ACTIVATION && !f->activations_known)
+			fprintf(out, "  %-12s %12s\n", names[i], "not counted");
+		else if (!empty)
+			print_row(out, names[i], bucket_style(formula_bucket_names[i]),
+			          f->bucket[i], f->total);
+	}
+	rule(out);
+	fprintf(out, "  %s%-12s %12s %11s%s   %s B\n", style(BOLD), "total",
+	        text_size(f->total).s, decimal(f->total).s, style(PLAIN),
+	        text_count(f->total).s);
+	if (plan->sample)
+		fprintf(out, "  %-12s %12s %11s   and %s for each sample\n", "fixed",
+		        text_size(plan->fixed).s, decimal(plan->fixed).s,
+		        text_size(plan->sample).s);
+	if (plan->least < f->total)
+		fprintf(out,
+		        "  %-12s %12s %11s   where zero_grad() frees the gradients\n",
+		        "at least", text_size(plan->least).s, decimal(plan->least).s);
+	if (f->bucket[FORMULA_HOST])
+		fprintf(out, "  %-12s %12s %11s   beside it, in host memory\n", "host",
+		        text_size(f->bucket[FORMULA_HOST]).s,
+		        decimal(f->bucket[FORMULA_HOST]).s);
+	if (plan->training.world > 1)
+		fprintf(out, "  %-12s each of %s devices\n", "",
+		        text_count(plan->training.world).s);
+}
+
+static void print_terms(const struct formula *formula, FILE *out)
+{
+	for (int i = 0; i < formula->count; i++) {
+		const struct formula_term *t = &formula->terms[i];
+		char *line = format_text("%s = %s", t->formula, t->numbers);
+		struct small bytes = text_bytes(t->bytes);
+		int gap = 60 - text_width(t->name) - text_width(bytes.s);
+		fprintf(out, "\n  %s%-11s%s ",
+		        style(bucket_style(formula_bucket_names[t->bucket])),
+		        formula_bucket_names[t->bucket], style(PLAIN));
+		put(out, t->name);
+		fprintf(out, "%*s%s\n", gap > 1 ? gap : 1, "", bytes.s);
+		if (*t->formula)
+			wrap(out, line, 14);
+		fputs(style(DIM), out);
+		wrap(out, t->source, 14);
+		fputs(style(PLAIN), out);
+		if (t->temporary)
+			wrap(out, "alive around the peak alone", 14);
+		free(line);
+	}
+}
+
+static void print_card(const struct plan *plan, const struct card *card, FILE *out)
+{
+	int64_t available = plan_available(plan, card),
+	        largest = plan_largest(plan, card);
+	int64_t rest = available - plan->formula.total;
+	bool fits = rest >= 0;
+
+	fprintf(out, "  %s%-3s%s%-15s %11s  %11s %s", style(fits ? GREEN : RED),
+	        sign(fits ? CHECK : CROSS), style(PLAIN), card->name,
+	        text_size(card->bytes).s, text_size(fits ? rest : -rest).s,
+	        fits ? "free" : "short");
+	if (largest > 0)
+		fprintf(out, "%*sbatch up to %s", fits ? 4 : 3, "",
+		        text_count(largest).s);
+	else if (!largest)
+		fprintf(out, "%*snot one sample", fits ? 4 : 3, "");
+	fputc('\n', out);
+}
+
+/* Without --gpu: the cards that do, and one line for those that don't. */
+static void print_cards(const struct plan *plan, FILE *out)
+{
+	char small[512] = "";
+	int fitting = 0;
+
+	fprintf(out, "\n%sCARDS%s  %s of each kept for the CUDA context\n", style(BOLD),
+	        style(PLAIN), text_size(plan->context).s);
+	for (int i = 0; i < plan->card_count; i++) {
+		const struct card *card = &plan->cards[i];
+		bool fits = plan->formula.total <= plan_available(plan, card);
+		size_t length = strlen(small);
+		fitting += fits;
+		if (fits || plan->cards_named)
+			print_card(plan, card, out);
+		else
+			snprintf(small + length, sizeof(small) - length, "%s%s",
+			         length ? ", " : "too small: ", card->name);
+	}
+	if (*small && fitting)
+		wrap(out, small, 2);
+	else if (*small)
+		fputs("  too large for every card known\n", out);
+}
+
+void plan_print(const struct plan *plan, bool explain, FILE *out)
+{
+	print_head(plan, out);
+	print_buckets(plan, out);
+	if (explain)
+		print_terms(&plan->formula, out);
+	print_cards(plan, out);
+	if (plan->note_count && !quiet)
+		fputc('\n', out);
+	for (int i = 0; i < plan->note_count && !quiet; i++)
+		wrap(out, plan->notes[i], 2);
+	if (!explain && !quiet)
+		fprintf(out,
+		        "\n  %snext%s  the same with --explain: each term, its numbers "
+		        "and its source\n",
+		        style(DIM), style(PLAIN));
+}

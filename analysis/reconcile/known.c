@@ -1,0 +1,298 @@
+/* known.c - what was trained and how, recognised from the trace. */
+#include "reconcile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fail.h"
+#include "heap.h"
+#include "recorded.h"
+#include "values.h"
+
+/* Rows that tell about one step: born in it, or in its pattern. */
+#define OF_STEP                                                                        \
+	"FROM allocation a JOIN site s ON s.id = a.site "                              \
+	"LEFT JOIN shape h ON h.id = s.shape LEFT JOIN op o ON o.id = s.op "           \
+	"WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 "
+
+#define MULTIPLIES                                                                     \
+	"(o.name LIKE '%mm' OR o.name LIKE '%linear%' OR o.name LIKE '%matmul%' OR "   \
+	"o.name LIKE '%conv%')"
+
+struct seen {
+	struct trace *trace;
+	int64_t device, first, last;
+};
+
+static bool any(const struct seen *seen, const char *sql)
+{
+	struct rows *rows = db_rows(seen->trace->db, sql, "iii", seen->device,
+	                            seen->first, seen->last);
+	bool found = rows_next(rows);
+	if (found)
+		rows_free(rows);
+	return found;
+}
+
+/* The sizes of "[4, 48, 72]"; their number. */
+static int read_dims(const char *dims, int64_t *sizes, int room)
+{
+	int count = 0;
+	const char *at = dims ? dims + 1 : "";
+
+	while (count < room && *at >= '0' && *at <= '9') {
+		char *end;
+		sizes[count++] = strtoll(at, &end, 10);
+		at = end + strspn(end, ", ");
+	}
+	return count;
+}
+
+/* Batch and sequence from shapes: with a known model a tensor [B, S, hidden], which says
+ * what the model was given of what came in; else the first size of that. */
+static void batch_from(struct recognised *known, struct rows *rows)
+{
+	struct training *t = &known->training;
+
+	while (rows_next(rows)) {
+		int64_t sizes[4];
+		const char *dims = rows_text(rows, 0), *dtype = rows_text(rows, 1);
+		int count = read_dims(dims, sizes, 4);
+		bool stream = known->model.known && count == 3 &&
+		              sizes[2] == known->model.shape.hidden;
+		bool ids = known->model.known && count == 2 && dtype &&
+		           !strcmp(dtype, "int64");
+		bool input = !known->model.known && count >= 1 &&
+		             rows_number(rows, 2) == ROW_INPUT;
+		if (known->batch_known || sizes[0] < 1 || (!stream && !ids && !input))
+			continue;
+		t->batch = sizes[0];
+		if (stream || ids)
+			t->seq = sizes[1];
+		known->batch_known = true;
+		known->seq_known = stream || ids;
+		snprintf(known->batch_from, sizeof(known->batch_from), "%s %s", dims,
+		         dtype ? dtype : "");
+	}
+}
+
+static void read_batch(const struct seen *seen, struct recognised *known)
+{
+	batch_from(known,
+	           db_rows(seen->trace->db,
+	                   "SELECT h.dims, h.dtype, a.bucket " OF_STEP
+	                   "AND a.bucket IN (4, 5) AND h.dims IS NOT NULL "
+	                   "AND (a.died_phase IS NOT s.phase OR s.phase <> 1) "
+	                   "GROUP BY h.dims, h.dtype, a.bucket "
+	                   "ORDER BY a.bucket = ?4 DESC, sum(a.bytes) DESC",
+	                   "iiii", seen->device, seen->first, seen->last,
+	                   (int64_t)(known->model.known ? ROW_ACTIVATION : ROW_INPUT)));
+	if (known->batch_known)
+		return;
+	/* Made before the loop, or before the first forward. */
+	batch_from(known,
+	           db_rows(seen->trace->db,
+	                   "SELECT h.dims, h.dtype, a.bucket FROM allocation a "
+	                   "INDEXED BY allocation_crossing JOIN site s ON s.id = "
+	                   "a.site JOIN shape h ON h.id = s.shape WHERE "
+	                   "(a.died_step IS NULL OR a.died_step > a.born_step) "
+	                   "AND a.device = ?1 AND a.bucket = 5 "
+	                   "ORDER BY a.bytes DESC",
+	                   "i", seen->device));
+}
+
+static void read_precision(const struct seen *seen, struct recognised *known)
+{
+	struct training *t = &known->training;
+	struct rows *rows = db_rows(
+	        seen->trace->db,
+	        "SELECT h.dtype " OF_STEP "AND s.phase IN (2, 4) AND h.dtype IS NOT "
+	        "NULL AND " MULTIPLIES " GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
+	        "iii", seen->device, seen->first, seen->last);
+	char dtype[32] = "";
+
+	if (rows_next(rows)) {
+		const char *name = rows_text(rows, 0);
+		snprintf(dtype, sizeof(dtype), "%s", name ? name : "");
+		rows_free(rows);
+	}
+	if (t->parameter != DTYPE_FP32 ||
+	    (strcmp(dtype, "bfloat16") != 0 && strcmp(dtype, "float16") != 0))
+		return;
+	t->activation = strcmp(dtype, "float16") ? DTYPE_BF16 : DTYPE_FP16;
+	/* Autocast casts where it multiplies; FSDP gathers parameters that are cast. */
+	t->autocast = any(seen, "SELECT 1 " OF_STEP
+	                        "AND s.phase IN (2, 4) AND o.name LIKE '%_to_copy' AND "
+	                        "h.dtype IN ('bfloat16', 'float16') AND s.module IN ("
+	                        "SELECT s.module FROM site s JOIN op o ON o.id = s.op "
+	                        "WHERE " MULTIPLIES ") LIMIT 1");
+	if (!t->autocast)
+		t->residual = t->activation;
+}
+
+static void read_kinds(const struct seen *seen, struct recognised *known)
+{
+	struct training *t = &known->training;
+
+	known->recompute = any(seen, "SELECT 1 " OF_STEP "AND s.phase = 4 LIMIT 1");
+	if (known->recompute && known->model.known)
+		t->checkpoint = CHECKPOINT_FULL;
+	if (!any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%attention%' LIMIT 1") &&
+	    any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%softmax%' AND h.dims LIKE "
+	              "'[%,%,%,%]' LIMIT 1"))
+		t->attention = ATTENTION_MATH;
+	t->dropout =
+	        known->model.known && known->model.shape.dropout &&
+	        any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%dropout%' LIMIT 1");
+}
+
+/* Adagrad, RMSprop, ...: the formula has no such name, but the states can be counted.
+ */
+static void count_states(struct trace *trace, struct recognised *known)
+{
+	int64_t states = db_number(trace->db, 0,
+	                           "SELECT sum(bytes) FROM tensor WHERE kind = "
+	                           "'optimizer' AND name NOT LIKE '% step'");
+	int64_t each = known->trainable * dtype_bits(known->training.state) / 8;
+	int64_t n = each ? (states + each / 2) / each : 0;
+
+	known->by_states = true;
+	known->training.optimizer = n == 0   ? OPTIMIZER_SGD
+	                            : n == 1 ? OPTIMIZER_SGD_MOMENTUM
+	                                     : OPTIMIZER_ADAM;
+}
+
+static void read_optimizer(struct trace *trace, struct recognised *known)
+{
+	static const char *const names[] = {"Adam", "Adafactor", "Lion", "Muon", "SGD"};
+	struct rows *rows =
+	        db_rows(trace->db, "SELECT optimizer_class, model_class FROM run", "");
+
+	if (rows_next(rows)) {
+		const char *name = rows_text(rows, 0), *class = rows_text(rows, 1);
+		snprintf(known->class, sizeof(known->class), "%s", class ? class : "");
+		snprintf(known->optimizer, sizeof(known->optimizer), "%s",
+		         name ? name : "");
+		rows_free(rows);
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strstr(known->optimizer, names[i]))
+			return;
+	count_states(trace, known);
+}
+
+/* Without Python the blocks themselves are counted: AccumulateGrad named them. */
+static void count_blocks(struct trace *trace, const struct device *device,
+                         struct recognised *known)
+{
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT coalesce(a.requested, a.bytes), h.dtype FROM allocation a "
+	        "JOIN site s ON s.id = a.site LEFT JOIN shape h ON h.id = s.shape "
+	        "WHERE a.device = ? AND a.bucket = 0 AND (a.died_step IS NULL OR "
+	        "a.died_step > a.born_step)",
+	        "i", device->id);
+	int64_t by_width[9] = {0};
+
+	while (rows_next(rows)) {
+		int64_t width = element_size(rows_text(rows, 1));
+		int64_t elements = rows_number(rows, 0) / (width ? width : 4);
+		by_width[width ? width : 4] += elements;
+		if (elements &&
+		    !model_add(&known->model,
+		               (struct weight){ROLE_ANY, elements, 0, 1, -1, false}))
+			known->tensors++;
+	}
+	if (by_width[2] > by_width[4])
+		training_precision(&known->training, PRECISION_BF16);
+	known->from_blocks = true;
+	snprintf(known->shapeless, sizeof(known->shapeless),
+	         "Python told no names and no config");
+}
+
+static void replace_shape(struct recognised *known, const struct options *options)
+{
+	char nearest[160];
+	struct shape shape;
+
+	if (!options->value[OPT_MODEL])
+		return;
+	if (!model_find(options->value[OPT_MODEL], &shape, nearest, sizeof(nearest)))
+		fail(STATUS_USAGE,
+		     *nearest ? "there is no model '%s'; the nearest are %s"
+		              : "there is no model '%s'%s",
+		     options->value[OPT_MODEL], nearest);
+	known->model.shape = shape;
+	known->model.known = true;
+	known->shapeless[0] = 0;
+	snprintf(known->config, sizeof(known->config), "--model %.40s",
+	         options->value[OPT_MODEL]);
+}
+
+static void override(struct recognised *known, const struct options *options)
+{
+	struct training *t = &known->training;
+	int optimizer =
+	        plan_choice(options, OPT_OPTIMIZER, optimizer_names, OPTIMIZER_COUNT);
+	int checkpoint = plan_choice(options, OPT_CHECKPOINT, checkpoint_names,
+	                             CHECKPOINT_COUNT);
+	int attention =
+	        plan_choice(options, OPT_ATTENTION, attention_names, ATTENTION_COUNT);
+
+	if (optimizer >= 0) {
+		t->optimizer = (enum optimizer)optimizer;
+		known->by_states = false;
+	}
+	if (checkpoint >= 0)
+		t->checkpoint = (enum checkpoint)checkpoint;
+	if (attention >= 0)
+		t->attention = (enum attention)attention;
+	if (plan_count(options, OPT_BATCH, &t->batch))
+		snprintf(known->batch_from, sizeof(known->batch_from), "--batch");
+	known->batch_known |= options->value[OPT_BATCH] != NULL;
+	known->seq_known |= plan_count(options, OPT_SEQ, &t->seq);
+}
+
+void recognise(struct trace *trace, const struct options *options,
+               const struct device *device, const struct point *point,
+               struct recognised *known)
+{
+	struct step step = trace_step(trace, point->step);
+	struct seen seen = {trace, device->id, step.first, step.last};
+	char why[512];
+
+	memset(known, 0, sizeof(*known));
+	known->device = device;
+	training_default(&known->training, PRECISION_FP32);
+	if (trace_model(trace, point, &known->model, &known->training, known->shapeless,
+	                sizeof(known->shapeless), why, sizeof(why))) {
+		if (db_number(trace->db, 0,
+		              "SELECT count(*) FROM tensor WHERE kind = 'parameter'"))
+			fail(STATUS_USAGE, "%s", why);
+		count_blocks(trace, device, known);
+	}
+	if (!known->model.parameters)
+		fail(STATUS_USAGE,
+		     "'%s' has no parameters on %s at its peak: nothing to set against "
+		     "the formula",
+		     trace->name, device->name);
+	if (!known->tensors)
+		known->tensors = (int64_t)known->model.count;
+	known->trainable = model_trained(&known->model);
+	if (known->model.known)
+		snprintf(known->config, sizeof(known->config),
+		         "the run's model config");
+	replace_shape(known, options);
+	read_optimizer(trace, known);
+	if (known->model.known)
+		known->training.seq = known->model.shape.context;
+	read_batch(&seen, known);
+	read_precision(&seen, known);
+	read_kinds(&seen, known);
+	override(known, options);
+}
+
+void recognised_free(struct recognised *known)
+{
+	model_free(&known->model);
+}

@@ -1,0 +1,410 @@
+/* measure.c - the blocks that were alive at the peak, as items. */
+#include "reconcile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "text.h"
+
+/* A block and all that its row says. */
+struct measured_block {
+	struct block block;
+	int64_t requested; /* -1: not recorded */
+	int64_t bucket, phase;
+	const char *class, *op, *dims, *dtype;
+	int64_t stack;
+};
+
+/* schema.sql's head, as trace/live.c has it; here each block counts alone. */
+#define COLUMNS                                                                        \
+	"SELECT a.address, a.bytes, a.born_step, a.died_step, a.requested, a.bucket, " \
+	"s.phase, m.class, o.name, h.dims, h.dtype, "                                  \
+	"coalesce(s.python_stack, s.native_stack), a.born, a.died FROM allocation a "
+#define NAMES                                                                          \
+	"JOIN site s ON s.id = a.site LEFT JOIN module m ON m.id = s.module "          \
+	"LEFT JOIN op o ON o.id = s.op LEFT JOIN shape h ON h.id = s.shape "
+#define CROSSING                                                                       \
+	"INDEXED BY allocation_crossing " NAMES                                        \
+	"WHERE (a.died_step IS NULL OR a.died_step > a.born_step) AND a.device = ?1 "
+
+int64_t element_size(const char *dtype)
+{
+	static const struct {
+		const char *name;
+		int64_t bytes;
+	} sizes[] = {
+#define DTYPE(number, name, bytes) {#name, bytes},
+#include "dtypes.def"
+#undef DTYPE
+	};
+	for (size_t i = 0; dtype && i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		if (!strcmp(dtype, sizes[i].name))
+			return sizes[i].bytes;
+	return 0;
+}
+
+static bool is_matmul(const char *op)
+{
+	static const char *const names[] = {"aten::addmm",  "aten::mm",
+	                                    "aten::linear", "aten::matmul",
+	                                    "aten::bmm",    "aten::baddbmm"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (op && !strcmp(op, names[i]))
+			return true;
+	return false;
+}
+
+static bool has(const char *text, const char *part)
+{
+	return text && strstr(text, part);
+}
+
+static int64_t last_size(const char *dims)
+{
+	const char *comma = dims ? strrchr(dims, ',') : NULL;
+	return comma                    ? strtoll(comma + 1, NULL, 10)
+	       : dims && dims[0] == '[' ? strtoll(dims + 1, NULL, 10)
+	                                : 0;
+}
+
+/* What an activation of a transformer of known shape is for. */
+static enum item_role activation_role(const struct reconciled *r,
+                                      const struct measured_block *a)
+{
+	const struct shape *shape = &r->known->model.shape;
+	const struct training *training = &r->known->training;
+	int64_t last = last_size(a->dims);
+
+	if (!r->known->model.known)
+		return IN_NOTHING;
+	if (has(a->op, "softmax") && last == training->seq && last != shape->vocab)
+		return IN_ATTENTION;
+	if (has(a->op, "softmax") || has(a->op, "nll_loss") || last == shape->vocab)
+		return IN_LOSS;
+	if (has(a->op, "attention"))
+		return IN_ATTENTION;
+	if (training->autocast && has(a->op, "_to_copy") && a->dims &&
+	    last_size(a->dims) * training->batch * training->seq *
+	                    element_size(a->dtype) !=
+	            a->requested &&
+	    !has(a->class, "Norm") && strchr(a->dims, ',') &&
+	    strchr(a->dims, ',') == strrchr(a->dims, ','))
+		return IN_COPY;
+	if (last == shape->ffn || (shape->fused && last == 2 * shape->ffn))
+		return IN_FORWARD;
+	if (is_matmul(a->op) || last == shape->head_dim)
+		return IN_ATTENTION;
+	return IN_STREAM;
+}
+
+/* What a quantised weight carries along is named 'weight absmax' (hooks/enrich.py). */
+static bool is_carried(const struct tensor *owner)
+{
+	return owner && strchr(owner->name, ' ');
+}
+
+static enum item_role role_of(const struct reconciled *r,
+                              const struct measured_block *a,
+                              const struct tensor *owner)
+{
+	size_t length = owner ? strlen(owner->name) : 0;
+
+	switch ((int)a->bucket) {
+	case ROW_PARAMETER:
+		return is_carried(owner) ? IN_NOTHING : IN_WEIGHT;
+	case ROW_GRADIENT:
+		return IN_WEIGHT;
+	case ROW_OPTIMIZER:
+		if (length > 5 && !strcmp(owner->name + length - 5, " step"))
+			return IN_COUNTER;
+		return !owner && a->dims && !strcmp(a->dims, "[]") ? IN_COUNTER
+		                                                   : IN_WEIGHT;
+	case ROW_ACTIVATION:
+		return activation_role(r, a);
+	case ROW_INPUT:
+		return a->dtype && !strcmp(a->dtype, "int64") ? IN_IDS : IN_NOTHING;
+	case ROW_TEMPORARY:
+		return has(a->op, "log_softmax_backward") ||
+		                       has(a->op, "nll_loss_backward")
+		               ? IN_LOSS
+		               : IN_NOTHING;
+	default:
+		return IN_NOTHING;
+	}
+}
+
+/* What the formula lacks, where it has nothing like this block. */
+static enum cause_kind kind_of(const struct measured_block *a, enum row_id row,
+                               enum item_role role, const struct tensor *owner)
+{
+	static const enum cause_kind kinds[] = {[ROW_PARAMETER] = CAUSE_WEIGHT,
+	                                        [ROW_BUFFER] = CAUSE_BUFFER,
+	                                        [ROW_GRADIENT] = CAUSE_GRADIENT,
+	                                        [ROW_OPTIMIZER] = CAUSE_STATE,
+	                                        [ROW_ACTIVATION] = CAUSE_KEPT,
+	                                        [ROW_INPUT] = CAUSE_INPUT,
+	                                        [ROW_TEMPORARY] = CAUSE_TEMPORARY,
+	                                        [ROW_WORKSPACE] = CAUSE_WORKSPACE,
+	                                        [ROW_COMMUNICATION] =
+	                                                CAUSE_COMMUNICATION};
+	if (row == ROW_PARAMETER && is_carried(owner))
+		return CAUSE_CONSTANT;
+	if (role == IN_COUNTER)
+		return CAUSE_COUNTER;
+	if (row == ROW_ACTIVATION && a->phase == 4)
+		return CAUSE_RECOMPUTED;
+	return kinds[row];
+}
+
+/* Which function made a block that no operator names. */
+static char *frame_text(const struct reconciled *r, int64_t stack)
+{
+	size_t count = 0;
+	struct frame *frames = stack < 0 ? NULL : stack_frames(r->trace, stack, &count);
+	const char *file = count && frames[0].file ? frames[0].file : "";
+	const char *base = strrchr(file, '/');
+	char *text = NULL;
+
+	if (count && frames[0].function)
+		text = format_text("made by %s of %s", frames[0].function,
+		                   base ? base + 1 : file);
+	frames_free(frames, count);
+	return text ? text : copy_text("made by a call whose stack was not recorded");
+}
+
+/* "aten::gelu in GELU, [4, 48, 288] float32, forward" */
+static char *origin(const struct reconciled *r, const struct measured_block *a)
+{
+	enum { PHASE_OTHER = 9 }; /* schema.sql */
+	char *maker = a->op ? copy_text(a->op) : frame_text(r, a->stack);
+	char *text = format_text(
+	        "%s%s%s%s%s%s%s, %s", maker, a->class ? " in " : "",
+	        a->class ? a->class : "", a->dims ? ", " : "", a->dims ? a->dims : "",
+	        a->dtype ? " " : "", a->dtype ? a->dtype : "",
+	        a->phase == PHASE_OTHER ? "outside forward, backward and step"
+	                                : trace_phase(r->trace, a->phase));
+	free(maker);
+	return text;
+}
+
+static const char *library_of(const char *op)
+{
+	if (has(op, "conv"))
+		return "cuDNN workspace";
+	return op && strstr(op, "attention") ? "attention workspace"
+	                                     : "cuBLAS workspace";
+}
+
+/* What the last word of a name says: the kind of state, of buffer. */
+static const char *last_word(const char *name)
+{
+	const char *blank = strrchr(name, ' '), *point = strrchr(name, '.');
+	return blank ? blank + 1 : point ? point + 1 : name;
+}
+
+static char *label_of(const struct reconciled *r, const struct measured_block *a,
+                      const struct tensor *owner)
+{
+	char *from, *text;
+
+	if (owner && a->bucket == ROW_OPTIMIZER)
+		return !strcmp(last_word(owner->name), "step")
+		               ? copy_text("step counters of the optimizer")
+		               : format_text("%s of the optimizer",
+		                             last_word(owner->name));
+	if (owner && a->bucket == ROW_BUFFER)
+		return format_text("buffer %s", last_word(owner->name));
+	if (owner && a->bucket == ROW_PARAMETER)
+		return format_text(
+		        is_carried(owner) ? "%s of quantised weights"
+		                          : "parameter %s, of no weight's size",
+		        is_carried(owner) ? last_word(owner->name) : owner->name);
+	if (a->bucket == ROW_WORKSPACE && a->op)
+		return format_text("%s of %s", library_of(a->op), a->op);
+	from = origin(r, a);
+	if (a->bucket == ROW_ACTIVATION && a->phase == 4)
+		text = format_text("recomputed %s", from);
+	else if (a->bucket == ROW_GRADIENT)
+		text = format_text("gradient made by %s", from);
+	else if (a->bucket == ROW_OPTIMIZER)
+		text = format_text("state made by %s", from);
+	else if (a->bucket == ROW_BUFFER)
+		text = format_text("buffer made by %s", from);
+	else
+		return from;
+	free(from);
+	return text;
+}
+
+static void round_up(struct row *row, const struct measured_block *a, int64_t payload)
+{
+	enum { GRAIN = 512 };
+	int64_t grains = (payload + GRAIN - 1) / GRAIN * GRAIN;
+	int64_t rounding =
+	        (grains < a->block.bytes ? grains : a->block.bytes) - payload;
+
+	if (rounding)
+		row_cause(row, CAUSE_ROUNDING, rounding,
+		          "blocks are rounded up to 512 B");
+	if (a->block.bytes - payload - rounding)
+		row_cause(row, CAUSE_UNSPLIT, a->block.bytes - payload - rounding,
+		          "rest of a larger free block, too small to split off");
+}
+
+/* A weight in bytes of its own is packed, two elements in each. */
+static int64_t elements_of(const struct measured_block *a, enum item_role role,
+                           int64_t bytes)
+{
+	int64_t width = element_size(a->dtype);
+	bool packed = a->bucket == ROW_PARAMETER && role == IN_WEIGHT && a->dtype &&
+	              !strcmp(a->dtype, "uint8");
+
+	return packed ? 2 * bytes : bytes / (width ? width : 1);
+}
+
+static void add_item(struct reconciled *r, const struct measured_block *a,
+                     enum row_id row, const struct tensor *owner, int64_t bytes)
+{
+	enum item_role role = role_of(r, a, owner);
+
+	items_add(&r->measured,
+	          (struct item){row, role, bytes, elements_of(a, role, bytes), 1,
+	                        label_of(r, a, owner), kind_of(a, row, role, owner),
+	                        0});
+}
+
+/* The tensors that lie in one block, a flat buffer, one by one. Returns their bytes. */
+static int64_t add_parts(struct reconciled *r, const struct measured_block *a,
+                         int64_t payload, const struct tensor *owner)
+{
+	int64_t sum = 0;
+
+	for (; owner; owner = places_next(&r->places, &a->block, a->bucket, owner)) {
+		if (owner->bytes <= 0 || owner->bytes > payload - sum)
+			continue;
+		sum += owner->bytes;
+		add_item(r, a, (enum row_id)a->bucket, owner, owner->bytes);
+	}
+	return sum;
+}
+
+static void add_block(struct reconciled *r, const struct measured_block *a)
+{
+	enum row_id row = a->bucket < 0 || a->bucket > ROW_COMMUNICATION
+	                          ? ROW_TEMPORARY
+	                          : (enum row_id)a->bucket;
+	const struct tensor *owner = places_owner(&r->places, &a->block, a->bucket);
+	int64_t payload = a->requested, parts;
+
+	r->rows[row].measured += a->block.bytes;
+	r->unseen -= a->block.bytes;
+	segment_use(r, &a->block);
+	if (payload < 0 && owner && owner->bytes > 0)
+		payload = owner->bytes;
+	if (payload < 0 || payload > a->block.bytes)
+		payload = a->block.bytes;
+	round_up(&r->rows[row], a, payload);
+	if (owner && row <= ROW_OPTIMIZER && owner->bytes < payload) {
+		parts = add_parts(r, a, payload, owner);
+		if (parts < payload)
+			row_cause(&r->rows[row], CAUSE_PADDING, payload - parts,
+			          "room between the tensors of a flat buffer");
+		return;
+	}
+	add_item(r, a, row, owner, payload);
+}
+
+static void add_rows(struct reconciled *r, struct rows *rows)
+{
+	while (rows_next(rows)) {
+		struct measured_block a = {
+		        .block = {rows_number(rows, 0), rows_number(rows, 1),
+		                  rows_number(rows, 2), rows_number_or(rows, 3, -1),
+		                  rows_number(rows, 12), rows_number_or(rows, 13, -1)},
+		        .requested = rows_number_or(rows, 4, -1),
+		        .bucket = rows_number(rows, 5),
+		        .phase = rows_number(rows, 6),
+		        .class = rows_text(rows, 7),
+		        .op = rows_text(rows, 8),
+		        .dims = rows_text(rows, 9),
+		        .dtype = rows_text(rows, 10),
+		        .stack = rows_number_or(rows, 11, -1),
+		};
+		add_block(r, &a);
+	}
+	items_merge(&r->measured);
+}
+
+void reconcile_measure(struct reconciled *r)
+{
+	int64_t device = r->device->id, step = r->step.id, pattern = r->step.pattern;
+	struct db *db = r->trace->db;
+
+	r->unseen = r->point.allocated;
+	if (r->step.thinned)
+		return;
+	add_rows(r,
+	         db_rows(db,
+	                 COLUMNS CROSSING "AND a.born_step < ?2 AND "
+	                                  "(a.died_step IS NULL OR a.died_step > ?2)",
+	                 "ii", device, step));
+	add_rows(r,
+	         db_rows(db,
+	                 COLUMNS NAMES
+	                 "WHERE a.id BETWEEN ?2 AND ?3 AND a.born <= ?5 AND "
+	                 "a.device = ?1 AND a.born_step = ?4 AND (a.died_step IS NULL "
+	                 "OR a.died_step > ?4 OR a.died > ?5)",
+	                 "iiiii", device, r->step.first, r->step.last, pattern,
+	                 r->point.ordinal));
+	add_rows(r, db_rows(db,
+	                    COLUMNS CROSSING
+	                    "AND a.born_step < ?2 AND a.died_step = ?2 AND a.died > ?3",
+	                    "iii", device, pattern, r->point.ordinal));
+}
+
+static void add_sizes(struct items *items, struct rows *rows)
+{
+	while (rows_next(rows))
+		items_add(items,
+		          (struct item){(enum row_id)rows_number(rows, 0), IN_NOTHING,
+		                        rows_number(rows, 1), 0, rows_number(rows, 2),
+		                        copy_text(""), CAUSE_NEVER, 0, 0});
+}
+
+void reconcile_absent(struct reconciled *r)
+{
+	int64_t device = r->device->id, first = r->step.first, last = r->step.last;
+	int64_t pattern = r->step.pattern, ordinal = r->point.ordinal;
+
+	/* What forward or a recomputation made is an activation, kept or not. */
+#define SIZES                                                                          \
+	"SELECT CASE WHEN s.phase IN (2, 4) THEN 4 ELSE a.bucket END, "                \
+	"CASE WHEN a.requested BETWEEN 0 AND a.bytes THEN a.requested ELSE a.bytes "   \
+	"END, count(*) FROM allocation a "
+#define SITES "JOIN site s ON s.id = a.site "
+	add_sizes(&r->freed,
+	          db_rows(r->trace->db,
+	                  SIZES SITES
+	                  "WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 AND "
+	                  "a.born_step = ?4 AND a.died_step = ?4 AND a.died <= ?5 "
+	                  "GROUP BY 1, 2",
+	                  "iiiii", device, first, last, pattern, ordinal));
+	add_sizes(&r->freed, db_rows(r->trace->db,
+	                             SIZES CROSSING
+	                             "AND a.born_step < ?2 AND a.died_step = ?2 AND "
+	                             "a.died <= ?3 GROUP BY 1, 2",
+	                             "iii", device, pattern, ordinal));
+	add_sizes(&r->later,
+	          db_rows(r->trace->db,
+	                  SIZES SITES
+	                  "WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 AND "
+	                  "a.born_step = ?4 AND a.born > ?5 GROUP BY 1, 2",
+	                  "iiiii", device, first, last, pattern, ordinal));
+	add_sizes(
+	        &r->later,
+	        db_rows(r->trace->db,
+	                SIZES CROSSING
+	                "AND a.born_step > ?2 AND a.bucket IN (0, 2, 3) GROUP BY 1, 2",
+	                "ii", device, r->point.step));
+}

@@ -1,0 +1,17 @@
+/* file.h - a trace's file, opened for reading. */
+#ifndef TIDEMARK_FILE_H
+#define TIDEMARK_FILE_H
+
+#include "db.h"
+
+enum { DB_APPLICATION = 1414351697, DB_SCHEMA = 1 }; /* schema.sql, its head */
+
+/* Opens a trace and holds one snapshot of it, also while a run goes on writing. NULL,
+ * with one sentence in why, for what is missing, unreadable, empty, truncated, foreign
+ * or of a newer schema. path must outlive it. */
+struct db *file_open(const char *path, char *why, size_t size);
+
+/* The schema's number, as the file says it. */
+int file_schema(struct db *db);
+
+#endif

@@ -1,0 +1,332 @@
+/* trace.c - a trace as the commands see it: its file, devices, steps and peaks. */
+#include "trace.h"
+
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/stat.h>
+
+#include "fail.h"
+#include "file.h"
+#include "heap.h"
+#include "library.h"
+#include "scratch.h"
+
+static bool newer(const struct stat *a, const struct stat *b)
+{
+	if (a->st_mtim.tv_sec != b->st_mtim.tv_sec)
+		return a->st_mtim.tv_sec > b->st_mtim.tv_sec;
+	return a->st_mtim.tv_nsec > b->st_mtim.tv_nsec;
+}
+
+/* The newest trace in the current folder. The log beside it counts too: while a run
+ * goes on only that one changes. */
+static char *newest(void)
+{
+	glob_t found = {0};
+	struct stat latest = {0};
+	char *name = NULL;
+
+	glob("tidemark-*.db", 0, NULL, &found);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		struct stat st, log;
+		char *beside = format_text("%s-wal", found.gl_pathv[i]);
+		if (!stat(found.gl_pathv[i], &st)) {
+			if (!stat(beside, &log) && newer(&log, &st))
+				st.st_mtim = log.st_mtim;
+			if (!name || newer(&st, &latest)) {
+				free(name);
+				name = copy_text(found.gl_pathv[i]);
+				latest = st;
+			}
+		}
+		free(beside);
+	}
+	globfree(&found);
+	return name;
+}
+
+static char *newest_or_fail(void)
+{
+	char *name = newest();
+
+	if (!name)
+		fail(STATUS_UNREADABLE, "no file 'tidemark-*.db' in this folder; name "
+		                        "a trace, or make one "
+		                        "with 'tidemark run -- CMD'");
+	note("reading '%s'", name);
+	return name;
+}
+
+static struct db *open_or_fail(const char *path)
+{
+	char why[1024];
+	struct db *db = file_open(path, why, sizeof(why));
+	if (!db)
+		fail(STATUS_UNREADABLE, "%s", why);
+	return db;
+}
+
+/* Has the recorder's part to look at it, which finishes what a killed run, or a killed
+ * reader, left. Afterwards trace->path is the file itself or a completed copy of it, or
+ * trace->missing says what is not in it. */
+static void finish(struct trace *trace)
+{
+	char why[512] = "";
+	char *library = library_find(why, sizeof(why));
+	enum recovery rc = NOT_RECOVERED;
+
+	if (library)
+		rc = library_recover(library, trace->name, NULL, why, sizeof(why));
+	if (library && rc != RECOVERED && rc != NOTHING_LEFT) {
+		/* The run goes on, or the file can't be written: look at a copy. */
+		char *copy = scratch_path();
+		trace->running = rc == STILL_RUNNING;
+		trace->perhaps_running = rc == PERHAPS_RUNNING;
+		if (copy)
+			rc = library_recover(library, trace->name, copy, why,
+			                     sizeof(why));
+		if (copy && rc == RECOVERED) {
+			free(trace->path);
+			trace->path = copy;
+		} else {
+			free(copy);
+		}
+	}
+	free(library);
+	if (rc == RECOVERED || rc == NOTHING_LEFT)
+		return;
+	trace->missing = copy_text(why);
+	warn("the last events of this run are missing: %s", why);
+}
+
+static bool beside(const char *path, const char *suffix)
+{
+	char *name = format_text("%s%s", path, suffix);
+	bool there = access(name, F_OK) == 0;
+	free(name);
+	return there;
+}
+
+/* Has the run ended, and was everything tidied up after it? Asked of the trace itself only
+ * where no ring lies beside it: a run that was killed at once has left a ring, and a trace
+ * without tables. */
+static bool is_whole(struct trace *trace)
+{
+	char why[1024];
+	bool whole;
+
+	if (beside(trace->path, "-ring") || beside(trace->path, "-wal"))
+		return false;
+	trace->db = file_open(trace->path, why, sizeof(why));
+	if (!trace->db && beside(trace->path, "-journal"))
+		return false;
+	if (!trace->db)
+		fail(STATUS_UNREADABLE, "%s", why);
+	whole = db_number(trace->db, 0, "SELECT ring IS NULL FROM run") &&
+	        !beside(trace->path, "-journal");
+	/* Our snapshot would keep the library from finishing the file. */
+	if (!whole)
+		db_close(trace->db);
+	return whole;
+}
+
+/* The ring holds what the recorder had not put into the file yet. */
+static void open_complete(struct trace *trace)
+{
+	if (is_whole(trace))
+		return;
+	finish(trace);
+	if (trace->running)
+		note("still running: as of now");
+	if (trace->perhaps_running)
+		note("as of now: from here it cannot be told whether the run goes on");
+	trace->db = open_or_fail(trace->path);
+}
+
+static void read_names(struct db *db, const char *sql, char **names, int room)
+{
+	struct rows *rows = db_rows(db, sql, "");
+	while (rows_next(rows)) {
+		int64_t id = rows_number(rows, 0);
+		if (id >= 0 && id < room)
+			names[id] = rows_copy(rows, 1);
+	}
+}
+
+static void read_devices(struct trace *trace)
+{
+	size_t room = 0;
+	struct rows *rows =
+	        db_rows(trace->db,
+	                "SELECT id, name, product, total_bytes FROM device WHERE id IN "
+	                "(SELECT device FROM step_device) ORDER BY kind = 'cpu', id",
+	                "");
+	while (rows_next(rows)) {
+		trace->devices = grow(trace->devices, trace->device_count, &room,
+		                      sizeof(*trace->devices));
+		trace->devices[trace->device_count++] = (struct device){
+		        rows_number(rows, 0), rows_number_or(rows, 3, -1),
+		        rows_copy(rows, 1), rows_copy(rows, 2)};
+	}
+}
+
+struct trace *trace_open(const char *path)
+{
+	struct trace *trace = allocate(sizeof(*trace));
+
+	trace->name = path ? copy_text(path) : newest_or_fail();
+	trace->path = copy_text(trace->name);
+	open_complete(trace);
+	read_names(trace->db, "SELECT id, name FROM phase", trace->phases, PHASES);
+	read_names(trace->db, "SELECT id, name FROM bucket", trace->buckets, BUCKETS);
+	read_devices(trace);
+	return trace;
+}
+
+void trace_close(struct trace *trace)
+{
+	db_close(trace->db);
+	/* Another reader that finished the trace meanwhile could not tidy up beside it. */
+	if (!trace->running && !trace->perhaps_running && beside(trace->name, "-wal"))
+		finish(trace);
+	free(trace->missing);
+	for (int i = 0; i < PHASES; i++)
+		free(trace->phases[i]);
+	for (int i = 0; i < BUCKETS; i++)
+		free(trace->buckets[i]);
+	for (size_t i = 0; i < trace->device_count; i++) {
+		free(trace->devices[i].name);
+		free(trace->devices[i].product);
+	}
+	free(trace->devices);
+	free(trace->path);
+	free(trace->name);
+	free(trace);
+}
+
+struct device *trace_devices(struct trace *trace, const char *wish, size_t *count)
+{
+	char names[256] = "";
+
+	*count = trace->device_count;
+	if (!wish)
+		return trace->devices;
+	*count = 1;
+	for (size_t i = 0; i < trace->device_count; i++) {
+		size_t used = strlen(names);
+		if (!strcmp(wish, trace->devices[i].name))
+			return &trace->devices[i];
+		snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "",
+		         trace->devices[i].name);
+	}
+	fail(STATUS_USAGE, "no device '%s' in this trace; it has %s", wish,
+	     *names ? names : "none");
+}
+
+struct step trace_step(struct trace *trace, int64_t id)
+{
+	struct step step = {.id = id};
+	struct rows *rows = db_rows(trace->db,
+	                            "SELECT q.id, s.start_ns, s.end_ns, s.events, "
+	                            "s.micro_steps, q.start_ns, "
+	                            "q.end_ns, q.first_allocation, q.last_allocation, "
+	                            "s.complete, q.thinned "
+	                            "FROM step s JOIN step q ON q.id = "
+	                            "coalesce(s.same_as, s.id) WHERE s.id = ?",
+	                            "i", id);
+	if (!rows_next(rows))
+		fail(STATUS_USAGE, "no step %lld in this trace; the last one is %lld",
+		     (long long)id,
+		     (long long)db_number(trace->db, 0, "SELECT max(id) FROM step"));
+	step.pattern = rows_number(rows, 0);
+	step.start_ns = rows_number(rows, 1);
+	step.end_ns = rows_number(rows, 2);
+	step.events = rows_number(rows, 3);
+	step.micro_steps = rows_number(rows, 4);
+	step.pattern_start_ns = rows_number(rows, 5);
+	step.pattern_end_ns = rows_number(rows, 6);
+	step.first = rows_number_or(rows, 7, 1);
+	step.last = rows_number_or(rows, 8, 0);
+	step.complete = rows_number(rows, 9);
+	step.thinned = rows_number(rows, 10);
+	rows_free(rows);
+	return step;
+}
+
+bool trace_peak(struct trace *trace, int64_t device, int64_t step, struct point *point)
+{
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT step, peak, peak_ns, peak_phase, peak_allocated, peak_reserved "
+	        "FROM step_device WHERE device = ?1 AND ?2 IN (-1, step) "
+	        "ORDER BY peak_allocated DESC, step LIMIT 1",
+	        "ii", device, step);
+	if (!rows_next(rows))
+		return false;
+	*point = (struct point){rows_number(rows, 0), rows_number(rows, 1),
+	                        rows_number(rows, 2), rows_number(rows, 3),
+	                        rows_number(rows, 4), rows_number(rows, 5)};
+	rows_free(rows);
+	return true;
+}
+
+struct sample trace_sample(struct trace *trace, int64_t device,
+                           const struct point *point)
+{
+	struct sample sample = {-1, -1};
+	struct rows *rows = db_rows(
+	        trace->db,
+	        "SELECT reserved_bytes, device_total_bytes - device_free_bytes "
+	        "FROM memory_sample WHERE device = ? AND (step, ordinal) <= (?, ?) "
+	        "ORDER BY step DESC, ordinal DESC, id DESC",
+	        "iii", device, point->step, point->ordinal < 0 ? 0 : point->ordinal);
+	while (rows_next(rows)) {
+		if (sample.reserved < 0)
+			sample.reserved = rows_number_or(rows, 0, -1);
+		if (sample.device_used < 0)
+			sample.device_used = rows_number_or(rows, 1, -1);
+		if (sample.reserved >= 0 && sample.device_used >= 0) {
+			rows_free(rows);
+			break;
+		}
+	}
+	return sample;
+}
+
+const char *trace_phase(const struct trace *trace, int64_t phase)
+{
+	return phase >= 0 && phase < PHASES && trace->phases[phase]
+	               ? trace->phases[phase]
+	               : "other";
+}
+
+const char *trace_bucket(const struct trace *trace, int64_t bucket)
+{
+	return bucket >= 0 && bucket < BUCKETS && trace->buckets[bucket]
+	               ? trace->buckets[bucket]
+	               : "unnamed";
+}
+
+int64_t trace_complete_steps(struct trace *trace)
+{
+	return db_number(trace->db, 0,
+	                 "SELECT count(*) FROM step WHERE id >= 1 AND complete = 1");
+}
+
+void json_head(struct json *json, int schema)
+{
+	json_object(json, "tidemark");
+	json_text(json, "version", TIDEMARK_VERSION);
+	json_number(json, "schema", schema);
+	json_end(json);
+}
+
+void trace_json_head(struct trace *trace, struct json *json)
+{
+	json_head(json, file_schema(trace->db));
+	if (trace->missing)
+		json_text(json, "incomplete", trace->missing);
+}
