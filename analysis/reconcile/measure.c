@@ -7,27 +7,6 @@
 #include "heap.h"
 #include "text.h"
 
-/* A block and all that its row says. */
-struct measured_block {
-	struct block block;
-	int64_t requested; /* -1: not recorded */
-	int64_t bucket, phase;
-	const char *class, *op, *dims, *dtype;
-	int64_t stack;
-};
-
-/* schema.sql's head, as trace/live.c has it; here each block counts alone. */
-#define COLUMNS                                                                        \
-	"SELECT a.address, a.bytes, a.born_step, a.died_step, a.requested, a.bucket, " \
-	"s.phase, m.class, o.name, h.dims, h.dtype, "                                  \
-	"coalesce(s.python_stack, s.native_stack), a.born, a.died FROM allocation a "
-#define NAMES                                                                          \
-	"JOIN site s ON s.id = a.site LEFT JOIN module m ON m.id = s.module "          \
-	"LEFT JOIN op o ON o.id = s.op LEFT JOIN shape h ON h.id = s.shape "
-#define CROSSING                                                                       \
-	"INDEXED BY allocation_crossing " NAMES                                        \
-	"WHERE (a.died_step IS NULL OR a.died_step > a.born_step) AND a.device = ?1 "
-
 int64_t element_size(const char *dtype)
 {
 	static const struct {
@@ -69,31 +48,32 @@ static int64_t last_size(const char *dims)
 }
 
 /* What an activation of a transformer of known shape is for. */
-static enum item_role activation_role(const struct reconciled *r,
-                                      const struct measured_block *a)
+static enum item_role activation_role(const struct reconciled *r, const struct alive *a,
+                                      const struct site *site)
 {
 	const struct shape *shape = &r->known->model.shape;
 	const struct training *training = &r->known->training;
-	int64_t last = last_size(a->dims);
+	int64_t last = last_size(site->shape);
 
 	if (!r->known->model.known)
 		return IN_NOTHING;
-	if (has(a->op, "softmax") && last == training->seq && last != shape->vocab)
+	if (has(site->op, "softmax") && last == training->seq && last != shape->vocab)
 		return IN_ATTENTION;
-	if (has(a->op, "softmax") || has(a->op, "nll_loss") || last == shape->vocab)
+	if (has(site->op, "softmax") || has(site->op, "nll_loss") ||
+	    last == shape->vocab)
 		return IN_LOSS;
-	if (has(a->op, "attention"))
+	if (has(site->op, "attention"))
 		return IN_ATTENTION;
-	if (training->autocast && has(a->op, "_to_copy") && a->dims &&
-	    last_size(a->dims) * training->batch * training->seq *
-	                    element_size(a->dtype) !=
+	if (training->autocast && has(site->op, "_to_copy") && site->shape &&
+	    last_size(site->shape) * training->batch * training->seq *
+	                    element_size(site->dtype) !=
 	            a->requested &&
-	    !has(a->class, "Norm") && strchr(a->dims, ',') &&
-	    strchr(a->dims, ',') == strrchr(a->dims, ','))
+	    !has(site->class, "Norm") && strchr(site->shape, ',') &&
+	    strchr(site->shape, ',') == strrchr(site->shape, ','))
 		return IN_COPY;
 	if (last == shape->ffn || (shape->fused && last == 2 * shape->ffn))
 		return IN_FORWARD;
-	if (is_matmul(a->op) || last == shape->head_dim)
+	if (is_matmul(site->op) || last == shape->head_dim)
 		return IN_ATTENTION;
 	return IN_STREAM;
 }
@@ -104,9 +84,8 @@ static bool is_carried(const struct tensor *owner)
 	return owner && strchr(owner->name, ' ');
 }
 
-static enum item_role role_of(const struct reconciled *r,
-                              const struct measured_block *a,
-                              const struct tensor *owner)
+static enum item_role role_of(const struct reconciled *r, const struct alive *a,
+                              const struct site *site, const struct tensor *owner)
 {
 	size_t length = owner ? strlen(owner->name) : 0;
 
@@ -118,15 +97,16 @@ static enum item_role role_of(const struct reconciled *r,
 	case ROW_OPTIMIZER:
 		if (length > 5 && !strcmp(owner->name + length - 5, " step"))
 			return IN_COUNTER;
-		return !owner && a->dims && !strcmp(a->dims, "[]") ? IN_COUNTER
-		                                                   : IN_WEIGHT;
+		return !owner && site->shape && !strcmp(site->shape, "[]") ? IN_COUNTER
+		                                                           : IN_WEIGHT;
 	case ROW_ACTIVATION:
-		return activation_role(r, a);
+		return activation_role(r, a, site);
 	case ROW_INPUT:
-		return a->dtype && !strcmp(a->dtype, "int64") ? IN_IDS : IN_NOTHING;
+		return site->dtype && !strcmp(site->dtype, "int64") ? IN_IDS
+		                                                    : IN_NOTHING;
 	case ROW_TEMPORARY:
-		return has(a->op, "log_softmax_backward") ||
-		                       has(a->op, "nll_loss_backward")
+		return has(site->op, "log_softmax_backward") ||
+		                       has(site->op, "nll_loss_backward")
 		               ? IN_LOSS
 		               : IN_NOTHING;
 	default:
@@ -135,7 +115,7 @@ static enum item_role role_of(const struct reconciled *r,
 }
 
 /* What the formula lacks, where it has nothing like this block. */
-static enum cause_kind kind_of(const struct measured_block *a, enum row_id row,
+static enum cause_kind kind_of(const struct site *site, enum row_id row,
                                enum item_role role, const struct tensor *owner)
 {
 	static const enum cause_kind kinds[] = {[ROW_PARAMETER] = CAUSE_WEIGHT,
@@ -152,7 +132,7 @@ static enum cause_kind kind_of(const struct measured_block *a, enum row_id row,
 		return CAUSE_CONSTANT;
 	if (role == IN_COUNTER)
 		return CAUSE_COUNTER;
-	if (row == ROW_ACTIVATION && a->phase == 4)
+	if (row == ROW_ACTIVATION && site->phase == 4)
 		return CAUSE_RECOMPUTED;
 	return kinds[row];
 }
@@ -174,16 +154,19 @@ static char *frame_text(const struct reconciled *r, int64_t stack)
 }
 
 /* "aten::gelu in GELU, [4, 48, 288] float32, forward" */
-static char *origin(const struct reconciled *r, const struct measured_block *a)
+static char *origin(const struct reconciled *r, const struct site *site)
 {
 	enum { PHASE_OTHER = 9 }; /* schema.sql */
-	char *maker = a->op ? copy_text(a->op) : frame_text(r, a->stack);
+	char *maker = site->op ? copy_text(site->op)
+	                       : frame_text(r, site->stack >= 0 ? site->stack
+	                                                        : site->native_stack);
 	char *text = format_text(
-	        "%s%s%s%s%s%s%s, %s", maker, a->class ? " in " : "",
-	        a->class ? a->class : "", a->dims ? ", " : "", a->dims ? a->dims : "",
-	        a->dtype ? " " : "", a->dtype ? a->dtype : "",
-	        a->phase == PHASE_OTHER ? "outside forward, backward and step"
-	                                : trace_phase(r->trace, a->phase));
+	        "%s%s%s%s%s%s%s, %s", maker, site->class ? " in " : "",
+	        site->class ? site->class : "", site->shape ? ", " : "",
+	        site->shape ? site->shape : "", site->dtype ? " " : "",
+	        site->dtype ? site->dtype : "",
+	        site->phase == PHASE_OTHER ? "outside forward, backward and step"
+	                                   : trace_phase(r->trace, site->phase));
 	free(maker);
 	return text;
 }
@@ -203,8 +186,8 @@ static const char *last_word(const char *name)
 	return blank ? blank + 1 : point ? point + 1 : name;
 }
 
-static char *label_of(const struct reconciled *r, const struct measured_block *a,
-                      const struct tensor *owner)
+static char *label_of(const struct reconciled *r, const struct alive *a,
+                      const struct site *site, const struct tensor *owner)
 {
 	char *from, *text;
 
@@ -220,10 +203,10 @@ static char *label_of(const struct reconciled *r, const struct measured_block *a
 		        is_carried(owner) ? "%s of quantised weights"
 		                          : "parameter %s, of no weight's size",
 		        is_carried(owner) ? last_word(owner->name) : owner->name);
-	if (a->bucket == ROW_WORKSPACE && a->op)
-		return format_text("%s of %s", library_of(a->op), a->op);
-	from = origin(r, a);
-	if (a->bucket == ROW_ACTIVATION && a->phase == 4)
+	if (a->bucket == ROW_WORKSPACE && site->op)
+		return format_text("%s of %s", library_of(site->op), site->op);
+	from = origin(r, site);
+	if (a->bucket == ROW_ACTIVATION && site->phase == 4)
 		text = format_text("recomputed %s", from);
 	else if (a->bucket == ROW_GRADIENT)
 		text = format_text("gradient made by %s", from);
@@ -237,7 +220,7 @@ static char *label_of(const struct reconciled *r, const struct measured_block *a
 	return text;
 }
 
-static void round_up(struct row *row, const struct measured_block *a, int64_t payload)
+static void round_up(struct row *row, const struct alive *a, int64_t payload)
 {
 	enum { GRAIN = 512 };
 	int64_t grains = (payload + GRAIN - 1) / GRAIN * GRAIN;
@@ -253,30 +236,32 @@ static void round_up(struct row *row, const struct measured_block *a, int64_t pa
 }
 
 /* A weight in bytes of its own is packed, two elements in each. */
-static int64_t elements_of(const struct measured_block *a, enum item_role role,
-                           int64_t bytes)
+static int64_t elements_of(const struct alive *a, const struct site *site,
+                           enum item_role role, int64_t bytes)
 {
-	int64_t width = element_size(a->dtype);
-	bool packed = a->bucket == ROW_PARAMETER && role == IN_WEIGHT && a->dtype &&
-	              !strcmp(a->dtype, "uint8");
+	int64_t width = element_size(site->dtype);
+	bool packed = a->bucket == ROW_PARAMETER && role == IN_WEIGHT && site->dtype &&
+	              !strcmp(site->dtype, "uint8");
 
 	return packed ? 2 * bytes : bytes / (width ? width : 1);
 }
 
-static void add_item(struct reconciled *r, const struct measured_block *a,
-                     enum row_id row, const struct tensor *owner, int64_t bytes)
+static void add_item(struct reconciled *r, const struct alive *a,
+                     const struct site *site, enum row_id row,
+                     const struct tensor *owner, int64_t bytes)
 {
-	enum item_role role = role_of(r, a, owner);
+	enum item_role role = role_of(r, a, site, owner);
 
 	items_add(&r->measured,
-	          (struct item){row, role, bytes, elements_of(a, role, bytes), 1,
-	                        label_of(r, a, owner), kind_of(a, row, role, owner),
-	                        0});
+	          (struct item){row, role, bytes, elements_of(a, site, role, bytes), 1,
+	                        label_of(r, a, site, owner),
+	                        kind_of(site, row, role, owner), 0});
 }
 
 /* The tensors that lie in one block, a flat buffer, one by one. Returns their bytes. */
-static int64_t add_parts(struct reconciled *r, const struct measured_block *a,
-                         int64_t payload, const struct tensor *owner)
+static int64_t add_parts(struct reconciled *r, const struct alive *a,
+                         const struct site *site, int64_t payload,
+                         const struct tensor *owner)
 {
 	int64_t sum = 0;
 
@@ -284,12 +269,13 @@ static int64_t add_parts(struct reconciled *r, const struct measured_block *a,
 		if (owner->bytes <= 0 || owner->bytes > payload - sum)
 			continue;
 		sum += owner->bytes;
-		add_item(r, a, (enum row_id)a->bucket, owner, owner->bytes);
+		add_item(r, a, site, (enum row_id)a->bucket, owner, owner->bytes);
 	}
 	return sum;
 }
 
-static void add_block(struct reconciled *r, const struct measured_block *a)
+static void add_block(struct reconciled *r, const struct alive *a,
+                      const struct site *site)
 {
 	enum row_id row = a->bucket < 0 || a->bucket > ROW_COMMUNICATION
 	                          ? ROW_TEMPORARY
@@ -306,62 +292,37 @@ static void add_block(struct reconciled *r, const struct measured_block *a)
 		payload = a->block.bytes;
 	round_up(&r->rows[row], a, payload);
 	if (owner && row <= ROW_OPTIMIZER && owner->bytes < payload) {
-		parts = add_parts(r, a, payload, owner);
+		parts = add_parts(r, a, site, payload, owner);
 		if (parts < payload)
 			row_cause(&r->rows[row], CAUSE_PADDING, payload - parts,
 			          "room between the tensors of a flat buffer");
 		return;
 	}
-	add_item(r, a, row, owner, payload);
+	add_item(r, a, site, row, owner, payload);
 }
 
-static void add_rows(struct reconciled *r, struct rows *rows)
+static void visit_block(void *context, const struct alive *alive)
 {
-	while (rows_next(rows)) {
-		struct measured_block a = {
-		        .block = {rows_number(rows, 0), rows_number(rows, 1),
-		                  rows_number(rows, 2), rows_number_or(rows, 3, -1),
-		                  rows_number(rows, 12), rows_number_or(rows, 13, -1)},
-		        .requested = rows_number_or(rows, 4, -1),
-		        .bucket = rows_number(rows, 5),
-		        .phase = rows_number(rows, 6),
-		        .class = rows_text(rows, 7),
-		        .op = rows_text(rows, 8),
-		        .dims = rows_text(rows, 9),
-		        .dtype = rows_text(rows, 10),
-		        .stack = rows_number_or(rows, 11, -1),
-		};
-		add_block(r, &a);
-	}
-	items_merge(&r->measured);
+	struct reconciled *r = context;
+	const struct site *site = places_site(&r->places, alive->site);
+
+	if (site)
+		add_block(r, alive, site);
 }
 
 void reconcile_measure(struct reconciled *r)
 {
-	int64_t device = r->device->id, step = r->step.id, pattern = r->step.pattern;
-	struct db *db = r->trace->db;
-
 	r->unseen = r->point.allocated;
-	if (r->step.thinned)
-		return;
-	add_rows(r,
-	         db_rows(db,
-	                 COLUMNS CROSSING "AND a.born_step < ?2 AND "
-	                                  "(a.died_step IS NULL OR a.died_step > ?2)",
-	                 "ii", device, step));
-	add_rows(r,
-	         db_rows(db,
-	                 COLUMNS NAMES
-	                 "WHERE a.id BETWEEN ?2 AND ?3 AND a.born <= ?5 AND "
-	                 "a.device = ?1 AND a.born_step = ?4 AND (a.died_step IS NULL "
-	                 "OR a.died_step > ?4 OR a.died > ?5)",
-	                 "iiiii", device, r->step.first, r->step.last, pattern,
-	                 r->point.ordinal));
-	add_rows(r, db_rows(db,
-	                    COLUMNS CROSSING
-	                    "AND a.born_step < ?2 AND a.died_step = ?2 AND a.died > ?3",
-	                    "iii", device, pattern, r->point.ordinal));
+	live_each(r->trace, r->device->id, &r->step, r->point.ordinal, visit_block, r);
+	items_merge(&r->measured);
 }
+
+/* The absent of schema.sql's rule for who is alive (trace/live.c): freed before, or born
+ * after. */
+#define SITES "JOIN site s ON s.id = a.site "
+#define CROSSING                                                                       \
+	"INDEXED BY allocation_crossing " SITES                                        \
+	"WHERE (a.died_step IS NULL OR a.died_step > a.born_step) AND a.device = ?1 "
 
 static void add_sizes(struct items *items, struct rows *rows)
 {
@@ -382,7 +343,6 @@ void reconcile_absent(struct reconciled *r)
 	"SELECT CASE WHEN s.phase IN (2, 4) THEN 4 ELSE a.bucket END, "                \
 	"CASE WHEN a.requested BETWEEN 0 AND a.bytes THEN a.requested ELSE a.bytes "   \
 	"END, count(*) FROM allocation a "
-#define SITES "JOIN site s ON s.id = a.site "
 	add_sizes(&r->freed,
 	          db_rows(r->trace->db,
 	                  SIZES SITES

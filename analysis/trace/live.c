@@ -59,13 +59,16 @@ static void read(struct rows *rows, live_visit *visit, void *context)
 {
 	while (rows_next(rows)) {
 		struct alive alive = {
-		        {rows_number(rows, 3), rows_number(rows, 2),
-		         rows_number(rows, 4), rows_number_or(rows, 5, -1),
-		         rows_number(rows, 8), rows_number_or(rows, 9, -1)},
-		        rows_number(rows, 0),
-		        rows_number(rows, 1),
-		        rows_number(rows, 6),
-		        rows_number_or(rows, 7, -1)};
+		        .block = {.address = rows_number(rows, 3),
+		                  .bytes = rows_number(rows, 2),
+		                  .born_step = rows_number(rows, 4),
+		                  .died_step = rows_number_or(rows, 5, -1),
+		                  .born = rows_number(rows, 8),
+		                  .died = rows_number_or(rows, 9, -1)},
+		        .site = rows_number(rows, 0),
+		        .bucket = rows_number(rows, 1),
+		        .rule = rows_number(rows, 6),
+		        .requested = rows_number_or(rows, 7, -1)};
 		visit(context, &alive);
 	}
 }

@@ -13,19 +13,25 @@ static void load_sites(struct trace *trace, struct places *places)
 	        trace->db,
 	        "SELECT s.id, s.phase, s.python_stack, s.native_stack, "
 	        "coalesce(m.name, m.class), o.name, h.dims, h.dtype, s.module, "
-	        "v.path FROM site s LEFT JOIN v_scope v ON v.id = s.scope "
+	        "v.path, m.class FROM site s LEFT JOIN v_scope v ON v.id = s.scope "
 	        "LEFT JOIN module m ON m.id = s.module LEFT JOIN op o ON o.id = s.op "
 	        "LEFT JOIN shape h ON h.id = s.shape ORDER BY s.id",
 	        "");
 	while (rows_next(rows)) {
 		places->sites = grow(places->sites, places->site_count, &room,
 		                     sizeof(*places->sites));
-		places->sites[places->site_count++] = (struct site){
-		        rows_number(rows, 0),        rows_number(rows, 1),
-		        rows_number_or(rows, 2, -1), rows_number_or(rows, 3, -1),
-		        rows_number_or(rows, 8, -1), rows_copy(rows, 4),
-		        rows_copy(rows, 5),          rows_copy(rows, 6),
-		        rows_copy(rows, 7),          rows_copy(rows, 9)};
+		places->sites[places->site_count++] =
+		        (struct site){.id = rows_number(rows, 0),
+		                      .phase = rows_number(rows, 1),
+		                      .stack = rows_number_or(rows, 2, -1),
+		                      .native_stack = rows_number_or(rows, 3, -1),
+		                      .module_id = rows_number_or(rows, 8, -1),
+		                      .module = rows_copy(rows, 4),
+		                      .class = rows_copy(rows, 10),
+		                      .op = rows_copy(rows, 5),
+		                      .shape = rows_copy(rows, 6),
+		                      .dtype = rows_copy(rows, 7),
+		                      .scope = rows_copy(rows, 9)};
 	}
 }
 
@@ -45,11 +51,14 @@ static void load_tensors(struct trace *trace, const char *device, struct places 
 	while (rows_next(rows)) {
 		places->tensors = grow(places->tensors, places->tensor_count, &room,
 		                       sizeof(*places->tensors));
-		places->tensors[places->tensor_count++] = (struct tensor){
-		        rows_number(rows, 0),        rows_number(rows, 4),
-		        rows_number_or(rows, 1, -1), rows_number_or(rows, 6, -1),
-		        rows_number_or(rows, 5, -1), rows_copy(rows, 2),
-		        rows_copy(rows, 3)};
+		places->tensors[places->tensor_count++] =
+		        (struct tensor){.address = rows_number(rows, 0),
+		                        .bytes = rows_number(rows, 4),
+		                        .step = rows_number_or(rows, 1, -1),
+		                        .ordinal = rows_number_or(rows, 6, -1),
+		                        .bucket = rows_number_or(rows, 5, -1),
+		                        .name = rows_copy(rows, 2),
+		                        .kind = rows_copy(rows, 3)};
 	}
 }
 
@@ -64,6 +73,7 @@ void places_free(struct places *places)
 {
 	for (size_t i = 0; i < places->site_count; i++) {
 		free(places->sites[i].module);
+		free(places->sites[i].class);
 		free(places->sites[i].op);
 		free(places->sites[i].shape);
 		free(places->sites[i].dtype);
