@@ -31,14 +31,14 @@ static int64_t product(struct context *c, int64_t a, int64_t b)
 
 /* count tokens times bytes each; nothing where there is nothing. */
 static struct formula_term *per_token(struct context *c, int64_t count, int64_t bytes,
-                                      const char *source, const char *name)
+                                      const char *source, enum term_id id)
 {
 	struct formula_term *term;
 	if (!bytes || !count)
 		return NULL;
-	term = formula_term(c->formula, FORMULA_ACTIVATION,
-	                    product(c, product(c, c->tokens, count), bytes), source,
-	                    "%s", name);
+	term = formula_known_term(c->formula, FORMULA_ACTIVATION,
+	                          product(c, product(c, c->tokens, count), bytes),
+	                          source, id);
 	if (count > 1)
 		formula_text(term, "layers × B·S × bytes a token", "%s × %s × %s B",
 		             number(count).s, number(c->tokens).s, number(bytes).s);
@@ -145,19 +145,20 @@ static void print_layers(struct context *c, int64_t count, bool scores)
 	        product(c, product(c, s->heads, c->training->seq), score_bytes(c));
 
 	per_token(c, count, norms_bytes(c) + head_norm_bytes(c), SAVED "the norms",
-	          "norms");
+	          TERM_NORMS);
 	per_token(c, count, input_bytes(c), SAVED "the matmuls that follow the norms",
-	          "inputs of the matmuls");
+	          TERM_MATMUL_INPUTS);
 	per_token(c, count, attention_bytes(c),
-	          SAVED "attention: q, k, v, output, logsumexp", "attention");
+	          SAVED "attention: q, k, v, output, logsumexp", TERM_ATTENTION);
 	if (scores)
 		per_token(c, count, square, SAVED "softmax and dropout: B·H·S² scores",
-		          "attention scores");
+		          TERM_SCORES);
 	per_token(c, count, mlp_bytes(c),
-	          SAVED "the activation function and the last matmul", "feed-forward");
+	          SAVED "the activation function and the last matmul",
+	          TERM_FEED_FORWARD);
 	if (keeps_dropout(c))
 		per_token(c, count, 2 * s->hidden,
-		          SAVED "two dropouts: a byte an element", "dropout masks");
+		          SAVED "two dropouts: a byte an element", TERM_DROPOUT);
 }
 
 /* What is kept outside the layers, the loss aside. */
@@ -167,31 +168,30 @@ static void print_outside(struct context *c)
 	struct formula_term *term;
 
 	per_token(c, 1, s->vocab ? 16 : 0, SAVED "the embedding and the loss: int64",
-	          "token and label ids");
+	          TERM_IDS);
 	if (keeps_dropout(c))
 		per_token(c, 1, s->hidden, SAVED "dropout: a byte an element",
-		          "embedding dropout mask");
+		          TERM_EMBEDDING_DROPOUT);
 	if (s->embedding_norm)
-		per_token(c, 1, norm_bytes(c), SAVED "the norm", "embedding norm");
+		per_token(c, 1, norm_bytes(c), SAVED "the norm", TERM_EMBEDDING_NORM);
 	if (s->final_norm)
-		per_token(c, 1, norm_bytes(c), SAVED "the norm", "final norm");
+		per_token(c, 1, norm_bytes(c), SAVED "the norm", TERM_FINAL_NORM);
 	if (s->head == HEAD_LM)
-		per_token(c, 1, c->wide * s->hidden, SAVED "the head",
-		          "input of the head");
+		per_token(c, 1, c->wide * s->hidden, SAVED "the head", TERM_HEAD_INPUT);
 	if (s->norm == NORM_RMS_FP32) {
-		term = formula_term(c->formula, FORMULA_ACTIVATION,
-		                    4 * s->hidden * (2 * s->layers + 1),
-		                    SAVED "Gemma's norms: 1 + weight, in fp32",
-		                    "weights of the norms, plus one");
+		term = formula_known_term(c->formula, FORMULA_ACTIVATION,
+		                          4 * s->hidden * (2 * s->layers + 1),
+		                          SAVED "Gemma's norms: 1 + weight, in fp32",
+		                          TERM_NORM_WEIGHTS);
 		formula_text(term, "norms × 4 B × D", "%s × 4 B × %s",
 		             number(2 * s->layers + 1).s, number(s->hidden).s);
 	}
 	if (!s->rotary)
 		return;
-	term = formula_term(
+	term = formula_known_term(
 	        c->formula, FORMULA_ACTIVATION,
 	        product(c, product(c, c->training->seq, 2 * s->rotary), c->stream),
-	        SAVED "rotary embedding: one table for all layers", "rotary tables");
+	        SAVED "rotary embedding: one table for all layers", TERM_ROTARY);
 	formula_text(term, "2 × S × rotated × bytes", "2 × %s × %s × %s B",
 	             number(c->training->seq).s, number(s->rotary).s,
 	             number(c->stream).s);
@@ -205,12 +205,11 @@ static void print_loss(struct context *c)
 	if (s->head != HEAD_LM)
 		return;
 	per_token(c, 1, c->wide * s->vocab, "the model's output stays alive: B·S·V",
-	          "logits");
-	per_token(c, 1, 4 * s->vocab, SAVED "log_softmax, in fp32",
-	          "log_softmax of the loss");
+	          TERM_LOGITS);
+	per_token(c, 1, 4 * s->vocab, SAVED "log_softmax, in fp32", TERM_LOG_SOFTMAX);
 	term = per_token(c, 1, 8 * s->vocab,
 	                 "the backward of log_softmax: its gradient in and out, fp32",
-	                 "backward of the loss");
+	                 TERM_LOSS_BACKWARD);
 	if (term)
 		term->temporary = true;
 }
@@ -227,11 +226,11 @@ static void weight_copies(struct context *c)
 		if (weight_is_copied(c->model, w))
 			elements += weight_elements(w);
 	}
-	term = formula_term(
+	term = formula_known_term(
 	        c->formula, FORMULA_ACTIVATION, product(c, 2, elements),
 	        "torch.autocast: a 16-bit copy of each matmul's weight, saved "
 	        "for backward",
-	        "autocast's weight copies");
+	        TERM_WEIGHT_COPIES);
 	formula_text(term, "2 B × N of the matmuls", "2 B × %s", number(elements).s);
 }
 
@@ -257,7 +256,7 @@ static void segments(const struct context *c, int64_t *kept, int64_t *together)
 static void print_checkpoints(struct context *c, int64_t kept, int64_t bytes,
                               const char *source)
 {
-	per_token(c, kept, bytes, source, "checkpoints");
+	per_token(c, kept, bytes, source, TERM_CHECKPOINTS);
 }
 
 static void mark_temporary(struct context *c, int from)
@@ -291,7 +290,7 @@ static void torch_checkpointed(struct context *c)
 	mark_temporary(c, from);
 	if (s->head == HEAD_LM)
 		per_token(c, 1, c->wide * s->vocab,
-		          "the model's output stays alive: B·S·V", "logits");
+		          "the model's output stays alive: B·S·V", TERM_LOGITS);
 }
 
 static void torch_formula(struct context *c)
@@ -313,7 +312,7 @@ static void torch_formula(struct context *c)
 		          product(c, product(c, c->shape->heads, c->training->seq),
 		                  score_bytes(c)),
 		          PAPER "section 5: one layer's scores, recomputed",
-		          "scores of one layer, recomputed");
+		          TERM_SCORES_AGAIN);
 		mark_temporary(c, from);
 	}
 }
@@ -325,10 +324,11 @@ static void korthikanti_layers(struct context *c, int64_t count, bool scores)
 	int64_t square = product(c, s->heads, c->training->seq);
 
 	per_token(c, count, (16 * c->wide + 2) * s->hidden,
-	          PAPER "eq. (1): 34 sbh at two bytes", "layers, 34 sbh");
+	          PAPER "eq. (1): 34 sbh at two bytes", TERM_KORTHIKANTI_LAYERS);
 	if (scores && c->training->attention == ATTENTION_MATH)
 		per_token(c, count, product(c, 2 * c->wide + 1, square),
-		          PAPER "eq. (1): 5 as^2b at two bytes", "attention, 5 as^2b");
+		          PAPER "eq. (1): 5 as^2b at two bytes",
+		          TERM_KORTHIKANTI_SCORES);
 }
 
 static void korthikanti(struct context *c)
@@ -350,23 +350,23 @@ static void korthikanti(struct context *c)
 		korthikanti_layers(c, s->layers, checkpoint != CHECKPOINT_SELECTIVE);
 	}
 	per_token(c, 1, s->hidden, PAPER "section 4.3: mask of the embedding dropout",
-	          "embedding dropout mask");
+	          TERM_EMBEDDING_DROPOUT);
 	per_token(c, 1, 2 * c->wide * s->hidden,
 	          PAPER "section 4.3: final norm and input of the head",
-	          "final norm, head");
+	          TERM_KORTHIKANTI_END);
 	if (s->head == HEAD_LM)
 		per_token(c, 1, 4 * s->vocab, PAPER "section 4.3: logits in fp32",
-		          "logits");
+		          TERM_LOGITS);
 }
 
 static void notes_layers(struct context *c, int64_t count, bool scores)
 {
 	const struct shape *s = c->shape;
-	per_token(c, count, 8 * c->wide * s->hidden, NOTE_001, "layers, 8 B S D");
+	per_token(c, count, 8 * c->wide * s->hidden, NOTE_001, TERM_NOTES_LAYERS);
 	if (scores && c->training->attention == ATTENTION_MATH)
 		per_token(c, count,
 		          product(c, product(c, s->heads, c->training->seq), c->wide),
-		          NOTE_001, "attention, B H S^2");
+		          NOTE_001, TERM_NOTES_SCORES);
 }
 
 static void notes(struct context *c)
@@ -377,10 +377,12 @@ static void notes(struct context *c)
 
 	if (c->training->inference) {
 		per_token(c, s->layers, c->wide * s->hidden,
-		          "note 001, section 6: B S D (L + overhead)", "activations");
+		          "note 001, section 6: B S D (L + overhead)",
+		          TERM_ACTIVATIONS);
 		return;
 	}
-	per_token(c, 1, c->wide * s->hidden, "note 001, section 4: B S D", "embedding");
+	per_token(c, 1, c->wide * s->hidden, "note 001, section 4: B S D",
+	          TERM_EMBEDDING);
 	if (checkpoint == CHECKPOINT_FULL || checkpoint == CHECKPOINT_SQRT) {
 		int from;
 		segments(c, &kept, &together);
@@ -394,17 +396,16 @@ static void notes(struct context *c)
 	}
 	if (s->head == HEAD_LM)
 		per_token(c, 1, product(c, c->wide, s->vocab),
-		          "note 001, section 4: B S V", "logits");
+		          "note 001, section 4: B S V", TERM_LOGITS);
 }
 
 static void rough(struct context *c)
 {
 	const char *source = "note 000, step 4: B S D L elements, and 3 times that";
 	int64_t bytes = c->wide * c->shape->hidden;
-	per_token(c, c->shape->layers, bytes, source, "forward activations");
+	per_token(c, c->shape->layers, bytes, source, TERM_ROUGH_FORWARD);
 	if (!c->training->inference)
-		per_token(c, c->shape->layers, 2 * bytes, source,
-		          "kept for backward as well");
+		per_token(c, c->shape->layers, 2 * bytes, source, TERM_ROUGH_BACKWARD);
 }
 
 /* Weights are read, nothing is saved: one layer's tensors at a time, and the keys and
@@ -424,15 +425,14 @@ static void inference(struct context *c)
 	          product(c, c->wide,
 	                  formula_sum(c->formula, 2 * s->hidden,
 	                              attention > mlp ? attention : mlp)),
-	          "the widest point of one layer; nothing is saved",
-	          "working set of a layer");
+	          "the widest point of one layer; nothing is saved", TERM_WORKING_SET);
 	mark_temporary(c, from);
 	if (s->head == HEAD_LM) {
-		struct formula_term *term = formula_term(
+		struct formula_term *term = formula_known_term(
 		        c->formula, FORMULA_ACTIVATION,
 		        product(c, product(c, c->training->batch, s->vocab),
 		                c->wide + 4),
-		        "generation needs the last token's logits alone", "logits");
+		        "generation needs the last token's logits alone", TERM_LOGITS);
 		formula_text(term, "B × V × (bytes + 4)", "%s × %s × %s B",
 		             number(c->training->batch).s, number(s->vocab).s,
 		             number(c->wide + 4).s);
@@ -445,7 +445,7 @@ static void cache(struct context *c)
 	if (s->head != HEAD_LM)
 		return;
 	per_token(c, s->layers, 2 * c->wide * s->kv_heads * s->head_dim,
-	          "keys and values: 2 L B S H_kv d_head x bytes", "KV cache");
+	          "keys and values: 2 L B S H_kv d_head x bytes", TERM_CACHE);
 }
 
 static void given(const struct training *training, struct formula *formula)
@@ -456,9 +456,9 @@ static void given(const struct training *training, struct formula *formula)
 
 	if (sample < 0)
 		sample = formula_bits(formula, training->sample_elements, bits);
-	term = formula_term(formula, FORMULA_ACTIVATION,
-	                    formula_product(formula, training->batch, sample),
-	                    "given on the command line", "activations");
+	term = formula_known_term(formula, FORMULA_ACTIVATION,
+	                          formula_product(formula, training->batch, sample),
+	                          "given on the command line", TERM_ACTIVATIONS);
 	formula_text(term, "B × bytes of a sample", "%s × %s B",
 	             number(training->batch).s, number(sample).s);
 }

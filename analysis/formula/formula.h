@@ -116,8 +116,17 @@ enum formula_bucket {
 };
 extern const char *const formula_bucket_names[FORMULA_BUCKETS];
 
+/* The terms that somebody may want to know again; terms.def. */
+enum term_id {
+	TERM_OTHER, /* a weight's: parameters, gradients, states; overhead */
+#define TERM(id, name) TERM_##id,
+#include "terms.def"
+#undef TERM
+};
+
 struct formula_term {
 	enum formula_bucket bucket;
+	enum term_id id;
 	bool temporary; /* alive only around the peak, not all through the step */
 	int64_t bytes;
 	char name[48];

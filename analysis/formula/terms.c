@@ -55,6 +55,21 @@ struct formula_term *formula_term(struct formula *formula, enum formula_bucket b
 	return term;
 }
 
+struct formula_term *formula_known_term(struct formula *formula,
+                                        enum formula_bucket bucket, int64_t bytes,
+                                        const char *source, enum term_id id)
+{
+	static const char *const names[] = {
+#define TERM(id, name) [TERM_##id] = name,
+#include "terms.def"
+#undef TERM
+	};
+	struct formula_term *made =
+	        formula_term(formula, bucket, bytes, source, "%s", names[id]);
+	made->id = id;
+	return made;
+}
+
 void formula_text(struct formula_term *term, const char *formula, const char *numbers,
                   ...)
 {

@@ -11,6 +11,11 @@ struct formula_term *formula_term(struct formula *formula, enum formula_bucket b
                                   int64_t bytes, const char *source, const char *name,
                                   ...) __attribute__((format(printf, 5, 6)));
 
+/* The same for a term of terms.def. */
+struct formula_term *formula_known_term(struct formula *formula,
+                                        enum formula_bucket bucket, int64_t bytes,
+                                        const char *source, enum term_id id);
+
 /* ceil(elements * bits / 8), ceil(elements / block) */
 int64_t formula_bits(struct formula *formula, int64_t elements, int bits);
 static inline int64_t formula_blocks(int64_t elements, int64_t block)

@@ -120,53 +120,75 @@ static int64_t matmul_inputs(const struct sizes *z)
 	return 3 + (z->shape->mlp == MLP_GATED ? 2 : 1);
 }
 
-/* The pieces of one layer of a term; none where it isn't taken apart. */
-static void take_apart(const struct sizes *z, const char *term, struct pieces *to)
+/* What stands before and behind the layers: token ids, logits, the loss. */
+static void end_pieces(const struct sizes *z, enum term_id term, struct pieces *to)
 {
-	int64_t hidden = z->tokens * z->shape->hidden;
 	int64_t words = z->tokens * z->shape->vocab;
 
+	if (term == TERM_IDS)
+		put(to, IN_IDS, "token and label ids", z->tokens * 8, 2);
+	if (term == TERM_LOGITS)
+		put(to, IN_LOSS, "logits", words * z->wide, 1);
+	if (term == TERM_LOG_SOFTMAX)
+		put(to, IN_LOSS, "log_softmax of the loss", words * 4, 1);
+	if (term == TERM_LOSS_BACKWARD)
+		put(to, IN_LOSS, "gradients in the loss", words * 4, 2);
+}
+
+/* The pieces of one layer of a term; none where it isn't taken apart. */
+static void take_apart(const struct sizes *z, enum term_id term, struct pieces *to)
+{
+	int64_t hidden = z->tokens * z->shape->hidden;
+
 	to->count = 0;
-	if (!strcmp(term, "norms"))
+	switch ((int)term) {
+	case TERM_NORMS:
 		norm_pieces(z, z->shape->head_norm ? 0 : 2, to);
-	else if (!strcmp(term, "embedding norm") || !strcmp(term, "final norm"))
+		return;
+	case TERM_EMBEDDING_NORM:
+	case TERM_FINAL_NORM:
 		norm_pieces(z, 1, to);
-	else if (!strcmp(term, "inputs of the matmuls"))
+		return;
+	case TERM_MATMUL_INPUTS:
 		put(to, IN_STREAM, "inputs of matmuls", hidden * z->wide,
 		    matmul_inputs(z));
-	else if (!strcmp(term, "input of the head"))
+		return;
+	case TERM_HEAD_INPUT:
 		put(to, IN_STREAM, "inputs of matmuls", hidden * z->wide, 1);
-	else if (!strcmp(term, "attention"))
+		return;
+	case TERM_ATTENTION:
 		attention_pieces(z, to);
-	else if (!strcmp(term, "attention scores"))
+		return;
+	case TERM_SCORES:
 		score_pieces(z, to);
-	else if (!strcmp(term, "feed-forward"))
+		return;
+	case TERM_FEED_FORWARD:
 		forward_pieces(z, to);
-	else if (!strcmp(term, "dropout masks"))
+		return;
+	case TERM_DROPOUT:
 		put(to, IN_STREAM, "dropout masks", hidden, 2);
-	else if (!strcmp(term, "embedding dropout mask"))
+		return;
+	case TERM_EMBEDDING_DROPOUT:
 		put(to, IN_STREAM, "dropout masks", hidden, 1);
-	else if (!strcmp(term, "checkpoints"))
+		return;
+	case TERM_CHECKPOINTS:
 		put(to, IN_STREAM, "inputs of checkpointed layers", hidden * z->stream,
 		    1);
-	else if (!strcmp(term, "token and label ids"))
-		put(to, IN_IDS, "token and label ids", z->tokens * 8, 2);
-	else if (!strcmp(term, "logits"))
-		put(to, IN_LOSS, "logits", words * z->wide, 1);
-	else if (!strcmp(term, "log_softmax of the loss"))
-		put(to, IN_LOSS, "log_softmax of the loss", words * 4, 1);
-	else if (!strcmp(term, "backward of the loss"))
-		put(to, IN_LOSS, "gradients in the loss", words * 4, 2);
-	else if (!strcmp(term, "rotary tables"))
+		return;
+	case TERM_ROTARY:
 		put(to, IN_STREAM, "rotary tables",
 		    z->training->seq * z->shape->rotary * z->stream, 2);
+		return;
+	default:
+		end_pieces(z, term, to);
+	}
 }
 
 static enum row_id row_of(const struct formula_term *term)
 {
-	if (!strcmp(term->name, "token and label ids"))
+	if (term->id == TERM_IDS)
 		return ROW_INPUT;
-	if (!strcmp(term->name, "backward of the loss"))
+	if (term->id == TERM_LOSS_BACKWARD)
 		return ROW_TEMPORARY;
 	return term->bucket == FORMULA_PARAMETER   ? ROW_PARAMETER
 	       : term->bucket == FORMULA_GRADIENT  ? ROW_GRADIENT
@@ -203,14 +225,14 @@ static void expect_term(struct reconciled *r, const struct sizes *z,
 	int64_t layer = 0, layers;
 	char label[80];
 
-	take_apart(z, term->name, &pieces);
+	take_apart(z, term->id, &pieces);
 	for (int i = 0; i < pieces.count; i++)
 		layer += pieces.piece[i].bytes * pieces.piece[i].copies;
 	layers = layer ? term->bytes / layer : 0;
 	for (int i = 0; i < pieces.count; i++)
 		expect(r, row, pieces.piece[i].role, pieces.piece[i].bytes, 0,
 		       layers * pieces.piece[i].copies, pieces.piece[i].label);
-	if (pieces.count && !strcmp(term->name, "attention"))
+	if (pieces.count && term->id == TERM_ATTENTION)
 		pad_logsumexp(r, z, pieces.piece[pieces.count - 1].label);
 	snprintf(label, sizeof(label), "%s of the formula", term->name);
 	expect(r, row, IN_NOTHING, term->bytes - layers * layer, 0, 1, label);
@@ -304,7 +326,7 @@ void reconcile_expect(struct reconciled *r)
 			continue;
 		r->rows[row_of(term)].predicted += term->bytes;
 		if (term->bucket == FORMULA_ACTIVATION &&
-		    strcmp(term->name, "autocast's weight copies") != 0)
+		    term->id != TERM_WEIGHT_COPIES)
 			expect_term(r, &z, term);
 	}
 	items_merge(&r->expected);
