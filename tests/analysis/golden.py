@@ -281,9 +281,13 @@ def differences(stored, said):
 
 
 def compare(command, name, update=False):
-    """The differences of one trace; stores the new answers where that is wanted."""
+    """The differences of one trace; stores the new answers where that is wanted. Where the
+    simulator was not built, `simulate` has no cards, and is left out."""
     said, stored = answers(command, name), read(f"{name}.txt.xz")
-    if update and said != stored:
+    if not (command.parent.parent / "simulator").exists():
+        said, stored = (re.sub(r"(?ms)^\$ tidemark simulate .*?(?=^\$ )", "", text)
+                        for text in (said, stored))
+    elif update and said != stored:
         write(f"{name}.txt.xz", said)
     return differences(stored, said)
 
