@@ -101,8 +101,7 @@ static struct walk walk_step(struct trace *trace, const struct moment *moment,
 	        "AND "
 	        "?2 AND born_step = ?3 AND died_step = ?3 AND device = ?4 UNION ALL "
 	        "SELECT died, -bytes, died_phase FROM allocation INDEXED BY "
-	        "allocation_crossing WHERE (died_step IS NULL OR died_step > "
-	        "born_step) "
+	        "allocation_crossing WHERE " SQL_CROSSING " "
 	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4) ORDER BY "
 	        "ordinal",
 	        "iiii", step->first, step->last, step->pattern, moment->device->id);
@@ -111,8 +110,9 @@ static struct walk walk_step(struct trace *trace, const struct moment *moment,
 		if (rows_number(rows, 0) >= ordinal && walk.before < 0)
 			walk.before = walk.peak = now;
 		now += rows_number(rows, 1);
-		/* forward, backward, recompute: schema.sql */
-		if (walk.before >= 0 && phase >= 2 && phase <= 4 && now > walk.peak)
+		bool computes = phase == PHASE_FORWARD || phase == PHASE_BACKWARD ||
+		                phase == PHASE_RECOMPUTE;
+		if (walk.before >= 0 && computes && now > walk.peak)
 			walk.peak = now;
 	}
 	return walk;

@@ -112,7 +112,7 @@ static struct kept *read_kept(struct trace *trace, int64_t device,
 	        trace->db,
 	        "SELECT site, bucket, address, bytes, born_step, died_step, born, died "
 	        "FROM allocation INDEXED BY allocation_crossing WHERE device = ?1 AND "
-	        "(died_step IS NULL OR died_step > born_step) AND born_step BETWEEN 1 "
+	        "" SQL_CROSSING " AND born_step BETWEEN 1 "
 	        "AND "
 	        "?2 - 1 AND (died_step IS NULL OR died_step > born_step + 1)",
 	        "ii", device, growth->to);

@@ -63,7 +63,8 @@ int main(int argc, char **argv)
 		return screen_flush();
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
-		printf("tidemark %s, reads schema %d\n", TIDEMARK_VERSION, DB_SCHEMA);
+		printf("tidemark %s, reads schema %d\n", TIDEMARK_VERSION,
+		       SCHEMA_USER_VERSION);
 		return screen_flush();
 	}
 	row = find_command(argv[1]);

@@ -51,7 +51,7 @@ void plan_json(const struct plan *plan, FILE *out)
 	struct json json;
 
 	json_begin(&json, out);
-	json_head(&json, DB_SCHEMA);
+	json_head(&json, SCHEMA_USER_VERSION);
 	json_text(&json, "model", plan->model.name);
 	json_number(&json, "parameters", f->parameters);
 	json_number(&json, "trainable", f->trainable);

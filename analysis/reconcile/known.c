@@ -78,15 +78,18 @@ static void batch_from(struct recognised *known, struct rows *rows)
 
 static void read_batch(const struct seen *seen, struct recognised *known)
 {
-	batch_from(known,
-	           db_rows(seen->trace->db,
-	                   "SELECT h.dims, h.dtype, a.bucket " OF_STEP
-	                   "AND a.bucket IN (4, 5) AND h.dims IS NOT NULL "
-	                   "AND (a.died_phase IS NOT s.phase OR s.phase <> 1) "
-	                   "GROUP BY h.dims, h.dtype, a.bucket "
-	                   "ORDER BY a.bucket = ?4 DESC, sum(a.bytes) DESC",
-	                   "iiii", seen->device, seen->first, seen->last,
-	                   (int64_t)(known->model.known ? ROW_ACTIVATION : ROW_INPUT)));
+	batch_from(
+	        known,
+	        db_rows(seen->trace->db,
+	                "SELECT h.dims, h.dtype, a.bucket " OF_STEP
+	                "AND a.bucket IN (" SQL_BUCKET_ACTIVATION ", " SQL_BUCKET_INPUT
+	                ") AND h.dims IS NOT NULL "
+	                "AND (a.died_phase IS NOT s.phase OR s.phase <> " SQL_PHASE_DATA
+	                ") "
+	                "GROUP BY h.dims, h.dtype, a.bucket "
+	                "ORDER BY a.bucket = ?4 DESC, sum(a.bytes) DESC",
+	                "iiii", seen->device, seen->first, seen->last,
+	                (int64_t)(known->model.known ? ROW_ACTIVATION : ROW_INPUT)));
 	if (known->batch_known)
 		return;
 	/* Made before the loop, or before the first forward. */
@@ -95,8 +98,8 @@ static void read_batch(const struct seen *seen, struct recognised *known)
 	                   "SELECT h.dims, h.dtype, a.bucket FROM allocation a "
 	                   "INDEXED BY allocation_crossing JOIN site s ON s.id = "
 	                   "a.site JOIN shape h ON h.id = s.shape WHERE "
-	                   "(a.died_step IS NULL OR a.died_step > a.born_step) "
-	                   "AND a.device = ?1 AND a.bucket = 5 "
+	                   "" SQL_CROSSING " "
+	                   "AND a.device = ?1 AND a.bucket = " SQL_BUCKET_INPUT " "
 	                   "ORDER BY a.bytes DESC",
 	                   "i", seen->device));
 }
@@ -106,7 +109,8 @@ static void read_precision(const struct seen *seen, struct recognised *known)
 	struct training *t = &known->training;
 	struct rows *rows = db_rows(
 	        seen->trace->db,
-	        "SELECT h.dtype " OF_STEP "AND s.phase IN (2, 4) AND h.dtype IS NOT "
+	        "SELECT h.dtype " OF_STEP "AND s.phase IN (" SQL_PHASE_FORWARD
+	        ", " SQL_PHASE_RECOMPUTE ") AND h.dtype IS NOT "
 	        "NULL AND " MULTIPLIES " GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
 	        "iii", seen->device, seen->first, seen->last);
 	char dtype[32] = "";
@@ -121,11 +125,12 @@ static void read_precision(const struct seen *seen, struct recognised *known)
 		return;
 	t->activation = strcmp(dtype, "float16") ? DTYPE_BF16 : DTYPE_FP16;
 	/* Autocast casts where it multiplies; FSDP gathers parameters that are cast. */
-	t->autocast = any(seen, "SELECT 1 " OF_STEP
-	                        "AND s.phase IN (2, 4) AND o.name LIKE '%_to_copy' AND "
-	                        "h.dtype IN ('bfloat16', 'float16') AND s.module IN ("
-	                        "SELECT s.module FROM site s JOIN op o ON o.id = s.op "
-	                        "WHERE " MULTIPLIES ") LIMIT 1");
+	t->autocast =
+	        any(seen, "SELECT 1 " OF_STEP "AND s.phase IN (" SQL_PHASE_FORWARD
+	                  ", " SQL_PHASE_RECOMPUTE ") AND o.name LIKE '%_to_copy' AND "
+	                  "h.dtype IN ('bfloat16', 'float16') AND s.module IN ("
+	                  "SELECT s.module FROM site s JOIN op o ON o.id = s.op "
+	                  "WHERE " MULTIPLIES ") LIMIT 1");
 	if (!t->autocast)
 		t->residual = t->activation;
 }
@@ -134,7 +139,8 @@ static void read_kinds(const struct seen *seen, struct recognised *known)
 {
 	struct training *t = &known->training;
 
-	known->recompute = any(seen, "SELECT 1 " OF_STEP "AND s.phase = 4 LIMIT 1");
+	known->recompute = any(seen, "SELECT 1 " OF_STEP
+	                             "AND s.phase = " SQL_PHASE_RECOMPUTE " LIMIT 1");
 	if (known->recompute && known->model.known)
 		t->checkpoint = CHECKPOINT_FULL;
 	if (!any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%attention%' LIMIT 1") &&
@@ -189,8 +195,8 @@ static void count_blocks(struct trace *trace, const struct device *device,
 	        trace->db,
 	        "SELECT coalesce(a.requested, a.bytes), h.dtype FROM allocation a "
 	        "JOIN site s ON s.id = a.site LEFT JOIN shape h ON h.id = s.shape "
-	        "WHERE a.device = ? AND a.bucket = 0 AND (a.died_step IS NULL OR "
-	        "a.died_step > a.born_step)",
+	        "WHERE a.device = ? AND a.bucket = " SQL_BUCKET_PARAMETER
+	        " AND " SQL_CROSSING,
 	        "i", device->id);
 	int64_t by_width[9] = {0};
 

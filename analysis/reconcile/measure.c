@@ -132,7 +132,7 @@ static enum cause_kind kind_of(const struct site *site, enum row_id row,
 		return CAUSE_CONSTANT;
 	if (role == IN_COUNTER)
 		return CAUSE_COUNTER;
-	if (row == ROW_ACTIVATION && site->phase == 4)
+	if (row == ROW_ACTIVATION && site->phase == PHASE_RECOMPUTE)
 		return CAUSE_RECOMPUTED;
 	return kinds[row];
 }
@@ -156,7 +156,6 @@ static char *frame_text(const struct reconciled *r, int64_t stack)
 /* "aten::gelu in GELU, [4, 48, 288] float32, forward" */
 static char *origin(const struct reconciled *r, const struct site *site)
 {
-	enum { PHASE_OTHER = 9 }; /* schema.sql */
 	char *maker = site->op ? copy_text(site->op)
 	                       : frame_text(r, site->stack >= 0 ? site->stack
 	                                                        : site->native_stack);
@@ -206,7 +205,7 @@ static char *label_of(const struct reconciled *r, const struct alive *a,
 	if (a->bucket == ROW_WORKSPACE && site->op)
 		return format_text("%s of %s", library_of(site->op), site->op);
 	from = origin(r, site);
-	if (a->bucket == ROW_ACTIVATION && site->phase == 4)
+	if (a->bucket == ROW_ACTIVATION && site->phase == PHASE_RECOMPUTE)
 		text = format_text("recomputed %s", from);
 	else if (a->bucket == ROW_GRADIENT)
 		text = format_text("gradient made by %s", from);
@@ -321,8 +320,8 @@ void reconcile_measure(struct reconciled *r)
  * after. */
 #define SITES "JOIN site s ON s.id = a.site "
 #define CROSSING                                                                       \
-	"INDEXED BY allocation_crossing " SITES                                        \
-	"WHERE (a.died_step IS NULL OR a.died_step > a.born_step) AND a.device = ?1 "
+	"INDEXED BY allocation_crossing " SITES "WHERE " SQL_CROSSING                  \
+	" AND a.device = ?1 "
 
 static void add_sizes(struct items *items, struct rows *rows)
 {
@@ -340,7 +339,8 @@ void reconcile_absent(struct reconciled *r)
 
 	/* What forward or a recomputation made is an activation, kept or not. */
 #define SIZES                                                                          \
-	"SELECT CASE WHEN s.phase IN (2, 4) THEN 4 ELSE a.bucket END, "                \
+	"SELECT CASE WHEN s.phase IN (" SQL_PHASE_FORWARD ", " SQL_PHASE_RECOMPUTE     \
+	") THEN " SQL_BUCKET_ACTIVATION " ELSE a.bucket END, "                         \
 	"CASE WHEN a.requested BETWEEN 0 AND a.bytes THEN a.requested ELSE a.bytes "   \
 	"END, count(*) FROM allocation a "
 	add_sizes(&r->freed,
@@ -361,10 +361,11 @@ void reconcile_absent(struct reconciled *r)
 	                  "WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 AND "
 	                  "a.born_step = ?4 AND a.born > ?5 GROUP BY 1, 2",
 	                  "iiiii", device, first, last, pattern, ordinal));
-	add_sizes(
-	        &r->later,
-	        db_rows(r->trace->db,
-	                SIZES CROSSING
-	                "AND a.born_step > ?2 AND a.bucket IN (0, 2, 3) GROUP BY 1, 2",
-	                "ii", device, r->point.step));
+	add_sizes(&r->later,
+	          db_rows(r->trace->db,
+	                  SIZES CROSSING
+	                  "AND a.born_step > ?2 AND a.bucket IN (" SQL_BUCKET_PARAMETER
+	                  ", " SQL_BUCKET_GRADIENT ", " SQL_BUCKET_OPTIMIZER
+	                  ") GROUP BY 1, 2",
+	                  "ii", device, r->point.step));
 }

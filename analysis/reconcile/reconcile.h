@@ -17,19 +17,11 @@
 #include "site.h"
 #include "trace.h"
 
-enum row_id { /* the first eleven are the buckets of schema.sql */
-	      ROW_PARAMETER,
-	      ROW_BUFFER,
-	      ROW_GRADIENT,
-	      ROW_OPTIMIZER,
-	      ROW_ACTIVATION,
-	      ROW_INPUT,
-	      ROW_TEMPORARY,
-	      ROW_WORKSPACE,
-	      ROW_COMMUNICATION,
-	      ROW_CACHE,
-	      ROW_CONTEXT,
-	      ROW_COUNT
+enum row_id { /* the buckets of schema.sql */
+#define X(id, number, name) ROW_##id = number,
+	      SCHEMA_BUCKETS(X)
+#undef X
+	              ROW_COUNT
 };
 
 /* What a tensor is for. Items are the same thing only within a role. */

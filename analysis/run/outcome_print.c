@@ -222,7 +222,7 @@ void outcomes_json(const struct outcome *outcomes, size_t count, FILE *out)
 	struct json json;
 
 	json_begin(&json, out);
-	json_head(&json, DB_SCHEMA);
+	json_head(&json, SCHEMA_USER_VERSION);
 	json_array(&json, "gpus");
 	for (size_t i = 0; i < count; i++)
 		json_outcome(&outcomes[i], &json);

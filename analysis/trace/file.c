@@ -95,7 +95,7 @@ static int check(struct db *db, const char *path, char *why, size_t size)
 	int64_t tables = db_number(db, 0, "SELECT count(*) FROM sqlite_schema");
 	int schema;
 
-	if (pragma(db, "application_id") != DB_APPLICATION) {
+	if (pragma(db, "application_id") != SCHEMA_APPLICATION_ID) {
 		snprintf(why, size,
 		         tables ? "'%s' is a database, but not a tidemark trace"
 		                : "'%s' is empty: the run that made it wrote no event",
@@ -103,11 +103,11 @@ static int check(struct db *db, const char *path, char *why, size_t size)
 		return -1;
 	}
 	schema = file_schema(db);
-	if (schema > DB_SCHEMA) {
+	if (schema > SCHEMA_USER_VERSION) {
 		snprintf(why, size,
 		         "'%s' has schema %d, this tidemark reads up to %d; update "
 		         "tidemark",
-		         path, schema, DB_SCHEMA);
+		         path, schema, SCHEMA_USER_VERSION);
 		return -1;
 	}
 	if (schema < 1 || !db_number(db, 0, "SELECT count(*) FROM run")) {

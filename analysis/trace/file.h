@@ -3,8 +3,7 @@
 #define TIDEMARK_FILE_H
 
 #include "db.h"
-
-enum { DB_APPLICATION = 1414351697, DB_SCHEMA = 1 }; /* schema.sql, its head */
+#include "schema_ids.h"
 
 /* Opens a trace and holds one snapshot of it, also while a run goes on writing. NULL,
  * with one sentence in why, for what is missing, unreadable, empty, truncated, foreign

@@ -17,8 +17,7 @@
 	"SELECT site, bucket, bytes, address, born_step, died_step, rule, requested, " \
 	"born, died FROM allocation "
 #define CROSSING                                                                       \
-	"INDEXED BY allocation_crossing WHERE (died_step IS NULL OR died_step > "      \
-	"born_step) "                                                                  \
+	"INDEXED BY allocation_crossing WHERE " SQL_CROSSING " "                       \
 	"AND device = ?1 "
 
 static uint64_t hash(const struct sum *sum)

@@ -31,14 +31,13 @@ static bool known(int64_t bucket)
 
 static void read_levels(struct trace *trace, int64_t device, struct levels *levels)
 {
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT bucket, bytes, born_step, died_step FROM allocation "
-	        "INDEXED BY allocation_crossing WHERE (died_step IS NULL OR died_step "
-	        "> "
-	        "born_step) AND device = ?1 AND (died_step IS NULL OR died_step > "
-	        "born_step + 1)",
-	        "i", device);
+	struct rows *rows =
+	        db_rows(trace->db,
+	                "SELECT bucket, bytes, born_step, died_step FROM allocation "
+	                "INDEXED BY allocation_crossing WHERE " SQL_CROSSING
+	                " AND device = ?1 AND (died_step IS NULL OR died_step > "
+	                "born_step + 1)",
+	                "i", device);
 	while (rows_next(rows)) {
 		int64_t bucket = rows_number(rows, 0), bytes = rows_number(rows, 1);
 		int64_t born = rows_number(rows, 2);
@@ -58,8 +57,7 @@ static void walk_shape(struct trace *trace, int64_t device, const struct step *s
 	struct rows *rows = db_rows(
 	        trace->db,
 	        "SELECT -1 AS ordinal, bytes, bucket, -1 FROM allocation INDEXED BY "
-	        "allocation_crossing WHERE (died_step IS NULL OR died_step > "
-	        "born_step) "
+	        "allocation_crossing WHERE " SQL_CROSSING " "
 	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 UNION ALL "
 	        "SELECT a.born, a.bytes, a.bucket, s.phase FROM allocation a LEFT JOIN "
 	        "site s ON s.id = a.site WHERE a.id BETWEEN ?1 AND ?2 AND a.born_step "
@@ -70,8 +68,7 @@ static void walk_shape(struct trace *trace, int64_t device, const struct step *s
 	        "?1 AND ?2 AND born_step = ?3 AND died_step = ?3 AND device = ?4 UNION "
 	        "ALL SELECT died, -bytes, bucket, died_phase FROM allocation INDEXED "
 	        "BY "
-	        "allocation_crossing WHERE (died_step IS NULL OR died_step > "
-	        "born_step) "
+	        "allocation_crossing WHERE " SQL_CROSSING " "
 	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 ORDER BY "
 	        "ordinal",
 	        "iiii", step->first, step->last, step->pattern, device);

@@ -167,7 +167,7 @@ static bool at_time(struct trace *trace, const struct device *device, int64_t ti
 	                          .ordinal = -1,
 	                          .time_ns = time_ns,
 	                          .latest_ns = -1,
-	                          .phase = 9};
+	                          .phase = PHASE_OTHER};
 	moment->allocated = replay_start(trace, step, device->id);
 	events = replay_step(trace, &replay, &moment->step, &count);
 	for (size_t i = 0; i < count && events[i].time_ns <= time_ns; i++) {

@@ -58,8 +58,8 @@ static void read_shape(const char *text, int64_t elements, struct weight *weight
 static const char parameters_sql[] =
         "WITH gone AS MATERIALIZED (SELECT d.name AS device, a.address, a.bytes, "
         "a.born_step, a.born, a.died_step, a.died FROM allocation a INDEXED BY "
-        "allocation_crossing JOIN device d ON d.id = a.device WHERE (a.died_step IS "
-        "NULL OR a.died_step > a.born_step) AND a.bucket = 0 AND (a.died_step, a.died) "
+        "allocation_crossing JOIN device d ON d.id = a.device WHERE " SQL_CROSSING
+        " AND a.bucket = " SQL_BUCKET_PARAMETER " AND (a.died_step, a.died) "
         "<= (?1, ?2)) "
         "SELECT name, shape, dtype, max(bytes), max(trainable) FROM tensor t WHERE "
         "kind = 'parameter' AND bytes > 0 AND instr(name, ' ') = 0 AND NOT EXISTS ("

@@ -59,7 +59,7 @@ static void load(struct trace *trace, struct replay *replay, const struct step *
 	    db_rows(trace->db,
 	            "SELECT died, born_ns + lived_ns, -bytes, device, died_phase "
 	            "FROM allocation INDEXED BY allocation_crossing "
-	            "WHERE (died_step IS NULL OR died_step > born_step) "
+	            "WHERE " SQL_CROSSING " "
 	            "AND born_step < ?1 AND died_step = ?1",
 	            "i", step->pattern));
 	if (replay->count)

@@ -8,8 +8,19 @@
 
 #include "db.h"
 #include "json.h"
+#include "schema_ids.h"
 
 enum { PHASES = 16, BUCKETS = 16 }; /* room; schema.sql has ten and eleven */
+
+enum phase_id {
+#define X(id, number, name) PHASE_##id = number,
+	SCHEMA_PHASES(X)
+#undef X
+};
+
+/* A row of allocation that lives on past the end of its step: what the index
+ * allocation_crossing holds (schema.sql). */
+#define SQL_CROSSING "(died_step IS NULL OR died_step > born_step)"
 
 struct device {
 	int64_t id, total_bytes; /* total_bytes -1 where not known */
