@@ -10,6 +10,7 @@
 
 #include "heap.h"
 #include "replay.h"
+#include "whole.h"
 
 struct birth {
 	int64_t ordinal, site, bytes;
@@ -168,7 +169,7 @@ struct forecast forecast_make(struct trace *trace, const struct places *places,
 			forecast.scale = (double)request / (double)twin->bytes;
 		double more = (double)(walk.peak - walk.before) * forecast.scale;
 		if (more > (double)request)
-			forecast.growth = (int64_t)more;
+			forecast.growth = whole_of(more);
 	}
 	free(now.list);
 	free(then.list);

@@ -11,6 +11,7 @@
 #include "checkpoint.h"
 #include "heap.h"
 #include "text.h"
+#include "whole.h"
 
 enum { GRADIENT = 2, OPTIMIZER = 3, ACTIVATION = 4, INPUT = 5, TEMPORARY = 6 };
 enum { DATA = 1, FORWARD = 2 }; /* schema.sql, phase */
@@ -88,24 +89,24 @@ static void smaller_batch(struct work *work)
 		whole = oom->requested;
 		share = 1 - (double)oom->hole / (double)whole;
 	}
-	smaller = (int64_t)((1 - share) * (double)batch);
+	smaller = whole_of((1 - share) * (double)batch);
 	/* How far the first step would have grown nobody knows: half is a start. */
 	if (oom->forecast.step < 0 && smaller > batch / 2)
 		smaller = batch / 2;
 	if (batch > 1 && smaller >= 1) {
 		lever.change = format_text("batch %lld instead of %lld",
 		                           (long long)smaller, (long long)batch);
-		lever.saves = (int64_t)((double)whole * (double)(batch - smaller) /
-		                        (double)batch);
+		lever.saves = whole_of((double)whole * (double)(batch - smaller) /
+		                       (double)batch);
 		lever.enough = true;
 	} else if (batch > 1) {
 		lever.change = format_text("batch 1 instead of %lld", (long long)batch);
 		lever.saves =
-		        (int64_t)((double)whole * (double)(batch - 1) / (double)batch);
+		        whole_of((double)whole * (double)(batch - 1) / (double)batch);
 	} else if (share < 1) {
 		lever.change = format_text("sequences shorter by %d %%",
-		                           (int)(share * 100) + 1);
-		lever.saves = (int64_t)((double)whole * share) + 1;
+		                           (int)whole_within(share * 100, 0, 99) + 1);
+		lever.saves = whole_of((double)whole * share) + 1;
 		lever.lever = "shorter sequence";
 		lever.enough = true;
 	} else {
@@ -131,7 +132,7 @@ static void checkpointing(struct work *work)
 		return;
 	share = work->scaling > 0 ? (double)best.saves / (double)work->scaling : 0;
 	saves = best.saves +
-	        (int64_t)(share * (double)(work->rest > 0 ? work->rest : 0));
+	        whole_of(share * (double)(work->rest > 0 ? work->rest : 0));
 	put(work,
 	    (struct lever){"checkpointing",
 	                   format_text("torch.utils.checkpoint around each of %s.*",

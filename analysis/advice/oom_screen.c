@@ -7,6 +7,7 @@
 #include "losses.h"
 #include "oom_answer.h"
 #include "text.h"
+#include "whole.h"
 
 void answer_make(struct trace *trace, const struct places *places,
                  const struct growth *growth, const struct oom *oom,
@@ -31,7 +32,7 @@ static char *limit_text(const struct oom *oom)
 		        "PyTorch "
 		        "have %.4g %% of it, %s (set_per_process_memory_fraction)",
 		        text_size(oom->free).s, 100 * oom->fraction,
-		        text_size((int64_t)(oom->fraction * (double)oom->moment.total))
+		        text_size(whole_of(oom->fraction * (double)oom->moment.total))
 		                .s);
 	return format_text(
 	        "%s was free on the device and refused: PyTorch may hold less "

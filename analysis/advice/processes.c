@@ -1,5 +1,6 @@
 /* processes.c - reading "Process 4711 has 3.00 GiB memory in use." */
 #include "processes.h"
+#include "whole.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ struct processes processes_named(const char *message)
 		if (pid < -1 || !end || !(number >= 0) || unit_of(unit) < 0)
 			continue;
 		struct process process = {
-		        pid, (int64_t)(number * (double)unit_of(unit) + 0.5)};
+		        pid, whole_of(number * (double)unit_of(unit) + 0.5)};
 		found.of[found.count++] = process;
 		found.here = found.here || pid < 0;
 		others += pid < 0 ? 0 : process.bytes;

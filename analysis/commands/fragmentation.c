@@ -136,7 +136,7 @@ static void draw(const struct view *view, const struct segment *segment, int col
 				most = &all->blocks[b];
 			}
 		}
-		int eighths = (int)(used * 8 / (to > from ? to - from : 1));
+		int64_t eighths = used * 8 / (to > from ? to - from : 1);
 		if (used && !eighths)
 			eighths = 1;
 		enum style color =

@@ -131,7 +131,7 @@ static void check_card(const struct session *session, struct profile *card)
 		exit(STATUS_USAGE); /* the simulator has said why */
 	if (getenv("TIDEMARK_SIM_MEMORY"))
 		card->memory_bytes = atoll(getenv("TIDEMARK_SIM_MEMORY"));
-	if (card->context_bytes + session->outside >= card->memory_bytes)
+	if (session->outside >= card->memory_bytes - card->context_bytes)
 		fail(STATUS_USAGE,
 		     "'%s' has %s of memory: the context (%s) and what others hold "
 		     "(%s) leave "

@@ -12,6 +12,7 @@
 #include "screen.h"
 #include "steps.h"
 #include "text.h"
+#include "whole.h"
 
 /* Every step, or the one that was asked for. Ids have no gaps, by construction. */
 static void step_range(struct trace *trace, int64_t wish, int64_t *from, int64_t *to)
@@ -87,11 +88,9 @@ static int csv(struct trace *trace, bool wanted[], int64_t wish)
 static int column_of(const struct step *step, int64_t time_ns, int columns)
 {
 	double length = (double)(step->end_ns - step->start_ns);
-	int column =
-	        length > 0
-	                ? (int)((double)(time_ns - step->start_ns) / length * columns)
-	                : 0;
-	return column < 0 ? 0 : column >= columns ? columns - 1 : column;
+	double passed = (double)(time_ns - step->start_ns);
+	return length > 0 ? (int)whole_within(passed / length * columns, 0, columns - 1)
+	                  : 0;
 }
 
 static void raise_to(int64_t *value, int64_t bytes)

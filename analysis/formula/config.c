@@ -15,6 +15,7 @@
 
 #include "db.h"
 #include "heap.h"
+#include "whole.h"
 
 enum { LARGEST = 1 << 20 }; /* real ones have a few kilobytes */
 
@@ -227,8 +228,8 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 		s->rotary = s->head_dim;
 	if (!strcmp(kind->name, "gpt_neox")) {
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", true);
-		s->rotary = (int64_t)((double)s->head_dim *
-		                      fraction(reader, "rotary_pct", 0.25));
+		s->rotary = whole_of((double)s->head_dim *
+		                     fraction(reader, "rotary_pct", 0.25));
 		s->parallel = truth(reader, "use_parallel_residual", true);
 	}
 	if (!strcmp(kind->name, "opt")) {

@@ -17,6 +17,8 @@
 #include "quantity.h"
 #include "stubs.h"
 
+enum { LARGEST = 1 << 16 }; /* bytes of a profile; ours have a thousand */
+
 char *profile_folder(void)
 {
 	static const char *const places[] = {"../simulator/devices",
@@ -164,8 +166,10 @@ static struct profile take_file(const char *name)
 	struct stat st;
 	const char *slash = strrchr(name, '/');
 
-	if (!stat(name, &st) && S_ISDIR(st.st_mode))
-		errno = EISDIR;
+	if (!stat(name, &st) && !S_ISREG(st.st_mode))
+		errno = S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
+	else if (!stat(name, &st) && st.st_size > LARGEST)
+		errno = EFBIG;
 	else if (read_profile(name, slash ? slash + 1 : name, &profile))
 		return profile;
 	fail(STATUS_USAGE, "cannot read the device profile '%s': %s", name,

@@ -1,5 +1,6 @@
 /* chart.c - a block chart with a byte scale at its left. */
 #include "chart.h"
+#include "whole.h"
 
 int chart_width(void)
 {
@@ -36,7 +37,7 @@ static struct scale fit_scale(int64_t most, int ticks)
 			continue;
 		scale.step = rounds[i] * ten;
 		/* 1.2, 1.5 and 2.5 take one more place than the power of ten. */
-		if (ten <= 1 && rounds[i] != (int)rounds[i])
+		if (ten <= 1 && rounds[i] != (double)whole_of(rounds[i]))
 			scale.decimals++;
 		break;
 	}
@@ -50,14 +51,15 @@ enum { LINE_HERE = -1 };
 static int look_at(const struct chart *chart, int column, int row, double top)
 {
 	double cell = top / chart->rows;
-	int filled = (int)((double)chart->value[column] / cell * 8 + 0.5) - 8 * row;
+	int64_t eighths = whole_of((double)chart->value[column] / cell * 8 + 0.5);
+	int64_t filled = eighths - 8 * row;
 	int64_t line = chart->line[column];
 
 	if (chart->value[column] > 0 && !row && filled < 1)
 		filled = 1; /* something is never drawn as nothing */
 	if (filled > 0)
-		return filled > 8 ? 8 : filled;
-	return line > 0 && (int)((double)(line - 1) / cell) == row ? LINE_HERE : 0;
+		return filled > 8 ? 8 : (int)filled;
+	return line > 0 && whole_of((double)(line - 1) / cell) == row ? LINE_HERE : 0;
 }
 
 static void print_cell(const struct chart *chart, int column, int shown, FILE *out)

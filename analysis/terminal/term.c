@@ -67,21 +67,27 @@ const char *sign(enum sign sign)
 	return signs[sign][term.unicode];
 }
 
-const char *block_up(int eighths)
+/* Blocks that overlap, in a damaged trace, fill more than there is. */
+static int within_cell(int64_t eighths)
+{
+	return eighths < 0 ? 0 : eighths > 8 ? 8 : (int)eighths;
+}
+
+const char *block_up(int64_t eighths)
 {
 	static const char *const cells[] = {" ", "▁", "▂", "▃", "▄",
 	                                    "▅", "▆", "▇", "█"};
 	if (!term.unicode)
 		return eighths >= 4 ? "#" : eighths >= 1 ? "." : " ";
-	return cells[eighths];
+	return cells[within_cell(eighths)];
 }
 
-const char *block_right(int eighths)
+const char *block_right(int64_t eighths)
 {
 	static const char *const cells[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"};
 	if (!term.unicode)
 		return eighths >= 4 ? "#" : "";
-	return cells[eighths];
+	return cells[within_cell(eighths)];
 }
 
 struct shade {

@@ -3,6 +3,7 @@
 #define TIDEMARK_TERM_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct term {
 	int width;    /* columns, 40 to 100 */
@@ -38,8 +39,8 @@ const char *style(enum style style);
 const char *sign(enum sign sign);
 
 /* A cell filled from below to eighths/8, a bar end filled from the left. */
-const char *block_up(int eighths);
-const char *block_right(int eighths);
+const char *block_up(int64_t eighths);
+const char *block_right(int64_t eighths);
 
 /* The colour that a phase or a bucket has on every screen. */
 enum style phase_style(const char *phase);

@@ -1,5 +1,6 @@
 /* text.c - numbers as people say them, and pieces of text that fit. */
 #include "text.h"
+#include "whole.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -146,15 +147,15 @@ void text_bar(FILE *out, int64_t part, int64_t whole, int columns)
 	int used = 0;
 
 	if (whole > 0 && part > 0)
-		eighths = (int64_t)((double)part / (double)whole * columns * 8 + 0.5);
+		eighths = whole_of((double)part / (double)whole * columns * 8 + 0.5);
 	if (part > 0 && !eighths)
 		eighths = 1; /* something is never drawn as nothing */
 	if (eighths > 8 * columns)
 		eighths = 8 * columns;
 	for (; eighths >= 8; eighths -= 8, used++)
 		fputs(block_right(8), out);
-	if (*block_right((int)eighths)) {
-		fputs(block_right((int)eighths), out);
+	if (*block_right(eighths)) {
+		fputs(block_right(eighths), out);
 		used++;
 	}
 	fprintf(out, "%*s", columns - used, "");

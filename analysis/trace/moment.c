@@ -6,6 +6,7 @@
 
 #include "fail.h"
 #include "replay.h"
+#include "whole.h"
 
 /* "1.5s" in nanoseconds; a bare number is seconds. -1: no time. */
 static int64_t parse_time(const char *text)
@@ -23,7 +24,7 @@ static int64_t parse_time(const char *text)
 	number = strtod(text, &end);
 	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
 		if (!strcmp(end, units[i].name) && number * units[i].ns < 9e18)
-			return (int64_t)(number * units[i].ns + 0.5);
+			return whole_of(number * units[i].ns + 0.5);
 	return -1;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "heap.h"
+#include "whole.h"
 
 static int32_t device_index(const struct trace *trace, int64_t device)
 {
@@ -75,7 +76,7 @@ static int64_t moved(const struct step *step, int64_t time_ns)
 	if (step->pattern == step->id || from <= 0)
 		return time_ns;
 	return step->start_ns +
-	       (int64_t)((double)(time_ns - step->pattern_start_ns) * to / from);
+	       whole_of((double)(time_ns - step->pattern_start_ns) * to / from);
 }
 
 const struct event *replay_step(struct trace *trace, struct replay *replay,

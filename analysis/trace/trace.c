@@ -173,6 +173,24 @@ static void read_devices(struct trace *trace)
 	}
 }
 
+/* Lists have a place for each step up to the last: a damaged number must not say how many. */
+static void check_steps(struct trace *trace)
+{
+	enum { MISSING = 1 << 16 };
+	struct rows *rows =
+	        db_rows(trace->db, "SELECT min(id), max(id), count(*) FROM step", "");
+	if (!rows_next(rows))
+		return;
+	int64_t first = rows_number(rows, 0), last = rows_number(rows, 1);
+	int64_t count = rows_number(rows, 2);
+	rows_free(rows);
+	if (first < 0 || last > count + MISSING)
+		fail(STATUS_UNREADABLE,
+		     "cannot read '%s': it is damaged, its %lld steps are numbered "
+		     "from %lld to %lld",
+		     trace->name, (long long)count, (long long)first, (long long)last);
+}
+
 struct trace *trace_open(const char *path)
 {
 	struct trace *trace = allocate(sizeof(*trace));
@@ -183,6 +201,7 @@ struct trace *trace_open(const char *path)
 	read_names(trace->db, "SELECT id, name FROM phase", trace->phases, PHASES);
 	read_names(trace->db, "SELECT id, name FROM bucket", trace->buckets, BUCKETS);
 	read_devices(trace);
+	check_steps(trace);
 	return trace;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 extern const char tmksim_default_profile[]; /* devices/a100-80gb.conf, built in */
 
@@ -41,6 +42,7 @@ static const struct key {
 #undef AT
 };
 enum { KEYS = sizeof(keys) / sizeof(*keys) };
+enum { LARGEST = 1 << 16 }; /* bytes of a profile; ours have a thousand */
 
 static char *trim(char *text)
 {
@@ -62,8 +64,9 @@ static bool store(const struct key *key, const char *value)
 			memcpy(at, value, number + 1);
 		break;
 	case CAPABILITY:
-		if (sscanf(value, "%d.%d%n", &major, &minor, &used) != 2 ||
-		    value[used] || minor < 0 || minor > 9)
+		/* as many digits as there are, so that no number wraps into the range */
+		if (sscanf(value, "%2d.%1d%n", &major, &minor, &used) != 2 ||
+		    value[used] || major < 0 || minor < 0)
 			return false;
 		number = (size_t)(major * 10 + minor);
 		card.major = major;
@@ -107,6 +110,9 @@ static void read_line(char *line, const char *path, int number, bool *seen)
 static void load(void)
 {
 	const char *path = tmksim_text(TMKSIM_PROFILE);
+	struct stat st;
+	if (*path && !stat(path, &st) && (!S_ISREG(st.st_mode) || st.st_size > LARGEST))
+		tmksim_die("'%s' is not the file of a device profile", path);
 	FILE *file = *path ? fopen(path, "re")
 	                   : fmemopen((void *)tmksim_default_profile,
 	                              strlen(tmksim_default_profile), "r");

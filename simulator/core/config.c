@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,20 +50,23 @@ int tmksim_parse_size(const char *text, size_t *bytes)
 {
 	static const char units[] = "KMGT";
 	char *end;
+	size_t digits = strspn(text, "0123456789.");
+	if (!digits || digits > 40 || strpbrk(text, "xX"))
+		return -EINVAL; /* a sign, "nan", a number in base 16 */
 	errno = 0;
-	double number = strtod(text, &end);
-	if (end == text || errno || number < 0)
+	long double number = strtold(text, &end);
+	if (end == text || errno)
 		return -EINVAL;
 	const char *unit = *end ? strchr(units, *end) : NULL;
 	if (unit) {
-		number *= (double)(1ULL << (10 * (unit - units + 1)));
-		end++;
-		if (!strcmp(end, "iB") || !strcmp(end, "B"))
-			end += strlen(end);
+		bool decimal = !strcmp(end + 1, "B");
+		for (const char *u = units; u <= unit; u++)
+			number *= decimal ? 1000 : 1024;
+		end += !strcmp(end + 1, "iB") ? 3 : decimal ? 2 : 1;
 	}
-	if (*end || number > 0x1p50)
+	if (*end || number > 0x1p50L)
 		return -EINVAL;
-	*bytes = (size_t)number;
+	*bytes = (size_t)(number + 0.5L);
 	return 0;
 }
 

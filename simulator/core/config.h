@@ -24,7 +24,8 @@ enum tmksim_option {
 /* The text of an option, its default if unset; never NULL. */
 const char *tmksim_text(enum tmksim_option option);
 
-/* An option as a number; sizes may carry K, M, G or T, with or without "iB".
+/* An option as a number; sizes may carry K, M, G or T, with or without "iB". With "B"
+ * alone they are decimal, as for the command.
  * Ends the process with one line on stderr if the text is not a number: a run on a
  * machine that nobody asked for is worth nothing. */
 size_t tmksim_number(enum tmksim_option option);

@@ -2,8 +2,8 @@
  * a byte changed in the file is most often found out by SQLite. AFL++ runs it once per input.
  *
  * usage: fuzz_reader TEMPLATE.db INPUT
- * INPUT: one byte for the command, then twelve for each change: table, column, row, kind of
- * value, and eight of the value. */
+ * INPUT: one byte for the command, its upper bit for a screen with colours and UTF-8, then
+ * twelve for each change: table, column, row, kind of value, and eight of the value. */
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -13,7 +13,8 @@
 
 int tidemark_main(int argc, char **argv);
 
-static const char *const commands[][4] = {
+enum { WORDS = 4 };
+static const char *const commands[][WORDS + 1] = {
         {"report"},
         {"peak"},
         {"peak", "--json"},
@@ -29,10 +30,23 @@ static const char *const commands[][4] = {
         {"buckets", "--at", "oom"},
         {"reconcile", "--json"},
         {"peak", "--step", "1"},
+        {"peak", "--folded"},
+        {"peak", "--by", "phase,bucket,module,shape"},
+        {"timeline", "--csv"},
+        {"timeline", "--json"},
+        {"timeline", "--step", "1"},
+        {"buckets", "--json"},
+        {"buckets", "--by", "scope"},
+        {"buckets", "--at", "1ms"},
+        {"leaks", "--json"},
+        {"fragmentation", "--json"},
+        {"fragmentation", "--at", "oom"},
+        {"reconcile", "--model", "gpt2", "--json"},
+        {"plan", "--json", "--trace"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-static char trace[64];
+static char trace[128];
 
 static void copy(const char *from)
 {
@@ -144,7 +158,7 @@ int main(int argc, char **argv)
 	struct part input = read_whole(argv[2]);
 	if (!input.size)
 		return 0;
-	snprintf(trace, sizeof trace, "/dev/shm/fuzz-%d.db", (int)getpid());
+	snprintf(trace, sizeof trace, "%s/fuzz-%d.db", fuzz_folder(), (int)getpid());
 	copy(argv[1]);
 	atexit(remove_trace);
 	if (sqlite3_open(trace, &db) != SQLITE_OK)
@@ -157,11 +171,16 @@ int main(int argc, char **argv)
 		change(db, input.data + at);
 	sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
 	sqlite3_close(db);
-	const char *const *words = commands[input.data[0] % COMMANDS];
-	char *arguments[8] = {(char *)"tidemark"};
+	const char *const *words = commands[(input.data[0] & 127) % COMMANDS];
+	char *arguments[WORDS + 5] = {(char *)"tidemark"};
 	int count = 1;
-	while (count < 5 && words[count - 1])
-		arguments[count] = (char *)words[count - 1], count++;
+	for (; words[count - 1]; count++)
+		arguments[count] = (char *)words[count - 1];
 	arguments[count++] = trace;
+	setenv("LC_ALL", input.data[0] & 128 ? "C.UTF-8" : "C", 1);
+	if (input.data[0] & 128) {
+		arguments[count++] = (char *)"--color";
+		arguments[count++] = (char *)"always";
+	}
 	return tidemark_main(count, arguments);
 }

@@ -17,11 +17,11 @@
 
 enum { SIZE = 4096, CARRIES = 4 };
 
-static char folder[64], trace[96], ring[112];
+static char folder[128], trace[160], ring[176];
 
 static void place(void)
 {
-	snprintf(folder, sizeof folder, "/dev/shm/fuzz-%d", (int)getpid());
+	snprintf(folder, sizeof folder, "%s/fuzz-%d", fuzz_folder(), (int)getpid());
 	snprintf(trace, sizeof trace, "%s/x.db", folder);
 	snprintf(ring, sizeof ring, "%s/x.db-ring", folder);
 	mkdir(folder, 0700);
@@ -30,7 +30,7 @@ static void place(void)
 static void clean(void)
 {
 	static const char *const suffixes[] = {"", "-ring", "-wal", "-shm", "-journal"};
-	char path[128];
+	char path[192];
 	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
 		snprintf(path, sizeof path, "%s%s", trace, suffixes[i]);
 		unlink(path);

@@ -9,6 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where the files of one input are made. */
+static inline const char *fuzz_folder(void)
+{
+	const char *folder = getenv("FUZZ_FOLDER");
+	return folder ? folder : "/dev/shm";
+}
+
 struct part {
 	unsigned char *data;
 	size_t size;
