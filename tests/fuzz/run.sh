@@ -57,16 +57,16 @@ fuzz() {
 try() {
 	status=0
 	said=$( (ulimit -v 512000 -t 2 && exec timeout 20 "${command[@]}" "$1") 2>&1 |
-		tail -n 5 | cut -c -200 | tr -d '\0'; exit "${PIPESTATUS[0]}") || status=$?
+		tail -n 16 | cut -c -160 | tr -d '\0'; exit "${PIPESTATUS[0]}") || status=$?
 }
 
 # tell TARGET INPUT KIND
 tell() {
 	local kept=$found/$1-$3-$(basename "$2" | cut -c 4-9)
 	cp "$2" "$kept"
-	echo "FOUND $kept: $3 of $1, $(stat -c %s "$kept") bytes, exit status $status alone"
+	echo "FOUND $kept: $3 of $1, $(stat -c %s "$kept") bytes, alone exit status $status"
 	echo "$said" | sed 's/^/    /'
-	[ "$(stat -c %s "$kept")" -gt 1024 ] || echo "    base64 -d <<<$(base64 -w 0 "$kept")"
+	[ "$(stat -c %s "$kept")" -gt 1024 ] || echo "    base64 -d <<<$(base64 -w 0 "$kept") >$kept"
 	echo "    ${command[*]} $kept"
 }
 
@@ -81,7 +81,7 @@ judge() {
 			tell "$1" "$bad" "$([ $status -ge 134 ] && [ $status -ne 137 ] &&
 				[ $status -ne 152 ] && echo crash || echo hang)"
 		elif [[ $bad == */crashes/* ]]; then
-			tell "$1" "$bad" crash-not-again
+			tell "$1" "$bad" crash-once
 		else
 			slow=$((slow + 1))
 		fi
