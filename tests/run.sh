@@ -78,7 +78,7 @@ say "the campaign of faults, in short"
 [ -s $results/pytest-faults.xml ] || broken+=("pytest of tests/faults ended before its time")
 
 if [ "$presets" != dev ]; then
-	say "fuzzing, for five minutes"
+	say "fuzzing: five minutes of it, in two lanes"
 	tests/fuzz/run.sh --seconds "${TIDEMARK_FUZZ_SECONDS:-300}" || {
 		[ $? -eq 77 ] || broken+=("fuzzing: see build/fuzz/found and build/fuzz/work")
 	}
