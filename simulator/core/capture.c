@@ -81,7 +81,8 @@ int tmksim_capture_status(struct tmksim_stream *stream)
 	if (!alive)
 		return 0;
 	tmksim_lock(TMKSIM_LOCK_STREAM);
-	int slot = slot_of_stream(stream), status = slot < 0 ? 0 : 1 + captures[slot].invalid;
+	int slot = slot_of_stream(stream),
+	    status = slot < 0 ? 0 : 1 + captures[slot].invalid;
 	tmksim_unlock(TMKSIM_LOCK_STREAM);
 	return status;
 }

@@ -213,7 +213,8 @@ TEST("memory that runs out is refused to each thread and comes back")
 
 TEST_MAIN
 
-TEST("streams join a capture by an event, leave when it ends, and can be captured again")
+TEST("streams join a capture by an event, leave when it ends, and can be captured "
+     "again")
 {
 	handle first, second, event, graph;
 	enum { CAPTURED_EVENT = 907, ILLEGAL_STATE = 401 };

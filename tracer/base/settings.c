@@ -10,7 +10,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-
 struct tmk_settings tmk_settings;
 
 extern char **environ;
