@@ -1,5 +1,5 @@
 /* terms.c - what the terms of the formula are made with: products that remember an
- * overflow, and a term's text. Called from: formula.c, activation.c. */
+ * overflow, and a term's text. Called from: the files of this room alone. */
 #include "terms.h"
 
 #include <stdarg.h>

@@ -1,0 +1,227 @@
+/* saved.c - the tensors that autograd keeps from forward to backward, as the usual
+ * implementations of the layers produce them (tests/plan/saved_tensors.py compares it with
+ * what torch saves). */
+#include "saved.h"
+
+#include "tokens.h"
+
+#define PAPER "Korthikanti et al. 2022, arXiv 2205.05198, "
+#define SAVED "PyTorch autograd: tensors saved by "
+
+/* Bytes a token that the norms of one layer keep, and the inputs of the matmuls that
+ * follow them. An RMSNorm of the usual kind computes in fp32: it keeps its fp32 input,
+ * the normalised values and one factor a token. */
+static int64_t norm_bytes(const struct context *c)
+{
+	const struct shape *s = c->shape;
+	if (s->norm == NORM_RMS)
+		return (4 + c->stream) * s->hidden + 4;
+	if (s->norm == NORM_RMS_FP32)
+		return 8 * s->hidden + 4;
+	if (s->norm == NORM_LAYER)
+		return c->stream * s->hidden + 8; /* mean and 1/deviation */
+	return 0;
+}
+
+static int64_t norms_bytes(const struct context *c)
+{
+	return 2 * norm_bytes(c) -
+	       (c->shape->parallel ? c->stream * c->shape->hidden : 0);
+}
+
+/* Autocast casts the fp32 output of a norm anew for each matmul that reads it. */
+static int64_t input_bytes(const struct context *c)
+{
+	const struct shape *s = c->shape;
+	int64_t matmuls = 2;
+	if (c->training->autocast && !s->fused)
+		matmuls = 3 + (s->mlp == MLP_GATED ? 2 : 1);
+	return matmuls * c->wide * s->hidden;
+}
+
+/* Qwen3's norms on q and k. */
+static int64_t head_norm_bytes(const struct context *c)
+{
+	const struct shape *s = c->shape;
+	int64_t heads = s->heads + s->kv_heads;
+	return s->head_norm ? (4 + c->wide) * heads * s->head_dim + 4 * heads : 0;
+}
+
+static int64_t mlp_bytes(const struct context *c)
+{
+	static const int kept[] = {
+	        [MLP_GELU] = 2, [MLP_GELU_NEW] = 5, [MLP_RELU] = 1, [MLP_GATED] = 4};
+	/* pow() runs in fp32 under CUDA's autocast, and what follows it */
+	if (c->shape->mlp == MLP_GELU_NEW && c->training->autocast)
+		return 16 * c->shape->ffn;
+	return kept[c->shape->mlp] * c->wide * c->shape->ffn;
+}
+
+static bool keeps_dropout(const struct context *c)
+{
+	return c->training->dropout;
+}
+
+/* Bytes of attention scores a token and head and key. */
+static int64_t score_bytes(const struct context *c)
+{
+	int64_t bytes = c->wide;
+	bool fp32 = c->shape->softmax_fp32 || c->training->autocast;
+	if (c->training->attention == ATTENTION_FLASH)
+		return 0;
+	if (fp32 && c->wide < 4)
+		bytes += 4; /* softmax in fp32, then a copy in 16 bits */
+	if (keeps_dropout(c))
+		bytes += c->wide + 1; /* what is left, and the mask */
+	return bytes;
+}
+
+static int64_t attention_bytes(const struct context *c)
+{
+	const struct shape *s = c->shape;
+	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
+	if (c->training->attention == ATTENTION_MATH)
+		return c->wide * 4 *
+		       inner; /* keys and values repeated for every head */
+	/* q and k are rotated copies, v keeps what the one matmul gave, and the output
+	 * is laid out anew for the next matmul. */
+	if (s->fused && s->rotary)
+		return c->wide * (4 * inner + 3 * keys) + 4 * s->heads;
+	return c->wide * (2 * inner + 2 * keys) + 4 * s->heads;
+}
+
+static int64_t layer_bytes(const struct context *c)
+{
+	const struct shape *s = c->shape;
+	int64_t bytes = norms_bytes(c) + input_bytes(c) + head_norm_bytes(c);
+	bytes += attention_bytes(c) + mlp_bytes(c);
+	return bytes + (keeps_dropout(c) ? 2 * s->hidden : 0);
+}
+
+static void print_layers(struct context *c, int64_t count, bool scores)
+{
+	const struct shape *s = c->shape;
+	int64_t square =
+	        product(c, product(c, s->heads, c->training->seq), score_bytes(c));
+
+	per_token(c, count, norms_bytes(c) + head_norm_bytes(c), SAVED "the norms",
+	          TERM_NORMS);
+	per_token(c, count, input_bytes(c), SAVED "the matmuls that follow the norms",
+	          TERM_MATMUL_INPUTS);
+	per_token(c, count, attention_bytes(c),
+	          SAVED "attention: q, k, v, output, logsumexp", TERM_ATTENTION);
+	if (scores)
+		per_token(c, count, square, SAVED "softmax and dropout: B·H·S² scores",
+		          TERM_SCORES);
+	per_token(c, count, mlp_bytes(c),
+	          SAVED "the activation function and the last matmul",
+	          TERM_FEED_FORWARD);
+	if (keeps_dropout(c))
+		per_token(c, count, 2 * s->hidden,
+		          SAVED "two dropouts: a byte an element", TERM_DROPOUT);
+}
+
+/* What is kept outside the layers, the loss aside. */
+static void print_outside(struct context *c)
+{
+	const struct shape *s = c->shape;
+	struct formula_term *term;
+
+	per_token(c, 1, s->vocab ? 16 : 0, SAVED "the embedding and the loss: int64",
+	          TERM_IDS);
+	if (keeps_dropout(c))
+		per_token(c, 1, s->hidden, SAVED "dropout: a byte an element",
+		          TERM_EMBEDDING_DROPOUT);
+	if (s->embedding_norm)
+		per_token(c, 1, norm_bytes(c), SAVED "the norm", TERM_EMBEDDING_NORM);
+	if (s->final_norm)
+		per_token(c, 1, norm_bytes(c), SAVED "the norm", TERM_FINAL_NORM);
+	if (s->head == HEAD_LM)
+		per_token(c, 1, c->wide * s->hidden, SAVED "the head", TERM_HEAD_INPUT);
+	if (s->norm == NORM_RMS_FP32) {
+		term = formula_known_term(c->formula, FORMULA_ACTIVATION,
+		                          4 * s->hidden * (2 * s->layers + 1),
+		                          SAVED "Gemma's norms: 1 + weight, in fp32",
+		                          TERM_NORM_WEIGHTS);
+		formula_text(term, "norms × 4 B × D", "%s × 4 B × %s",
+		             number(2 * s->layers + 1).s, number(s->hidden).s);
+	}
+	if (!s->rotary)
+		return;
+	term = formula_known_term(
+	        c->formula, FORMULA_ACTIVATION,
+	        product(c, product(c, c->training->seq, 2 * s->rotary), c->stream),
+	        SAVED "rotary embedding: one table for all layers", TERM_ROTARY);
+	formula_text(term, "2 × S × rotated × bytes", "2 × %s × %s × %s B",
+	             number(c->training->seq).s, number(s->rotary).s,
+	             number(c->stream).s);
+}
+
+static void print_loss(struct context *c)
+{
+	const struct shape *s = c->shape;
+	struct formula_term *term;
+
+	if (s->head != HEAD_LM)
+		return;
+	per_token(c, 1, c->wide * s->vocab, "the model's output stays alive: B·S·V",
+	          TERM_LOGITS);
+	per_token(c, 1, 4 * s->vocab, SAVED "log_softmax, in fp32", TERM_LOG_SOFTMAX);
+	term = per_token(c, 1, 8 * s->vocab,
+	                 "the backward of log_softmax: its gradient in and out, fp32",
+	                 TERM_LOSS_BACKWARD);
+	if (term)
+		term->temporary = true;
+}
+
+/* With checkpoints the peak is either in the loss, or where a segment was recomputed
+ * while only the logits were left of the loss: the larger of the two. */
+static void torch_checkpointed(struct context *c)
+{
+	const struct shape *s = c->shape;
+	int64_t kept, together, segment, loss, a_token;
+	int from;
+
+	checkpoint_segments(c, &kept, &together);
+	checkpoint_inputs(c, kept, c->stream * s->hidden,
+	                  "Chen et al. 2016: only the inputs of the segments are kept");
+	a_token = formula_sum(
+	        c->formula, layer_bytes(c),
+	        product(c, product(c, s->heads, c->training->seq), score_bytes(c)));
+	segment = product(c, a_token, together);
+	loss = s->head == HEAD_LM ? 12 * s->vocab : 0;
+	from = c->formula->count;
+	if (loss > segment) {
+		print_loss(c);
+		return;
+	}
+	print_layers(c, together, true);
+	mark_temporary(c, from);
+	if (s->head == HEAD_LM)
+		per_token(c, 1, c->wide * s->vocab,
+		          "the model's output stays alive: B·S·V", TERM_LOGITS);
+}
+
+void saved_activations(struct context *c)
+{
+	bool selective = c->training->checkpoint == CHECKPOINT_SELECTIVE;
+
+	weight_copies(c);
+	print_outside(c);
+	if (c->training->checkpoint == CHECKPOINT_FULL ||
+	    c->training->checkpoint == CHECKPOINT_SQRT) {
+		torch_checkpointed(c);
+		return;
+	}
+	print_layers(c, c->shape->layers, !selective);
+	print_loss(c);
+	if (selective) {
+		int from = c->formula->count;
+		per_token(c, 1,
+		          product(c, product(c, c->shape->heads, c->training->seq),
+		                  score_bytes(c)),
+		          PAPER "section 5: one layer's scores, recomputed",
+		          TERM_SCORES_AGAIN);
+		mark_temporary(c, from);
+	}
+}
