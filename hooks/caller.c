@@ -151,10 +151,10 @@ static void *look(unsigned field, const char *const *symbols, const char *caller
 {
 	struct search s = {.symbols = symbols, .caller = caller};
 	unsigned g = atomic_load(&generation);
-	dl_iterate_phdr(visit_caller, &s);
+	tmk_elf_each(visit_caller, &s);
 	for (int i = 0; !s.found && i < s.count; i++) {
 		s.looking_for = s.wanted[i];
-		dl_iterate_phdr(visit_needed, &s);
+		tmk_elf_each(visit_needed, &s);
 	}
 	void *target = s.found ? s.found : s.first;
 	unsigned i = s.end ? atomic_fetch_add(&known_count, 1) : KNOWN;

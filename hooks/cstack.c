@@ -2,7 +2,7 @@
  *
  * Called from: hooks, on any thread, under the guard, possibly under PyTorch's
  * allocator lock. Owns: one mapping per thread. Never takes a lock or allocates on a
- * hit.
+ * hit; what is not remembered is walked while no other thread forks (latch.h: LOADER).
  *
  * A walk is keyed by its own frame address and return address. A cache entry lists
  * words of the stack and has a sum of their values, 64 bits wide; while all of them are
@@ -18,10 +18,10 @@
 #include "cstack.h"
 #include "cunwind.h"
 #include "hot.h"
+#include "latch.h"
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,8 +82,8 @@ struct lesson {
 
 static __thread struct cache *mine;
 static TMK_HOT_DATA atomic_int ready, verifying;
-static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 static uintptr_t main_stack_top;
+_Atomic uint64_t tmk_cstack_left_out;
 
 /* This library in memory; the linker defines both. */
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -92,7 +92,7 @@ extern const char _end[] __attribute__((visibility("hidden")));
 int tmk_cstack_init(char *why, size_t n)
 {
 	int rc = 0;
-	pthread_mutex_lock(&init_lock);
+	tmk_latch(TMK_LATCH_NATIVE);
 	if (!atomic_load_explicit(&ready, memory_order_relaxed)) {
 		void **top = dlsym(RTLD_DEFAULT, "__libc_stack_end");
 		main_stack_top = top ? (uintptr_t)*top : 0;
@@ -100,16 +100,17 @@ int tmk_cstack_init(char *why, size_t n)
 		if (!rc)
 			atomic_store_explicit(&ready, 1, memory_order_release);
 	}
-	pthread_mutex_unlock(&init_lock);
+	tmk_unlatch(TMK_LATCH_NATIVE);
 	return rc;
 }
 
-/* A thread that is not here may have held the lock, in the loader, for as long as that takes:
- * waiting for it before the fork would delay the host, so the child begins anew. */
+/* A signal's handler that forks may come back to a walk: then its memory is left. */
 void tmk_cstack_forked(void)
 {
-	pthread_mutex_init(&init_lock, NULL);
+	if (mine && mine->busy)
+		mine = NULL;
 	tmk_cstack_thread_exit();
+	atomic_store(&tmk_cstack_left_out, 0);
 }
 
 void tmk_cstack_verify(int on)
@@ -340,6 +341,24 @@ static TMK_COLD struct tmk_c_stack *miss(struct cache *c, uint64_t frame, uint64
 	return &kept->stack;
 }
 
+/* Libunwind's locks, and the loader's, would be a child's for ever. */
+static TMK_COLD struct tmk_c_stack *miss_outside_forks(struct cache *c, uint64_t frame,
+                                                       uint64_t ra)
+{
+	struct tmk_c_stack *found = NULL;
+	int saved = errno;
+	c->busy = 1;
+	if (tmk_loader_enter()) {
+		found = miss(c, frame, ra);
+		tmk_loader_leave();
+	} else {
+		atomic_fetch_add(&tmk_cstack_left_out, 1);
+	}
+	c->busy = 0;
+	errno = saved;
+	return found;
+}
+
 TMK_HOT __attribute__((noinline)) struct tmk_c_stack *tmk_cstack_walk(void)
 {
 	uint64_t frame = (uint64_t)(uintptr_t)__builtin_frame_address(0);
@@ -363,12 +382,5 @@ TMK_HOT __attribute__((noinline)) struct tmk_c_stack *tmk_cstack_walk(void)
 			verify(c, e, c->ra[n][w], frame, ra);
 		return &e->stack;
 	}
-	if (c->busy)
-		return NULL;
-	c->busy = 1;
-	int saved = errno;
-	struct tmk_c_stack *found = miss(c, frame, ra);
-	errno = saved;
-	c->busy = 0;
-	return found;
+	return c->busy ? NULL : miss_outside_forks(c, frame, ra);
 }

@@ -8,6 +8,7 @@
 #ifndef TIDEMARK_HOOKS_CSTACK_H
 #define TIDEMARK_HOOKS_CSTACK_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,9 +36,12 @@ int tmk_cstack_init(char *why, size_t n);
  * restores errno. */
 struct tmk_c_stack *tmk_cstack_walk(void);
 
+/* Walks that were left out because another thread's fork did not come to its end. */
+extern _Atomic uint64_t tmk_cstack_left_out;
+
 /* Unmaps the calling thread's cache; a later walk starts a new one. */
 void tmk_cstack_thread_exit(void);
-/* In a forked child: what this thread remembers and whatever lock is held are the parent's. */
+/* In a forked child: what this thread remembers is the parent's. */
 void tmk_cstack_forked(void);
 
 /* For tests. Verify: unwind at each hit too and compare. Counts are the calling

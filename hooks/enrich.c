@@ -298,6 +298,15 @@ void tmk_enrich_ask(void)
 		atomic_store(&waiting, false); /* its queue is full: next time */
 }
 
+/* What is on its way may be the parent's word alone, and what the script remembers to have told
+ * is in the parent's trace. Its dictionary is left: only Python may give it back. */
+void tmk_enrich_forked(void)
+{
+	atomic_store(&waiting, false);
+	atomic_store(&search_wanted, false);
+	known = NULL;
+}
+
 void tmk_enrich_search(void)
 {
 	atomic_store(&search_wanted, true);

@@ -12,4 +12,7 @@ void tmk_enrich_ask(void);
 /* The same, and has it look for models and optimizers that are new, whatever it takes. */
 void tmk_enrich_search(void);
 
+/* In a forked child. */
+void tmk_enrich_forked(void);
+
 #endif

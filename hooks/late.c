@@ -12,6 +12,7 @@
 #include "enrich.h"
 #include "gradmode.h"
 #include "hot.h"
+#include "latch.h"
 #include "phase.h"
 #include "real.h"
 #include "settings.h"
@@ -61,6 +62,7 @@ void tmk_late_init(void)
 		return;
 	if (!atomic_compare_exchange_strong(&ready, &no, 1))
 		return;
+	tmk_latch(TMK_LATCH_PREPARE);
 	tmk_resolve(TMK_LIB_CUDART);
 	tmk_resolve(TMK_LIB_C10_CUDA);
 	tmk_resolve(TMK_LIB_CUDA);
@@ -80,17 +82,25 @@ void tmk_late_init(void)
 	}
 	tmk_resolved_publish();
 	atomic_store_explicit(&ready, 2, memory_order_release);
+	tmk_unlatch(TMK_LATCH_PREPARE);
 }
 
+static atomic_bool asked;
+static _Atomic uint32_t steps, backwards;
+
+/* A child's trace is its own: it has its own first forward, and names from then on. */
 void tmk_late_forked(void)
 {
 	int begun = 1; /* by a thread that is not here: it is done again */
 	atomic_compare_exchange_strong(&ready, &begun, 0);
+	atomic_store(&asked, false);
+	atomic_store(&steps, 0);
+	atomic_store(&backwards, 0);
+	tmk_enrich_forked();
 }
 
 void tmk_late_forward(void)
 {
-	static atomic_bool asked;
 	if (!atomic_load_explicit(&asked, memory_order_relaxed) &&
 	    !atomic_exchange(&asked, true))
 		tmk_enrich_ask();
@@ -107,8 +117,6 @@ static void look(uint32_t n)
 	else if (!(n & (n - 1)) || tmk_settings.want_enrich == TMK_ENRICH_EACH)
 		tmk_enrich_ask();
 }
-
-static _Atomic uint32_t steps, backwards;
 
 void tmk_late_step(void)
 {

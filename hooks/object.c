@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "latch.h"
+
 /* glibc writes addresses into the dynamic section; other loaders, and it in an object whose
  * section cannot be written, leave offsets. */
 static const void *pointer(const struct tmk_elf *o, ElfW(Addr) value)
@@ -148,6 +150,16 @@ static const char *last_part(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+int tmk_elf_each(int (*visit)(struct dl_phdr_info *, size_t, void *), void *context)
+{
+	/* Where a fork takes too long this goes on: a caller without its function has less. */
+	const bool in = tmk_loader_enter();
+	int rc = dl_iterate_phdr(visit, context);
+	if (in)
+		tmk_loader_leave();
+	return rc;
+}
+
 bool tmk_elf_called(const struct tmk_elf *o, const char *name)
 {
 	return (o->soname && !strcmp(o->soname, name)) || !strcmp(o->path, name) ||
@@ -180,6 +192,7 @@ static int find_order(struct dl_phdr_info *info, size_t size, void *context)
 bool tmk_elf_in_front(struct tmk_elf_order *order, const struct tmk_elf *o)
 {
 	if (!order->preloaded)
+		/* inside of tmk_elf_each already */
 		dl_iterate_phdr(find_order, &order->preloaded);
 	order->past = order->past || is_this(o);
 	return order->preloaded > 0 && !order->past;

@@ -22,6 +22,10 @@ struct tmk_elf {
 	const char *soname;
 };
 
+/* dl_iterate_phdr(). No other thread is in it when one forks: glibc 2.36 leaves its lock to a
+ * child as it is. */
+int tmk_elf_each(int (*visit)(struct dl_phdr_info *, size_t, void *), void *context);
+
 /* False where it has no table of symbols. */
 bool tmk_elf_read(struct tmk_elf *o, const struct dl_phdr_info *info);
 

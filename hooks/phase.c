@@ -15,6 +15,7 @@
 #include "emit.h"
 #include "gradmode.h"
 #include "hot.h"
+#include "latch.h"
 #include "real.h"
 #include "record.h"
 #include "scope.h"
@@ -263,9 +264,9 @@ static void scope_ends(const void *function, void *context)
  * of a scope has come by here, which shows that it does; from then on each scope is given
  * the callback for itself. */
 enum { USER_SCOPE = 7 }; /* at::RecordScope::USER_SCOPE */
-enum { NOT_INSTALLED, KEPT, CHANGING, GIVEN };
-static atomic_int callback_is = NOT_INSTALLED;
-static uint64_t kept_callback; /* at::CallbackHandle */
+enum { NOT_INSTALLED, KEPT, GIVEN, UNKNOWN };
+static atomic_int callback_is = NOT_INSTALLED; /* changed under CALLBACK */
+static uint64_t kept_callback;                 /* at::CallbackHandle */
 
 static struct tmk_record_callback callback(void)
 {
@@ -278,22 +279,27 @@ static struct tmk_record_callback callback(void)
 
 void tmk_phase_install(void)
 {
-	int no = NOT_INSTALLED;
-	if (!tmk_real.add_global_callback || !tmk_real.scope_name ||
-	    !atomic_compare_exchange_strong(&callback_is, &no, CHANGING))
+	if (!tmk_real.add_global_callback || !tmk_real.scope_name)
 		return;
-	kept_callback = tmk_real.add_global_callback(callback());
-	atomic_store(&callback_is, KEPT);
+	tmk_latch(TMK_LATCH_CALLBACK);
+	if (atomic_load(&callback_is) == NOT_INSTALLED) {
+		kept_callback = tmk_real.add_global_callback(callback());
+		atomic_store(&callback_is, KEPT);
+	}
+	tmk_unlatch(TMK_LATCH_CALLBACK);
 }
 
 static bool scope_needs_callback(void)
 {
-	int kept = KEPT;
 	if (!tmk_real.add_thread_callback || !tmk_real.remove_callback)
 		return false;
-	if (atomic_compare_exchange_strong(&callback_is, &kept, CHANGING)) {
-		tmk_real.remove_callback(kept_callback);
-		atomic_store(&callback_is, GIVEN);
+	/* While another thread forks it stays, and tells of this scope. */
+	if (atomic_load(&callback_is) == KEPT && tmk_latch_try(TMK_LATCH_CALLBACK)) {
+		if (atomic_load(&callback_is) == KEPT) {
+			tmk_real.remove_callback(kept_callback);
+			atomic_store(&callback_is, GIVEN);
+		}
+		tmk_unlatch(TMK_LATCH_CALLBACK);
 	}
 	return atomic_load(&callback_is) == GIVEN;
 }
@@ -311,6 +317,18 @@ void _ZN2at14RecordFunctionC1ENS_11RecordScopeE(void *self, int8_t kind)
 	if (kind == USER_SCOPE && scope_needs_callback())
 		handle = tmk_real.add_thread_callback(callback());
 	tmk_real.scope_made(self, kind);
+}
+
+/* What other threads of the parent had open is nobody's here. The callback is torch's, which
+ * may be in the middle of a change if fork() could not wait for it: then it is left alone. */
+void tmk_phase_forked(uint32_t missing)
+{
+	if (missing >> TMK_LATCH_CALLBACK & 1)
+		atomic_store(&callback_is, UNKNOWN);
+	atomic_store(&creating_graph, 0);
+	atomic_store(&stepped_inside, false);
+	atomic_store(&trained_elsewhere, false);
+	tmk_scope_forked();
 }
 
 /* ---- optimizers of the C++ frontend --------------------------------------------------- */
@@ -335,7 +353,10 @@ struct executing {
 static void execute_ends(struct executing *e)
 {
 	struct tmk_place *p = &tmk_place;
-	atomic_fetch_sub(&creating_graph, e->create);
+	int n = atomic_load(&creating_graph);
+	while (e->create && n &&
+	       !atomic_compare_exchange_weak(&creating_graph, &n, n - 1))
+		; /* a child has none of its parent's */
 	p->in_execute--;
 	p->top = e->top;
 	p->closure = false;

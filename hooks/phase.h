@@ -63,6 +63,9 @@ uint8_t tmk_phase_now(bool *grad_mode);
  * torch: outside any lock. */
 void tmk_phase_install(void);
 
+/* In a forked child; missing: the latches that fork() could not have. */
+void tmk_phase_forked(uint32_t missing);
+
 /* An optimizer's step or zero_grad begins or ends on this thread, where torch's own scopes
  * do not say so. */
 void tmk_phase_step(bool begins);

@@ -12,8 +12,9 @@
 #include "cstack.h"
 #include "emit.h"
 #include "late.h"
+#include "latch.h"
 #include "nvtx.h"
-#include "pystack.h"
+#include "phase.h"
 #include "real.h"
 #include "session.h"
 #include "settings.h"
@@ -22,11 +23,14 @@ static pid_t owner; /* a vfork child shares our memory but not our pid */
 
 static void in_child(void)
 {
+	uint32_t missing = tmk_latches_in_child();
 	tmk_cstack_forked(); /* its numbers are the parent's */
-	tmk_pystack_forked();
+	tmk_real_forked();
+	tmk_driver_forked();
 	tmk_late_forked();
+	tmk_phase_forked(missing);
 	owner = getpid();
-	tmk_session_forked();
+	tmk_session_forked(missing);
 }
 
 static void at_exit(int status, void *arg)
@@ -49,7 +53,9 @@ __attribute__((constructor)) static void loaded(void)
 	tmk_nvtx_offer();
 	tmk_session_about = tmk_about_run;
 	tmk_on_thread_exit = tmk_cstack_thread_exit;
-	pthread_atfork(NULL, NULL, in_child);
+	/* The first to be registered is the last to be called before a fork: nobody waits for
+	 * anybody else while it has our latches. */
+	pthread_atfork(tmk_latches_before_fork, tmk_latches_after_fork, in_child);
 	/* Registered first, so run last: what torch frees at exit is still seen. */
 	on_exit(at_exit, NULL);
 }

@@ -110,7 +110,7 @@ static bool pass(struct tmk_providers *p, uintptr_t only)
 		for (int j = 0; j < 2 && names[i][j]; j++)
 			a.hash[i][j] =
 			        only || p->of[i].wanted ? tmk_elf_hash(names[i][j]) : 0;
-	dl_iterate_phdr(visit, &a);
+	tmk_elf_each(visit, &a);
 	return a.any;
 }
 
@@ -141,7 +141,7 @@ void *tmk_provider_global(unsigned field)
 	void *found = NULL;
 	for (int i = 0; i < 2 && names[field][i] && !found; i++) {
 		found = dlsym(RTLD_NEXT, names[field][i]);
-		if (found && dl_iterate_phdr(is_foreign, found) == 1)
+		if (found && tmk_elf_each(is_foreign, found) == 1)
 			found = NULL;
 	}
 	return found;
@@ -175,10 +175,10 @@ bool tmk_library_path(enum tmk_library library, char *path, size_t size)
 	                           .mark = libraries[library].mark,
 	                           .path = path,
 	                           .size = size};
-	if (dl_iterate_phdr(match, &s) == 1)
+	if (tmk_elf_each(match, &s) == 1)
 		return true;
 	s.by_name = true;
-	return dl_iterate_phdr(match, &s) == 1;
+	return tmk_elf_each(match, &s) == 1;
 }
 
 /* ---- what is missing ------------------------------------------------------------------- */

@@ -6,11 +6,11 @@
  */
 #include "pystack.h"
 #include "hot.h"
+#include "latch.h"
 #include "pycode.h"
 #include "pylayout.h"
 #include "pylayout_table.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,7 +22,6 @@
 
 TMK_HOT_DATA struct tmk_py_layout tmk_py;
 static TMK_HOT_DATA atomic_int ready;
-static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Does the table say the same of this version? Then offsets are constants. */
 static bool is_known(const struct tmk_py_layout *found)
@@ -285,19 +284,14 @@ int tmk_pystack_init(char *why, size_t n)
 	int rc = tmk_pylayout_find(&found, why, n);
 	if (rc)
 		return rc;
-	pthread_mutex_lock(&init_lock);
+	tmk_latch(TMK_LATCH_LAYOUT);
 	if (!atomic_load_explicit(&ready, memory_order_relaxed)) {
 		tmk_py = found;
 		choose_walker();
 		atomic_store_explicit(&ready, 1, memory_order_release);
 	}
-	pthread_mutex_unlock(&init_lock);
+	tmk_unlatch(TMK_LATCH_LAYOUT);
 	return 0;
-}
-
-void tmk_pystack_forked(void)
-{
-	pthread_mutex_init(&init_lock, NULL); /* its holder may not be here */
 }
 
 const char *tmk_pystack_class(const void *module, char *buf, size_t n)

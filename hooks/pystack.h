@@ -44,8 +44,6 @@ struct tmk_py_known {
  * any number of times; the first success counts. Returns 0, or -ENOTSUP with the reason
  * in why: no Python in the process, an unknown version, a free-threaded build. */
 int tmk_pystack_init(char *why, size_t n);
-/* In a forked child. */
-void tmk_pystack_forked(void);
 
 /* Has this stack been remembered? Then out says all of it, else only its print. True, and
  * all 0, where the thread runs no Python. One look at every frame's code and instruction;

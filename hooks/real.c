@@ -176,6 +176,13 @@ static void choose_by_caller(unsigned field)
 	publish(field);
 }
 
+static void note_found(unsigned field)
+{
+	const bool one = atomic_load(&known[field]), two = atomic_load(&several[field]);
+	atomic_store(fields[field].found,
+	             fields[field].stub ? one || two : one && !two);
+}
+
 /* by_loader: dlsym may be asked, no lock is held. */
 static void settle(const struct tmk_providers *found, bool by_loader)
 {
@@ -195,8 +202,17 @@ static void settle(const struct tmk_providers *found, bool by_loader)
 			choose_by_caller(i);
 		else
 			publish(i);
-		atomic_store(fields[i].found,
-		             fields[i].stub ? one || ambiguous : one && !ambiguous);
+		note_found(i);
+	}
+	atomic_store(&tmk_engine_found, TMK_FOUND(execute) && TMK_FOUND(evaluate));
+}
+
+void tmk_real_forked(void)
+{
+	atomic_store(&settling, 0);
+	for (unsigned i = 0; i < TMK_FIELDS; i++) {
+		publish(i);
+		note_found(i);
 	}
 	atomic_store(&tmk_engine_found, TMK_FOUND(execute) && TMK_FOUND(evaluate));
 }

@@ -120,6 +120,11 @@ bool tmk_library_path(enum tmk_library library, char *path, size_t size);
  * look: from now on their stubs give way. */
 void tmk_resolved_publish(void);
 
+/* In a forked child: what a thread of the parent was in the middle of is as if it had not begun,
+ * or had ended. The second one of the table of functions that torch has from the driver. */
+void tmk_real_forked(void);
+void tmk_driver_forked(void);
+
 /* What a stub goes on to; real.c. frame: of the stub. */
 struct tmk_frame;
 void *tmk_stub_target(unsigned field, const struct tmk_frame *frame);

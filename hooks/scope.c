@@ -148,10 +148,19 @@ uint64_t tmk_scope_owner(const char *text)
 
 /* ---- numbers ------------------------------------------------------------------------- */
 
+static _Atomic uint64_t unnamed;
+
+/* Other threads' backwards, and what was counted, are the parent's. */
+void tmk_scope_forked(void)
+{
+	atomic_store(&backwards, 0);
+	atomic_store(&backward_scope, 0);
+	atomic_store(&unnamed, 0);
+}
+
 static void too_many(void)
 {
-	static _Atomic uint64_t count;
-	uint64_t n = atomic_fetch_add(&count, 1) + 1;
+	uint64_t n = atomic_fetch_add(&unnamed, 1) + 1;
 	if (!(n & (n - 1))) /* the row is written anew each time */
 		tmk_emit_lost("scope_names", n,
 		              "scopes counted to the one around them: too many names");
@@ -217,7 +226,10 @@ void tmk_scope_backward(bool begins)
 {
 	uint32_t scope = 0;
 	if (!begins) {
-		if (atomic_fetch_sub(&backwards, 1) == 1)
+		uint32_t n = atomic_load(&backwards); /* 0: begun before a fork */
+		while (n && !atomic_compare_exchange_weak(&backwards, &n, n - 1))
+			;
+		if (n <= 1)
 			atomic_store(&backward_scope, 0);
 		return;
 	}

@@ -32,4 +32,7 @@ uint8_t tmk_scope_phase(void);
  * it, and so in its scope. */
 void tmk_scope_backward(bool begins);
 
+/* In a forked child. */
+void tmk_scope_forked(void);
+
 #endif

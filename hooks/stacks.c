@@ -287,6 +287,16 @@ static uint32_t shape_number(const struct tmk_place *p)
 
 /* ---- together ------------------------------------------------------------------------ */
 
+/* Told when it has grown: the row is written anew each time. */
+static TMK_COLD void tell_left_out(void)
+{
+	static _Atomic uint64_t told;
+	uint64_t n = atomic_load(&tmk_cstack_left_out);
+	if (n && atomic_exchange(&told, n) != n)
+		tmk_emit_lost("native_stacks", n,
+		              "native stacks left out while another thread forked");
+}
+
 TMK_HOT void tmk_where_now(struct tmk_where *w, int64_t bytes)
 {
 	struct tmk_py_known k;
@@ -311,6 +321,8 @@ TMK_HOT void tmk_where_now(struct tmk_where *w, int64_t bytes)
 				c->id = define_native(c);
 		}
 		w->native = c ? c->id : 0;
+		if (__builtin_expect(!c, 0))
+			tell_left_out();
 	}
 	if (p->has_shape) {
 		w->requested = needed(p);

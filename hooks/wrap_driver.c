@@ -105,11 +105,20 @@ tmk_cuda_error cudaGetDriverEntryPointByVersion(const char *name, void **functio
 	return rc;
 }
 
+static atomic_int slots_swapped; /* 1 in progress, 2 done */
+
+void tmk_driver_forked(void)
+{
+	int begun =
+	        1; /* by a thread that is not here; those that it has swapped stay */
+	atomic_compare_exchange_strong(&slots_swapped, &begun, 0);
+}
+
 void **_ZN3c104cuda9DriverAPI3getEv(void)
 {
-	static atomic_bool done;
 	void **slots = tmk_real.driver_api();
-	if (!slots || atomic_exchange(&done, true))
+	int no = 0;
+	if (!slots || !atomic_compare_exchange_strong(&slots_swapped, &no, 1))
 		return slots;
 	void *driver = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_LAZY);
 	/* The struct is a row of function pointers, 17 of them in 2.3: look at no more. */
@@ -121,6 +130,7 @@ void **_ZN3c104cuda9DriverAPI3getEv(void)
 	}
 	if (driver)
 		dlclose(driver);
+	atomic_store(&slots_swapped, 2);
 	return slots;
 }
 

@@ -15,6 +15,7 @@
 #include "emit.h"
 #include "files.h"
 #include "intern.h"
+#include "latch.h"
 #include "place.h"
 #include "settings.h"
 #include "writer.h"
@@ -141,6 +142,20 @@ error_rings:
 	return false;
 }
 
+/* A child that was forked in the middle of a change to SQLite's own state, which is for the whole
+ * process: what half of a change makes of it nobody knows. Or while another thread was in the
+ * loader's list of objects, whose lock this process will never have. */
+static bool torn;
+
+static bool may_start(void)
+{
+	if (torn)
+		tmk_say("this process was forked in the middle of its parent's "
+		        "recording, "
+		        "which took too long to wait for; not tracing it");
+	return !torn;
+}
+
 bool tmk_session_ensure(void)
 {
 	int s = atomic_load_explicit(&tmk_state, memory_order_acquire);
@@ -149,7 +164,9 @@ bool tmk_session_ensure(void)
 	int idle = TMK_IDLE;
 	if (s == TMK_IDLE &&
 	    atomic_compare_exchange_strong(&tmk_state, &idle, TMK_STARTING)) {
-		bool ok = start();
+		tmk_latch(TMK_LATCH_START);
+		bool ok = may_start() && start();
+		tmk_unlatch(TMK_LATCH_START);
 		atomic_store(&tmk_state, ok ? TMK_ACTIVE : TMK_DISABLED);
 		if (ok && tmk_session_about)
 			tmk_session_about();
@@ -184,7 +201,7 @@ void tmk_session_finish(int status, bool known)
 	tmk_self.guard = 0;
 }
 
-void tmk_session_forked(void)
+void tmk_session_forked(uint32_t missing)
 {
 	/* Nothing is unmapped or unlocked: it is the parent's, and a thread that does not
 	 * exist here may have held any of it. But this process' copies of its descriptors
@@ -192,9 +209,10 @@ void tmk_session_forked(void)
 	tmk_rings_forked(&tmk_rings);
 	tmk_files_forked();
 	atomic_fetch_add(&tmk_generation, 1);
-	memset(&tmk_self, 0, sizeof tmk_self);
+	tmk_emit_forked();
 	int s = atomic_load(&tmk_state);
 	if (s == TMK_ACTIVE || s == TMK_STARTING)
 		atomic_store(&tmk_state, TMK_IDLE);
 	writer = NULL;
+	torn |= (missing >> TMK_LATCH_STORE | missing >> TMK_LATCH_LOADER) & 1;
 }

@@ -4,6 +4,7 @@
 #define TMK_SESSION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Called on the starting thread, under the guard, once the rings stand: emits what is
  * known about the run. Set by hooks/ before the first event. */
@@ -14,12 +15,13 @@ extern void (*tmk_session_about)(void);
 bool tmk_session_ensure(void);
 
 /* The process ends with `status` (known = false: not known): everything is written, the
- * ring removed. Idempotent; any thread; bounded by 20 s, past which the ring stays
+ * ring removed. Idempotent; any thread; bounded by 2 s, past which the ring stays
  * and the reader finishes the job. */
 void tmk_session_finish(int status, bool known);
 
 /* In a forked child: forget the parent's rings, locks and database without touching
- * them. The child starts its own recording at its first event. */
-void tmk_session_forked(void);
+ * them. The child starts its own recording at its first event, unless the parent's store was
+ * in use: missing, the latches that fork() could not have (latch.h). */
+void tmk_session_forked(uint32_t missing);
 
 #endif

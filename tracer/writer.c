@@ -22,6 +22,7 @@
 
 #include "clock.h"
 #include "emit.h"
+#include "latch.h"
 #include "settings.h"
 #include "writer_private.h"
 
@@ -252,6 +253,8 @@ void tmk_writer_take(struct tmk_writer *w, const struct tmk_record *r)
 		keep(w, r);
 	else
 		apply(w, r);
+	if (!w->recovers) /* between two records SQLite is whole */
+		tmk_latch_yield(TMK_LATCH_STORE);
 }
 
 /* ---- merging --------------------------------------------------------------------- */
@@ -491,7 +494,9 @@ static void write_run(struct tmk_writer *w)
 		tmk_writer_drain(w, false);
 		if (w->due && tmk_clock_ns() - w->last_commit_ns > 100000000)
 			commit_now(w);
+		tmk_unlatch(TMK_LATCH_STORE);
 		nap(w, w->next_seq - before);
+		tmk_latch(TMK_LATCH_STORE);
 	}
 	calibrate(w);
 	if (!tmk_store_failed(w->store)) {
@@ -500,9 +505,8 @@ static void write_run(struct tmk_writer *w)
 	}
 }
 
-void *tmk_writer_run(void *arg)
+static void run(struct tmk_writer *w)
 {
-	struct tmk_writer *w = arg;
 	/* our own cudaX calls or allocations are not the program's */
 	tmk_self.guard = 1;
 	prctl(PR_SET_NAME, "tidemark");
@@ -514,7 +518,7 @@ void *tmk_writer_run(void *arg)
 		if (atomic_compare_exchange_strong(&tmk_state, &active, TMK_DISABLED))
 			tmk_say("%s; no longer tracing '%s'", w->message, w->path);
 		report(&w->done, 1);
-		return w;
+		return;
 	}
 	report(&w->opened, 1);
 	write_run(w);
@@ -530,5 +534,12 @@ void *tmk_writer_run(void *arg)
 	}
 	atomic_store(&w->rings->header->finished, !failed);
 	report(&w->done, 1);
-	return w;
+}
+
+void *tmk_writer_run(void *arg)
+{
+	tmk_latch(TMK_LATCH_STORE);
+	run(arg);
+	tmk_unlatch(TMK_LATCH_STORE);
+	return arg;
 }

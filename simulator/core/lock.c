@@ -5,9 +5,13 @@
 #include <stdlib.h>
 
 static pthread_mutex_t mutexes[TMKSIM_LOCKS] = {
-#define LOCK(name, what) PTHREAD_MUTEX_INITIALIZER,
+#define LOCK(side, name, what) LOCK_##side(name)
+#define LOCK_LIBRARY(name)
+#define LOCK_DEVICE(name) PTHREAD_MUTEX_INITIALIZER,
 #include "locks.def"
 #undef LOCK
+#undef LOCK_LIBRARY
+#undef LOCK_DEVICE
 };
 
 #ifdef TIDEMARK_DEBUG_LOCKS
@@ -16,9 +20,13 @@ static _Thread_local unsigned held; /* by this thread, a bit each */
 static void check(enum tmksim_lock which)
 {
 	static const char *const names[] = {
-#define LOCK(name, what) #name,
+#define LOCK(side, name, what) LOCK_##side(name)
+#define LOCK_LIBRARY(name)
+#define LOCK_DEVICE(name) #name,
 #include "locks.def"
 #undef LOCK
+#undef LOCK_LIBRARY
+#undef LOCK_DEVICE
 	};
 	if (!(held >> which))
 		return;

@@ -1,5 +1,5 @@
-/* lock.h - the simulated device's locks: all of them stand in locks.def, in the order in which
- * they are taken. A forked child finds them open. What runs once, runs by pthread_once(): a
+/* lock.h - the simulated device's locks: all of them stand in the project's locks.def, in the
+ * order in which they are taken. A forked child finds them open. What runs once, runs by pthread_once(): a
  * child whose parent was in the middle of it begins it anew (glibc). */
 #ifndef TMKSIM_LOCK_H
 #define TMKSIM_LOCK_H
@@ -7,9 +7,13 @@
 #include <pthread.h>
 
 enum tmksim_lock {
-#define LOCK(name, what) TMKSIM_LOCK_##name,
+#define LOCK(side, name, what) LOCK_##side(name)
+#define LOCK_LIBRARY(name)
+#define LOCK_DEVICE(name) TMKSIM_LOCK_##name,
 #include "locks.def"
 #undef LOCK
+#undef LOCK_LIBRARY
+#undef LOCK_DEVICE
 	TMKSIM_LOCKS
 };
 

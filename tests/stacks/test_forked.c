@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cstack.h"
+#include "latch.h"
 
 static sem_t inside, go_on;
 static pid_t parent;
@@ -32,6 +33,14 @@ static void *prepare(void *rc)
 	return NULL;
 }
 
+static uint32_t missing;
+
+static void in_child(void)
+{
+	missing = tmk_latches_in_child();
+	tmk_cstack_forked();
+}
+
 int main(void)
 {
 	pthread_t thread;
@@ -41,12 +50,13 @@ int main(void)
 	sem_init(&go_on, 0, 0);
 	pthread_create(&thread, NULL, prepare, &rc);
 	sem_wait(&inside);
+	pthread_atfork(tmk_latches_before_fork, tmk_latches_after_fork, in_child);
 	pid_t child = fork();
 	if (!child) {
 		alarm(120);
-		tmk_cstack_forked();
 		prepare(&rc);
-		_exit(!rc && !tmk_cstack_walk());
+		/* fork() has waited for it, and not for ever */
+		_exit(missing != 1u << TMK_LATCH_NATIVE || (!rc && !tmk_cstack_walk()));
 	}
 	waitpid(child, &status, 0);
 	sem_post(&go_on);

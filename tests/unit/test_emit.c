@@ -92,7 +92,7 @@ TEST("a forked child has a fifth of a second of its own")
 	fill();
 	long before = naps;
 	CHECK(before > 1000);
-	tmk_session_forked();
+	tmk_session_forked(0);
 	begin();
 	fill();
 	CHECK(naps > before + 1000);

@@ -4,6 +4,7 @@
  * symbol tables opened so far.
  */
 #include "elfsym.h"
+#include "latch.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -104,7 +105,10 @@ static int scan_one(struct dl_phdr_info *info, size_t size, void *arg)
 int tmk_objects_scan(struct tmk_objects *o)
 {
 	struct scan scan = {o, 0};
+	const bool in = tmk_loader_enter();
 	dl_iterate_phdr(scan_one, &scan);
+	if (in)
+		tmk_loader_leave();
 	return scan.added;
 }
 

@@ -32,6 +32,13 @@ void tmk_column_free(struct tmk_column *c)
 	free(c->value);
 }
 
+/* Keys are made of two numbers, one above the other, of which the lower alone would lead to one
+ * place for many. */
+static uint32_t home(const struct tmk_map *m, uint64_t key)
+{
+	return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) & m->mask;
+}
+
 static void map_grow(struct tmk_map *m)
 {
 	struct tmk_map bigger = {.mask = m->mask ? m->mask * 2 + 1 : 4095,
@@ -46,7 +53,7 @@ static void map_grow(struct tmk_map *m)
 	for (uint32_t i = 0; m->key && i <= m->mask; i++) {
 		if (!m->key[i])
 			continue;
-		uint32_t j = m->key[i] & bigger.mask;
+		uint32_t j = home(&bigger, m->key[i]);
 		while (bigger.key[j])
 			j = (j + 1) & bigger.mask;
 		bigger.key[j] = m->key[i];
@@ -64,7 +71,7 @@ uint32_t *tmk_map_at(struct tmk_map *m, uint64_t key)
 		map_grow(m);
 	if (!m->key || m->used == m->mask) /* full: one place stays empty, to stop at */
 		return NULL;
-	uint32_t i = key & m->mask;
+	uint32_t i = home(m, key);
 	while (m->key[i] && m->key[i] != key)
 		i = (i + 1) & m->mask;
 	if (!m->key[i]) {

@@ -123,11 +123,19 @@ TMK_HOT void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size)
 	return tmk_stamp(p, kind, code, size);
 }
 
+static _Atomic uint64_t too_long;
+
+void tmk_emit_forked(void)
+{
+	memset(&tmk_self, 0, sizeof tmk_self);
+	atomic_store(&too_long, 0);
+	atomic_store(&tmk_unnamed_grew, false);
+}
+
 /* A model's config may be large; a ring is not. What takes more than a quarter of it is not
  * cut, which would make it something else, but left out and counted. */
 bool tmk_fits_ring(size_t bytes)
 {
-	static _Atomic uint64_t too_long;
 	if (bytes <= tmk_rings.header->data_size / 4)
 		return true;
 	tmk_emit_lost("long_texts", atomic_fetch_add(&too_long, 1) + 1,

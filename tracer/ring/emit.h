@@ -61,6 +61,9 @@ static inline bool tmk_is_active(void)
 /* Called on a thread that ends, if it has emitted anything. Set by hooks/. */
 extern void (*tmk_on_thread_exit)(void);
 
+/* In a forked child: nothing of this thread's, or counted so far, is its parent's. */
+void tmk_emit_forked(void);
+
 /* Starts a record of `size` bytes (rounded up to 8): the header is filled, the event has
  * its place in the order. NULL when the event is lost (counted). tmk_end() commits it. */
 void *tmk_begin(enum tmk_kind kind, uint8_t code, uint32_t size);

@@ -14,13 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "latch.h"
 #include "place.h"
 #include "record.h"
 #include "settings.h"
-
-/* Threads may need a first ring at once. Held for a few system calls; nobody takes another
- * lock inside it. A forked child finds it in any state: creating clears it. */
-static atomic_flag growing = ATOMIC_FLAG_INIT;
 
 uint32_t tmk_ring_layout(void)
 {
@@ -104,7 +101,6 @@ int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size)
 	char token[33];
 	memset(r, 0, sizeof *r);
 	r->shared = true;
-	atomic_flag_clear(&growing);
 	make_token(token);
 	if (open_for(r, trace, token) < 0)
 		return r->fd;
@@ -218,8 +214,7 @@ struct tmk_ring *tmk_rings_acquire(struct tmk_rings *r, uint32_t tid)
 			return &r->ring[i];
 		}
 	}
-	while (atomic_flag_test_and_set(&growing))
-		usleep(10);
+	tmk_latch(TMK_LATCH_RINGS); /* held for a few system calls */
 	struct tmk_ring *got = NULL;
 	uint32_t i = atomic_load(&r->header->rings);
 	off_t at = ring_offset(r->header->data_size, i);
@@ -233,7 +228,7 @@ struct tmk_ring *tmk_rings_acquire(struct tmk_rings *r, uint32_t tid)
 		atomic_store(&r->header->rings, i + 1);
 		atomic_store_explicit(&r->ready, i + 1, memory_order_release);
 	}
-	atomic_flag_clear(&growing);
+	tmk_unlatch(TMK_LATCH_RINGS);
 	return got;
 }
 
