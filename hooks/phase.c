@@ -321,13 +321,14 @@ void _ZN2at14RecordFunctionC1ENS_11RecordScopeE(void *self, int8_t kind)
 
 /* What other threads of the parent had open is nobody's here. The callback is torch's, which
  * may be in the middle of a change if fork() could not wait for it: then it is left alone. */
-void tmk_phase_forked(uint32_t missing)
+void tmk_phase_forked(uint32_t missing, bool main_forked)
 {
 	if (missing >> TMK_LATCH_CALLBACK & 1)
 		atomic_store(&callback_is, UNKNOWN);
 	atomic_store(&creating_graph, 0);
 	atomic_store(&stepped_inside, false);
-	atomic_store(&trained_elsewhere, false);
+	if (!main_forked) /* a gradient may be half of what the main thread made it */
+		atomic_store(&trained_elsewhere, true);
 	tmk_scope_forked();
 }
 

@@ -63,8 +63,9 @@ uint8_t tmk_phase_now(bool *grad_mode);
  * torch: outside any lock. */
 void tmk_phase_install(void);
 
-/* In a forked child; missing: the latches that fork() could not have. */
-void tmk_phase_forked(uint32_t missing);
+/* In a forked child; missing: the latches that fork() could not have; main_forked: it was the
+ * parent's main thread that did. */
+void tmk_phase_forked(uint32_t missing, bool main_forked);
 
 /* An optimizer's step or zero_grad begins or ends on this thread, where torch's own scopes
  * do not say so. */

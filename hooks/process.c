@@ -21,6 +21,14 @@
 
 static pid_t owner; /* a vfork child shares our memory but not our pid */
 
+static __thread bool main_forks __attribute__((tls_model("initial-exec")));
+
+static void before_fork(void)
+{
+	main_forks = syscall(SYS_gettid) == getpid();
+	tmk_latches_before_fork();
+}
+
 static void in_child(void)
 {
 	uint32_t missing = tmk_latches_in_child();
@@ -28,7 +36,7 @@ static void in_child(void)
 	tmk_real_forked();
 	tmk_driver_forked();
 	tmk_late_forked();
-	tmk_phase_forked(missing);
+	tmk_phase_forked(missing, main_forks);
 	owner = getpid();
 	tmk_session_forked(missing);
 }
@@ -55,7 +63,7 @@ __attribute__((constructor)) static void loaded(void)
 	tmk_on_thread_exit = tmk_cstack_thread_exit;
 	/* The first to be registered is the last to be called before a fork: nobody waits for
 	 * anybody else while it has our latches. */
-	pthread_atfork(tmk_latches_before_fork, tmk_latches_after_fork, in_child);
+	pthread_atfork(before_fork, tmk_latches_after_fork, in_child);
 	/* Registered first, so run last: what torch frees at exit is still seen. */
 	on_exit(at_exit, NULL);
 }
