@@ -4,8 +4,10 @@
 #include "late.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "emit.h"
@@ -85,12 +87,52 @@ void tmk_late_init(void)
 	tmk_unlatch(TMK_LATCH_PREPARE);
 }
 
+/* Torch's account of CPU memory, which it keeps because we say yes in memoryProfilingEnabled:
+ * c10::ProfiledCPUMemoryReporter begins with its mutex. A child would wait for it for ever. */
+static __thread pthread_mutex_t *reporter __attribute__((tls_model("initial-exec")));
+static __thread bool reporter_lost __attribute__((tls_model("initial-exec")));
+
+static bool take_reporter(pthread_mutex_t *m)
+{
+	const struct timespec nap = {.tv_nsec = 50000};
+	enum { A_SECOND = 10000 }; /* in naps, with the kernel's slack */
+	for (int i = 0; i < A_SECOND; i++) {
+		if (!pthread_mutex_trylock(m))
+			return true;
+		nanosleep(&nap, NULL);
+	}
+	return false;
+}
+
+void tmk_late_before_fork(void)
+{
+	reporter = NULL;
+	reporter_lost = false;
+	if (atomic_load(&cpu_traced) != 1 || !tmk_real.cpu_reporter)
+		return;
+	pthread_mutex_t *m = tmk_real.cpu_reporter();
+	if (take_reporter(m))
+		reporter = m;
+	else
+		reporter_lost = true;
+}
+
+void tmk_late_after_fork(void)
+{
+	if (reporter)
+		pthread_mutex_unlock(reporter);
+	reporter = NULL;
+}
+
 static atomic_bool asked;
 static _Atomic uint32_t steps, backwards;
 
 /* A child's trace is its own: it has its own first forward, and names from then on. */
 void tmk_late_forked(void)
 {
+	tmk_late_after_fork();
+	if (reporter_lost)
+		atomic_store(&cpu_traced, 0);
 	int begun = 1; /* by a thread that is not here: it is done again */
 	atomic_compare_exchange_strong(&ready, &begun, 0);
 	atomic_store(&asked, false);

@@ -7,7 +7,9 @@
 /* Resolves libtorch, registers the scope callback, prepares the stack walkers, asks for
  * enrichment. Called at the first torch call that comes outside any lock. Idempotent. */
 void tmk_late_init(void);
-/* In a forked child. */
+/* The last before a fork, the first after it; in a forked child. */
+void tmk_late_before_fork(void);
+void tmk_late_after_fork(void);
 void tmk_late_forked(void);
 
 /* Moments at which the Python side is worth a look (enrich.c): the first forward, an

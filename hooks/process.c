@@ -27,6 +27,13 @@ static void before_fork(void)
 {
 	main_forks = syscall(SYS_gettid) == getpid();
 	tmk_latches_before_fork();
+	tmk_late_before_fork();
+}
+
+static void after_fork(void)
+{
+	tmk_late_after_fork();
+	tmk_latches_after_fork();
 }
 
 static void in_child(void)
@@ -63,7 +70,7 @@ __attribute__((constructor)) static void loaded(void)
 	tmk_on_thread_exit = tmk_cstack_thread_exit;
 	/* The first to be registered is the last to be called before a fork: nobody waits for
 	 * anybody else while it has our latches. */
-	pthread_atfork(before_fork, tmk_latches_after_fork, in_child);
+	pthread_atfork(before_fork, after_fork, in_child);
 	/* Registered first, so run last: what torch frees at exit is still seen. */
 	on_exit(at_exit, NULL);
 }

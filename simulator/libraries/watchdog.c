@@ -166,6 +166,8 @@ static void wake_watchdogs(void)
 static void forked(void)
 {
 	watchdog_count = 0;
+	memset(watchdogs, 0,
+	       sizeof(watchdogs)); /* else its own would be taken for gone */
 	pthread_cond_init(&looked, NULL);
 }
 

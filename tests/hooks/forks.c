@@ -69,10 +69,11 @@ static void walk(uint32_t way, int depth, uintptr_t n)
 #define SIXTEEN(m, i) FOUR(m, i##0) FOUR(m, i##1) FOUR(m, i##2) FOUR(m, i##3)
 #define ALL(m)                                                                         \
 	SIXTEEN(m, 10)                                                                 \
-	SIXTEEN(m, 11) SIXTEEN(m, 12) SIXTEEN(m, 13) SIXTEEN(m, 20) SIXTEEN(m, 21)     \
-	        SIXTEEN(m, 22) SIXTEEN(m, 23) SIXTEEN(m, 30) SIXTEEN(m, 31)            \
-	                SIXTEEN(m, 32) SIXTEEN(m, 33) SIXTEEN(m, 40) SIXTEEN(m, 41)    \
-	                        SIXTEEN(m, 42) SIXTEEN(m, 43)
+	SIXTEEN(m, 11)                                                                 \
+	SIXTEEN(m, 12)                                                                 \
+	SIXTEEN(m, 13) SIXTEEN(m, 20) SIXTEEN(m, 21) SIXTEEN(m, 22) SIXTEEN(m, 23)     \
+	        SIXTEEN(m, 30) SIXTEEN(m, 31) SIXTEEN(m, 32) SIXTEEN(m, 33)            \
+	                SIXTEEN(m, 40) SIXTEEN(m, 41) SIXTEEN(m, 42) SIXTEEN(m, 43)
 ALL(PLACE)
 static place *const places[256] = {ALL(NAME)};
 
