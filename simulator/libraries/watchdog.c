@@ -132,15 +132,27 @@ int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
 	          : real_clockwait(cond, mutex, clock, until);
 }
 
+static struct timespec in_ns(long ns)
+{
+	struct timespec t;
+	real_gettime(CLOCK_REALTIME, &t);
+	t.tv_nsec += ns;
+	t.tv_sec += t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return t;
+}
+
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec ||
+	       (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
 /* Lets every watchdog look once, from now on. Bounded: one may have ended, or wait for a
  * lock that the caller holds. */
 static void wake_watchdogs(void)
 {
-	struct timespec limit;
-	real_gettime(CLOCK_REALTIME, &limit);
-	limit.tv_nsec += 200000000; /* two of its looks */
-	limit.tv_sec += limit.tv_nsec / 1000000000;
-	limit.tv_nsec %= 1000000000;
+	struct timespec limit = in_ns(200000000); /* two of its looks */
 	tmksim_lock(TMKSIM_LOCK_WATCHDOG);
 	for (int i = 0; i < watchdog_count; i++) {
 		struct watchdog *w = &watchdogs[i];
@@ -152,8 +164,11 @@ static void wake_watchdogs(void)
 			w->wanted = true;
 			if (w->napping_on)
 				pthread_cond_broadcast(w->napping_on);
+			/* one that is about to nap has not heard it: once more */
+			struct timespec soon = in_ns(1000000);
 			if (real_timedwait(&looked, tmksim_mutex(TMKSIM_LOCK_WATCHDOG),
-			                   &limit)) {
+			                   &soon) &&
+			    is_later(&soon, &limit)) {
 				w->gone = true;
 				break;
 			}

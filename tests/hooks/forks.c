@@ -54,6 +54,7 @@ static void walk(uint32_t way, int depth, uintptr_t n)
 		allocate(n);
 }
 
+/* clang-format off */
 #define PLACE(i)                                                                       \
 	static __attribute__((noinline)) void place_##i(uint32_t way, int depth,       \
 	                                                uintptr_t n)                   \
@@ -74,6 +75,7 @@ static void walk(uint32_t way, int depth, uintptr_t n)
 	SIXTEEN(m, 13) SIXTEEN(m, 20) SIXTEEN(m, 21) SIXTEEN(m, 22) SIXTEEN(m, 23)     \
 	        SIXTEEN(m, 30) SIXTEEN(m, 31) SIXTEEN(m, 32) SIXTEEN(m, 33)            \
 	                SIXTEEN(m, 40) SIXTEEN(m, 41) SIXTEEN(m, 42) SIXTEEN(m, 43)
+/* clang-format on */
 ALL(PLACE)
 static place *const places[256] = {ALL(NAME)};
 

@@ -136,10 +136,11 @@ static void child_ends_well(void (*call)(void))
 	CHECK(waitpid(child, &status, 0) == child && !status);
 }
 
-TEST("a collective that is waited for wakes the watchdogs")
+TEST("a collective that is waited for wakes the watchdogs, of a child its own")
 {
 	be_watched();
 	child_ends_well(use_libraries);
+	child_ends_well(be_watched);
 }
 
 TEST("children that are forked while other threads use the libraries can use them too")
