@@ -284,7 +284,7 @@ forker = threading.Thread(target=fork_often)
 forker.join()
 over = True
 [t.join() for t in threads]
-print(bad)
+print(os.getpid(), bad)
 """
 
 
@@ -294,7 +294,9 @@ def test_children_forked_while_other_threads_train_end_by_themselves(trace, wher
     child for ever: in libunwind, in the loader, in torch's own account of CPU memory."""
     run = trace(FORKS, where[:4].rstrip("1"), device=where, timeout=1500,
                 env={"TIDEMARK_STACKS": "all", "TIDEMARK_CPU": "1"})
-    assert (run.code, run.stdout) == (0, "[]\n"), run.stderr
+    assert run.code == 0, run.stderr
+    parent, bad = run.stdout.split(maxsplit=1)
+    assert bad == "[]\n"
     assert "not tracing" not in run.stderr
     assert len(run.files) == 221
     finished = [path for path in run.files if not path.with_name(path.name + "-ring").exists()]
@@ -303,4 +305,5 @@ def test_children_forked_while_other_threads_train_end_by_themselves(trace, wher
         t = run.open(path)
         assert t.one("PRAGMA integrity_check") == "ok"
         assert t.one("SELECT ended FROM run") == "exit"
-        assert set(t.losses) <= {"before_tracing"}
+        # three threads that do nothing but allocate may be ahead of the parent's writer
+        assert path.stem == parent or set(t.losses) <= {"before_tracing"}
