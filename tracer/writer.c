@@ -200,6 +200,7 @@ static void release(struct tmk_writer *w, bool ended)
 		tmk_model_decide(w->model, false);
 	} else if (!h.forward && ended) {
 		tmk_model_end_step(w->model, true);
+		tmk_model_use_up(w->model);
 		commit(w, h.from);
 	}
 	for (size_t at = 0; at < h.size;) {

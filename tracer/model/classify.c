@@ -120,8 +120,8 @@ void tmk_model_reclassify(struct tmk_model *m, struct tmk_live *l)
 /* Momentum made before the loop, which no optimizer of torch's has in its state. */
 static bool state_by_hand(const struct tmk_model *m, const struct tmk_live *l)
 {
-	return m->way == TMK_BY_FORWARD && !l->named && l->evidence & TMK_EV_ZEROED &&
-	       !(l->evidence & TMK_EV_LEAF) &&
+	return !l->named && l->evidence & TMK_EV_ZEROED &&
+	       !(l->evidence & TMK_EV_LEAF) && tmk_model_any_by_forward(m) &&
 	       tmk_model_gradient_sized(m, l->requested < 0 ? l->bytes : l->requested);
 }
 
@@ -143,11 +143,15 @@ void tmk_model_review_setup(struct tmk_model *m)
 }
 
 /* A model outlives the steps that train it; what wrappers give back comes before any
- * backward. */
+ * backward. A leaf that is none of the parameters that Python has named, nor as large as one,
+ * is a batch that is asked for its gradient. */
 void tmk_model_setup_dies(struct tmk_model *m, struct tmk_live *l)
 {
+	const int64_t needs = l->requested < 0 ? l->bytes : l->requested;
 	bool trains = m->step == 1 ? m->backward_since_step : m->step == 2;
-	if (trains && l->born_step < m->step && !l->named &&
-	    !(l->evidence & TMK_EV_LEAF))
+	bool leaf = l->evidence & TMK_EV_LEAF &&
+	            (!m->python_named || tmk_model_parameter_sized(m, needs));
+	if (trains && l->born_step < m->step && l->phase == TMK_SETUP && !l->named &&
+	    !leaf)
 		change(m, l, TMK_RULE_setup_batch);
 }

@@ -25,6 +25,11 @@ void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l)
 	add_key(m, &m->young, l);
 }
 
+void tmk_model_add_candidate(struct tmk_model *m, struct tmk_live *l)
+{
+	add_key(m, &m->candidates, l);
+}
+
 void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
 {
 	struct tmk_live *l = tmk_live_around(&m->live, r->ptr);
@@ -41,11 +46,11 @@ void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r)
 	if (l->born_step == m->step && m->setup_over && !m->forward_unsure)
 		return;
 	/* ... and where a step ends with the next forward, its batch is the step's before. */
-	if (m->way == TMK_BY_FORWARD && l->phase == TMK_DATA &&
-	    l->born_step + 1 >= m->step)
+	if (l->phase == TMK_DATA && l->born_step + 1 >= m->step &&
+	    tmk_model_goes_by_forward(m, r->head.thread))
 		return;
 	l->evidence |= TMK_EV_LEAF;
-	tmk_model_add_gradient(m, l->requested < 0 ? l->bytes : l->requested);
+	tmk_model_add_gradient(m, l->requested < 0 ? l->bytes : l->requested, false);
 	m->weights_known = true;
 	if (l->row || l->born_step != m->step)
 		tmk_model_reclassify(m, l);
@@ -61,7 +66,7 @@ void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r)
 		return;
 	m->python_named |= r->head.code == TMK_TENSOR_PARAMETER;
 	if (r->head.code == TMK_TENSOR_PARAMETER && r->trainable) {
-		tmk_model_add_gradient(m, r->bytes);
+		tmk_model_add_gradient(m, r->bytes, true);
 		m->weights_known = true;
 	}
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
@@ -101,7 +106,8 @@ void tmk_model_settle_candidates(struct tmk_model *m)
 			continue;
 		l->evidence =
 		        (uint8_t)((l->evidence & ~TMK_EV_CANDIDATE) | TMK_EV_GRADIENT);
-		tmk_model_add_gradient(m, l->requested < 0 ? l->bytes : l->requested);
+		tmk_model_add_gradient(m, l->requested < 0 ? l->bytes : l->requested,
+		                       false);
 		if (l->row)
 			tmk_model_reclassify(m, l);
 	}

@@ -44,6 +44,8 @@ struct stretch {
 	/* A module ran with gradients on. Where the first layers are frozen, that is a
 	 * forward before its first node, and what it makes without gradients is its own. */
 	bool called;
+	/* A module ran without gradients, and no update has come since. */
+	bool inference;
 };
 
 static bool belongs(const struct tmk_model *m, const struct stretch *s,
@@ -118,7 +120,7 @@ static uint8_t without_gradients(const struct tmk_model *m, const struct tmk_ev 
 	if (s->loop->forward_open && s->closer == TMK_AT_BACKWARD)
 		return TMK_FORWARD; /* a frozen part of the model */
 	if (s->closer == TMK_AT_STEP && s->loop->backward_since_step)
-		return TMK_CLIP;
+		return s->inference ? TMK_EVAL : TMK_CLIP;
 	if (!s->asked)
 		s->evaluates = stretch_evaluates(m, s);
 	s->asked = true;
@@ -166,6 +168,19 @@ static uint8_t in_step(const struct tmk_model *m, const struct tmk_ev *e, uint32
 	return TMK_OPTIMIZER;
 }
 
+/* Weights are updated outside of any module, in the sizes of what is trained. A step that is
+ * begun inside a module's call has that module on the stack. */
+static void watch_inference(const struct tmk_model *m, const struct tmk_ev *e,
+                            struct stretch *s)
+{
+	if (e->bytes < 0 || e->flags & TMK_EVENT_GRAD_MODE || gathers(m, e))
+		return;
+	if (e->module)
+		s->inference |= e->module != s->loop->step_module;
+	else if (s->inference && tmk_model_gradient_sized(m, e->requested))
+		s->inference = false;
+}
+
 static uint8_t outside_step(struct tmk_model *m, struct tmk_ev *e, uint32_t i,
                             struct stretch *s)
 {
@@ -174,7 +189,9 @@ static uint8_t outside_step(struct tmk_model *m, struct tmk_ev *e, uint32_t i,
 		phase = for_a_worker(s->closer);
 	if (phase != TMK_OPEN)
 		return phase;
-	if (i < s->update && e->thread == s->thread && tmk_model_updates(m, e))
+	watch_inference(m, e, s);
+	if (i < s->update && e->thread == s->thread && tmk_model_updates(m, e) &&
+	    !(s->inference && e->bytes > 0))
 		return TMK_OPTIMIZER;
 	if (e->flags & TMK_EVENT_GRAD_MODE) {
 		phase = with_gradients(m, e, s);
@@ -203,7 +220,7 @@ static void keep_state(struct tmk_model *m, struct tmk_ev *e, uint32_t i,
 	                             : NULL;
 	if (!l || l->born_step != m->step || l->born != m->flushed + i)
 		return;
-	if (m->way == TMK_BY_FORWARD || s->loop->backward_since_step)
+	if (tmk_model_goes_by_forward(m, s->thread) || s->loop->backward_since_step)
 		l->evidence |= TMK_EV_UPDATE;
 	else
 		e->phase = with_gradients(m, e, s);

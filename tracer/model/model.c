@@ -137,7 +137,7 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 		m->lost[TMK_LOST_UNMATCHED]++;
 		return;
 	}
-	if (l->rule == TMK_RULE_setup_survivor)
+	if (l->rule == TMK_RULE_setup_survivor || l->rule == TMK_RULE_leaf)
 		tmk_model_setup_dies(m, l);
 	/* Of an optimizer that steps inside the backward, which never sees it return. */
 	if (e->phase == TMK_ZERO_GRAD && l->evidence & TMK_EV_CANDIDATE)

@@ -99,15 +99,23 @@ struct tmk_loop {
 	        node_from; /* ... and the first after a node was made in it; UINT64_MAX: none */
 	int64_t graph_bytes; /* made in forwards and alive when the last backward began */
 	uint32_t step_module; /* the module whose call the step was begun in */
-	uint32_t backwards;   /* that ended since a step of its own did */
-	uint16_t home; /* the thread whose forward the backward on this one is of */
-	bool trains;   /* it has had a boundary at all */
-	bool stepped;  /* ... and an Optimizer.step of its own */
+	uint32_t backwards;   /* that ended since a step of its own did, */
+	uint32_t waited;      /* ... or anybody's that may have used them */
+	uint16_t home;   /* the thread whose forward the backward on this one is of */
+	uint16_t runner; /* ... and on which the last one of its own forwards ran */
+	uint8_t way;     /* enum tmk_way */
+	bool trains;     /* it has had a boundary at all */
+	bool stepped;    /* ... and an Optimizer.step of its own */
 	bool forward_open, backward_since_step;
 	bool in_step, closure; /* inside Optimizer.step; it ran a backward itself */
 	bool step_grad;        /* its optimizer works with gradients on */
 	bool accumulate, keep; /* the last backward: into .grad; its graph was kept */
 	bool dropped;          /* gradients were freed since its step began */
+	bool learns;           /* it has had a backward of a forward of its own */
+	bool stepped_inside; /* an Optimizer.step ran inside a backward on this thread */
+	bool each;           /* by forward: each backward has a step of its own */
+	bool drops;          /* ... or gradients are dropped when a step is over */
+	bool waits; /* not known, and no longer held back for: an optimizer may step yet */
 	bool given; /* the backward that just ended gave its gradients to its caller */
 };
 
@@ -162,22 +170,23 @@ struct tmk_model {
 
 	struct tmk_loop *loop; /* by thread */
 	uint32_t loops;
-	uint16_t last_forward; /* the thread that began one last, */
-	uint16_t last_loop;    /* ... and that had a boundary last */
-	bool stepped_inside; /* an Optimizer.step ran inside a backward of this step */
-	uint8_t way;         /* enum tmk_way */
-	bool each;           /* by forward: each backward has a step of its own */
-	bool drops;          /* ... or gradients are dropped when a step is over */
-	bool waits; /* not known, and no longer held back for: an optimizer may step yet */
+	uint16_t last_forward;         /* the thread that began one last, */
+	uint16_t last_loop;            /* ... and that had a boundary last */
+	uint32_t complete, by_forward; /* steps that ended; ... with the next forward */
 	bool optimizer_known, python_looked; /* Python has one; has looked for one */
 	uint16_t held_thread;    /* whose boundary is being held back for, */
 	bool held_backward;      /* a backward that stepped inside it, */
 	uint32_t held_backwards; /* and how many have ended meanwhile */
-	bool held_drop;          /* ... gradients were given up */
+	bool held_drop;          /* ... gradients were given up, */
+	uint32_t held_rounds;    /* ... by so many zero_grads, each after a backward */
+	bool held_round;         /* a backward has ended since the last of them */
 	uint32_t most_micro; /* backwards of a step that an optimizer ended, at most */
 	bool weights_known; /* the sizes below are those of what is trained: no guess */
-	uint64_t gradient_sizes
-	        [512];     /* a set of hashes: the bytes that gradients need */
+	/* sets of hashes: the bytes that gradients need; ... those that Python has named */
+	struct {
+		uint64_t gradient[512], named[512];
+	} sizes;
+	bool sizes_grew;   /* since they were saved */
 	int64_t unnamed;   /* the most that lived without a name when a step ended */
 	bool unnamed_grew; /* ... by more than batches differ: what is it? */
 
@@ -234,12 +243,22 @@ void tmk_model_boundary(struct tmk_model *m, const struct tmk_rec_boundary *r);
 struct tmk_loop *tmk_model_loop(struct tmk_model *m, uint16_t thread);
 bool tmk_model_trains(const struct tmk_model *m, uint16_t thread);
 uint32_t tmk_model_index(const struct tmk_model *m, uint64_t event);
+/* ends.c: a forward begins: has a step ended before it? */
+bool tmk_model_forward_ends_step(struct tmk_model *m, struct tmk_loop *l);
+/* ... how much of what the forwards of the running step made is alive? */
+int64_t tmk_model_graph_bytes(const struct tmk_model *m);
 /* A step has ended of which an optimizer or the program says so. */
 void tmk_model_use_up(struct tmk_model *m);
 /* A column of run from Python: is there an optimizer, has it looked for one? */
 void tmk_model_python_says(struct tmk_model *m, const struct tmk_rec_text *r);
 /* At the end of a run without Optimizer.step: is its last step over, too? */
 bool tmk_model_last_is_over(const struct tmk_model *m);
+/* Does this thread's loop end its steps where the next forward begins? One that has not
+ * shown how does what any other does; any: is there such a loop? */
+bool tmk_model_goes_by_forward(const struct tmk_model *m, uint16_t thread);
+bool tmk_model_any_by_forward(const struct tmk_model *m);
+/* The trace says how many of its steps ended that way. */
+void tmk_model_say_by_forward(struct tmk_model *m);
 
 /* label.c: names the open events of a thread, and of those that only work for others, by the
  * boundary that closes the stretch; own: the thread's alone */
@@ -257,8 +276,10 @@ uint32_t tmk_model_update_until(const struct tmk_model *m, uint16_t thread,
 /* ... and is this event, that lies before that, part of it? */
 bool tmk_model_updates(const struct tmk_model *m, const struct tmk_ev *e);
 /* The sizes of gradients, which are those of what is trained: one more; is this one? */
-void tmk_model_add_gradient(struct tmk_model *m, int64_t bytes);
+void tmk_model_add_gradient(struct tmk_model *m, int64_t bytes, bool named);
 bool tmk_model_gradient_sized(const struct tmk_model *m, int64_t bytes);
+/* ... of a parameter, as far as Python has named any: a batch may have a gradient, too */
+bool tmk_model_parameter_sized(const struct tmk_model *m, int64_t bytes);
 /* Those of a backward on this thread that gave them to its caller and ended at ev[ended]. */
 void tmk_model_gradients_given(struct tmk_model *m, uint16_t thread, uint32_t ended);
 /* most.c: how much each bucket holds, phase by phase. The step begins; an event of it,
@@ -283,6 +304,8 @@ void tmk_model_setup_dies(struct tmk_model *m, struct tmk_live *l);
 /* The i-th young allocation, NULL if it is gone. */
 struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i);
 void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l);
+/* ... one more that was given to AccumulateGrad, and whose backward has not returned */
+void tmk_model_add_candidate(struct tmk_model *m, struct tmk_live *l);
 
 /* evidence.c: an address that torch named, a tensor that Python named */
 void tmk_model_pointer(struct tmk_model *m, const struct tmk_rec_pointer *r);

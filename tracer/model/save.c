@@ -8,7 +8,13 @@
 
 #include "fold.h"
 
-enum { CARRY_LIVE = 1, CARRY_MODEL = 2, CARRY_MOST = 3, CARRY_LOOPS = 4 };
+enum {
+	CARRY_LIVE = 1,
+	CARRY_MODEL = 2,
+	CARRY_MOST = 3,
+	CARRY_LOOPS = 4,
+	CARRY_SIZES = 5
+};
 
 struct saved {
 	uint32_t layout;
@@ -16,8 +22,9 @@ struct saved {
 	int64_t step_start_ns, last_ns;
 	uint8_t setup_over, forward_unsure, by_marks, thin_only;
 	uint32_t devices;
-	uint8_t backward_since_step, python_named, last_phase, stepped_inside;
-	uint8_t way, each, drops, waits, optimizer_known, python_looked;
+	uint8_t backward_since_step, python_named, last_phase;
+	uint8_t optimizer_known, python_looked, weights_known;
+	uint32_t complete, by_forward;
 	uint16_t last_forward, last_loop;
 	uint32_t most_micro;
 	uint32_t flushed, micro_steps, spans, longest;
@@ -27,7 +34,10 @@ struct saved {
 	struct tmk_device_state device[TMK_MAX_DEVICES];
 };
 
-enum { LAYOUT = sizeof(struct saved) << 8 | sizeof(struct tmk_live) };
+enum {
+	LAYOUT = sizeof(struct saved) << 16 | sizeof(struct tmk_loop) << 8 |
+	         sizeof(struct tmk_live)
+};
 
 /* Rows that are written as they come, and not when their step ends, may be committed
  * before the state that goes with them: recovery meets their records again, and first
@@ -81,11 +91,9 @@ void tmk_model_save(struct tmk_model *m)
 	                  .backward_since_step = m->backward_since_step,
 	                  .python_named = m->python_named,
 	                  .last_phase = m->last_phase,
-	                  .stepped_inside = m->stepped_inside,
-	                  .way = m->way,
-	                  .each = m->each,
-	                  .drops = m->drops,
-	                  .waits = m->waits,
+	                  .weights_known = m->weights_known,
+	                  .complete = m->complete,
+	                  .by_forward = m->by_forward,
 	                  .optimizer_known = m->optimizer_known,
 	                  .python_looked = m->python_looked,
 	                  .last_forward = m->last_forward,
@@ -105,6 +113,10 @@ void tmk_model_save(struct tmk_model *m)
 	if (m->loops)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_LOOPS,
 		              (const void *)m->loop, m->loops * sizeof *m->loop);
+	if (m->sizes_grew)
+		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_SIZES,
+		              (const void *)&m->sizes, sizeof m->sizes);
+	m->sizes_grew = false;
 	/* Of a step that was written in part, how much its buckets have held so far. */
 	if (m->flushed)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MOST,
@@ -133,7 +145,7 @@ static bool is_loop(const struct tmk_loop *l)
 	for (const bool *b = &l->trains; b <= &l->given; b++)
 		if (!is_flag(b))
 			return false;
-	return true;
+	return l->way <= TMK_BY_FORWARD;
 }
 
 /* Born before what is still to be applied: its events are not in ev. */
@@ -168,7 +180,7 @@ static void reload_model(struct tmk_row *row, void *context)
 	if (size < offsetof(struct saved, device) || s->layout != LAYOUT ||
 	    s->devices > TMK_MAX_DEVICES ||
 	    size < offsetof(struct saved, device) + s->devices * sizeof *s->device ||
-	    s->last_phase > TMK_OPEN_IN_STEP || s->way > TMK_BY_FORWARD)
+	    s->last_phase > TMK_OPEN_IN_STEP)
 		return;
 	for (uint32_t i = 0; i < s->devices; i++)
 		if (!is_device(&s->device[i]))
@@ -184,11 +196,9 @@ static void reload_model(struct tmk_row *row, void *context)
 	m->backward_since_step = s->backward_since_step;
 	m->python_named = s->python_named;
 	m->last_phase = s->last_phase;
-	m->stepped_inside = s->stepped_inside;
-	m->way = s->way;
-	m->each = s->each;
-	m->drops = s->drops;
-	m->waits = s->waits;
+	m->weights_known = s->weights_known;
+	m->complete = s->complete;
+	m->by_forward = s->by_forward;
 	m->optimizer_known = s->optimizer_known;
 	m->python_looked = s->python_looked;
 	m->last_forward = s->last_forward;
@@ -222,6 +232,16 @@ static void reload_loops(struct tmk_row *row, void *context)
 	m->loops = (uint32_t)n;
 }
 
+/* Any bits are a set of sizes. */
+static void reload_sizes(struct tmk_row *row, void *context)
+{
+	struct tmk_model *m = context;
+	size_t size;
+	const void *sizes = tmk_row_blob(row, 0, &size);
+	if (size == sizeof m->sizes)
+		memcpy(&m->sizes, sizes, size);
+}
+
 static void reload_carried(struct tmk_row *row, void *context)
 {
 	struct tmk_model *m = context;
@@ -244,6 +264,8 @@ static void reload_carried(struct tmk_row *row, void *context)
 		e->next = next;
 		e->young = 0;
 		tmk_model_add_young(m, e);
+		if (e->evidence & TMK_EV_CANDIDATE)
+			tmk_model_add_candidate(m, e);
 	}
 }
 
@@ -287,6 +309,8 @@ void tmk_model_reload(struct tmk_model *m)
 	               m);
 	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 3", reload_most, m);
 	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 4", reload_loops,
+	               m);
+	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 5", reload_sizes,
 	               m);
 	undo_later_rows(m);
 	tmk_store_read(

@@ -243,7 +243,7 @@ static void next_step(struct tmk_model *m)
 	m->events = m->flushed = m->carried_count = 0;
 	m->backward_count = m->oom_count = m->micro_steps = m->spans = 0;
 	m->first_row = 0;
-	m->backward_since_step = m->stepped_inside = false;
+	m->backward_since_step = false;
 }
 
 bool tmk_model_is_long(const struct tmk_model *m)
@@ -326,18 +326,20 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 	if (complete && events > m->longest)
 		m->longest = events;
 	tmk_model_thin(m);
+	m->complete += complete;
 	next_step(m);
-	if (complete && m->way != TMK_BY_FORWARD)
-		tmk_model_use_up(m);
 }
 
 void tmk_model_finish(struct tmk_model *m, const char *ended)
 {
 	/* What follows the last step is one of its own, even if it is empty: what is
 	 * alive at the end gets its rows by it. */
-	if (tmk_model_last_is_over(m))
+	if (tmk_model_last_is_over(m)) {
 		tmk_model_end_step(m, true);
+		m->by_forward++;
+	}
 	tmk_model_end_step(m, false);
+	tmk_model_say_by_forward(m);
 	for (int i = 0; i < m->devices; i++)
 		m->lost[TMK_LOST_MISMATCH] += tmk_model_drifts(&m->device[i]);
 	static const struct {

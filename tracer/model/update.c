@@ -15,25 +15,45 @@ static uint32_t bit_of(int64_t bytes, uint32_t which)
 {
 	uint64_t h = tmk_mix((uint64_t)bytes, which);
 	return (uint32_t)(h >> 32) %
-	       (sizeof((struct tmk_model *)0)->gradient_sizes * 8);
+	       (sizeof((struct tmk_model *)0)->sizes.gradient * 8);
 }
 
-void tmk_model_add_gradient(struct tmk_model *m, int64_t bytes)
+static bool is_in(const uint64_t *set, int64_t bytes)
 {
-	for (uint32_t i = 0; bytes >= TELLING && i < 2; i++) {
+	for (uint32_t i = 0; i < 2; i++) {
 		uint32_t bit = bit_of(bytes, i);
-		m->gradient_sizes[bit / 64] |= (uint64_t)1 << bit % 64;
+		if (!(set[bit / 64] >> bit % 64 & 1))
+			return false;
 	}
+	return bytes >= TELLING;
 }
 
 bool tmk_model_gradient_sized(const struct tmk_model *m, int64_t bytes)
 {
+	return is_in(m->sizes.gradient, bytes);
+}
+
+bool tmk_model_parameter_sized(const struct tmk_model *m, int64_t bytes)
+{
+	return is_in(m->python_named ? m->sizes.named : m->sizes.gradient, bytes);
+}
+
+static void add_to(struct tmk_model *m, uint64_t *set, int64_t bytes)
+{
+	if (bytes < TELLING || is_in(set, bytes))
+		return;
 	for (uint32_t i = 0; i < 2; i++) {
 		uint32_t bit = bit_of(bytes, i);
-		if (!(m->gradient_sizes[bit / 64] >> bit % 64 & 1))
-			return false;
+		set[bit / 64] |= (uint64_t)1 << bit % 64;
 	}
-	return bytes >= TELLING;
+	m->sizes_grew = true;
+}
+
+void tmk_model_add_gradient(struct tmk_model *m, int64_t bytes, bool named)
+{
+	add_to(m, m->sizes.gradient, bytes);
+	if (named)
+		add_to(m, m->sizes.named, bytes);
 }
 
 static int64_t needs(const struct tmk_ev *e)
@@ -54,7 +74,7 @@ void tmk_model_gradients_given(struct tmk_model *m, uint16_t thread, uint32_t en
 		const struct tmk_ev *e = &m->ev[i];
 		if (e->bytes > 0 && e->phase == TMK_BACKWARD &&
 		    (!e->died || e->died > m->flushed + next))
-			tmk_model_add_gradient(m, needs(e));
+			tmk_model_add_gradient(m, needs(e), false);
 	}
 }
 
@@ -72,29 +92,34 @@ static bool computes(const struct tmk_model *m, const struct tmk_ev *e)
 		return false;
 	if (!(e->flags & TMK_EVENT_GRAD_MODE))
 		return true;
-	return m->way == TMK_BY_FORWARD &&
+	return tmk_model_goes_by_forward(m, e->thread) &&
+	       tmk_model_parameter_sized(m, needs(e)) &&
 	       !(tmk_names_flags(m->names, e->python, e->native) & TMK_IN_BATCH);
 }
 
+/* A batch's own gradient may go with the batch, when the next one has been made. */
 static bool frees_gradient(const struct tmk_model *m, const struct tmk_ev *e)
 {
 	if (e->target == UINT32_MAX)
 		return false;
 	uint8_t evidence =
 	        e->carried ? m->carried[e->target].evidence : m->ev[e->target].evidence;
-	return evidence & TMK_EV_GRADIENT;
+	int64_t size = e->carried ? m->carried[e->target].requested
+	                          : m->ev[e->target].requested;
+	return evidence & TMK_EV_GRADIENT &&
+	       tmk_model_parameter_sized(m, size < 0 ? -e->bytes : size);
 }
 
 uint32_t tmk_model_update_until(const struct tmk_model *m, uint16_t thread,
                                 uint32_t from)
 {
+	const bool by_forward = tmk_model_goes_by_forward(m, thread);
 	uint32_t until = from;
 	for (uint32_t i = from; i < m->events; i++) {
 		const struct tmk_ev *e = &m->ev[i];
 		if (e->thread != thread || e->phase != TMK_OPEN)
 			continue;
-		if (e->bytes > 0 ? computes(m, e)
-		                 : m->way == TMK_BY_FORWARD && frees_gradient(m, e))
+		if (e->bytes > 0 ? computes(m, e) : by_forward && frees_gradient(m, e))
 			until = i + 1;
 	}
 	return until;
@@ -108,6 +133,6 @@ bool tmk_model_updates(const struct tmk_model *m, const struct tmk_ev *e)
 		return false;
 	/* With gradients on it may be the next batch, made before the update. */
 	return !(e->flags & TMK_EVENT_GRAD_MODE) ||
-	       tmk_model_gradient_sized(m, needs(e)) ||
-	       (e->died && m->way == TMK_BY_FORWARD);
+	       tmk_model_parameter_sized(m, needs(e)) ||
+	       (e->died && tmk_model_goes_by_forward(m, e->thread));
 }

@@ -841,7 +841,8 @@ def gradient_penalty_by_hand(o, device):
         drop(model.parameters())
         del loss, slope, total
     # the batch has a gradient, too: its size says nothing
-    return {"steps": STEPS, "by": "forward", "micro": STEPS, "unmarked": ["data"]}
+    return {"steps": STEPS, "by": "forward", "micro": STEPS,
+            "buckets": {f"[{BATCH}, {IN}]": {"input", "gradient", "temporary"}}}
 
 
 @loop
