@@ -159,3 +159,59 @@ def test_recovering_twice_changes_nothing(trace):
     before = run.open().all("SELECT * FROM v_peak_live")
     assert recover(LIBRARY, run.files[0])[0] == 1
     assert run.open().all("SELECT * FROM v_peak_live") == before
+
+
+BY_HAND = """
+import os, signal, sys, time, torch
+device, kind, steps, killed = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "killed"
+model = torch.nn.Sequential(torch.nn.Linear(33, 101), torch.nn.Tanh(), torch.nn.Linear(101, 13))
+momentum = [torch.zeros_like(p) for p in model.parameters()]
+for step in range(steps):
+    x = torch.randn(7 + step, 33) * 2  # a step like no other: none is folded
+    y = model(x).square().mean()
+    if kind == "given":
+        g = torch.autograd.grad(y, list(model.parameters()))
+    else:
+        y.backward()
+        g = [p.grad for p in model.parameters()]
+    if kind == "data":
+        for p, d in zip(model.parameters(), g):
+            p.data = p.data - 0.1 * d
+    else:
+        with torch.no_grad():
+            for p, d, m in zip(model.parameters(), g, momentum):
+                m.mul_(0.9).add_(d)
+                p -= 0.1 * m
+    del g, d, y
+    for p in model.parameters():
+        p.grad = None
+    if step < 40:
+        time.sleep(0.02)  # several commits
+if killed:
+    os.kill(os.getpid(), signal.SIGKILL)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("kind", ["accumulated", "given", "data"])
+@pytest.mark.parametrize("steps", [1, 2, 7, 43])
+def test_a_loop_by_hand_has_the_steps_and_phases_that_it_would_have_had(trace, kind, steps):
+    names = "id, complete, micro_steps, events"
+    told = []
+    for end in ("killed", "over"):
+        run = trace(BY_HAND, "cpu", kind, steps, end)
+        assert run.code == (-signal.SIGKILL if end == "killed" else 0), run.stderr
+        if end == "killed":
+            code, message = recover(LIBRARY, run.files[0])
+            assert code in (0, 1), message
+        t = run.open()
+        assert t.losses == {}
+        told.append((
+            t.all(f"SELECT {names} FROM step ORDER BY id"),
+            t.all("SELECT state, why FROM capability WHERE name = 'steps'"),
+            # that a run is over without a step of an optimizer says what a first momentum is
+            [(b.born_step, b.born, b.shape, b.phase, steps > 2 and b.bucket)
+             for b in t.births("cpu")],
+        ))
+    for killed, over in zip(*told):
+        assert killed == over
