@@ -1,9 +1,8 @@
 #!/bin/bash
 # setup.sh - puts in place what the tests need; run again, it does only what is missing.
 #
-# usage: tests/setup.sh [--example | --libraries]
+# usage: tests/setup.sh [--example]
 #	--example    only what examples/quickstart.sh needs: no CUDA 12 wheel, no Debian torch
-#	--libraries  also what tests/accuracy trains with (see "libraries" below)
 # Debian's build packages are installed when this is root; otherwise the one apt-get line
 # to ask for is printed and the exit status is 1. Everything else goes into
 # ${XDG_CACHE_HOME:-~/.cache}/tidemark (TIDEMARK_TEST_CACHE names another folder):
@@ -198,5 +197,5 @@ attempt python3.14 "Python 3.14" python314 || true
 attempt mallocs "jemalloc and tcmalloc" mallocs || true
 attempt guests "memray and greenlet" guests || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
-[ "${1:-}" != --libraries ] || attempt libraries "Hugging Face's libraries, Lightning, \
-bitsandbytes, torchvision" libraries || true
+attempt libraries "Hugging Face's libraries, Lightning, bitsandbytes, torchvision" libraries ||
+	true

@@ -76,7 +76,7 @@ def library_path(name):
     if name and not (LIBRARIES / name).exists():
         why = CACHE / "libraries.why"
         raise Missing(why.read_text().strip() if why.exists()
-                      else f"no {name}: run tests/setup.sh --libraries")
+                      else f"no {name}: run tests/setup.sh")
     return str(LIBRARIES)
 
 

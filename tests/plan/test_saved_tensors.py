@@ -7,21 +7,21 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 
 import pytest
 
+from where import LIBRARIES, PYTHON, SIMULATOR, need
+
 HERE = pathlib.Path(__file__).resolve().parent
-PYTHON = os.environ.get("TIDEMARK_TORCH_PYTHON", sys.executable)
 
 
 @pytest.fixture(scope="session")
 def measured():
-    found = subprocess.run([PYTHON, "-c", "import torch, transformers"], capture_output=True)
-    if found.returncode:
-        pytest.skip("torch and transformers are not installed for " + PYTHON)
-    done = subprocess.run([PYTHON, HERE / "saved_tensors.py"], capture_output=True, text=True,
-                          timeout=600, env={**os.environ, "TRANSFORMERS_VERBOSITY": "error"})
+    need("venv"), need("libraries")  # which fit this PyTorch, on the CPU as well
+    done = subprocess.run([SIMULATOR / "simrun.sh", need("torch-2.11.0"), "--", PYTHON,
+                           HERE / "saved_tensors.py"], capture_output=True, text=True,
+                          timeout=600, env={**os.environ, "TRANSFORMERS_VERBOSITY": "error",
+                                            "PYTHONPATH": str(LIBRARIES)})
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
