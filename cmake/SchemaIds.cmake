@@ -45,3 +45,6 @@ string(APPEND text "\n#endif\n")
 file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/schema_ids.h CONTENT "${text}" @ONLY)
 add_library(tidemark_schema INTERFACE)
 target_include_directories(tidemark_schema INTERFACE ${PROJECT_BINARY_DIR}/generated)
+
+# The simulated device reads the library's list of locks, as text: it knows nobody.
+configure_file(tracer/base/locks.def ${PROJECT_BINARY_DIR}/generated/locks.def COPYONLY)

@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "about.h"
+#include "capabilities.h"
 #include "emit.h"
-#include "late.h"
 #include "nvtx.h"
+#include "prepare.h"
+#include "provider.h"
 #include "real.h"
 #include "settings.h"
 #include "stacks.h"
@@ -187,10 +189,10 @@ void tmk_about_run(void)
 {
 	if (tmk_settings.verbose)
 		tmk_say("tracing %s, stacks %s, into '%s'",
-		        tmk_late_cpu() ? "CPU and CUDA tensors" : "CUDA tensors",
+		        tmk_traces_cpu() ? "CPU and CUDA tensors" : "CUDA tensors",
 		        tmk_settings.stacks, tmk_rings.header->trace);
 	tmk_emit_run("stacks", tmk_settings.stacks);
-	tmk_emit_run_number("cpu", tmk_late_cpu());
+	tmk_emit_run_number("cpu", tmk_traces_cpu());
 	tmk_emit_run_number("pid", getpid());
 	ranks();
 	if (!tmk_settings.redact)
@@ -202,7 +204,7 @@ void tmk_about_run(void)
 	tmk_report_capabilities();
 	tmk_nvtx_report();
 	int device;
-	if (tmk_real.cudaGetDevice && !tmk_late_cpu() &&
+	if (tmk_real.cudaGetDevice && !tmk_traces_cpu() &&
 	    !tmk_real.cudaGetDevice(&device))
 		tmk_about_device(device);
 }

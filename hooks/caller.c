@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "object.h"
-#include "real.h"
+#include "fields.h"
 
 /* The linker's names for the two ends of this library. */
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));

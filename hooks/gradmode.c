@@ -3,7 +3,7 @@
  * Asking GradMode::is_enabled at every event brings back the code and data of four functions
  * in two libraries. But the state it reads stays where it is for as long as its thread lives,
  * and which bit of it is meant shows when the mode is set and set back.
- * Called from: phase.c, on any thread; the search from late.c. */
+ * Called from: phase.c, on any thread; the search from prepare.c. */
 #include "gradmode.h"
 
 #include "hot.h"

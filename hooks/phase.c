@@ -9,22 +9,18 @@
 
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "emit.h"
 #include "gradmode.h"
 #include "hot.h"
 #include "latch.h"
+#include "look.h"
 #include "real.h"
 #include "record.h"
 #include "scope.h"
 #include "session.h"
 #include "settings.h"
 #include "stacks.h"
-#include "late.h"
-
-__thread struct tmk_place tmk_place __attribute__((tls_model("initial-exec")));
 
 /* Counts ends of backwards and steps, of any thread. A thread's first node after one begins
  * a forward; where several threads train, that may say "forward" again in the middle of one,
@@ -43,7 +39,7 @@ static bool graph_task(void)
 }
 
 /* Works this thread for a backward? Torch is asked only where it may. */
-static inline bool in_graph_task(const struct tmk_place *p)
+static inline bool in_graph_task(const struct tmk_doing *p)
 {
 	if (p->in_node)
 		return true;
@@ -54,7 +50,7 @@ static inline bool in_graph_task(const struct tmk_place *p)
 }
 
 /* Nothing of ours is open that says where we are, or only an execute. */
-static inline uint8_t outside(const struct tmk_place *p, bool grad)
+static inline uint8_t outside(const struct tmk_doing *p, bool grad)
 {
 	if (in_graph_task(p))
 		return grad && !tmk_real.evaluate && !atomic_load(&creating_graph)
@@ -69,7 +65,7 @@ static inline uint8_t outside(const struct tmk_place *p, bool grad)
 TMK_HOT uint8_t tmk_phase_now(bool *grad_mode)
 {
 	bool grad = tmk_gradmode();
-	const struct tmk_place *p = &tmk_place;
+	const struct tmk_doing *p = &tmk_doing;
 	*grad_mode = grad;
 	switch (p->top) {
 	case TMK_IN_NODE:
@@ -97,24 +93,10 @@ static void boundary(struct tmk_boundary_at at)
 	tmk_leave();
 }
 
-/* ---- which threads train --------------------------------------------------------------- */
-
-static atomic_bool trained_elsewhere;
-
-/* Called in the forward, where a Python program holds the GIL: whoever holds it later sees
- * the flag before that thread's backward can begin. */
-static TMK_COLD void note_thread(void)
+static TMK_COLD void note_trainer(void)
 {
-	if (in_graph_task(&tmk_place)) /* a thread of the engine, recomputing */
-		return;
-	tmk_place.noted = true;
-	if (syscall(SYS_gettid) != getpid())
-		atomic_store(&trained_elsewhere, true);
-}
-
-bool tmk_phase_main_alone_trains(void)
-{
-	return !atomic_load(&trained_elsewhere) && !tmk_place.in_execute;
+	if (!in_graph_task(&tmk_doing)) /* else a thread of the engine, recomputing */
+		tmk_note_trainer();
 }
 
 /* The generation tells a child from its parent, whose forward it is not. It is never 0. */
@@ -125,20 +107,20 @@ static inline uint64_t this_forward(void)
 	       atomic_load_explicit(&forwards_over, memory_order_relaxed);
 }
 
-static TMK_COLD void forward_begins(struct tmk_place *p, uint64_t forward)
+static TMK_COLD void forward_begins(struct tmk_doing *p, uint64_t forward)
 {
 	if (in_graph_task(p))
 		return;
 	p->forward = forward;
 	boundary((struct tmk_boundary_at){.code = TMK_AT_FORWARD});
-	tmk_late_forward();
+	tmk_look_forward();
 }
 
 TMK_HOT void tmk_phase_forward(void)
 {
-	struct tmk_place *p = &tmk_place;
+	struct tmk_doing *p = &tmk_doing;
 	if (__builtin_expect(!p->noted, 0))
-		note_thread();
+		note_trainer();
 	/* What a program computes on the CPU before it comes to a traced device opens none. */
 	if (p->top == TMK_IN_NOTHING) {
 		uint64_t forward = this_forward();
@@ -170,7 +152,7 @@ static uint8_t kind_of(const char *name)
 
 static void opens(uint8_t kind)
 {
-	struct tmk_place *p = &tmk_place;
+	struct tmk_doing *p = &tmk_doing;
 	const bool outermost = !p->open[kind];
 	const struct tmk_boundary_at at = {.code = kind == TMK_IN_STEP ? TMK_AT_STEP
 	                                           : kind == TMK_IN_ZERO_GRAD_OF
@@ -205,7 +187,7 @@ static void *scope_begins(void *result, const void *function)
 }
 
 /* The innermost of this kind ends; a generator's may do so out of turn. */
-static bool take_scope(struct tmk_place *p, uint8_t kind)
+static bool take_scope(struct tmk_doing *p, uint8_t kind)
 {
 	if (p->scopes > TMK_SCOPES_KEPT) { /* one too deep to be kept */
 		p->scopes--;
@@ -231,7 +213,7 @@ static atomic_bool stepped_inside;
 
 static void closes(uint8_t kind)
 {
-	struct tmk_place *p = &tmk_place;
+	struct tmk_doing *p = &tmk_doing;
 	if (!take_scope(p, kind) || p->open[kind])
 		return;
 	const struct tmk_boundary_at at = {.code = kind == TMK_IN_STEP ? TMK_AT_STEP_END
@@ -245,7 +227,7 @@ static void closes(uint8_t kind)
 	if (kind == TMK_IN_STEP && at.inside) /* one look for the many of a backward */
 		atomic_store(&stepped_inside, true);
 	else if (kind == TMK_IN_STEP)
-		tmk_late_step();
+		tmk_look_step();
 }
 
 static void scope_ends(const void *function, void *context)
@@ -321,14 +303,12 @@ void _ZN2at14RecordFunctionC1ENS_11RecordScopeE(void *self, int8_t kind)
 
 /* What other threads of the parent had open is nobody's here. The callback is torch's, which
  * may be in the middle of a change if fork() could not wait for it: then it is left alone. */
-void tmk_phase_forked(uint32_t missing, bool main_forked)
+void tmk_phase_forked(uint32_t missing)
 {
 	if (missing >> TMK_LATCH_CALLBACK & 1)
 		atomic_store(&callback_is, UNKNOWN);
 	atomic_store(&creating_graph, 0);
 	atomic_store(&stepped_inside, false);
-	if (!main_forked) /* a gradient may be half of what the main thread made it */
-		atomic_store(&trained_elsewhere, true);
 	tmk_scope_forked();
 }
 
@@ -353,7 +333,7 @@ struct executing {
 
 static void execute_ends(struct executing *e)
 {
-	struct tmk_place *p = &tmk_place;
+	struct tmk_doing *p = &tmk_doing;
 	int n = atomic_load(&creating_graph);
 	while (e->create && n &&
 	       !atomic_compare_exchange_weak(&creating_graph, &n, n - 1))
@@ -372,9 +352,9 @@ static void execute_ends(struct executing *e)
 	                                  .keep = e->keep});
 	if (atomic_load_explicit(&stepped_inside, memory_order_relaxed) &&
 	    atomic_exchange(&stepped_inside, false))
-		tmk_late_step();
+		tmk_look_step();
 	else
-		tmk_late_backward(e->accumulate);
+		tmk_look_backward(e->accumulate);
 }
 
 /* A reentrant checkpoint calls execute on a device thread, whose own counter is 0: the
@@ -384,11 +364,11 @@ _ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at6Tenso
         void *self, const void *roots, const void *inputs, bool keep, bool create,
         bool accumulate, const void *outputs)
 {
-	struct tmk_place *p = &tmk_place;
+	struct tmk_doing *p = &tmk_doing;
 	struct executing e __attribute__((cleanup(execute_ends))) = {
 	        create, !p->in_execute && !in_graph_task(p), accumulate, keep, p->top};
 	if (!p->noted)
-		note_thread();
+		note_trainer();
 	if (e.outermost) {
 		boundary((struct tmk_boundary_at){.code = TMK_AT_BACKWARD,
 		                                  .create_graph = create,

@@ -11,10 +11,14 @@
 #include "clock.h"
 #include "cstack.h"
 #include "emit.h"
-#include "late.h"
+#include "prepare.h"
+#include "doing.h"
+#include "enrich.h"
 #include "latch.h"
+#include "look.h"
 #include "nvtx.h"
 #include "phase.h"
+#include "pointer.h"
 #include "real.h"
 #include "session.h"
 #include "settings.h"
@@ -27,12 +31,12 @@ static void before_fork(void)
 {
 	main_forks = syscall(SYS_gettid) == getpid();
 	tmk_latches_before_fork();
-	tmk_late_before_fork();
+	tmk_prepare_before_fork();
 }
 
 static void after_fork(void)
 {
-	tmk_late_after_fork();
+	tmk_prepare_after_fork();
 	tmk_latches_after_fork();
 }
 
@@ -42,8 +46,10 @@ static void in_child(void)
 	tmk_cstack_forked(); /* its numbers are the parent's */
 	tmk_real_forked();
 	tmk_driver_forked();
-	tmk_late_forked();
-	tmk_phase_forked(missing, main_forks);
+	tmk_prepare_forked();
+	tmk_look_forked();
+	tmk_doing_forked(main_forks);
+	tmk_phase_forked(missing);
 	owner = getpid();
 	tmk_session_forked(missing);
 }
@@ -57,6 +63,9 @@ static void at_exit(int status, void *arg)
 
 __attribute__((constructor)) static void loaded(void)
 {
+	tmk_on_torch_call = tmk_prepare;
+	tmk_enrich_may_read_gradients = tmk_main_alone_trains;
+	tmk_enrich_quiet = tmk_pointer_quiet;
 	tmk_settings_read();
 	tmk_resolve(TMK_LIB_LIBC); /* a vforked child may need it */
 	if (tmk_settings.off) {

@@ -1,5 +1,5 @@
-/* provider.c - which objects define what, which libraries are there, and what is missing.
- * Called from: real.c, late.c and about.c; any thread. Owns nothing. */
+/* provider.c - which objects define what, and which libraries are there.
+ * Called from: real.c, prepare.c and about.c; any thread. Owns nothing. */
 #include "provider.h"
 
 #include <dlfcn.h>
@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "caller.h"
-#include "emit.h"
 #include "object.h"
 
 /* Distributions say libc10.so.1.13, wheels libcudart-1a2b3c4d.so.12. What is in one of them
@@ -25,23 +24,6 @@ static const struct {
         [TMK_LIB_LIBC] = {"libc", "_exit"},
 };
 
-static const struct row {
-	uint8_t library, field;
-	const char *symbol, *need;
-} rows[] = {
-#define HOOK(field, library, need, result, arguments, symbol)                          \
-	{TMK_LIB_##library, TMK_FIELD_##field, #symbol, #need},
-#define HOOK_TOO HOOK
-#define REAL     HOOK
-#define REAL_TOO HOOK
-#include "hooks.def"
-#undef HOOK
-#undef HOOK_TOO
-#undef REAL
-#undef REAL_TOO
-};
-enum { ROWS = sizeof rows / sizeof *rows };
-
 /* A second HOOK_TOO of one field would be a warning here. */
 static const char *const names[TMK_FIELDS][3] = {
 #define HOOK(field, library, need, result, arguments, symbol)                          \
@@ -50,6 +32,19 @@ static const char *const names[TMK_FIELDS][3] = {
 #define HOOK_TOO(field, library, need, result, arguments, symbol)                      \
 	[TMK_FIELD_##field][1] = #symbol,
 #define REAL_TOO HOOK_TOO
+#include "hooks.def"
+#undef HOOK
+#undef HOOK_TOO
+#undef REAL
+#undef REAL_TOO
+};
+
+static const bool interposed[TMK_FIELDS] = {
+#define HOOK(field, library, need, result, arguments, symbol)                          \
+	[TMK_FIELD_##field] = true,
+#define REAL(field, library, need, result, arguments, symbol)
+#define HOOK_TOO REAL
+#define REAL_TOO REAL
 #include "hooks.def"
 #undef HOOK
 #undef HOOK_TOO
@@ -94,7 +89,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *context)
 	for (unsigned i = 0; i < TMK_FIELDS; i++) {
 		struct tmk_provider *p = &a->p->of[i];
 		void *found = a->only || p->wanted ? defined(&o, a, i) : NULL;
-		if (!found || (front && tmk_field_interposed(i)))
+		if (!found || (front && interposed[i]))
 			continue;
 		a->any = p->wanted = true;
 		if (!a->only && !p->count++)
@@ -179,54 +174,4 @@ bool tmk_library_path(enum tmk_library library, char *path, size_t size)
 		return true;
 	s.by_name = true;
 	return tmk_elf_each(match, &s) == 1;
-}
-
-/* ---- what is missing ------------------------------------------------------------------- */
-
-/* Needs that one of several functions answers: which one depends on torch's version. */
-static bool any_will_do(const char *need)
-{
-	return !strcmp(need, "graph_task") || !strcmp(need, "expandable_segments") ||
-	       !strcmp(need, "quiet_pointers");
-}
-
-/* Is it a library that this process would have if it needed it? A run on the CPU lacks
- * nothing for not having CUDA. */
-static bool expected(uint8_t library)
-{
-	char path[4096];
-	return library <= TMK_LIB_CPU || library == TMK_LIB_LIBC ||
-	       (library != TMK_LIB_NCCL && library != TMK_LIB_CUDA &&
-	        tmk_library_path(TMK_LIB_C10_CUDA, path, sizeof path));
-}
-
-/* Several functions may stand behind one capability: it is there if all of them are, or
- * any where any will do, and says which is not. */
-void tmk_report_capabilities(void)
-{
-	for (int i = 0; i < ROWS; i++) {
-		bool first = true, found = false;
-		const struct row *missing = NULL;
-		for (int j = 0; j < ROWS; j++) {
-			if (strcmp(rows[j].need, rows[i].need))
-				continue;
-			first = first && j >= i;
-			bool here = tmk_field_found(rows[j].field);
-			found |= here;
-			if (!here && !missing)
-				missing = &rows[j];
-		}
-		if (!first || (!found && !expected(rows[i].library)))
-			continue;
-		if (found && any_will_do(rows[i].need))
-			missing = NULL;
-		char why[512] = "";
-		if (missing)
-			snprintf(why, sizeof why,
-			         tmk_field_several(missing->field)
-			                 ? "more than one library has %s"
-			                 : "%s is not in this process",
-			         missing->symbol);
-		tmk_emit_capability(rows[i].need, missing ? "missing" : "live", why);
-	}
 }

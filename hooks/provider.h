@@ -3,8 +3,9 @@
 #define TMK_PROVIDER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
-#include "real.h"
+#include "fields.h"
 
 struct tmk_providers {
 	struct tmk_provider {
@@ -26,9 +27,8 @@ void *tmk_provider_global(unsigned field);
 /* A field's symbols, in the order of hooks.def; the last is NULL. */
 const char *const *tmk_provider_symbols(unsigned field);
 
-/* real.c: what came of it. */
-bool tmk_field_found(unsigned field);
-bool tmk_field_several(unsigned field);
-bool tmk_field_interposed(unsigned field);
+/* The path of a loaded library, "" of one that is in the program itself; false if it is not
+ * there. */
+bool tmk_library_path(enum tmk_library library, char *path, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
 /* real.c - finding the functions of hooks.def in this process.
- * Called from: the loader (each object's _init), late.c, and a stub at its first call; any
+ * Called from: the loader (each object's _init), prepare.c, and a stub at its first call; any
  * thread. Owns: tmk_real, tmk_found. */
 #include "real.h"
 
@@ -12,7 +12,6 @@
 #include "caller.h"
 #include "emit.h"
 #include "hot.h"
-#include "late.h"
 #include "object.h"
 #include "provider.h"
 
@@ -29,6 +28,7 @@ TMK_HOT_DATA struct tmk_real tmk_real = {
 };
 TMK_HOT_DATA struct tmk_found tmk_found;
 TMK_HOT_DATA _Atomic bool tmk_engine_found;
+void (*tmk_on_torch_call)(void);
 
 /* ---- one row a field ------------------------------------------------------------------- */
 
@@ -118,7 +118,7 @@ static atomic_bool several[TMK_FIELDS];
 static atomic_bool published; /* torch's may be called without a stub */
 static atomic_int settling;   /* threads between a look and its answer */
 
-/* Their first call is when to prepare: late.c. */
+/* Their first call is when to prepare: prepare.c. */
 static bool is_torchs(const struct field *f)
 {
 	return f->library <= TMK_LIB_CPU;
@@ -227,11 +227,6 @@ bool tmk_field_several(unsigned field)
 	return atomic_load(&several[field]);
 }
 
-bool tmk_field_interposed(unsigned field)
-{
-	return fields[field].stub != NULL;
-}
-
 bool tmk_resolve(enum tmk_library library)
 {
 	struct tmk_providers p = {0};
@@ -262,8 +257,8 @@ void *tmk_stub_target(unsigned field, const struct tmk_frame *frame)
 {
 	const int saved = errno;
 	const struct field *f = &fields[field];
-	if (is_torchs(f) && !under_lock(field))
-		tmk_late_init();
+	if (is_torchs(f) && !under_lock(field) && tmk_on_torch_call)
+		tmk_on_torch_call();
 	if (!atomic_load(&known[field]) && !atomic_load(&several[field]))
 		resolve_field(field);
 	void *target = atomic_load(&several[field])

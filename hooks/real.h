@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "cuda_types.h"
+#include "fields.h"
 #include "record.h"
 
 struct tmk_sizes { /* c10::ArrayRef<int64_t>, passed in two registers */
@@ -72,37 +73,9 @@ extern struct tmk_found tmk_found;
 
 extern _Atomic bool tmk_engine_found; /* both execute and evaluate */
 
-enum tmk_field {
-#define HOOK(field, library, need, result, arguments, symbol) TMK_FIELD_##field,
-#define REAL                                                  HOOK
-#define HOOK_TOO(field, library, need, result, arguments, symbol)
-#define REAL_TOO HOOK_TOO
-#include "hooks.def"
-#undef HOOK
-#undef REAL
-#undef HOOK_TOO
-#undef REAL_TOO
-	TMK_FIELDS
-};
-
-enum tmk_library {
-	TMK_LIB_C10,
-	TMK_LIB_CPU,
-	TMK_LIB_C10_CUDA,
-	TMK_LIB_CUDART,
-	TMK_LIB_CUDA,
-	TMK_LIB_NCCL,
-	TMK_LIB_LIBC,
-	TMK_LIBRARIES
-};
-
 /* Finds every real function of a library that is loaded now. Idempotent, any thread. Takes
  * the loader's lock. True: the library is loaded. */
 bool tmk_resolve(enum tmk_library library);
-
-/* The path of a loaded library, "" of one that is in the program itself; false if it is not
- * there. */
-bool tmk_library_path(enum tmk_library library, char *path, size_t size);
 
 /* The stubs: one for each function that is interposed. */
 #define HOOK(field, library, need, result, arguments, symbol)                          \
@@ -116,7 +89,11 @@ bool tmk_library_path(enum tmk_library library, char *path, size_t size);
 #undef HOOK_TOO
 #undef REAL_TOO
 
-/* late.c has prepared what wants to be there before torch's functions are called without a
+/* Called before a function of torch's is reached through a stub, where no lock is held; may be
+ * NULL. Set when the library is loaded. */
+extern void (*tmk_on_torch_call)(void);
+
+/* prepare.c has prepared what wants to be there before torch's functions are called without a
  * look: from now on their stubs give way. */
 void tmk_resolved_publish(void);
 
@@ -133,8 +110,9 @@ void *tmk_stub_target(unsigned field, const struct tmk_frame *frame);
  * where there is none behind the wrapper, what the loader does without a symbol. */
 _Noreturn void tmk_ends_unresolved(const char *symbol);
 
-/* One capability per `need` of hooks.def: reported into the trace. */
-void tmk_report_capabilities(void);
+/* What came of the look for a field: it is there; more than one library has it. */
+bool tmk_field_found(unsigned field);
+bool tmk_field_several(unsigned field);
 
 #define TMK_EXPORT __attribute__((visibility("default")))
 

@@ -10,7 +10,9 @@
 #include "emit.h"
 #include "hot.h"
 #include "intern.h"
-#include "phase.h"
+#include "node.h"
+#include "op.h"
+#include "doing.h"
 #include "pystack.h"
 #include "settings.h"
 
@@ -41,17 +43,6 @@ void tmk_stacks_init(void)
 
 /* ---- definitions --------------------------------------------------------------------- */
 
-/* A name that fills its buffer may go on: it ends with three dots then. */
-static void mark_cut(char *text, size_t size)
-{
-	size_t n = strlen(text);
-	if (n + 1 < size)
-		return;
-	for (n -= 3; (text[n] & 0xc0) == 0x80; n--)
-		; /* not inside a character */
-	memcpy(text + n, "...", 4);
-}
-
 static TMK_COLD uint32_t frame_number(const struct tmk_py_frame *f)
 {
 	uint64_t hash = tmk_mix(f->key, (uint32_t)f->where);
@@ -62,8 +53,8 @@ static TMK_COLD uint32_t frame_number(const struct tmk_py_frame *f)
 	char function[1024], file[4096];
 	int line;
 	tmk_pystack_text(f, function, sizeof function, file, sizeof file, &line);
-	mark_cut(function, sizeof function);
-	mark_cut(file, sizeof file);
+	tmk_mark_cut(function, sizeof function);
+	tmk_mark_cut(file, sizeof file);
 	size_t a = strlen(function) + 1, b = strlen(file) + 1;
 	struct tmk_rec_pyframe *r = tmk_begin(TMK_REC_PYFRAME, 0, sizeof *r + a + b);
 	if (!r)
@@ -128,7 +119,7 @@ static TMK_COLD uint32_t define_module(const void *module, uint64_t hash,
 		return 0;
 	char class[512];
 	tmk_pystack_class(module, class, sizeof class);
-	mark_cut(class, sizeof class);
+	tmk_mark_cut(class, sizeof class);
 	tmk_emit_text(TMK_REC_MODULE, id, 0, (uintptr_t)module, 1,
 	              (const char *[]){class});
 	tmk_intern_add(TMK_TABLE_MODULE, hash, check, id);
@@ -140,7 +131,7 @@ static TMK_HOT uint32_t module_number(const void *module, const void *type)
 	if (!module)
 		return 0;
 	/* Most often it is the one of last time. */
-	struct tmk_place *p = &tmk_place;
+	struct tmk_doing *p = &tmk_doing;
 	uint32_t generation =
 	        atomic_load_explicit(&tmk_generation, memory_order_relaxed);
 	if (p->module == module && p->module_type == type &&
@@ -175,55 +166,6 @@ static TMK_COLD uint32_t define_native(struct tmk_c_stack *s)
 	return id;
 }
 
-static TMK_COLD uint32_t new_op(const char *type_name, uint64_t hash, uint64_t check)
-{
-	uint32_t id = tmk_intern_new(TMK_TABLE_OP);
-	if (!id)
-		return 0;
-	/* "N5torch8autograd9generated14AddmmBackward0E": the last name that ends */
-	char name[1024] = "";
-	for (const char *p = type_name; *p;) {
-		int n = 0, used = 0;
-		if (sscanf(p, "%d%n", &n, &used) == 1 && n > 0 &&
-		    strlen(p + used) >= (size_t)n) {
-			snprintf(name, sizeof name, "%.*s", n, p + used);
-			p += used + n;
-		} else {
-			p++;
-		}
-	}
-	mark_cut(name, sizeof name);
-	tmk_emit_text(TMK_REC_OP, id, 0, 0, 1,
-	              (const char *[]){*name ? name : type_name});
-	tmk_intern_add(TMK_TABLE_OP, hash, check, id);
-	return id;
-}
-
-/* By the name of the type, then by this table too: a class may have several. */
-static TMK_COLD uint32_t define_op(const void *vtable, uint64_t hash, uint64_t check)
-{
-	/* Itanium ABI: the type_info precedes the table's first entry, its name is its
-	 * second word. */
-	const char *type_name = ((const char *const *const *)vtable)[-1][1];
-	uint64_t name_hash = tmk_mix((uintptr_t)type_name, 11);
-	uint64_t name_check = tmk_mix((uintptr_t)type_name, 13);
-	uint32_t id = tmk_intern_find(TMK_TABLE_OP, name_hash, name_check);
-	if (!id)
-		id = new_op(type_name, name_hash, name_check);
-	if (id)
-		tmk_intern_add(TMK_TABLE_OP, hash, check, id);
-	return id;
-}
-
-TMK_HOT uint32_t tmk_op_number(const void *vtable)
-{
-	/* A table of a library that stays loaded: its address is the class. */
-	uint64_t hash = tmk_mix((uintptr_t)vtable, 11);
-	uint64_t check = tmk_mix((uintptr_t)vtable, 13);
-	uint32_t id = tmk_intern_find(TMK_TABLE_OP, hash, check);
-	return __builtin_expect(id, 1) ? id : define_op(vtable, hash, check);
-}
-
 /* ---- shapes -------------------------------------------------------------------------- */
 
 /* Bytes per element by c10::ScalarType; 0: of a later torch, then no size is claimed */
@@ -233,7 +175,7 @@ static const uint8_t element_size[] = {
 #undef DTYPE
 };
 
-static int64_t needed(const struct tmk_place *p)
+static int64_t needed(const struct tmk_doing *p)
 {
 	if (p->dtype < 0 || (size_t)p->dtype >= sizeof element_size ||
 	    !element_size[(int)p->dtype])
@@ -249,12 +191,12 @@ static int64_t needed(const struct tmk_place *p)
 	return n * element_size[(int)p->dtype];
 }
 
-static uint32_t dims_kept(const struct tmk_place *p)
+static uint32_t dims_kept(const struct tmk_doing *p)
 {
 	return p->dims < TMK_MAX_DIMS ? p->dims : TMK_MAX_DIMS;
 }
 
-static TMK_COLD uint32_t define_shape(const struct tmk_place *p, uint64_t hash,
+static TMK_COLD uint32_t define_shape(const struct tmk_doing *p, uint64_t hash,
                                       uint64_t check)
 {
 	uint32_t id = tmk_intern_new(TMK_TABLE_SHAPE);
@@ -273,7 +215,7 @@ static TMK_COLD uint32_t define_shape(const struct tmk_place *p, uint64_t hash,
 	return id;
 }
 
-static uint32_t shape_number(const struct tmk_place *p)
+static uint32_t shape_number(const struct tmk_doing *p)
 {
 	uint64_t hash = tmk_mix(p->dims, (uint8_t)p->dtype), check = 77;
 	uint32_t kept = dims_kept(p);
@@ -300,9 +242,9 @@ static TMK_COLD void tell_left_out(void)
 TMK_HOT void tmk_where_now(struct tmk_where *w, int64_t bytes)
 {
 	struct tmk_py_known k;
-	struct tmk_place *p = &tmk_place;
+	struct tmk_doing *p = &tmk_doing;
 	if (p->node)
-		tmk_autograd_node(p);
+		tmk_node_name(p);
 	*w = (struct tmk_where){.requested = -1, .op = p->node_op};
 	if (atomic_load_explicit(&python_on, memory_order_relaxed)) {
 		if (!known(&k) || (!k.id && k.print))

@@ -18,7 +18,5 @@ void tmk_where_now(struct tmk_where *w, int64_t bytes);
 
 /* The module this thread's Python is in, 0 if none. */
 uint32_t tmk_module_now(void);
-/* A number for an autograd node's class, by its virtual table. */
-uint32_t tmk_op_number(const void *vtable);
 
 #endif

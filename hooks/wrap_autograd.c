@@ -7,102 +7,21 @@
 #include "emit.h"
 #include "gradmode.h"
 #include "hot.h"
-#include "intern.h"
-#include "late.h"
+#include "node.h"
 #include "phase.h"
 #include "pointer.h"
 #include "real.h"
 #include "stacks.h"
-
-/* Which module made a node? Torch numbers nodes by thread: one is known by its thread and its
- * number. A slot holds the last node that fell into it, in one word, so that no reader sees a
- * half of it: 40 bits that tell the node, its thread and the generation of the process (a
- * child's modules are not its parent's), and the number of the module. */
-enum { REMEMBERED = 1 << 18, MODULE_BITS = 24 };
-static _Atomic uint64_t made[REMEMBERED];
-enum { THREAD_BEHIND = 24 }; /* bytes from a node's number to its thread's */
-
-/* Where a node keeps its number moved once (24 up to 2.11, 16 from 2.13), and with it the id
- * of the thread that made it: read off an AccumulateGrad just made, whose number is all
- * ones. -1: there is no telling. */
-static TMK_HOT_DATA atomic_int number_at, thread_at;
-/* Nodes were made on more than one thread: without their threads they are all strangers. */
-static TMK_HOT_DATA _Atomic uint64_t maker;
-static TMK_HOT_DATA atomic_bool makers;
-
-static inline uint64_t tag_of(uint64_t thread, uint64_t number)
-{
-	uint32_t g = atomic_load_explicit(&tmk_generation, memory_order_relaxed);
-	return tmk_mix(tmk_mix(number, thread), g) >> MODULE_BITS << MODULE_BITS;
-}
-
-/* Threads lie apart, and a thread's nodes one after the other. */
-static inline _Atomic uint64_t *slot_of(uint64_t thread, uint64_t number)
-{
-	return &made[(number + thread * 0x9e3779b1u) % REMEMBERED];
-}
-
-static TMK_COLD uint64_t ask_thread(struct tmk_place *p)
-{
-	/* Torch's own number for the thread, which it gives out once. */
-	p->torch_thread = tmk_real.torch_thread ? tmk_real.torch_thread() : 1;
-	uint64_t none = 0;
-	if (!atomic_compare_exchange_strong(&maker, &none, p->torch_thread) &&
-	    none != p->torch_thread)
-		atomic_store(&makers, true);
-	return p->torch_thread;
-}
-
-static TMK_HOT void remember(struct tmk_place *p, uint64_t number)
-{
-	uint64_t thread = p->torch_thread ? p->torch_thread : ask_thread(p);
-	uint64_t module = tmk_module_now();
-	if (module >> MODULE_BITS)
-		module = 0;
-	atomic_store_explicit(slot_of(thread, number), tag_of(thread, number) | module,
-	                      memory_order_relaxed);
-}
-
-/* The module that made this node; 0 where nobody knows. */
-static uint32_t maker_of(const char *node, uint64_t number)
-{
-	int at = atomic_load_explicit(&thread_at, memory_order_relaxed);
-	uint64_t thread = atomic_load_explicit(&maker, memory_order_relaxed);
-	if (at > 0)
-		thread = *(const uint64_t *)(node + at);
-	else if (atomic_load_explicit(&makers, memory_order_relaxed))
-		return 0;
-	uint64_t word =
-	        atomic_load_explicit(slot_of(thread, number), memory_order_relaxed);
-	if ((word ^ tag_of(thread, number)) >> MODULE_BITS)
-		return 0;
-	return (uint32_t)(word & ((1u << MODULE_BITS) - 1));
-}
 
 TMK_HOT uint64_t _ZN2at15sequence_number17get_and_incrementEv(void)
 {
 	uint64_t n = tmk_real.sequence();
 	tmk_phase_forward();
 	if (tmk_is_active() && tmk_enter()) {
-		remember(&tmk_place, n);
+		tmk_node_made(&tmk_doing, n, tmk_module_now());
 		tmk_leave();
 	}
 	return n;
-}
-
-/* Most nodes allocate nothing: what a node is is found out when one does. */
-TMK_HOT void tmk_autograd_node(struct tmk_place *p)
-{
-	const char *node = p->node;
-	int at = atomic_load_explicit(&number_at, memory_order_relaxed);
-	uint64_t n = UINT64_MAX;
-	p->node = NULL;
-	if (at)
-		n = *(const uint64_t *)(node + at);
-	/* An AccumulateGrad has no number: it works for its producer's module. */
-	if (n != UINT64_MAX)
-		p->node_module = maker_of(node, n);
-	p->node_op = tmk_op_number(*(const void *const *)node);
 }
 
 struct outer { /* given back when the inner one ends */
@@ -114,12 +33,12 @@ struct outer { /* given back when the inner one ends */
 
 static void node_ends(struct outer *o)
 {
-	tmk_place.in_node--;
-	tmk_place.node = o->node;
-	tmk_place.node_module = o->module;
-	tmk_place.node_op = o->op;
-	tmk_place.top = o->top;
-	tmk_place.node_grad = o->grad;
+	tmk_doing.in_node--;
+	tmk_doing.node = o->node;
+	tmk_doing.node_module = o->module;
+	tmk_doing.node_op = o->op;
+	tmk_doing.top = o->top;
+	tmk_doing.node_grad = o->grad;
 }
 
 TMK_HOT void
@@ -127,18 +46,18 @@ _ZN5torch8autograd6Engine17evaluate_functionERSt10shared_ptrINS0_9GraphTaskEEPNS
         void *self, void *task, char *node, void *inputs, void *queue)
 {
 	/* One inside another takes over from it. */
-	if (tmk_place.node && tmk_is_active() && tmk_enter()) {
-		tmk_autograd_node(&tmk_place);
+	if (tmk_doing.node && tmk_is_active() && tmk_enter()) {
+		tmk_node_name(&tmk_doing);
 		tmk_leave();
 	}
 	struct outer outer __attribute__((cleanup(node_ends))) = {
-	        tmk_place.node, tmk_place.node_module, tmk_place.node_op, tmk_place.top,
-	        tmk_place.node_grad};
-	tmk_place.node = node;
-	tmk_place.in_node++;
-	tmk_place.top = TMK_IN_NODE;
-	tmk_place.node_grad = tmk_gradmode();
-	tmk_place.of_engine |= !tmk_place.in_execute;
+	        tmk_doing.node, tmk_doing.node_module, tmk_doing.node_op, tmk_doing.top,
+	        tmk_doing.node_grad};
+	tmk_doing.node = node;
+	tmk_doing.in_node++;
+	tmk_doing.top = TMK_IN_NODE;
+	tmk_doing.node_grad = tmk_gradmode();
+	tmk_doing.of_engine |= !tmk_doing.in_execute;
 	tmk_real.evaluate(self, task, node, inputs, queue);
 }
 
@@ -154,23 +73,6 @@ static TMK_HOT void emit_pointer(enum tmk_pointer_code code, void *tensor)
 	tmk_end(r);
 }
 
-/* uint64_t sequence_nr_, topological_nr_ (0 or 1 of a leaf), bool has_parent_, uint64_t
- * thread_id_: the last is looked for behind the number, where alone this thread's stands. */
-static TMK_COLD void find_fields(const char *node)
-{
-	uint64_t word, thread = tmk_real.torch_thread ? tmk_real.torch_thread() : 0;
-	for (int at = 16; at <= 40; at += 8) {
-		memcpy(&word, node + at, sizeof word);
-		if (word != UINT64_MAX)
-			continue;
-		memcpy(&word, node + at + THREAD_BEHIND, sizeof word);
-		atomic_store(&thread_at,
-		             thread && word == thread ? at + THREAD_BEHIND : -1);
-		atomic_store(&number_at, at);
-		return;
-	}
-}
-
 TMK_HOT void _ZN5torch8autograd14AccumulateGradC1EN2at6TensorE(void *self, void *tensor)
 {
 	if (!TMK_FOUND(sequence))
@@ -180,9 +82,7 @@ TMK_HOT void _ZN5torch8autograd14AccumulateGradC1EN2at6TensorE(void *self, void 
 		tmk_leave();
 	}
 	tmk_real.accumulate_new(self, tensor);
-	if (__builtin_expect(!atomic_load_explicit(&number_at, memory_order_relaxed),
-	                     0))
-		find_fields(self);
+	tmk_node_of_leaf(self);
 }
 
 TMK_HOT struct tmk_vector

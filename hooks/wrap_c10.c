@@ -1,12 +1,12 @@
 /* wrap_c10.c - the caching allocator's reports, and the tensors about to be made.
  * Called from: torch; the reports under the allocator's lock, on any thread. There: no
- * GIL, no I/O, no dlopen (late.c has resolved everything before). */
+ * GIL, no I/O, no dlopen (prepare.c has resolved everything before). */
 #include <string.h>
 
 #include "emit.h"
 #include "event.h"
 #include "hot.h"
-#include "late.h"
+#include "prepare.h"
 #include "phase.h"
 #include "real.h"
 
@@ -23,7 +23,7 @@ _ZN3c1027reportMemoryUsageToProfilerEPvlmmNS_6DeviceE(void *ptr, int64_t bytes,
                                                       struct tmk_device_id device)
 {
 	tmk_real.report(ptr, bytes, allocated, reserved, device);
-	if (device.type == 0 && (!tmk_late_cpu() || is_mapping(device, reserved)))
+	if (device.type == 0 && (!tmk_traces_cpu() || is_mapping(device, reserved)))
 		return;
 	if (!tmk_enter())
 		return;
@@ -46,7 +46,7 @@ void _ZN3c1027reportOutOfMemoryToProfilerElmmNS_6DeviceE(int64_t bytes,
                                                          struct tmk_device_id device)
 {
 	tmk_real.out_of_memory(bytes, allocated, reserved, device);
-	if (device.type == 0 && !tmk_late_cpu())
+	if (device.type == 0 && !tmk_traces_cpu())
 		return;
 	if (!tmk_enter())
 		return;
@@ -100,29 +100,29 @@ void _ZN3c105ErrorC2ENS_14SourceLocationESs(void *self,
  * prepare: torch is loaded, no lock is held. */
 TMK_HOT bool _ZN3c1022memoryProfilingEnabledEv(void)
 {
-	tmk_late_init();
+	tmk_prepare();
 	bool theirs = tmk_real.profiling_enabled();
-	return theirs || tmk_late_cpu();
+	return theirs || tmk_traces_cpu();
 }
 
 /* ---- shapes -------------------------------------------------------------------------- */
 
-static void restore(struct tmk_place *outer)
+static void restore(struct tmk_doing *outer)
 {
-	tmk_place.sizes = outer->sizes;
-	tmk_place.strides = outer->strides;
-	tmk_place.dims = outer->dims;
-	tmk_place.dtype = outer->dtype;
-	tmk_place.has_shape = outer->has_shape;
+	tmk_doing.sizes = outer->sizes;
+	tmk_doing.strides = outer->strides;
+	tmk_doing.dims = outer->dims;
+	tmk_doing.dtype = outer->dtype;
+	tmk_doing.has_shape = outer->has_shape;
 }
 
 static void expect(struct tmk_sizes sizes, const int64_t *strides, int8_t dtype)
 {
-	tmk_place.sizes = sizes.data;
-	tmk_place.strides = strides;
-	tmk_place.dims = (uint32_t)sizes.count;
-	tmk_place.dtype = dtype;
-	tmk_place.has_shape = true;
+	tmk_doing.sizes = sizes.data;
+	tmk_doing.strides = strides;
+	tmk_doing.dims = (uint32_t)sizes.count;
+	tmk_doing.dtype = dtype;
+	tmk_doing.has_shape = true;
 }
 
 TMK_HOT void *
@@ -130,7 +130,7 @@ _ZN2at6detail13empty_genericEN3c108ArrayRefIlEEPNS1_9AllocatorENS1_14DispatchKey
         void *result, struct tmk_sizes sizes, void *allocator, uint64_t keys,
         int8_t dtype, uint16_t format)
 {
-	struct tmk_place outer __attribute__((cleanup(restore))) = tmk_place;
+	struct tmk_doing outer __attribute__((cleanup(restore))) = tmk_doing;
 	expect(sizes, NULL, dtype);
 	return tmk_real.empty(result, sizes, allocator, keys, dtype, format);
 }
@@ -149,7 +149,7 @@ _ZN2at6detail21empty_strided_genericEN3c108ArrayRefIlEES3_PNS1_9AllocatorENS1_14
         void *result, struct tmk_sizes sizes, struct tmk_sizes strides, void *allocator,
         uint64_t keys, int8_t dtype)
 {
-	struct tmk_place outer __attribute__((cleanup(restore))) = tmk_place;
+	struct tmk_doing outer __attribute__((cleanup(restore))) = tmk_doing;
 	expect(sizes, strides.data, dtype);
 	return tmk_real.empty_strided(result, sizes, strides, allocator, keys, dtype);
 }

@@ -5,7 +5,7 @@
  * by its name: interposing the function replaces it there, too. An optimizer that a program
  * derives itself has a step of its own, and says TIDEMARK_STEP().
  * Called from: the program's thread; a closure may throw through it. */
-#include "late.h"
+#include "prepare.h"
 #include "phase.h"
 #include "real.h"
 

@@ -78,7 +78,7 @@ static enum item_role activation_role(const struct reconciled *r, const struct a
 	return IN_STREAM;
 }
 
-/* What a quantised weight carries along is named 'weight absmax' (hooks/enrich.py). */
+/* What a quantised weight carries along is named 'weight absmax' (hooks/python/enrich.py). */
 static bool is_carried(const struct tensor *owner)
 {
 	return owner && strchr(owner->name, ' ');

@@ -3,9 +3,9 @@
  * Strings come back in buffers of the caller: fields end in 0x1f, frames in 0x1e.
  */
 #include "stacklib.h"
-#include "../../hooks/cunwind.h"
-#include "../../hooks/pycode.h"
-#include "../../hooks/pystack.h"
+#include "../../hooks/native/cunwind.h"
+#include "../../hooks/python/pycode.h"
+#include "../../hooks/python/pystack.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef TIDEMARK_TESTS_STACKLIB_H
 #define TIDEMARK_TESTS_STACKLIB_H
 
-#include "../../hooks/cstack.h"
+#include "../../hooks/native/cstack.h"
 
 #include <stddef.h>
 #include <stdint.h>

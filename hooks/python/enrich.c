@@ -1,5 +1,5 @@
 /* enrich.c - running the embedded script on Python's main thread.
- * Called from: late.c (any thread) and, by way of the pending call, the interpreter. The
+ * Called from: prepare.c (any thread) and, by way of the pending call, the interpreter. The
  * script's exceptions end in it; the interpreter's error indicator is kept and restored. */
 #include "enrich.h"
 
@@ -11,12 +11,13 @@
 #include <string.h>
 
 #include "emit.h"
-#include "phase.h"
-#include "pointer.h"
 #include "pycode.h"
 #include "record.h"
 #include "session.h"
 #include "settings.h"
+
+bool (*tmk_enrich_may_read_gradients)(void);
+void (*tmk_enrich_quiet)(bool on);
 
 __asm__(".section .rodata\n"
         "tmk_enrich_py: .incbin \"" TMK_ENRICH_FILE "\"\n"
@@ -229,7 +230,7 @@ static void *gradient(void *self, void *args)
 	void *parameter;
 	if (!py.ParseTuple(args, "O", &parameter))
 		return NULL;
-	if (!tmk_phase_main_alone_trains())
+	if (!tmk_enrich_may_read_gradients())
 		return none();
 	return py.GetAttrString(parameter, "grad");
 }
@@ -284,9 +285,9 @@ static int pending(void *arg)
 		return 0;
 	tmk_pycode_watch();
 	py.Err_Fetch(&type, &value, &trace);
-	tmk_pointer_quiet(true);
+	tmk_enrich_quiet(true);
 	run_script();
-	tmk_pointer_quiet(false);
+	tmk_enrich_quiet(false);
 	py.Err_Restore(type, value, trace);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "hot.h"
+#include "pytext.h"
 
 #define M1 0x9E3779B97F4A7C15ull
 #define M2 0xC2B2AE3D27D4EB4Full

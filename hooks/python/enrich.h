@@ -2,6 +2,13 @@
 #ifndef TMK_ENRICH_H
 #define TMK_ENRICH_H
 
+#include <stdbool.h>
+
+/* What the script's helpers ask of those who know torch; set when the library is loaded: may
+ * the main thread look at gradients now, and is asking for an address to make no sound? */
+extern bool (*tmk_enrich_may_read_gradients)(void);
+extern void (*tmk_enrich_quiet)(bool on);
+
 /* Looks up the interpreter's functions. Off the hot path. */
 void tmk_enrich_prepare(void);
 

@@ -63,8 +63,4 @@ static inline int64_t tmk_py_i64(const void *p, int offset)
 /* The layout pystack.c works with. minor is 0 until tmk_pystack_init has succeeded. */
 extern struct tmk_py_layout tmk_py;
 
-/* Writes a str as UTF-8; keep_end cuts at the front instead of at the back. pytext.c.
- */
-void tmk_py_utf8(const char *str, char *out, size_t n, int keep_end);
-
 #endif

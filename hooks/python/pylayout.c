@@ -9,7 +9,10 @@
  * wild addresses in a process that is not ours.
  */
 #include "pylayout.h"
+#include "hot.h"
 #include "pylayout_table.h"
+
+TMK_HOT_DATA struct tmk_py_layout tmk_py;
 
 #include <dlfcn.h>
 #include <errno.h>

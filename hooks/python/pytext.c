@@ -3,7 +3,7 @@
  * Called from: whoever meets a stack for the first time, on the thread that walked it
  * and before it returns to Python. Reads only; never allocates.
  */
-#include "pystack.h"
+#include "pytext.h"
 #include "pylayout.h"
 
 #include <string.h>

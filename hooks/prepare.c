@@ -1,7 +1,7 @@
-/* late.c - preparation at the first torch call outside any lock.
+/* prepare.c - preparation at the first torch call outside any lock.
  * Called from: memoryProfilingEnabled (the first CPU tensor), empty_generic, the engine;
  * any thread, Python's GIL held or not. */
-#include "late.h"
+#include "prepare.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -16,6 +16,7 @@
 #include "hot.h"
 #include "latch.h"
 #include "phase.h"
+#include "provider.h"
 #include "real.h"
 #include "settings.h"
 #include "stacks.h"
@@ -36,7 +37,7 @@ static bool cuda_device_exists(void)
 
 static TMK_HOT_DATA _Atomic int cpu_traced = -1;
 
-TMK_HOT bool tmk_late_cpu(void)
+TMK_HOT bool tmk_traces_cpu(void)
 {
 	int c = atomic_load_explicit(&cpu_traced, memory_order_relaxed);
 	if (c < 0) {
@@ -51,7 +52,7 @@ TMK_HOT bool tmk_late_cpu(void)
 	return c;
 }
 
-void tmk_late_init(void)
+void tmk_prepare(void)
 {
 	if (__builtin_expect(atomic_load_explicit(&ready, memory_order_acquire) == 2,
 	                     1))
@@ -104,7 +105,7 @@ static bool take_reporter(pthread_mutex_t *m)
 	return false;
 }
 
-void tmk_late_before_fork(void)
+void tmk_prepare_before_fork(void)
 {
 	reporter = NULL;
 	reporter_lost = false;
@@ -117,61 +118,18 @@ void tmk_late_before_fork(void)
 		reporter_lost = true;
 }
 
-void tmk_late_after_fork(void)
+void tmk_prepare_after_fork(void)
 {
 	if (reporter)
 		pthread_mutex_unlock(reporter);
 	reporter = NULL;
 }
 
-static atomic_bool asked;
-static _Atomic uint32_t steps, backwards;
-
-/* A child's trace is its own: it has its own first forward, and names from then on. */
-void tmk_late_forked(void)
+void tmk_prepare_forked(void)
 {
-	tmk_late_after_fork();
+	tmk_prepare_after_fork();
 	if (reporter_lost)
 		atomic_store(&cpu_traced, 0);
 	int begun = 1; /* by a thread that is not here: it is done again */
 	atomic_compare_exchange_strong(&ready, &begun, 0);
-	atomic_store(&asked, false);
-	atomic_store(&steps, 0);
-	atomic_store(&backwards, 0);
-	tmk_enrich_forked();
-}
-
-void tmk_late_forward(void)
-{
-	if (!atomic_load_explicit(&asked, memory_order_relaxed) &&
-	    !atomic_exchange(&asked, true))
-		tmk_enrich_ask();
-}
-
-/* State and gradients exist after the first step; afterwards seldom anything is new, and a
- * look at the powers of two finds it without a cost that grows with the run. Sooner where
- * more lives without a name than before. */
-static void look(uint32_t n)
-{
-	if (atomic_load_explicit(&tmk_unnamed_grew, memory_order_relaxed) &&
-	    atomic_exchange(&tmk_unnamed_grew, false))
-		tmk_enrich_search();
-	else if (!(n & (n - 1)) || tmk_settings.want_enrich == TMK_ENRICH_EACH)
-		tmk_enrich_ask();
-}
-
-void tmk_late_step(void)
-{
-	look(atomic_fetch_add(&steps, 1) + 1);
-}
-
-/* Where nobody steps a backward is as good: what was not there in the first forward, or was
- * replaced for its time (torch.func.functional_call), is there after it. */
-void tmk_late_backward(bool accumulate)
-{
-	if (atomic_load_explicit(&steps, memory_order_relaxed))
-		return;
-	uint32_t n = atomic_fetch_add(&backwards, 1) + 1;
-	if (n > 1 || !accumulate) /* after the first one a step may come */
-		look(n);
 }

@@ -12,13 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TMK_PY_DEPTH 128
+#include "pytext.h"
 
-struct tmk_py_frame {
-	const char *code; /* the code object; borrowed, valid until the hook returns */
-	uint64_t key;     /* what the code says it is: survives reuse of its address */
-	int32_t where; /* byte offset of the instruction; negative before the first */
-};
+#define TMK_PY_DEPTH 128
 
 struct tmk_py_stack {
 	int depth;
@@ -57,12 +53,6 @@ void tmk_pystack_remember(const struct tmk_py_known *k, const struct tmk_py_stac
 /* Walks the calling thread's frames; returns out->depth. 0 where the thread runs no
  * Python or the walker is off. */
 int tmk_pystack_walk(struct tmk_py_stack *out);
-
-/* Names of a frame that this thread has just walked, before it returns to Python:
- * qualified name (3.11+; the plain name before), file, line. UTF-8, always terminated;
- * too long a name loses its end, too long a file its beginning, with "…" instead. */
-void tmk_pystack_text(const struct tmk_py_frame *f, char *function, size_t nf,
-                      char *file, size_t nfile, int *line);
 
 /* The class name of a module just walked; "" for NULL. Returns buf. */
 const char *tmk_pystack_class(const void *module, char *buf, size_t n);

@@ -20,7 +20,6 @@
 #define M2 0xC2B2AE3D27D4EB4Full
 #define M3 0xD6E8FEB86659FD93ull
 
-TMK_HOT_DATA struct tmk_py_layout tmk_py;
 static TMK_HOT_DATA atomic_int ready;
 
 /* Does the table say the same of this version? Then offsets are constants. */
