@@ -20,7 +20,7 @@ COPIED = {"hooks.def", "settings.def", "dtypes.def", "schema_ids.h", "locks.def"
 CIRCLES = {
     "analysis": [],
     "hooks": ["real stub"],  # stub.c is the assembler in front of real.c: one thing in two languages
-    "tracer": ["evidence label loop model step", "resume writer"],
+    "tracer": ["resume writer"],
     "simulator": ["pace watchdog"],
 }
 

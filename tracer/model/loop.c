@@ -4,35 +4,6 @@
 
 #include "model.h"
 
-struct tmk_loop *tmk_model_loop(struct tmk_model *m, uint16_t thread)
-{
-	static struct tmk_loop nobody; /* without memory: what it says is lost */
-	if (thread < m->loops)
-		return &m->loop[thread];
-	uint32_t more = thread + 16u;
-	struct tmk_loop *p = realloc(m->loop, more * sizeof *p);
-	if (!p) {
-		memset(&nobody, 0, sizeof nobody);
-		return &nobody;
-	}
-	memset(p + m->loops, 0, (more - m->loops) * sizeof *p);
-	m->loop = p;
-	m->loops = more;
-	return &m->loop[thread];
-}
-
-bool tmk_model_trains(const struct tmk_model *m, uint16_t thread)
-{
-	return thread < m->loops && m->loop[thread].trains;
-}
-
-uint32_t tmk_model_index(const struct tmk_model *m, uint64_t event)
-{
-	uint64_t first = m->total_events - m->events;
-	uint64_t i = event > first ? event - first : 0;
-	return i < m->events ? (uint32_t)i : m->events;
-}
-
 /* ---- boundaries ------------------------------------------------------------------------- */
 
 static void setup_ends(struct tmk_model *m)

@@ -9,35 +9,6 @@
 
 #include "fold.h"
 
-struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id)
-{
-	static const char *const kinds[] = {
-	        "cpu",  "cuda", "mkldnn", "opengl", "opencl", "ideep", "hip",  "fpga",
-	        "maia", "xla",  "vulkan", "metal",  "xpu",    "mps",   "meta", "hpu"};
-	if (id.index < 0)
-		id.index = 0;
-	for (int i = 0; i < m->devices; i++)
-		if (m->device[i].id.type == id.type &&
-		    m->device[i].id.index == id.index)
-			return &m->device[i];
-	if (m->devices == TMK_MAX_DEVICES)
-		return &m->device[TMK_MAX_DEVICES - 1];
-	struct tmk_device_state *d = &m->device[m->devices];
-	d->id = id;
-	const char *kind =
-	        id.type >= 0 && (size_t)id.type < sizeof kinds / sizeof *kinds
-	                ? kinds[(int)id.type]
-	                : "device";
-	if (id.type == 0)
-		snprintf(d->name, sizeof d->name, "cpu");
-	else
-		snprintf(d->name, sizeof d->name, "%s:%d", kind, id.index);
-	tmk_store_run(m->store, TMK_SQL_device, (int64_t)m->devices, d->name, kind,
-	              TMK_NULL, NULL);
-	m->devices++;
-	return d;
-}
-
 /* Reserved memory changed: the allocator's totals at this moment become a row. Just after a
  * segment is given back its allocator has not said yet what it holds: that is NULL. */
 static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns,
@@ -68,12 +39,6 @@ static bool disagrees(struct tmk_device_state *d, int64_t told, int64_t ns)
 	d->drift = drift;
 	d->drift_events++;
 	return tmk_model_drifts(d) && ns - d->drift_ns > 2000000000;
-}
-
-bool tmk_model_drifts(const struct tmk_device_state *d)
-{
-	enum { SURE = 16 };
-	return d->drift && d->drift_events >= SURE;
 }
 
 /* The trace checks itself: our sum must be what the allocator says, event by event. */
