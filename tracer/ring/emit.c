@@ -71,16 +71,16 @@ static TMK_COLD bool first_event(void)
  * the host must not stand still: a fifth of a second in all, for all of its threads together
  * and for as long as it runs. After that an event that finds no room is dropped at once. A
  * forked child has a writer and a fifth of its own. */
-static _Atomic uint64_t waited_ns;
-static _Atomic uint32_t waited_in; /* the generation that has waited */
+enum { FIFTH = 200000 };
+static _Atomic uint64_t waited; /* generation << 32, and microseconds */
 
 static bool may_wait(void)
 {
-	enum { FIFTH = 200000000 };
-	uint32_t now = atomic_load(&tmk_generation), before = atomic_load(&waited_in);
-	if (before != now && atomic_compare_exchange_strong(&waited_in, &before, now))
-		atomic_store(&waited_ns, 0);
-	return atomic_load(&tmk_state) == TMK_ACTIVE && atomic_load(&waited_ns) < FIFTH;
+	uint64_t now = (uint64_t)atomic_load(&tmk_generation) << 32;
+	uint64_t w = atomic_load(&waited);
+	if (w >> 32 != now >> 32 && atomic_compare_exchange_strong(&waited, &w, now))
+		w = now;
+	return atomic_load(&tmk_state) == TMK_ACTIVE && (uint32_t)w < FIFTH;
 }
 
 static TMK_COLD char *wait_for_room(struct tmk_ring *ring, uint32_t size)
@@ -91,7 +91,8 @@ static TMK_COLD char *wait_for_room(struct tmk_ring *ring, uint32_t size)
 	while (!p && size <= ring->size && may_wait()) {
 		nanosleep(&nap, NULL);
 		uint64_t now = tmk_clock_ns();
-		atomic_fetch_add(&waited_ns, now - since);
+		uint64_t slept = (now - since + 999) / 1000;
+		atomic_fetch_add(&waited, slept < FIFTH ? slept : FIFTH);
 		since = now;
 		p = tmk_ring_reserve(ring, size);
 	}
