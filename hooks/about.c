@@ -106,9 +106,9 @@ static void command_line(void)
 static void place(void)
 {
 	char text[4096];
-	if (!gethostname(text, sizeof text))
+	if (!gethostname(text, sizeof(text)))
 		tmk_emit_run("host", text);
-	if (getcwd(text, sizeof text))
+	if (getcwd(text, sizeof(text)))
 		tmk_emit_run("cwd", text);
 	command_line();
 }
@@ -137,21 +137,21 @@ static void quoted_after(const char *text, const char *name, const char *column)
 	if (!open || (end && open > end))
 		return;
 	char value[256];
-	snprintf(value, sizeof value, "%.*s", (int)strcspn(open + 1, "'"), open + 1);
+	snprintf(value, sizeof(value), "%.*s", (int)strcspn(open + 1, "'"), open + 1);
 	tmk_emit_run(column, value);
 }
 
 static void versions(void)
 {
 	char path[4096], text[4096];
-	if (tmk_library_path(TMK_LIB_C10, path, sizeof path - 32)) {
+	if (tmk_library_path(TMK_LIB_C10, path, sizeof(path) - 32)) {
 		for (int up = 0; up < 2; up++) {
 			char *slash = strrchr(path, '/');
 			if (slash)
 				*slash = 0;
 		}
 		strcat(path, "/version.py");
-		if (read_file(path, text, sizeof text) > 0) {
+		if (read_file(path, text, sizeof(text)) > 0) {
 			quoted_after(text, "__version__", "torch_version");
 			quoted_after(text, "cuda", "cuda_version");
 		}
@@ -159,7 +159,7 @@ static void versions(void)
 	const char *(*python)(void) =
 	        (const char *(*)(void))dlsym(RTLD_DEFAULT, "Py_GetVersion");
 	if (python) {
-		snprintf(text, sizeof text, "%s", python());
+		snprintf(text, sizeof(text), "%s", python());
 		text[strcspn(text, " ")] = 0;
 		tmk_emit_run("python_version", text);
 	}

@@ -1,6 +1,6 @@
 /* caller.h - where a function is defined more than once: which one is this caller's? */
-#ifndef TMK_CALLER_H
-#define TMK_CALLER_H
+#ifndef TIDEMARK_HOOKS_CALLER_H
+#define TIDEMARK_HOOKS_CALLER_H
 
 #include <stdbool.h>
 

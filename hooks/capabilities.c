@@ -26,7 +26,7 @@ static const struct row {
 #undef REAL
 #undef REAL_TOO
 };
-enum { ROWS = sizeof rows / sizeof *rows };
+enum { ROWS = sizeof(rows) / sizeof(*rows) };
 
 /* Needs that one of several functions answers: which one depends on torch's version. */
 static bool any_will_do(const char *need)
@@ -42,7 +42,7 @@ static bool expected(uint8_t library)
 	char path[4096];
 	return library <= TMK_LIB_CPU || library == TMK_LIB_LIBC ||
 	       (library != TMK_LIB_NCCL && library != TMK_LIB_CUDA &&
-	        tmk_library_path(TMK_LIB_C10_CUDA, path, sizeof path));
+	        tmk_library_path(TMK_LIB_C10_CUDA, path, sizeof(path)));
 }
 
 /* Several functions may stand behind one capability: it is there if all of them are, or
@@ -67,7 +67,7 @@ void tmk_report_capabilities(void)
 			missing = NULL;
 		char why[512] = "";
 		if (missing)
-			snprintf(why, sizeof why,
+			snprintf(why, sizeof(why),
 			         tmk_field_several(missing->field)
 			                 ? "more than one library has %s"
 			                 : "%s is not in this process",

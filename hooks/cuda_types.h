@@ -1,8 +1,8 @@
 /* cuda_types.h - the few CUDA types our wrappers pass on. Declared here so that neither
  * build nor tests need a CUDA Toolkit; tests/unit/cuda_types.c asserts them against the
  * toolkit's own headers where one is found. Enumerations are ints, handles pointers. */
-#ifndef TMK_CUDA_TYPES_H
-#define TMK_CUDA_TYPES_H
+#ifndef TIDEMARK_HOOKS_CUDA_TYPES_H
+#define TIDEMARK_HOOKS_CUDA_TYPES_H
 
 #include <stddef.h>
 

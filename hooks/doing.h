@@ -1,7 +1,7 @@
 /* doing.h - what a thread is doing: what is open on it, the node that it runs, the tensor that
  * it makes. Written by wrappers and phase.c, read where an event is recorded. */
-#ifndef TMK_DOING_H
-#define TMK_DOING_H
+#ifndef TIDEMARK_HOOKS_DOING_H
+#define TIDEMARK_HOOKS_DOING_H
 
 #include <stdbool.h>
 #include <stdint.h>

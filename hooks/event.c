@@ -26,7 +26,7 @@ TMK_HOT void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserv
 		scope = tmk_scope_now(phase);
 	}
 	struct tmk_rec_event *r =
-	        bytes > 0 ? tmk_begin_often(TMK_REC_ALLOC, 0, sizeof *r)
+	        bytes > 0 ? tmk_begin_often(TMK_REC_ALLOC, 0, sizeof(*r))
 	                  : tmk_begin_often(TMK_REC_FREE, 0,
 	                                    offsetof(struct tmk_rec_event, requested));
 	if (!r)
@@ -118,10 +118,10 @@ void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
 	oom_awaits_message = true;
 	if (device.type == 1)
 		device_memory(&free_bytes, &total);
-	struct tmk_rec_oom *r = tmk_begin(TMK_REC_OOM, 0, sizeof *r + 8);
+	struct tmk_rec_oom *r = tmk_begin(TMK_REC_OOM, 0, sizeof(*r) + 8);
 	if (!r)
 		return;
-	memset((char *)r + sizeof r->head, 0, sizeof *r + 8 - sizeof r->head);
+	memset((char *)r + sizeof(r->head), 0, sizeof(*r) + 8 - sizeof(r->head));
 	r->requested = bytes < 0 ? w.requested : bytes;
 	r->allocated = allocated;
 	r->reserved = reserved;
@@ -136,7 +136,7 @@ void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
 	r->module = w.module;
 	r->shape = w.shape;
 	r->scope = scope;
-	snprintf(r->source, sizeof r->source, "%s", source);
+	snprintf(r->source, sizeof(r->source), "%s", source);
 	tmk_end(r);
 }
 
@@ -154,7 +154,7 @@ void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t ad
 	struct tmk_device_id device = tmk_event_device();
 	if (!host && code != TMK_SEGMENT_MAPPED)
 		device_memory(&free_bytes, &total);
-	struct tmk_rec_segment *r = tmk_begin(TMK_REC_SEGMENT, code, sizeof *r);
+	struct tmk_rec_segment *r = tmk_begin(TMK_REC_SEGMENT, code, sizeof(*r));
 	if (!r)
 		return;
 	r->address = address;
@@ -163,6 +163,6 @@ void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t ad
 	r->total_bytes = total;
 	r->device = device;
 	r->host = (uint8_t)host;
-	snprintf(r->call, sizeof r->call, "%s", call);
+	snprintf(r->call, sizeof(r->call), "%s", call);
 	tmk_end(r);
 }

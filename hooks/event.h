@@ -1,7 +1,7 @@
 /* event.h - an allocation, a free, a segment or an out-of-memory, complete with phase and
  * stacks. On the hooked thread, under the guard. The first one starts the recording. */
-#ifndef TMK_EVENT_H
-#define TMK_EVENT_H
+#ifndef TIDEMARK_HOOKS_EVENT_H
+#define TIDEMARK_HOOKS_EVENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* fields.h - the functions of hooks.def and the libraries they are in, by number. */
-#ifndef TMK_FIELDS_H
-#define TMK_FIELDS_H
+#ifndef TIDEMARK_HOOKS_FIELDS_H
+#define TIDEMARK_HOOKS_FIELDS_H
 
 enum tmk_field {
 #define HOOK(field, library, need, result, arguments, symbol) TMK_FIELD_##field,

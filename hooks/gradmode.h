@@ -1,6 +1,6 @@
 /* gradmode.h - is gradient mode on? Asked at every event. */
-#ifndef TMK_GRADMODE_H
-#define TMK_GRADMODE_H
+#ifndef TIDEMARK_HOOKS_GRADMODE_H
+#define TIDEMARK_HOOKS_GRADMODE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

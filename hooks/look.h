@@ -1,6 +1,6 @@
 /* look.h - moments at which names may have changed. */
-#ifndef TMK_LOOK_H
-#define TMK_LOOK_H
+#ifndef TIDEMARK_HOOKS_LOOK_H
+#define TIDEMARK_HOOKS_LOOK_H
 
 #include <stdbool.h>
 

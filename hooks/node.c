@@ -15,7 +15,7 @@
  * half of it: 40 bits that tell the node, its thread and the generation of the process (a
  * child's modules are not its parent's), and the number of the module. */
 enum { REMEMBERED = 1 << 18, MODULE_BITS = 24 };
-static _Atomic uint64_t made[REMEMBERED];
+static _Atomic uint64_t remembered[REMEMBERED];
 enum { THREAD_BEHIND = 24 }; /* bytes from a node's number to its thread's */
 
 /* Where a node keeps its number moved once (24 up to 2.11, 16 from 2.13), and with it the id
@@ -35,7 +35,7 @@ static inline uint64_t tag_of(uint64_t thread, uint64_t number)
 /* Threads lie apart, and a thread's nodes one after the other. */
 static inline _Atomic uint64_t *slot_of(uint64_t thread, uint64_t number)
 {
-	return &made[(number + thread * 0x9e3779b1u) % REMEMBERED];
+	return &remembered[(number + thread * 0x9e3779b1u) % REMEMBERED];
 }
 
 static TMK_COLD uint64_t ask_thread(struct tmk_doing *p)
@@ -95,10 +95,10 @@ static TMK_COLD void find_fields(const char *node)
 {
 	uint64_t word, thread = tmk_real.torch_thread ? tmk_real.torch_thread() : 0;
 	for (int at = 16; at <= 40; at += 8) {
-		memcpy(&word, node + at, sizeof word);
+		memcpy(&word, node + at, sizeof(word));
 		if (word != UINT64_MAX)
 			continue;
-		memcpy(&word, node + at + THREAD_BEHIND, sizeof word);
+		memcpy(&word, node + at + THREAD_BEHIND, sizeof(word));
 		atomic_store(&thread_at,
 		             thread && word == thread ? at + THREAD_BEHIND : -1);
 		atomic_store(&number_at, at);

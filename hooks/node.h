@@ -1,7 +1,7 @@
 /* node.h - autograd's nodes: which module made one, and which operator it is.
  * Any thread, under the guard. */
-#ifndef TMK_NODE_H
-#define TMK_NODE_H
+#ifndef TIDEMARK_HOOKS_NODE_H
+#define TIDEMARK_HOOKS_NODE_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* nvtx.h - NVTX ranges that name phases and buckets. */
-#ifndef TMK_NVTX_H
-#define TMK_NVTX_H
+#ifndef TIDEMARK_HOOKS_NVTX_H
+#define TIDEMARK_HOOKS_NVTX_H
 
 /* Tells NVTX of this library, unless it has been told of another one. In the constructor,
  * before any other thread exists: it sets an environment variable. */

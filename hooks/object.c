@@ -98,7 +98,7 @@ static uint32_t find_gnu(const struct tmk_elf *o, const char *symbol, uint32_t h
 	const ElfW(Addr) *bloom = (const ElfW(Addr) *)(o->gnu_hash + 4);
 	const uint32_t *bucket = (const uint32_t *)(bloom + words);
 	const uint32_t *chain = bucket + buckets;
-	const unsigned bits = 8 * sizeof *bloom;
+	const unsigned bits = 8 * sizeof(*bloom);
 	if (!buckets || !words)
 		return 0;
 	ElfW(Addr) word = bloom[hash / bits & (words - 1)];

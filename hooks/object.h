@@ -4,8 +4,8 @@
  * loader's lock, looks only where the asker may look, and replaces the text that the
  * program's own dlerror() is about to read. To be called inside dl_iterate_phdr, whose lock
  * keeps the object mapped. */
-#ifndef TMK_OBJECT_H
-#define TMK_OBJECT_H
+#ifndef TIDEMARK_HOOKS_OBJECT_H
+#define TIDEMARK_HOOKS_OBJECT_H
 
 #include <link.h>
 #include <stdbool.h>

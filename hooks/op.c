@@ -29,13 +29,13 @@ static TMK_COLD uint32_t new_op(const char *type_name, uint64_t hash, uint64_t c
 		int n = 0, used = 0;
 		if (sscanf(p, "%d%n", &n, &used) == 1 && n > 0 &&
 		    strlen(p + used) >= (size_t)n) {
-			snprintf(name, sizeof name, "%.*s", n, p + used);
+			snprintf(name, sizeof(name), "%.*s", n, p + used);
 			p += used + n;
 		} else {
 			p++;
 		}
 	}
-	tmk_mark_cut(name, sizeof name);
+	tmk_mark_cut(name, sizeof(name));
 	tmk_emit_text(TMK_REC_OP, id, 0, 0, 1,
 	              (const char *[]){*name ? name : type_name});
 	tmk_intern_add(TMK_TABLE_OP, hash, check, id);

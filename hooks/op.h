@@ -1,6 +1,6 @@
 /* op.h - numbers for operators. */
-#ifndef TMK_OP_H
-#define TMK_OP_H
+#ifndef TIDEMARK_HOOKS_OP_H
+#define TIDEMARK_HOOKS_OP_H
 
 #include <stddef.h>
 #include <stdint.h>

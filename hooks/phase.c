@@ -144,7 +144,7 @@ static uint8_t kind_of(const char *name)
 	        {"Optimizer.zero_grad#", TMK_IN_ZERO_GRAD_OF},
 	        {"enumerate(DataLoader)#", TMK_IN_LOADER},
 	};
-	for (size_t i = 0; name && i < sizeof scopes / sizeof *scopes; i++)
+	for (size_t i = 0; name && i < sizeof(scopes) / sizeof(*scopes); i++)
 		if (!strncmp(name, scopes[i].prefix, strlen(scopes[i].prefix)))
 			return scopes[i].kind;
 	return TMK_IN_NOTHING;
@@ -203,7 +203,7 @@ static bool take_scope(struct tmk_doing *p, uint8_t kind)
 	else
 		p->scope[i].below = p->scope[i - 1].below;
 	memmove(&p->scope[i - 1], &p->scope[i],
-	        (size_t)(p->scopes - i) * sizeof *p->scope);
+	        (size_t)(p->scopes - i) * sizeof(*p->scope));
 	p->scopes--;
 	p->open[kind]--;
 	return true;

@@ -1,6 +1,6 @@
 /* phase.h - which phase a thread is in, as far as it can know at the moment. */
-#ifndef TMK_PHASE_H
-#define TMK_PHASE_H
+#ifndef TIDEMARK_HOOKS_PHASE_H
+#define TIDEMARK_HOOKS_PHASE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* pointer.h - where a tensor's memory lies. */
-#ifndef TMK_POINTER_H
-#define TMK_POINTER_H
+#ifndef TIDEMARK_HOOKS_POINTER_H
+#define TIDEMARK_HOOKS_POINTER_H
 
 #include <stdbool.h>
 

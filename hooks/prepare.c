@@ -43,7 +43,7 @@ TMK_HOT bool tmk_traces_cpu(void)
 	if (c < 0) {
 		char path[4096];
 		c = tmk_settings.cpu ||
-		    !tmk_library_path(TMK_LIB_C10_CUDA, path, sizeof path) ||
+		    !tmk_library_path(TMK_LIB_C10_CUDA, path, sizeof(path)) ||
 		    !cuda_device_exists();
 		if (atomic_load(&tmk_state) == TMK_DISABLED)
 			c = 0;
@@ -73,7 +73,7 @@ void tmk_prepare(void)
 	tmk_resolve(TMK_LIB_LIBC);
 	char path[4096];
 	if (!TMK_FOUND(report) && atomic_load(&tmk_state) != TMK_DISABLED &&
-	    tmk_library_path(TMK_LIB_C10, path, sizeof path)) {
+	    tmk_library_path(TMK_LIB_C10, path, sizeof(path))) {
 		tmk_say("PyTorch before 1.10 does not report its allocations; not "
 		        "tracing");
 		atomic_store(&tmk_state, TMK_DISABLED);

@@ -1,6 +1,6 @@
 /* prepare.h - what can only be done once torch is there, and where no lock is held. */
-#ifndef TMK_PREPARE_H
-#define TMK_PREPARE_H
+#ifndef TIDEMARK_HOOKS_PREPARE_H
+#define TIDEMARK_HOOKS_PREPARE_H
 
 #include <stdbool.h>
 

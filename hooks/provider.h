@@ -1,6 +1,6 @@
 /* provider.h - the objects that define the functions of hooks.def. */
-#ifndef TMK_PROVIDER_H
-#define TMK_PROVIDER_H
+#ifndef TIDEMARK_HOOKS_PROVIDER_H
+#define TIDEMARK_HOOKS_PROVIDER_H
 
 #include <stdbool.h>
 #include <stddef.h>

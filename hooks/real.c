@@ -55,7 +55,7 @@ static uint64_t absent_zero(void) /* also false, NULL, and nothing */
 
 static void *absent_vector(struct tmk_vector *result) /* an empty one */
 {
-	memset(result, 0, sizeof *result);
+	memset(result, 0, sizeof(*result));
 	return result;
 }
 
@@ -116,7 +116,7 @@ void tmk_ends_unresolved(const char *symbol)
 static _Atomic(void *) known[TMK_FIELDS];
 static atomic_bool several[TMK_FIELDS];
 static atomic_bool published; /* torch's may be called without a stub */
-static atomic_int settling;   /* threads between a look and its answer */
+static atomic_int looking;    /* threads between a look and its answer */
 
 /* Their first call is when to prepare: prepare.c. */
 static bool is_torchs(const struct field *f)
@@ -171,7 +171,7 @@ static void choose_by_caller(unsigned field)
 {
 	atomic_store(&several[field], true);
 	publish(field);
-	for (int i = 0; atomic_load(&settling) > 1 && i < 1000; i++)
+	for (int i = 0; atomic_load(&looking) > 1 && i < 1000; i++)
 		usleep(10);
 	publish(field);
 }
@@ -184,7 +184,7 @@ static void note_found(unsigned field)
 }
 
 /* by_loader: dlsym may be asked, no lock is held. */
-static void settle(const struct tmk_providers *found, bool by_loader)
+static void assign(const struct tmk_providers *found, bool by_loader)
 {
 	for (unsigned i = 0; i < TMK_FIELDS; i++) {
 		const struct tmk_provider *p = &found->of[i];
@@ -209,7 +209,7 @@ static void settle(const struct tmk_providers *found, bool by_loader)
 
 void tmk_real_forked(void)
 {
-	atomic_store(&settling, 0);
+	atomic_store(&looking, 0);
 	for (unsigned i = 0; i < TMK_FIELDS; i++) {
 		publish(i);
 		note_found(i);
@@ -234,10 +234,10 @@ bool tmk_resolve(enum tmk_library library)
 	for (unsigned i = 0; i < TMK_FIELDS; i++)
 		p.of[i].wanted = fields[i].library == library &&
 		                 !atomic_load(&known[i]) && !atomic_load(&several[i]);
-	atomic_fetch_add(&settling, 1);
+	atomic_fetch_add(&looking, 1);
 	tmk_providers_find(&p);
-	settle(&p, true);
-	atomic_fetch_sub(&settling, 1);
+	assign(&p, true);
+	atomic_fetch_sub(&looking, 1);
 	for (unsigned i = 0; i < TMK_FIELDS; i++)
 		found |= fields[i].library == library && atomic_load(fields[i].found);
 	return found;
@@ -247,10 +247,10 @@ static void resolve_field(unsigned field)
 {
 	struct tmk_providers p = {0};
 	p.of[field].wanted = true;
-	atomic_fetch_add(&settling, 1);
+	atomic_fetch_add(&looking, 1);
 	tmk_providers_find(&p);
-	settle(&p, !under_lock(field));
-	atomic_fetch_sub(&settling, 1);
+	assign(&p, !under_lock(field));
+	atomic_fetch_sub(&looking, 1);
 }
 
 void *tmk_stub_target(unsigned field, const struct tmk_frame *frame)
@@ -282,12 +282,12 @@ void __gmon_start__(void)
 	const int saved = errno;
 	struct tmk_providers p = {0};
 	static atomic_bool any_several;
-	atomic_fetch_add(&settling, 1);
+	atomic_fetch_add(&looking, 1);
 	if (tmk_provider_is(__builtin_return_address(0), &p)) {
 		tmk_providers_find(&p);
-		settle(&p, true);
+		assign(&p, true);
 	}
-	atomic_fetch_sub(&settling, 1);
+	atomic_fetch_sub(&looking, 1);
 	for (unsigned i = 0; i < TMK_FIELDS && !atomic_load(&any_several); i++)
 		if (atomic_load(&several[i]))
 			atomic_store(&any_several, true);

@@ -8,8 +8,8 @@
  *
  * What is interposed is never NULL: until it is found it is a stub (stub.c), which finds it
  * at the first call. What is only called is NULL where it is not there. */
-#ifndef TMK_REAL_H
-#define TMK_REAL_H
+#ifndef TIDEMARK_HOOKS_REAL_H
+#define TIDEMARK_HOOKS_REAL_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -115,7 +115,7 @@ void tmk_scope_pop(uint64_t owner)
 		return; /* opened on another thread, or before the library looked */
 	if (i) {
 		memmove(&scopes->entry[i - 1], &scopes->entry[i],
-		        (scopes->depth - i) * sizeof *scopes->entry);
+		        (scopes->depth - i) * sizeof(*scopes->entry));
 		scopes->depth--;
 	}
 	if (!--scopes->open) /* whatever was too deep to keep is over, too */
@@ -127,12 +127,12 @@ enum tmk_scope_kind tmk_scope_parse(const char *text, const char **name)
 	static const char phase[] = "tidemark.phase:", bucket[] = "tidemark.bucket:";
 	if (!text || strncmp(text, "tidemark.", 9))
 		return TMK_SCOPE_NONE;
-	if (!strncmp(text, phase, sizeof phase - 1)) {
-		*name = text + sizeof phase - 1;
+	if (!strncmp(text, phase, sizeof(phase) - 1)) {
+		*name = text + sizeof(phase) - 1;
 		return TMK_SCOPE_PHASE;
 	}
-	if (!strncmp(text, bucket, sizeof bucket - 1)) {
-		*name = text + sizeof bucket - 1;
+	if (!strncmp(text, bucket, sizeof(bucket) - 1)) {
+		*name = text + sizeof(bucket) - 1;
 		return TMK_SCOPE_BUCKET;
 	}
 	return TMK_SCOPE_NONE;

@@ -1,8 +1,8 @@
 /* scope.h - phases and buckets that the program names itself: by tidemark.h, by
  * record_function, by NVTX. A thread has a stack of them; entering and leaving copies a name
  * and no more, and a number is made when something happens inside. */
-#ifndef TMK_SCOPE_H
-#define TMK_SCOPE_H
+#ifndef TIDEMARK_HOOKS_SCOPE_H
+#define TIDEMARK_HOOKS_SCOPE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -22,7 +22,7 @@ void tmk_stacks_init(void)
 {
 	char why[128];
 	/* The Python walk is wanted without stacks too: it finds the module. */
-	bool python = !tmk_pystack_init(why, sizeof why);
+	bool python = !tmk_pystack_init(why, sizeof(why));
 	const bool wanted = tmk_settings.want_stacks & TMK_STACKS_PYTHON;
 	if (!python)
 		tmk_emit_capability("python_stacks", "missing", why);
@@ -35,7 +35,7 @@ void tmk_stacks_init(void)
 		                    "TIDEMARK_STACKS leaves them out");
 		return;
 	}
-	bool native = !tmk_cstack_init(why, sizeof why);
+	bool native = !tmk_cstack_init(why, sizeof(why));
 	tmk_emit_capability("native_stacks", native ? "live" : "missing",
 	                    native ? "" : why);
 	atomic_store(&native_on, native);
@@ -52,11 +52,11 @@ static TMK_COLD uint32_t frame_number(const struct tmk_py_frame *f)
 		return id;
 	char function[1024], file[4096];
 	int line;
-	tmk_pystack_text(f, function, sizeof function, file, sizeof file, &line);
-	tmk_mark_cut(function, sizeof function);
-	tmk_mark_cut(file, sizeof file);
+	tmk_pystack_text(f, function, sizeof(function), file, sizeof(file), &line);
+	tmk_mark_cut(function, sizeof(function));
+	tmk_mark_cut(file, sizeof(file));
 	size_t a = strlen(function) + 1, b = strlen(file) + 1;
-	struct tmk_rec_pyframe *r = tmk_begin(TMK_REC_PYFRAME, 0, sizeof *r + a + b);
+	struct tmk_rec_pyframe *r = tmk_begin(TMK_REC_PYFRAME, 0, sizeof(*r) + a + b);
 	if (!r)
 		return 0;
 	r->id = id;
@@ -77,7 +77,7 @@ static uint32_t define_python(const struct tmk_py_stack *s)
 	if (!id)
 		return 0;
 	struct tmk_rec_stack *r =
-	        tmk_begin(TMK_REC_PYSTACK, 0, sizeof *r + (uint32_t)s->depth * 8);
+	        tmk_begin(TMK_REC_PYSTACK, 0, sizeof(*r) + (uint32_t)s->depth * 8);
 	if (!r)
 		return 0;
 	r->id = id;
@@ -118,8 +118,8 @@ static TMK_COLD uint32_t define_module(const void *module, uint64_t hash,
 	if (!id)
 		return 0;
 	char class[512];
-	tmk_pystack_class(module, class, sizeof class);
-	tmk_mark_cut(class, sizeof class);
+	tmk_pystack_class(module, class, sizeof(class));
+	tmk_mark_cut(class, sizeof(class));
 	tmk_emit_text(TMK_REC_MODULE, id, 0, (uintptr_t)module, 1,
 	              (const char *[]){class});
 	tmk_intern_add(TMK_TABLE_MODULE, hash, check, id);
@@ -155,7 +155,7 @@ static TMK_COLD uint32_t define_native(struct tmk_c_stack *s)
 	if (!id)
 		return 0;
 	struct tmk_rec_stack *r =
-	        tmk_begin(TMK_REC_CSTACK, 0, sizeof *r + (uint32_t)s->depth * 8);
+	        tmk_begin(TMK_REC_CSTACK, 0, sizeof(*r) + (uint32_t)s->depth * 8);
 	if (!r)
 		return 0;
 	r->id = id;
@@ -177,7 +177,7 @@ static const uint8_t element_size[] = {
 
 static int64_t needed(const struct tmk_doing *p)
 {
-	if (p->dtype < 0 || (size_t)p->dtype >= sizeof element_size ||
+	if (p->dtype < 0 || (size_t)p->dtype >= sizeof(element_size) ||
 	    !element_size[(int)p->dtype])
 		return -1;
 	int64_t n = 1, last = 0;
@@ -202,7 +202,7 @@ static TMK_COLD uint32_t define_shape(const struct tmk_doing *p, uint64_t hash,
 	uint32_t id = tmk_intern_new(TMK_TABLE_SHAPE);
 	if (!id)
 		return 0;
-	struct tmk_rec_shape *r = tmk_begin(TMK_REC_SHAPE, 0, sizeof *r);
+	struct tmk_rec_shape *r = tmk_begin(TMK_REC_SHAPE, 0, sizeof(*r));
 	if (!r)
 		return 0;
 	r->id = id;

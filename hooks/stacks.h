@@ -1,8 +1,8 @@
 /* stacks.h - numbers for where an event happened: Python stack, native stack, module,
  * shape. Sends a definition before it hands out a new number. Hooked thread, under the
  * guard; takes no lock, never the GIL. */
-#ifndef TMK_STACKS_H
-#define TMK_STACKS_H
+#ifndef TIDEMARK_HOOKS_STACKS_H
+#define TIDEMARK_HOOKS_STACKS_H
 
 #include <stdint.h>
 

@@ -66,7 +66,7 @@ static TMK_HOT void emit_pointer(enum tmk_pointer_code code, void *tensor)
 	void *p = tmk_pointer_of(tensor);
 	if (!p)
 		return;
-	struct tmk_rec_pointer *r = tmk_begin_often(TMK_REC_POINTER, code, sizeof *r);
+	struct tmk_rec_pointer *r = tmk_begin_often(TMK_REC_POINTER, code, sizeof(*r));
 	if (!r)
 		return;
 	r->ptr = (uintptr_t)p;

@@ -72,7 +72,7 @@ static bool says_out_of_memory(const char *text)
 {
 	static const char *const first[] = {
 	        "CUDA out of memory", "Allocation on device", "HIP out of memory"};
-	for (size_t i = 0; text && i < sizeof first / sizeof *first; i++)
+	for (size_t i = 0; text && i < sizeof(first) / sizeof(*first); i++)
 		if (!strncmp(text, first[i], strlen(first[i])))
 			return true;
 	return false;

@@ -4,7 +4,8 @@
  * calls what it got. From 2.8 it asks cudaGetDriverEntryPoint[ByVersion], so we answer with
  * wrappers of our own; 2.3 to 2.7 fill c10::cuda::DriverAPI by dlsym, so we replace the
  * slots that hold the driver's addresses (found by value: the struct's layout is nobody's
- * business). 2.1 and 2.2 do neither; there the reserved total of the reports has to do. */
+ * business). 2.1 and 2.2 do neither; there the reserved total of the reports has to do.
+ * Called from: torch, on any thread; process.c in a forked child. */
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static const struct {
         {"cuMemMap", (void *)our_map, (_Atomic(void *) *)(void *)&map},
         {"cuMemRelease", (void *)our_release, (_Atomic(void *) *)(void *)&release},
 };
-enum { SWAPS = sizeof swaps / sizeof *swaps };
+enum { SWAPS = sizeof(swaps) / sizeof(*swaps) };
 
 static void swap_entry(const char *name, void **function)
 {

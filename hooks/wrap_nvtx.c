@@ -135,9 +135,9 @@ int InitializeInjectionNvtx2(export_table *get)
 {
 	enum { CALLBACKS = 1 };
 	const struct callbacks *c = get ? get(CALLBACKS) : NULL;
-	if (tmk_settings.want_nvtx == TMK_NVTX_NONE || !c || c->size < sizeof *c)
+	if (tmk_settings.want_nvtx == TMK_NVTX_NONE || !c || c->size < sizeof(*c))
 		return 0;
-	for (size_t i = 0; i < sizeof callbacks / sizeof *callbacks; i++) {
+	for (size_t i = 0; i < sizeof(callbacks) / sizeof(*callbacks); i++) {
 		void ***functions;
 		unsigned count;
 		if (c->table(callbacks[i].module, &functions, &count) &&

@@ -43,7 +43,7 @@ static bool beside(const char *trace, const char *suffix)
 {
 	char path[2200];
 	struct stat st;
-	snprintf(path, sizeof path, "%s%s", trace, suffix);
+	snprintf(path, sizeof(path), "%s%s", trace, suffix);
 	return !stat(path, &st) && st.st_size > 0;
 }
 
@@ -95,7 +95,7 @@ static bool copy_range(int in, int out, uint64_t size, off_t at)
 {
 	static char buffer[1 << 18];
 	while (size) {
-		size_t part = size < sizeof buffer ? (size_t)size : sizeof buffer;
+		size_t part = size < sizeof(buffer) ? (size_t)size : sizeof(buffer);
 		if (!read_all(in, buffer, part, at) ||
 		    !write_all(out, buffer, part, at))
 			return false;
@@ -110,11 +110,11 @@ static bool copy_range(int in, int out, uint64_t size, off_t at)
 static int copy_files(const char *from, const char *to)
 {
 	static const char *const suffixes[] = {"", "-wal", "-journal"};
-	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
 		char a[2200], b[2200];
 		struct stat st;
-		snprintf(a, sizeof a, "%s%s", from, suffixes[i]);
-		snprintf(b, sizeof b, "%s%s", to, suffixes[i]);
+		snprintf(a, sizeof(a), "%s%s", from, suffixes[i]);
+		snprintf(b, sizeof(b), "%s%s", to, suffixes[i]);
 		int in = open(a, O_RDONLY | O_CLOEXEC);
 		if (in < 0 && i)
 			continue;
@@ -134,13 +134,13 @@ static int copy_files(const char *from, const char *to)
 static bool copy_ring(int in, int out, uint64_t size, off_t at)
 {
 	struct tmk_ring_cursor before, after;
-	if (!read_all(in, &before, sizeof before, at) ||
+	if (!read_all(in, &before, sizeof(before), at) ||
 	    !copy_range(in, out, size, at + TMK_RING_PAGE) ||
-	    !read_all(in, &after, sizeof after, at))
+	    !read_all(in, &after, sizeof(after), at))
 		return false;
 	uint64_t head = atomic_load(&before.head), tail = atomic_load(&after.tail);
 	atomic_store(&before.tail, tail < head ? tail : head);
-	return write_all(out, &before, sizeof before, at);
+	return write_all(out, &before, sizeof(before), at);
 }
 
 static int copy_rings(const char *from, const char *to)
@@ -150,7 +150,7 @@ static int copy_rings(const char *from, const char *to)
 	int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	int out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	bool done = in >= 0 && out >= 0 && !fstat(in, &st) &&
-	            read_all(in, page, sizeof page, 0);
+	            read_all(in, page, sizeof(page), 0);
 	struct tmk_ring_header *h = (struct tmk_ring_header *)page;
 	uint32_t n = done ? atomic_load(&h->rings) : 0;
 	uint64_t size = done ? h->data_size : 0;
@@ -163,7 +163,7 @@ static int copy_rings(const char *from, const char *to)
 	/* The header as it was first: the copy ends with the number it says. */
 	if (done)
 		atomic_store(&h->rings, n);
-	done = done && write_all(out, page, sizeof page, 0) &&
+	done = done && write_all(out, page, sizeof(page), 0) &&
 	       !ftruncate(out,
 	                  TMK_RING_PAGE + (off_t)n * (off_t)(TMK_RING_PAGE + size));
 	int err = done ? 0 : errno ? -errno : -EIO;
@@ -196,7 +196,7 @@ static int on_a_copy(struct job *j, bool gone)
 	char ring[2200];
 	struct tmk_rings r;
 	struct tmk_store_about about;
-	snprintf(ring, sizeof ring, "%s-ring", j->into);
+	snprintf(ring, sizeof(ring), "%s-ring", j->into);
 	int err = copy_rings(j->ring, ring);
 	if (err) {
 		unlink(ring);
@@ -232,7 +232,7 @@ static void ask_trace(struct job *j)
 	if (tmk_store_about(j->trace, &j->about) ||
 	    (!beside(j->trace, "-journal") && !beside(j->trace, "-wal")))
 		return;
-	snprintf(copy, sizeof copy, "%s/tidemark-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	snprintf(copy, sizeof(copy), "%s/tidemark-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	int fd = mkstemp(copy);
 	if (fd < 0)
 		return;
@@ -240,13 +240,13 @@ static void ask_trace(struct job *j)
 	char why[256];
 	struct tmk_store *s = copy_files(j->trace, copy)
 	                              ? NULL
-	                              : tmk_store_open(copy, why, sizeof why);
+	                              : tmk_store_open(copy, why, sizeof(why));
 	if (s) {
 		tmk_store_close(s);
 		tmk_store_about(copy, &j->about);
 	}
-	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-		snprintf(path, sizeof path, "%s%s", copy, suffixes[i]);
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+		snprintf(path, sizeof(path), "%s%s", copy, suffixes[i]);
 		unlink(path);
 	}
 }
@@ -287,10 +287,10 @@ static int in_place(struct job *j)
 static bool find_ring(struct job *j)
 {
 	struct stat st;
-	snprintf(j->ring, sizeof j->ring, "%s-ring", j->trace);
+	snprintf(j->ring, sizeof(j->ring), "%s-ring", j->trace);
 	if (!stat(j->ring, &st))
 		return true;
-	snprintf(j->ring, sizeof j->ring, "%s", j->about.ring);
+	snprintf(j->ring, sizeof(j->ring), "%s", j->about.ring);
 	return *j->ring && !stat(j->ring, &st);
 }
 
@@ -321,10 +321,10 @@ static int open_rings(struct job *j)
  * trace, and was made for another file that is still there, is only read. */
 static bool is_the_originals(const struct job *j)
 {
-	char path[sizeof j->rings.header->trace + 1], own[2200];
+	char path[sizeof(j->rings.header->trace) + 1], own[2200];
 	struct stat made_for, here;
-	snprintf(own, sizeof own, "%s-ring", j->trace);
-	snprintf(path, sizeof path, "%.*s", (int)sizeof j->rings.header->trace,
+	snprintf(own, sizeof(own), "%s-ring", j->trace);
+	snprintf(path, sizeof(path), "%.*s", (int)sizeof(j->rings.header->trace),
 	         j->rings.header->trace);
 	return strcmp(j->ring, own) != 0 && !stat(path, &made_for) &&
 	       !stat(j->trace, &here) &&
@@ -334,7 +334,7 @@ static bool is_the_originals(const struct job *j)
 static int with_rings(struct job *j)
 {
 	const struct tmk_ring_header *h = j->rings.header;
-	if (*j->about.token && strncmp(j->about.token, h->token, sizeof h->token))
+	if (*j->about.token && strncmp(j->about.token, h->token, sizeof(h->token)))
 		return failed(j, "'%s' belongs to another run", j->ring);
 	bool foreign = is_the_originals(j);
 	if (j->about.ended && foreign)
@@ -355,7 +355,7 @@ static int with_rings(struct job *j)
 
 int tmk_recover(const char *trace, const char *into, char *message, size_t size)
 {
-	struct job *j = calloc(1, sizeof *j);
+	struct job *j = calloc(1, sizeof(*j));
 	struct stat st;
 	*message = 0;
 	if (!j)

@@ -1,6 +1,6 @@
 /* recover.h - finishing the trace of a run that is over, or a copy of one that goes on. */
-#ifndef TMK_RECOVER_H
-#define TMK_RECOVER_H
+#ifndef TIDEMARK_TRACER_RECOVER_H
+#define TIDEMARK_TRACER_RECOVER_H
 
 #include <stddef.h>
 

@@ -103,11 +103,11 @@ static void load_spill(struct tmk_row *row, void *context)
 	struct spilled *s = context;
 	if (s->count == s->capacity) {
 		uint32_t more = s->capacity ? s->capacity * 2 : 64;
-		char **data = realloc(s->data, more * sizeof *data);
+		char **data = realloc(s->data, more * sizeof(*data));
 		s->data = data ? data : s->data;
-		size_t *size = realloc(s->size, more * sizeof *size);
+		size_t *size = realloc(s->size, more * sizeof(*size));
 		s->size = size ? size : s->size;
-		size_t *at = realloc(s->at, more * sizeof *at);
+		size_t *at = realloc(s->at, more * sizeof(*at));
 		s->at = at ? at : s->at;
 		s->failed |= !data || !size || !at;
 		s->capacity = s->failed ? s->capacity : more;

@@ -32,8 +32,8 @@ static const char *const suffixes[] = {"-ring", "-wal", "-shm", "-journal"};
 static bool leftovers(const char *path)
 {
 	char beside[2112];
-	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-		snprintf(beside, sizeof beside, "%s%s", path, suffixes[i]);
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+		snprintf(beside, sizeof(beside), "%s%s", path, suffixes[i]);
 		if (!access(beside, F_OK))
 			return true;
 	}
@@ -45,8 +45,8 @@ static void remove_trace(const char *path)
 {
 	char beside[2112];
 	unlink(path);
-	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-		snprintf(beside, sizeof beside, "%s%s", path, suffixes[i]);
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+		snprintf(beside, sizeof(beside), "%s%s", path, suffixes[i]);
 		unlink(beside);
 	}
 }
@@ -55,7 +55,7 @@ static void remove_trace(const char *path)
 static int create_trace(char *path, size_t size)
 {
 	char wanted[2048];
-	int err = tmk_place_expand(tmk_settings.out, wanted, sizeof wanted);
+	int err = tmk_place_expand(tmk_settings.out, wanted, sizeof(wanted));
 	if (err)
 		return err;
 	const char *dot = strrchr(wanted, '.');
@@ -102,7 +102,7 @@ static bool start(void)
 {
 	char path[2048];
 	const char *failed = "create the trace file", *why = NULL;
-	int err = create_trace(path, sizeof path);
+	int err = create_trace(path, sizeof(path));
 	if (err) {
 		tmk_say("cannot %s '%s': %s; not tracing, set TIDEMARK_OUT", failed,
 		        tmk_settings.out, strerror(-err));
@@ -183,7 +183,7 @@ void tmk_session_finish(int status, bool known)
 	if (atomic_load(&tmk_state) != TMK_ACTIVE || tmk_self.guard)
 		return;
 	tmk_self.guard = 1;
-	struct tmk_rec_end *r = tmk_begin(TMK_REC_END, 0, sizeof *r);
+	struct tmk_rec_end *r = tmk_begin(TMK_REC_END, 0, sizeof(*r));
 	if (r) {
 		r->status = status;
 		r->known = known;

@@ -1,7 +1,7 @@
 /* session.h - the life of one recording: from the first device event of a process to its
  * end, across fork. */
-#ifndef TMK_SESSION_H
-#define TMK_SESSION_H
+#ifndef TIDEMARK_TRACER_SESSION_H
+#define TIDEMARK_TRACER_SESSION_H
 
 #include <stdbool.h>
 #include <stdint.h>

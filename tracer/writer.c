@@ -194,7 +194,7 @@ static void keep(struct tmk_writer *w, const struct tmk_record *r)
 static void release(struct tmk_writer *w, bool ended)
 {
 	struct hold h = w->hold;
-	memset(&w->hold, 0, sizeof w->hold);
+	memset(&w->hold, 0, sizeof(w->hold));
 	w->again++;
 	if (h.forward && ended) {
 		tmk_model_decide(w->model, false);
@@ -233,7 +233,7 @@ static bool settled(struct tmk_writer *w, const struct tmk_record *r)
 		release(w, !told);
 		return true;
 	}
-	int verdict = tmk_model_settles(w->model, r);
+	int verdict = tmk_model_ends_hold(w->model, r);
 	if (!verdict && h->size < HELD_MOST)
 		return false;
 	release(w, verdict >= 0);
@@ -407,11 +407,11 @@ bool tmk_writer_open(struct tmk_writer *w, char *message, size_t size)
 
 struct tmk_writer *tmk_writer_new(struct tmk_rings *rings, const char *path)
 {
-	struct tmk_writer *w = calloc(1, sizeof *w);
+	struct tmk_writer *w = calloc(1, sizeof(*w));
 	if (!w)
 		return NULL;
 	w->rings = rings;
-	snprintf(w->path, sizeof w->path, "%s", path);
+	snprintf(w->path, sizeof(w->path), "%s", path);
 	return w;
 }
 
@@ -512,7 +512,7 @@ static void run(struct tmk_writer *w)
 	tmk_self.guard = 1;
 	prctl(PR_SET_NAME, "tidemark");
 	calibrate(w);
-	if (!tmk_writer_open(w, w->message, sizeof w->message)) {
+	if (!tmk_writer_open(w, w->message, sizeof(w->message))) {
 		/* Hooks may have gone on after a fifth of a second: they keep the rings. */
 		int active = TMK_ACTIVE;
 		report(&w->opened, 2);

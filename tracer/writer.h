@@ -1,7 +1,7 @@
 /* writer.h - takes records out of the rings in their order and feeds the model. One
  * thread in a traced process; the same code finishes a killed one's file (recover.c). */
-#ifndef TMK_WRITER_H
-#define TMK_WRITER_H
+#ifndef TIDEMARK_TRACER_WRITER_H
+#define TIDEMARK_TRACER_WRITER_H
 
 #include "ring.h"
 

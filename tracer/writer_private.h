@@ -1,7 +1,7 @@
 /* writer_private.h - the writer's state: writer.c while the run goes on, resume.c when it is
  * over. Nobody else includes it. */
-#ifndef TMK_WRITER_PRIVATE_H
-#define TMK_WRITER_PRIVATE_H
+#ifndef TIDEMARK_TRACER_WRITER_PRIVATE_H
+#define TIDEMARK_TRACER_WRITER_PRIVATE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

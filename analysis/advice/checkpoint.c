@@ -2,7 +2,8 @@
  *
  * Layers are modules whose dotted name ends in a number somewhere: 'h.3.mlp' is of layer
  * 3 of the list 'h'. A checkpointed layer keeps its input, which is the last tensor that
- * the layer before it made; in the backward one layer at a time is whole again. */
+ * the layer before it made; in the backward one layer at a time is whole again.
+ * Called from: levers.c. */
 #include "checkpoint.h"
 
 #include <stdlib.h>

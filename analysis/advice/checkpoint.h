@@ -1,6 +1,6 @@
 /* checkpoint.h - what checkpointing a list of layers would give back. */
-#ifndef TIDEMARK_CHECKPOINT_H
-#define TIDEMARK_CHECKPOINT_H
+#ifndef TIDEMARK_ANALYSIS_CHECKPOINT_H
+#define TIDEMARK_ANALYSIS_CHECKPOINT_H
 
 #include "segments.h"
 

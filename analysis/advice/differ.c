@@ -1,4 +1,5 @@
-/* differ.c - what was different in a step that ran out of memory. */
+/* differ.c - what was different in a step that ran out of memory.
+ * Called from: oom_screen.c. */
 #include "differ.h"
 
 #include <stdlib.h>

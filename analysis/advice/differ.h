@@ -1,6 +1,6 @@
 /* differ.h - what was different in a step that ran out of memory, beside the one before. */
-#ifndef TIDEMARK_DIFFER_H
-#define TIDEMARK_DIFFER_H
+#ifndef TIDEMARK_ANALYSIS_DIFFER_H
+#define TIDEMARK_ANALYSIS_DIFFER_H
 
 #include "group.h"
 #include "oom.h"

@@ -3,7 +3,8 @@
  * The place that asked is looked for in the newest complete step before, as often as it
  * had allocated in this step. What that step grew by from there to the peak of its forward
  * and backward, this one would have grown by too, times the ratio of what both had made
- * so far. */
+ * so far.
+ * Called from: oom.c. */
 #include "forecast.h"
 
 #include <stdlib.h>

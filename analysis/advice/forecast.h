@@ -1,7 +1,7 @@
 /* forecast.h - how much a step would still have needed when it ran out of memory, told
  * from the same step before it. */
-#ifndef TIDEMARK_FORECAST_H
-#define TIDEMARK_FORECAST_H
+#ifndef TIDEMARK_ANALYSIS_FORECAST_H
+#define TIDEMARK_ANALYSIS_FORECAST_H
 
 #include "moment.h"
 #include "site.h"

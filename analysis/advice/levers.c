@@ -2,7 +2,8 @@
  *
  * A lever is only named where its bytes lie in the trace. What it saves is counted at the
  * refusal, and where the step would have grown on (forecast.h) at the peak it was heading
- * for. */
+ * for.
+ * Called from: oom_screen.c. */
 #include "levers.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* levers.h - what would make a run fit, in bytes measured from its own trace. */
-#ifndef TIDEMARK_LEVERS_H
-#define TIDEMARK_LEVERS_H
+#ifndef TIDEMARK_ANALYSIS_LEVERS_H
+#define TIDEMARK_ANALYSIS_LEVERS_H
 
 #include "oom.h"
 

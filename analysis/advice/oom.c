@@ -8,7 +8,8 @@
  *   fragmentation  free memory and holes would do, but no piece is large enough
  *   shortage       the step needs more than there is
  * Holes are never zero. They are the reason only if with all of them closed the step
- * could have gone on: a batch that is three times too large dies with a few holes too. */
+ * could have gone on: a batch that is three times too large dies with a few holes too.
+ * Called from: advice/, commands/, run/. */
 #include "oom.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* oom.h - an allocation that was refused, and why. */
-#ifndef TIDEMARK_OOM_H
-#define TIDEMARK_OOM_H
+#ifndef TIDEMARK_ANALYSIS_OOM_H
+#define TIDEMARK_ANALYSIS_OOM_H
 
 #include "forecast.h"
 #include "frames.h"

@@ -1,6 +1,6 @@
 /* oom_answer.h - what `tidemark oom` says of one refused allocation. */
-#ifndef TIDEMARK_OOM_ANSWER_H
-#define TIDEMARK_OOM_ANSWER_H
+#ifndef TIDEMARK_ANALYSIS_OOM_ANSWER_H
+#define TIDEMARK_ANALYSIS_OOM_ANSWER_H
 
 #include <stdio.h>
 

@@ -1,4 +1,5 @@
-/* oom_json.c - what `tidemark oom --json` says of one refused allocation. */
+/* oom_json.c - what `tidemark oom --json` says of one refused allocation.
+ * Called from: commands/oom.c. */
 #include "alive.h"
 #include "oom_answer.h"
 

@@ -1,4 +1,5 @@
-/* oom_screen.c - one page about a refused allocation. */
+/* oom_screen.c - one page about a refused allocation.
+ * Called from: commands/oom.c, oom_json.c. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* processes.c - reading "Process 4711 has 3.00 GiB memory in use." */
+/* processes.c - reading "Process 4711 has 3.00 GiB memory in use."
+ * Called from: oom.c. */
 #include "processes.h"
 #include "whole.h"
 

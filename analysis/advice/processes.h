@@ -1,6 +1,6 @@
 /* processes.h - who is on a device, as PyTorch's out-of-memory message tells it (from NVML). */
-#ifndef TIDEMARK_PROCESSES_H
-#define TIDEMARK_PROCESSES_H
+#ifndef TIDEMARK_ANALYSIS_PROCESSES_H
+#define TIDEMARK_ANALYSIS_PROCESSES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* account.c - every byte of a device in use at one instant, by bucket. */
+/* account.c - every byte of a device in use at one instant, by bucket.
+ * Called from: commands/buckets.c. */
 #include "account.h"
 
 #include <stdlib.h>

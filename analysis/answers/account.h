@@ -1,6 +1,6 @@
 /* account.h - every byte of a device in use at one instant, by bucket. */
-#ifndef TIDEMARK_ACCOUNT_H
-#define TIDEMARK_ACCOUNT_H
+#ifndef TIDEMARK_ANALYSIS_ACCOUNT_H
+#define TIDEMARK_ANALYSIS_ACCOUNT_H
 
 #include "maxima.h"
 #include "segments.h"

@@ -1,4 +1,5 @@
-/* alive.c - rows of who was alive: one group of blocks each. */
+/* alive.c - rows of who was alive: one group of blocks each.
+ * Called from: advice/, commands/. */
 #include "alive.h"
 
 #include <string.h>

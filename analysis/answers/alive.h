@@ -1,6 +1,6 @@
 /* alive.h - rows of who was alive: one group of blocks each. */
-#ifndef TIDEMARK_ALIVE_H
-#define TIDEMARK_ALIVE_H
+#ifndef TIDEMARK_ANALYSIS_ALIVE_H
+#define TIDEMARK_ANALYSIS_ALIVE_H
 
 #include <stdio.h>
 

@@ -1,4 +1,5 @@
-/* folded.c - what was alive at a peak as collapsed stacks. */
+/* folded.c - what was alive at a peak as collapsed stacks.
+ * Called from: commands/peak.c. */
 #include "folded.h"
 
 #include <inttypes.h>

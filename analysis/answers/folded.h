@@ -1,6 +1,6 @@
 /* folded.h - what was alive at a peak as collapsed stacks, for flame graph programs. */
-#ifndef TIDEMARK_FOLDED_H
-#define TIDEMARK_FOLDED_H
+#ifndef TIDEMARK_ANALYSIS_FOLDED_H
+#define TIDEMARK_ANALYSIS_FOLDED_H
 
 #include <stdio.h>
 

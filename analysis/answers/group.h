@@ -1,6 +1,6 @@
 /* group.h - what was alive, put together by what it has in common. */
-#ifndef TIDEMARK_GROUP_H
-#define TIDEMARK_GROUP_H
+#ifndef TIDEMARK_ANALYSIS_GROUP_H
+#define TIDEMARK_ANALYSIS_GROUP_H
 
 #include "live.h"
 

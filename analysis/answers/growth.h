@@ -1,6 +1,6 @@
 /* growth.h - what stays alive from step to step, and more of it with every step. */
-#ifndef TIDEMARK_GROWTH_H
-#define TIDEMARK_GROWTH_H
+#ifndef TIDEMARK_ANALYSIS_GROWTH_H
+#define TIDEMARK_ANALYSIS_GROWTH_H
 
 #include "site.h"
 #include "trace.h"

@@ -1,4 +1,5 @@
-/* phases.c - which phase a step was in, column by column of a chart. */
+/* phases.c - which phase a step was in, column by column of a chart.
+ * Called from: commands/timeline.c. */
 #include "phases.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* phases.h - which phase a step was in, column by column of a chart. */
-#ifndef TIDEMARK_PHASES_H
-#define TIDEMARK_PHASES_H
+#ifndef TIDEMARK_ANALYSIS_PHASES_H
+#define TIDEMARK_ANALYSIS_PHASES_H
 
 #include "chart.h"
 #include "replay.h"

@@ -1,4 +1,5 @@
-/* steps.c - the peak of every step of a device. */
+/* steps.c - the peak of every step of a device.
+ * Called from: commands/report.c, commands/timeline.c. */
 #include "steps.h"
 
 #include <stdlib.h>

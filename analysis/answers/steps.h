@@ -1,6 +1,6 @@
 /* steps.h - the peak of every step of a device. */
-#ifndef TIDEMARK_STEPS_H
-#define TIDEMARK_STEPS_H
+#ifndef TIDEMARK_ANALYSIS_STEPS_H
+#define TIDEMARK_ANALYSIS_STEPS_H
 
 #include "trace.h"
 

@@ -1,4 +1,5 @@
-/* db.c - SQLite, for reading. The only file of the command that includes sqlite3.h. */
+/* db.c - SQLite, for reading. The only file of the command that includes sqlite3.h.
+ * Called from: advice/, answers/, commands/, formula/, reconcile/, run/, trace/. */
 #include "db.h"
 
 #include <sqlite3.h>

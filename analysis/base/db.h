@@ -1,6 +1,6 @@
 /* db.h - SQLite, for reading. The only door to it. */
-#ifndef TIDEMARK_DB_H
-#define TIDEMARK_DB_H
+#ifndef TIDEMARK_ANALYSIS_DB_H
+#define TIDEMARK_ANALYSIS_DB_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* fail.h - how the command ends when it can't answer. */
-#ifndef TIDEMARK_FAIL_H
-#define TIDEMARK_FAIL_H
+#ifndef TIDEMARK_ANALYSIS_FAIL_H
+#define TIDEMARK_ANALYSIS_FAIL_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,6 @@
-/* heap.c - memory or the end: a command that can't get any has no answer to give. */
+/* heap.c - memory or the end: a command that can't get any has no answer to give.
+ * Called from: advice/, answers/, base/, commands/, formula/, plan/, reconcile/,
+ *     run/, terminal/, trace/. */
 #include "heap.h"
 
 #include <stdarg.h>

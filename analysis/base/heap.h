@@ -1,6 +1,6 @@
 /* heap.h - memory or the end: a command that can't get any has no answer to give. */
-#ifndef TIDEMARK_HEAP_H
-#define TIDEMARK_HEAP_H
+#ifndef TIDEMARK_ANALYSIS_HEAP_H
+#define TIDEMARK_ANALYSIS_HEAP_H
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* json.h - writes one JSON document as it goes; knows how deep it is. */
-#ifndef TIDEMARK_JSON_H
-#define TIDEMARK_JSON_H
+#ifndef TIDEMARK_ANALYSIS_JSON_H
+#define TIDEMARK_ANALYSIS_JSON_H
 
 #include <stdbool.h>
 #include <stdint.h>

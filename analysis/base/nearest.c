@@ -1,4 +1,5 @@
-/* nearest.c - which known word somebody meant: "did you mean". */
+/* nearest.c - which known word somebody meant: "did you mean".
+ * Called from: formula/, options/, plan/. */
 #include "nearest.h"
 
 #include <string.h>

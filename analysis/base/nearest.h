@@ -1,6 +1,6 @@
 /* nearest.h - which known word somebody meant: "did you mean". */
-#ifndef TIDEMARK_NEAREST_H
-#define TIDEMARK_NEAREST_H
+#ifndef TIDEMARK_ANALYSIS_NEAREST_H
+#define TIDEMARK_ANALYSIS_NEAREST_H
 
 #include <stdbool.h>
 

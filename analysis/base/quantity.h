@@ -1,6 +1,6 @@
 /* quantity.h - numbers as people type them. */
-#ifndef TIDEMARK_QUANTITY_H
-#define TIDEMARK_QUANTITY_H
+#ifndef TIDEMARK_ANALYSIS_QUANTITY_H
+#define TIDEMARK_ANALYSIS_QUANTITY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* scratch.c - temporary files that are gone when the command ends. */
+/* scratch.c - temporary files that are gone when the command ends.
+ * Called from: run/simulation.c, trace/file.c, trace/trace.c. */
 #include "scratch.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* scratch.h - temporary files that are gone when the command ends. */
-#ifndef TIDEMARK_SCRATCH_H
-#define TIDEMARK_SCRATCH_H
+#ifndef TIDEMARK_ANALYSIS_SCRATCH_H
+#define TIDEMARK_ANALYSIS_SCRATCH_H
 
 /* A path for a new file in a private folder under $TMPDIR; NULL where none can be made.
  * The caller's text; the file and what SQLite puts beside it go at exit. */

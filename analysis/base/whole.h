@@ -1,7 +1,7 @@
 /* whole.h - from a fraction to a whole number. A damaged trace may lead to any fraction, and
  * C leaves undefined what a cast makes of one that has no room. */
-#ifndef TIDEMARK_WHOLE_H
-#define TIDEMARK_WHOLE_H
+#ifndef TIDEMARK_ANALYSIS_WHOLE_H
+#define TIDEMARK_ANALYSIS_WHOLE_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* buckets.c - `tidemark buckets`: every byte in use at one instant, by bucket and owner.
- */
+ * Called from: main.c. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* by_device.c - see by_device.h. Called from: the commands that answer for each device. */
+/* by_device.c - see by_device.h.
+ * Called from: commands/. */
 #include "by_device.h"
 
 #include "next.h"

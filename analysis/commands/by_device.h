@@ -1,7 +1,7 @@
 /* by_device.h - the frame around an answer that goes from device to device: the options that
  * all of them take, the trace, the head of the JSON, what to type next. */
-#ifndef TIDEMARK_BY_DEVICE_H
-#define TIDEMARK_BY_DEVICE_H
+#ifndef TIDEMARK_ANALYSIS_BY_DEVICE_H
+#define TIDEMARK_ANALYSIS_BY_DEVICE_H
 
 #include "json.h"
 #include "options.h"

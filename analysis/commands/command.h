@@ -1,6 +1,6 @@
 /* command.h - one function a subcommand; each is in the file NAME.c. */
-#ifndef TIDEMARK_COMMAND_H
-#define TIDEMARK_COMMAND_H
+#ifndef TIDEMARK_ANALYSIS_COMMAND_H
+#define TIDEMARK_ANALYSIS_COMMAND_H
 
 #include "options.h"
 

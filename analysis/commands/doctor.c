@@ -1,5 +1,6 @@
 /* doctor.c - `tidemark doctor`: which signals this Python and its torch would give.
- * Python is asked where torch is; torch itself is read as files, never imported. */
+ * Python is asked where torch is; torch itself is read as files, never imported.
+ * Called from: main.c. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/magic.h>

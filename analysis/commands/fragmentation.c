@@ -1,5 +1,6 @@
 /* fragmentation.c - `tidemark fragmentation`: PyTorch's segments, their holes, and what
- * keeps the mostly empty ones. */
+ * keeps the mostly empty ones.
+ * Called from: main.c. */
 #include <stdlib.h>
 
 #include "by_device.h"

@@ -1,5 +1,6 @@
 /* help.c - `tidemark help`, `completion` and `library`: what is told about the
- * command itself, all of it from the two tables of options.c. */
+ * command itself, all of it from the two tables of options.c.
+ * Called from: main.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

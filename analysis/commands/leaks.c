@@ -1,5 +1,5 @@
 /* leaks.c - `tidemark leaks`: what grows from step to step, and when it fills the card.
- */
+ * Called from: main.c. */
 #include <stdlib.h>
 
 #include "by_device.h"

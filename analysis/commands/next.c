@@ -1,4 +1,5 @@
-/* next.c - what to type next, below an answer about a trace. */
+/* next.c - what to type next, below an answer about a trace.
+ * Called from: commands/. */
 #include "next.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* next.h - what to type next, below an answer about a trace. */
-#ifndef TIDEMARK_NEXT_H
-#define TIDEMARK_NEXT_H
+#ifndef TIDEMARK_ANALYSIS_NEXT_H
+#define TIDEMARK_ANALYSIS_NEXT_H
 
 #include <stdio.h>
 

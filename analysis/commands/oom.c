@@ -1,4 +1,5 @@
-/* oom.c - `tidemark oom`: why it ran out of memory, and what would make it fit. */
+/* oom.c - `tidemark oom`: why it ran out of memory, and what would make it fit.
+ * Called from: main.c. */
 #include "command.h"
 #include "losses.h"
 #include "next.h"

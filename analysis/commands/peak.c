@@ -1,4 +1,5 @@
-/* peak.c - `tidemark peak`: when the peak was, in which phase, who was alive. */
+/* peak.c - `tidemark peak`: when the peak was, in which phase, who was alive.
+ * Called from: main.c. */
 #include <stdlib.h>
 #include <string.h>
 

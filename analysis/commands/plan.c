@@ -1,4 +1,5 @@
-/* plan.c - `tidemark plan`: what training a model would take, by formula: nothing is run. */
+/* plan.c - `tidemark plan`: what training a model would take, by formula: nothing is run.
+ * Called from: main.c. */
 #include "plan.h"
 
 #include "command.h"

@@ -1,4 +1,5 @@
-/* reconcile.c - `tidemark reconcile`: measured beside formula, bucket by bucket. */
+/* reconcile.c - `tidemark reconcile`: measured beside formula, bucket by bucket.
+ * Called from: main.c. */
 #include "by_device.h"
 #include "command.h"
 #include "fail.h"
@@ -10,39 +11,39 @@ static void json_name(struct json *json, const char *key, const char *text)
 	json_text(json, key, text && *text ? text : NULL);
 }
 
-static void json_recognised(struct json *json, const struct recognised *known)
+static void json_recognised(struct json *json, const struct recognised *recognised)
 {
-	const struct training *t = &known->training;
+	const struct training *t = &recognised->training;
 
 	json_object(json, "recognised");
-	json_name(json, "model", known->class);
-	json_text(json, "device", known->device->name);
-	json_number(json, "parameters", known->model.parameters);
-	json_number(json, "trainable", known->trainable);
-	json_number(json, "tensors", known->tensors);
+	json_name(json, "model", recognised->class);
+	json_text(json, "device", recognised->device->name);
+	json_number(json, "parameters", recognised->model.parameters);
+	json_number(json, "trainable", recognised->trainable);
+	json_number(json, "tensors", recognised->tensors);
 	json_text(json, "param_dtype", dtype_names[t->parameter]);
 	json_text(json, "grad_dtype", dtype_names[t->gradient]);
 	json_text(json, "state_dtype", dtype_names[t->state]);
 	json_text(json, "activation_dtype", dtype_names[t->activation]);
 	json_truth(json, "autocast", t->autocast);
-	json_name(json, "optimizer_class", known->optimizer);
+	json_name(json, "optimizer_class", recognised->optimizer);
 	json_text(json, "optimizer", optimizer_names[t->optimizer]);
-	json_truth(json, "optimizer_by_its_states", known->by_states);
-	if (known->batch_known)
+	json_truth(json, "optimizer_by_its_states", recognised->by_states);
+	if (recognised->batch_known)
 		json_number(json, "batch", t->batch);
 	else
 		json_null(json, "batch");
-	if (known->seq_known)
+	if (recognised->seq_known)
 		json_number(json, "seq", t->seq);
 	else
 		json_null(json, "seq");
-	json_name(json, "batch_from", known->batch_from);
-	json_truth(json, "recompute", known->recompute);
+	json_name(json, "batch_from", recognised->batch_from);
+	json_truth(json, "recompute", recognised->recompute);
 	json_text(json, "checkpoint", checkpoint_names[t->checkpoint]);
 	json_text(json, "attention", attention_names[t->attention]);
-	json_name(json, "shape_from", known->config);
-	json_name(json, "no_shape", known->shapeless);
-	json_truth(json, "activations_predicted", known->model.known);
+	json_name(json, "shape_from", recognised->config);
+	json_name(json, "no_shape", recognised->shapeless);
+	json_truth(json, "activations_predicted", recognised->model.known);
 	json_end(json);
 }
 
@@ -98,7 +99,7 @@ static const struct device *main_device(struct trace *trace,
 int cmd_reconcile(const struct options *options)
 {
 	const struct device *chief;
-	struct recognised known;
+	struct recognised recognised;
 	struct point point;
 	struct by_device answer;
 
@@ -110,15 +111,15 @@ int cmd_reconcile(const struct options *options)
 		     "'%s' has no step with device memory in it: nothing to reconcile; "
 		     "CPU tensors are traced with 'tidemark run --cpu'",
 		     answer.trace->name);
-	recognise(answer.trace, options, chief, &point, &known);
+	recognise(answer.trace, options, chief, &point, &recognised);
 	by_device_begin(&answer);
 	if (answer.json)
-		json_recognised(answer.json, &known);
+		json_recognised(answer.json, &recognised);
 	by_device_devices(&answer);
 	for (size_t i = 0; i < answer.count; i++) {
 		struct reconciled result;
-		if (!reconcile(answer.trace, &answer.devices[i], answer.step, &known,
-		               &result))
+		if (!reconcile(answer.trace, &answer.devices[i], answer.step,
+		               &recognised, &result))
 			continue;
 		by_device_next_device(&answer);
 		if (answer.json)
@@ -127,6 +128,6 @@ int cmd_reconcile(const struct options *options)
 			reconcile_print(&result, answer.top, answer.out);
 		reconciled_free(&result);
 	}
-	recognised_free(&known);
+	recognised_free(&recognised);
 	return by_device_close(&answer, NULL, "plan --trace", "peak");
 }

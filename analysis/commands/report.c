@@ -1,4 +1,5 @@
-/* report.c - `tidemark report`: the run on one screen. */
+/* report.c - `tidemark report`: the run on one screen.
+ * Called from: main.c. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* run.c - `tidemark run`: a program under the preload library.
  * The program's output and exit status are its own; what is said here goes to stderr.
- */
+ * Called from: main.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

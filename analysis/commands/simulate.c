@@ -1,5 +1,6 @@
 /* simulate.c - `tidemark simulate`: a program on cards that are not there, traced,
- * and the verdict. What is said here goes to stderr: stdout is the program's. */
+ * and the verdict. What is said here goes to stderr: stdout is the program's.
+ * Called from: main.c. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* timeline.c - `tidemark timeline`: allocated and reserved memory over time. */
+/* timeline.c - `tidemark timeline`: allocated and reserved memory over time.
+ * Called from: main.c. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* activation.c - the bucket that grows with the batch, by one of four formulas: what autograd
- * saves (saved.c), or one of the published estimates (published.c). */
+ * saves (saved.c), or one of the published estimates (published.c).
+ * Called from: formula.c. */
 #include "activation.h"
 
 #include "published.h"

@@ -1,6 +1,6 @@
 /* activation.h - the activations' terms; for the formula's files alone. */
-#ifndef TIDEMARK_ACTIVATION_H
-#define TIDEMARK_ACTIVATION_H
+#ifndef TIDEMARK_ANALYSIS_ACTIVATION_H
+#define TIDEMARK_ANALYSIS_ACTIVATION_H
 
 #include "formula.h"
 

@@ -1,6 +1,6 @@
 /* cards.h - how much memory a device has. */
-#ifndef TIDEMARK_CARDS_H
-#define TIDEMARK_CARDS_H
+#ifndef TIDEMARK_ANALYSIS_CARDS_H
+#define TIDEMARK_ANALYSIS_CARDS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,8 @@
 /* config.c - the shape of a model from a Hugging Face config.json.
  *
  * The file comes from anywhere: it may be huge, deep, of wrong types or no JSON at all.
- * SQLite's JSON functions read it, in a database of no file. */
+ * SQLite's JSON functions read it, in a database of no file.
+ * Called from: plan/subject.c, trace/recorded.c. */
 #include "config.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* config.h - the shape of a model from a Hugging Face config.json. */
-#ifndef TIDEMARK_MODEL_CONFIG_H
-#define TIDEMARK_MODEL_CONFIG_H
+#ifndef TIDEMARK_ANALYSIS_CONFIG_H
+#define TIDEMARK_ANALYSIS_CONFIG_H
 
 #include "model.h"
 

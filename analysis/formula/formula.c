@@ -2,8 +2,10 @@
  *
  * Each bucket is computed weight by weight, so that what depends on a shape (quantised
  * blocks, factored or 8-bit states, adapters) comes out exactly. Sharding divides each
- * term, rounded up. */
+ * term, rounded up.
+ * Called from: plan/plan.c, reconcile/reconcile.c. */
 #include "formula.h"
+#include "states.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -217,38 +219,15 @@ static void add(struct formula *formula, int64_t *sum, int64_t each, int64_t cop
 static void count_states(struct formula *formula, enum optimizer optimizer,
                          const struct weight *weight, struct states *states)
 {
-	int64_t size = weight_size(weight), n = weight->copies;
-	bool hidden = weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
-	              weight->role == ROLE_ANY;
+	struct state_piece piece[STATE_PIECES];
+	int count = states_of(optimizer, weight, piece);
 
-	switch (optimizer) {
-	case OPTIMIZER_SGD:
-	case OPTIMIZER_COUNT:
-		break;
-	case OPTIMIZER_SGD_MOMENTUM:
-	case OPTIMIZER_LION:
-		add(formula, &states->plain, size, n);
-		break;
-	case OPTIMIZER_ADAM:
-	case OPTIMIZER_ADAMW:
-		add(formula, &states->plain, formula_product(formula, 2, size), n);
-		break;
-	case OPTIMIZER_ADAM8BIT:
-		if (size < 4096) {
-			add(formula, &states->small, 2 * size, n);
-			break;
-		}
-		add(formula, &states->eight, formula_product(formula, 2, size), n);
-		add(formula, &states->blocks, 2 * formula_blocks(size, 256), n);
-		break;
-	case OPTIMIZER_ADAFACTOR:
-		add(formula, &states->plain,
-		    weight->columns ? weight->rows + weight->columns : size, n);
-		break;
-	case OPTIMIZER_MUON:
-		add(formula, &states->plain,
-		    formula_product(formula, hidden ? 1 : 2, size), n);
-		break;
+	for (int i = 0; i < count; i++) {
+		int64_t *sums[] = {[STATE_PLAIN] = &states->plain,
+		                   [STATE_SMALL] = &states->small,
+		                   [STATE_BYTE] = &states->eight,
+		                   [STATE_SCALE] = &states->blocks};
+		add(formula, sums[piece[i].kind], piece[i].elements, piece[i].copies);
 	}
 }
 

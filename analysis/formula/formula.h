@@ -4,8 +4,8 @@
  * Nothing here reads a file, prints or ends the program: `plan` predicts with it and
  * whoever compares a measured run with the formula calls the same functions. All
  * results are exact bytes; an overflow is an error, never a wrong number. */
-#ifndef TIDEMARK_FORMULA_H
-#define TIDEMARK_FORMULA_H
+#ifndef TIDEMARK_ANALYSIS_FORMULA_H
+#define TIDEMARK_ANALYSIS_FORMULA_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  *
  * Every architecture is the same description with other flags, so that a parameter
  * count is a sum over named tensors and nothing is counted by a rule of thumb. */
-#ifndef TIDEMARK_MODEL_H
-#define TIDEMARK_MODEL_H
+#ifndef TIDEMARK_ANALYSIS_MODEL_H
+#define TIDEMARK_ANALYSIS_MODEL_H
 
 #include <stdbool.h>
 #include <stddef.h>

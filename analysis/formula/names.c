@@ -1,4 +1,5 @@
-/* names.c - names and defaults of the training configuration. */
+/* names.c - names and defaults of the training configuration.
+ * Called from: commands/, formula/, plan/, reconcile/, trace/. */
 #include "formula.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* published.c - estimates of the activations that others published, kept as published. */
+/* published.c - estimates of the activations that others published, kept as published.
+ * Called from: activation.c. */
 #include "published.h"
 
 #include "tokens.h"

@@ -1,6 +1,6 @@
 /* published.h - estimates of the activations that others published, as terms. */
-#ifndef TIDEMARK_PUBLISHED_H
-#define TIDEMARK_PUBLISHED_H
+#ifndef TIDEMARK_ANALYSIS_PUBLISHED_H
+#define TIDEMARK_ANALYSIS_PUBLISHED_H
 
 struct context;
 

@@ -1,6 +1,7 @@
 /* saved.c - the tensors that autograd keeps from forward to backward, as the usual
  * implementations of the layers produce them (tests/plan/saved_tensors.py compares it with
- * what torch saves). */
+ * what torch saves).
+ * Called from: activation.c. */
 #include "saved.h"
 
 #include "tokens.h"

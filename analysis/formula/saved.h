@@ -1,6 +1,6 @@
 /* saved.h - the tensors that autograd keeps, as terms of the formula. */
-#ifndef TIDEMARK_SAVED_H
-#define TIDEMARK_SAVED_H
+#ifndef TIDEMARK_ANALYSIS_SAVED_H
+#define TIDEMARK_ANALYSIS_SAVED_H
 
 struct context;
 

@@ -1,5 +1,6 @@
 /* terms.c - what the terms of the formula are made with: products that remember an
- * overflow, and a term's text. Called from: the files of this room alone. */
+ * overflow, and a term's text.
+ * Called from: formula/. */
 #include "terms.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* terms.h - what the terms of the formula are made with; for the formula's files alone. */
-#ifndef TIDEMARK_FORMULA_PRIVATE_H
-#define TIDEMARK_FORMULA_PRIVATE_H
+#ifndef TIDEMARK_ANALYSIS_TERMS_H
+#define TIDEMARK_ANALYSIS_TERMS_H
 
 #include "formula.h"
 

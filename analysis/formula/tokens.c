@@ -1,6 +1,7 @@
-/* tokens.c - what all formulas of the activations are made with. Called from: saved.c,
- * published.c, activation.c. All per-token counts are small; only products with tokens can
- * overflow. */
+/* tokens.c - what all formulas of the activations are made with. All
+ * per-token counts are small; only products with tokens can
+ * overflow.
+ * Called from: activation.c, published.c, saved.c. */
 #include "tokens.h"
 
 struct formula_term *per_token(struct context *c, int64_t count, int64_t bytes,

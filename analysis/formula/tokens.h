@@ -1,6 +1,6 @@
 /* tokens.h - what all formulas of the activations are made with; for these files alone. */
-#ifndef TIDEMARK_TOKENS_H
-#define TIDEMARK_TOKENS_H
+#ifndef TIDEMARK_ANALYSIS_TOKENS_H
+#define TIDEMARK_ANALYSIS_TOKENS_H
 
 #include "terms.h"
 

@@ -1,5 +1,6 @@
 /* environment.c - made from the list the library reads its settings by, which CMake copies
- * here, so that the two cannot differ. */
+ * here, so that the two cannot differ.
+ * Called from: help.c. */
 #include "environment.h"
 
 /* Defaults as people write them: texts lose their quotes, sizes get their suffix. */

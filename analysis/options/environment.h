@@ -1,7 +1,7 @@
 /* environment.h - the environment variables of the library and of the command, for people:
  * 'tidemark help environment' and the manual page. */
-#ifndef TIDEMARK_ENVIRONMENT_H
-#define TIDEMARK_ENVIRONMENT_H
+#ifndef TIDEMARK_ANALYSIS_ENVIRONMENT_H
+#define TIDEMARK_ANALYSIS_ENVIRONMENT_H
 
 #include <stddef.h>
 

@@ -1,4 +1,5 @@
-/* help.c - texts made from the tables of commands and options. */
+/* help.c - texts made from the tables of commands and options.
+ * Called from: commands/help.c, commands/main.c. */
 #include "help.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* help.h - texts made from the tables of commands and options. */
-#ifndef TIDEMARK_HELP_H
-#define TIDEMARK_HELP_H
+#ifndef TIDEMARK_ANALYSIS_HELP_H
+#define TIDEMARK_ANALYSIS_HELP_H
 
 #include <stdio.h>
 

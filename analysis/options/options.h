@@ -1,6 +1,6 @@
 /* options.h - the tables of commands and options, and the parser that reads them. */
-#ifndef TIDEMARK_OPTIONS_H
-#define TIDEMARK_OPTIONS_H
+#ifndef TIDEMARK_ANALYSIS_OPTIONS_H
+#define TIDEMARK_ANALYSIS_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* json.c - the answer of `plan` as JSON. */
+/* json.c - the answer of `plan` as JSON.
+ * Called from: commands/plan.c. */
 #include "file.h"
 #include "json.h"
 #include "plan.h"

@@ -1,4 +1,5 @@
-/* options.c - the training configuration from options, and what contradicts. */
+/* options.c - the training configuration from options, and what contradicts.
+ * Called from: commands/plan.c. */
 #include "plan.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* plan.c - what training would take: the sum, its line over the batch, and the cards. */
+/* plan.c - what training would take: the sum, its line over the batch, and the cards.
+ * Called from: commands/, plan/. */
 #include "plan.h"
 
 #include <stdarg.h>

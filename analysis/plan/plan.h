@@ -1,6 +1,6 @@
 /* plan.h - one question to `plan`: what is trained, how, and on which cards. */
-#ifndef TIDEMARK_PLAN_H
-#define TIDEMARK_PLAN_H
+#ifndef TIDEMARK_ANALYSIS_PLAN_H
+#define TIDEMARK_ANALYSIS_PLAN_H
 
 #include <stdio.h>
 

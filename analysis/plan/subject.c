@@ -1,4 +1,5 @@
-/* subject.c - the model that `plan` is asked about. */
+/* subject.c - the model that `plan` is asked about.
+ * Called from: options.c. */
 #include "subject.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* subject.h - the model that `plan` is asked about. */
-#ifndef TIDEMARK_SUBJECT_H
-#define TIDEMARK_SUBJECT_H
+#ifndef TIDEMARK_ANALYSIS_SUBJECT_H
+#define TIDEMARK_ANALYSIS_SUBJECT_H
 
 #include "plan.h"
 

@@ -1,4 +1,5 @@
-/* text.c - the answer of `plan` on one screen. */
+/* text.c - the answer of `plan` on one screen.
+ * Called from: commands/plan.c. */
 #include "plan.h"
 
 #include <stdlib.h>

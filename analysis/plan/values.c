@@ -1,4 +1,5 @@
-/* values.c - the values of options that name a thing, a count or a size. */
+/* values.c - the values of options that name a thing, a count or a size.
+ * Called from: options.c, reconcile/recognised.c, subject.c. */
 #include "values.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* values.h - the values of options that name a thing, a count or a size. All of these end
  * the program with status 2 and one sentence where a value is none. */
-#ifndef TIDEMARK_VALUES_H
-#define TIDEMARK_VALUES_H
+#ifndef TIDEMARK_ANALYSIS_VALUES_H
+#define TIDEMARK_ANALYSIS_VALUES_H
 
 #include <stdbool.h>
 #include <stdint.h>

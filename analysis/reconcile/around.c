@@ -1,5 +1,6 @@
 /* around.c - what lies around allocated memory, for which there is no formula: segments,
- * the allocator's cache, the context. */
+ * the allocator's cache, the context.
+ * Called from: measure.c, reconcile.c. */
 #include "reconcile.h"
 
 #include "heap.h"

@@ -1,13 +1,15 @@
 /* expect.c - the formula's terms, taken apart into the tensors they count.
  *
  * A term is some pieces for each layer, or once. What a term holds beyond its pieces
- * stays one item of the term's name: the sum of the items is the formula's, always. */
+ * stays one item of the term's name: the sum of the items is the formula's, always.
+ * Called from: reconcile.c. */
 #include "reconcile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "heap.h"
+#include "states.h"
 
 struct piece {
 	enum item_role role;
@@ -238,59 +240,34 @@ static void expect_term(struct reconciled *r, const struct sizes *z,
 	expect(r, row, IN_NOTHING, term->bytes - layers * layer, 0, 1, label);
 }
 
-/* States of one weight, as torch.optim and those of formula.c keep them. */
 static void expect_states(struct reconciled *r, const struct weight *weight)
 {
-	const struct training *t = &r->known->training;
-	int64_t size = weight_size(weight), n = weight->copies,
-	        blocks = (size + 255) / 256;
-	int64_t width = dtype_bits(t->state) / 8;
-	bool hidden = weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
-	              weight->role == ROLE_ANY;
-	const char *label = "states of the optimizer";
+	const struct training *t = &r->recognised->training;
+	const int64_t width[] = {[STATE_PLAIN] = dtype_bits(t->state) / 8,
+	                         [STATE_SMALL] = 4,
+	                         [STATE_BYTE] = 1,
+	                         [STATE_SCALE] = 4};
+	struct state_piece piece[STATE_PIECES];
+	int count = states_of(t->optimizer, weight, piece);
 
-	switch (t->optimizer) {
-	case OPTIMIZER_SGD:
-	case OPTIMIZER_COUNT:
-		return;
-	case OPTIMIZER_SGD_MOMENTUM:
-	case OPTIMIZER_LION:
-		break;
-	case OPTIMIZER_ADAM:
-	case OPTIMIZER_ADAMW:
-		n *= 2;
-		break;
-	case OPTIMIZER_MUON:
-		n *= hidden ? 1 : 2;
-		break;
-	case OPTIMIZER_ADAM8BIT:
-		width = size < 4096 ? 4 : 1;
-		n *= 2;
-		if (size >= 4096)
-			expect(r, ROW_OPTIMIZER, IN_WEIGHT, 4 * blocks, blocks, n,
-			       "scales of the 8-bit states");
-		break;
-	case OPTIMIZER_ADAFACTOR:
-		if (!weight->columns)
-			break;
-		expect(r, ROW_OPTIMIZER, IN_WEIGHT, width * weight->rows, weight->rows,
-		       n, label);
-		size = weight->columns;
-		break;
-	}
-	expect(r, ROW_OPTIMIZER, IN_WEIGHT, width * size, size, n, label);
+	for (int i = 0; i < count; i++)
+		expect(r, ROW_OPTIMIZER, IN_WEIGHT,
+		       width[piece[i].kind] * piece[i].elements, piece[i].elements,
+		       piece[i].copies,
+		       piece[i].kind == STATE_SCALE ? "scales of the 8-bit states"
+		                                    : "states of the optimizer");
 }
 
 static void expect_weight(struct reconciled *r, const struct weight *weight)
 {
-	const struct training *t = &r->known->training;
+	const struct training *t = &r->recognised->training;
 	int64_t size = weight_size(weight);
 	int bits = weight->bits ? weight->bits : dtype_bits(t->parameter);
 
 	expect(r, ROW_PARAMETER, IN_WEIGHT, size * bits / 8, size, weight->copies,
 	       "parameters");
-	if (t->autocast && r->known->model.known &&
-	    weight_is_copied(&r->known->model, weight))
+	if (t->autocast && r->recognised->model.known &&
+	    weight_is_copied(&r->recognised->model, weight))
 		expect(r, ROW_ACTIVATION, IN_COPY, 2 * size, size, weight->copies,
 		       "autocast's copies of weights");
 	if (weight->frozen)
@@ -305,8 +282,8 @@ static void expect_weight(struct reconciled *r, const struct weight *weight)
 
 void reconcile_expect(struct reconciled *r)
 {
-	const struct model *model = &r->known->model;
-	const struct training *t = &r->known->training;
+	const struct model *model = &r->recognised->model;
+	const struct training *t = &r->recognised->training;
 	struct sizes z = {.shape = &model->shape,
 	                  .training = t,
 	                  .tokens = t->batch * t->seq,
@@ -316,7 +293,8 @@ void reconcile_expect(struct reconciled *r)
 	                  .keys = model->shape.kv_heads * model->shape.head_dim};
 
 	/* The formula speaks for one device: where the model is. */
-	if (r->device->id != r->known->device->id && !r->rows[ROW_PARAMETER].measured)
+	if (r->device->id != r->recognised->device->id &&
+	    !r->rows[ROW_PARAMETER].measured)
 		return;
 	for (size_t i = 0; i < model->count; i++)
 		expect_weight(r, &model->weights[i]);

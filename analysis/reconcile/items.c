@@ -1,4 +1,5 @@
-/* items.c - lists of items and of causes; what is alike on both sides. */
+/* items.c - lists of items and of causes; what is alike on both sides.
+ * Called from: commands/, reconcile/. */
 #include "reconcile.h"
 
 #include <stdarg.h>

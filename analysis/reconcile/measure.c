@@ -1,27 +1,13 @@
-/* measure.c - the blocks that were alive at the peak, as items. */
+/* measure.c - the blocks that were alive at the peak, as items.
+ * Called from: reconcile.c. */
 #include "reconcile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "heap.h"
+#include "dtype.h"
 #include "text.h"
-
-int64_t element_size(const char *dtype)
-{
-	static const struct {
-		const char *name;
-		int64_t bytes;
-	} sizes[] = {
-#define DTYPE(number, name, bytes) {#name, bytes},
-#include "dtypes.def"
-#undef DTYPE
-	};
-	for (size_t i = 0; dtype && i < sizeof(sizes) / sizeof(sizes[0]); i++)
-		if (!strcmp(dtype, sizes[i].name))
-			return sizes[i].bytes;
-	return 0;
-}
 
 static bool is_matmul(const char *op)
 {
@@ -51,11 +37,11 @@ static int64_t last_size(const char *dims)
 static enum item_role activation_role(const struct reconciled *r, const struct alive *a,
                                       const struct site *site)
 {
-	const struct shape *shape = &r->known->model.shape;
-	const struct training *training = &r->known->training;
+	const struct shape *shape = &r->recognised->model.shape;
+	const struct training *training = &r->recognised->training;
 	int64_t last = last_size(site->shape);
 
-	if (!r->known->model.known)
+	if (!r->recognised->model.known)
 		return IN_NOTHING;
 	if (has(site->op, "softmax") && last == training->seq && last != shape->vocab)
 		return IN_ATTENTION;

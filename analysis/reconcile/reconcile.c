@@ -1,4 +1,5 @@
-/* reconcile.c - one device's peak against the formula. */
+/* reconcile.c - one device's peak against the formula.
+ * Called from: commands/reconcile.c. */
 #include "reconcile.h"
 
 #include <stdlib.h>
@@ -6,18 +7,19 @@
 #include "fail.h"
 
 bool reconcile(struct trace *trace, const struct device *device, int64_t step,
-               const struct recognised *known, struct reconciled *r)
+               const struct recognised *recognised, struct reconciled *r)
 {
 	char why[256];
 
-	*r = (struct reconciled){.trace = trace, .device = device, .known = known};
+	*r = (struct reconciled){
+	        .trace = trace, .device = device, .recognised = recognised};
 	if (!trace_peak(trace, device->id, step, &r->point))
 		return false;
 	r->step = trace_step(trace, r->point.step);
 	r->sample = trace_sample(trace, device->id, &r->point);
 	if (r->sample.reserved < 0)
 		r->sample.reserved = r->point.reserved_peak;
-	if (formula_compute(&known->model, &known->training, &r->formula, why,
+	if (formula_compute(&recognised->model, &recognised->training, &r->formula, why,
 	                    sizeof(why)))
 		fail(STATUS_USAGE, "%s", why);
 	places_load(trace, device->name, &r->places);

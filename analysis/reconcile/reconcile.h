@@ -6,8 +6,8 @@
  * role is the same thing; whatever is left on either side is a cause, and so is what an
  * allocator adds to each block. Nothing is computed as a remainder, so that what no rule
  * names shows up as unexplained. */
-#ifndef TIDEMARK_RECONCILE_H
-#define TIDEMARK_RECONCILE_H
+#ifndef TIDEMARK_ANALYSIS_RECONCILE_H
+#define TIDEMARK_ANALYSIS_RECONCILE_H
 
 #include <stdio.h>
 
@@ -102,7 +102,7 @@ struct reconciled {
 	struct sample sample;
 	struct places places;
 	struct formula formula;
-	const struct recognised *known;
+	const struct recognised *recognised;
 	struct items measured, expected;
 	struct items freed, later; /* of this step: before and after the peak */
 	struct row rows[ROW_COUNT];
@@ -117,12 +117,12 @@ struct reconciled {
  * are read. */
 void recognise(struct trace *trace, const struct options *options,
                const struct device *device, const struct point *point,
-               struct recognised *known);
-void recognised_free(struct recognised *known);
+               struct recognised *recognised);
+void recognised_free(struct recognised *recognised);
 
 /* false: the device has no peak (in this step). */
 bool reconcile(struct trace *trace, const struct device *device, int64_t step,
-               const struct recognised *known, struct reconciled *result);
+               const struct recognised *recognised, struct reconciled *result);
 void reconciled_free(struct reconciled *result);
 
 /* The parts of reconcile(), each in a file of its own. */
@@ -141,9 +141,6 @@ void row_cause(struct row *row, enum cause_kind kind, int64_t bytes, const char 
 
 /* A block that was alive: what it takes of its segment. */
 void segment_use(struct reconciled *result, const struct block *block);
-
-/* Bytes of one element by torch's name of a dtype; 0 where not known. */
-int64_t element_size(const char *dtype);
 
 void reconcile_print(const struct reconciled *result, int64_t top, FILE *out);
 void reconcile_json(const struct reconciled *result, struct json *json);

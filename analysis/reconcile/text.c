@@ -1,4 +1,5 @@
-/* text.c - the answer of `reconcile` on the screen. */
+/* text.c - the answer of `reconcile` on the screen.
+ * Called from: commands/reconcile.c. */
 #include "reconcile.h"
 
 #include <stdlib.h>
@@ -19,15 +20,15 @@ static struct small difference(int64_t bytes)
 	return answer;
 }
 
-static void print_training(const struct recognised *known, FILE *out)
+static void print_training(const struct recognised *recognised, FILE *out)
 {
-	const struct training *t = &known->training;
+	const struct training *t = &recognised->training;
 
-	if (!*known->optimizer)
+	if (!*recognised->optimizer)
 		fprintf(out, "      optimizer as %s", optimizer_names[t->optimizer]);
 	else
-		fprintf(out, "      %s%s %s", known->optimizer,
-		        known->by_states ? ", counted as" : " as",
+		fprintf(out, "      %s%s %s", recognised->optimizer,
+		        recognised->by_states ? ", counted as" : " as",
 		        optimizer_names[t->optimizer]);
 	if (t->parameter == t->gradient && t->parameter == t->state)
 		fprintf(out, " %s all in %s\n", sign(DOT), dtype_names[t->parameter]);
@@ -36,40 +37,40 @@ static void print_training(const struct recognised *known, FILE *out)
 		        dtype_names[t->parameter], dtype_names[t->gradient],
 		        dtype_names[t->state]);
 	fputs("      ", out);
-	if (known->batch_known)
+	if (recognised->batch_known)
 		fprintf(out, "batch %s", text_count(t->batch).s);
 	else
 		fputs("batch not recognised; --batch says it", out);
-	if (known->seq_known)
+	if (recognised->seq_known)
 		fprintf(out, " %s sequence %s", sign(DOT), text_count(t->seq).s);
-	else if (known->model.known)
+	else if (recognised->model.known)
 		fprintf(out, " %s sequence %s, a guess; --seq says it", sign(DOT),
 		        text_count(t->seq).s);
-	if (*known->batch_from)
-		fprintf(out, ", by %s", known->batch_from);
+	if (*recognised->batch_from)
+		fprintf(out, ", by %s", recognised->batch_from);
 	if (t->autocast)
 		fprintf(out, " %s autocast %s", sign(DOT), dtype_names[t->activation]);
-	if (known->recompute)
+	if (recognised->recompute)
 		fprintf(out, " %s checkpoints", sign(DOT));
 	fputc('\n', out);
-	if (!known->model.known)
+	if (!recognised->model.known)
 		fprintf(out,
 		        "      no activations predicted: %s;\n"
 		        "      --model gives a shape\n",
-		        known->shapeless);
+		        recognised->shapeless);
 }
 
 static void print_head(const struct reconciled *r, FILE *out)
 {
-	const struct recognised *known = r->known;
+	const struct recognised *recognised = r->recognised;
 
 	fprintf(out, "%sRECONCILE%s  %s %s %s parameters", style(BOLD), style(PLAIN),
-	        *known->class ? known->class : "a model without a name", sign(DOT),
-	        text_count(known->model.parameters).s);
-	if (known->trainable != known->model.parameters)
-		fprintf(out, ", %s trained", text_count(known->trainable).s);
+	        *recognised->class ? recognised->class : "a model without a name",
+	        sign(DOT), text_count(recognised->model.parameters).s);
+	if (recognised->trainable != recognised->model.parameters)
+		fprintf(out, ", %s trained", text_count(recognised->trainable).s);
 	fputc('\n', out);
-	print_training(known, out);
+	print_training(recognised, out);
 	fprintf(out, "      %s %s peak %s (%s), step %s, %s\n\n", r->device->name,
 	        sign(DOT), text_size(r->point.allocated).s,
 	        text_bytes(r->point.allocated).s, text_count(r->point.step).s,

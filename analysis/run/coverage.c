@@ -1,5 +1,6 @@
 /* coverage.c - does the simulated device have what a torch wants of NVIDIA's libraries?
- * Files are read, nothing is loaded. */
+ * Files are read, nothing is loaded.
+ * Called from: doctor_simulate.c. */
 #include "coverage.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
 /* coverage.h - does the simulated device have what a torch wants of NVIDIA's libraries? */
-#ifndef TIDEMARK_COVERAGE_H
-#define TIDEMARK_COVERAGE_H
+#ifndef TIDEMARK_ANALYSIS_COVERAGE_H
+#define TIDEMARK_ANALYSIS_COVERAGE_H
 
 #include <stddef.h>
 

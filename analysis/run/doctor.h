@@ -1,6 +1,6 @@
 /* doctor.h - the part of `tidemark doctor` that stands in a file of its own. */
-#ifndef TIDEMARK_DOCTOR_H
-#define TIDEMARK_DOCTOR_H
+#ifndef TIDEMARK_ANALYSIS_DOCTOR_H
+#define TIDEMARK_ANALYSIS_DOCTOR_H
 
 #include "options.h"
 

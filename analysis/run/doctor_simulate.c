@@ -1,5 +1,6 @@
 /* doctor_simulate.c - `tidemark doctor --simulate`: would this torch start on simulated
- * devices? Nothing is run. */
+ * devices? Nothing is run.
+ * Called from: commands/doctor.c. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

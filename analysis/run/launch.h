@@ -1,6 +1,6 @@
 /* launch.h - what `tidemark run` sets up before the program, and its waiting. */
-#ifndef TIDEMARK_LAUNCH_H
-#define TIDEMARK_LAUNCH_H
+#ifndef TIDEMARK_ANALYSIS_LAUNCH_H
+#define TIDEMARK_ANALYSIS_LAUNCH_H
 
 #include <stddef.h>
 

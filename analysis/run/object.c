@@ -1,5 +1,6 @@
 /* object.c - what an executable or a shared object says about itself.
- * Files are mapped and every offset is checked: what is looked at may be anything. */
+ * Files are mapped and every offset is checked: what is looked at may be anything.
+ * Called from: commands/doctor.c, coverage.c, tracing.c. */
 #include "object.h"
 
 #include <elf.h>

@@ -1,6 +1,6 @@
 /* object.h - what an executable or a shared object says about itself. */
-#ifndef TIDEMARK_OBJECT_H
-#define TIDEMARK_OBJECT_H
+#ifndef TIDEMARK_ANALYSIS_OBJECT_H
+#define TIDEMARK_ANALYSIS_OBJECT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* outcome.c - what a run on a simulated card came to, and what it says of other cards. */
+/* outcome.c - what a run on a simulated card came to, and what it says of other cards.
+ * Called from: commands/simulate.c. */
 #include "outcome.h"
 
 #include <inttypes.h>

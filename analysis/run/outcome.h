@@ -1,6 +1,6 @@
 /* outcome.h - what a run on a simulated card came to, and what it says of other cards. */
-#ifndef TIDEMARK_OUTCOME_H
-#define TIDEMARK_OUTCOME_H
+#ifndef TIDEMARK_ANALYSIS_OUTCOME_H
+#define TIDEMARK_ANALYSIS_OUTCOME_H
 
 #include <stdbool.h>
 #include <stdint.h>

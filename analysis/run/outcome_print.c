@@ -1,4 +1,5 @@
-/* outcome_print.c - the verdict on simulated cards, on the screen and as JSON. */
+/* outcome_print.c - the verdict on simulated cards, on the screen and as JSON.
+ * Called from: commands/simulate.c. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* profile.h - cards that can be simulated: the files in the device folder, and a user's
  * own. The simulator checks a file's every value; here only what a verdict needs is read. */
-#ifndef TIDEMARK_PROFILE_H
-#define TIDEMARK_PROFILE_H
+#ifndef TIDEMARK_ANALYSIS_PROFILE_H
+#define TIDEMARK_ANALYSIS_PROFILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

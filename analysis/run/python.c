@@ -1,5 +1,6 @@
 /* python.c - a Python and its torch, without importing torch: an import needs what the
- * question is about. */
+ * question is about.
+ * Called from: commands/doctor.c, commands/simulate.c, doctor_simulate.c. */
 #include "python.h"
 
 #include <errno.h>

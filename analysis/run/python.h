@@ -1,6 +1,6 @@
 /* python.h - a Python and its torch, without importing torch. */
-#ifndef TIDEMARK_PYTHON_H
-#define TIDEMARK_PYTHON_H
+#ifndef TIDEMARK_ANALYSIS_PYTHON_H
+#define TIDEMARK_ANALYSIS_PYTHON_H
 
 #include "json.h"
 

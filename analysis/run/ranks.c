@@ -4,7 +4,8 @@
  * process would wait there for its peers for ever. Here they do what it does: a counter
  * goes up `world` times as far as it asks, and what only a peer would have written is
  * there at once, as zeros (an NCCL id is 128 bytes that the simulated NCCL does not look
- * into). The protocol is that of PyTorch 2.1 and later, torch/csrc/distributed/c10d. */
+ * into). The protocol is that of PyTorch 2.1 and later, torch/csrc/distributed/c10d.
+ * Called from: simulation.c. */
 #include "ranks.h"
 
 #include <arpa/inet.h>

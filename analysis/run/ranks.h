@@ -1,7 +1,7 @@
 /* ranks.h - a store for a program that poses as one rank of several: it meets its peers
  * there, and they are not. */
-#ifndef TIDEMARK_RANKS_H
-#define TIDEMARK_RANKS_H
+#ifndef TIDEMARK_ANALYSIS_RANKS_H
+#define TIDEMARK_ANALYSIS_RANKS_H
 
 #include <stdint.h>
 

@@ -1,4 +1,5 @@
-/* simulation.c - around a simulated run: its settings, its machine, how it failed. */
+/* simulation.c - around a simulated run: its settings, its machine, how it failed.
+ * Called from: commands/simulate.c. */
 #include "simulation.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* simulation.h - around a simulated run: its settings, its machine, how it failed. */
-#ifndef TIDEMARK_SIMULATION_H
-#define TIDEMARK_SIMULATION_H
+#ifndef TIDEMARK_ANALYSIS_SIMULATION_H
+#define TIDEMARK_ANALYSIS_SIMULATION_H
 
 #include <stdint.h>
 #include <stdio.h>

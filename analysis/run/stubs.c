@@ -1,5 +1,6 @@
 /* stubs.c - the simulated device's libraries: where they are, and what of the environment
- * puts them in the place of NVIDIA's. docs/simulator.md says how they work. */
+ * puts them in the place of NVIDIA's. docs/simulator.md says how they work.
+ * Called from: commands/, run/. */
 #include "stubs.h"
 
 #include <dlfcn.h>

@@ -1,7 +1,7 @@
 /* stubs.h - the simulated device's libraries: where they are, and what of the environment
  * puts them in the place of NVIDIA's. */
-#ifndef TIDEMARK_STUBS_H
-#define TIDEMARK_STUBS_H
+#ifndef TIDEMARK_ANALYSIS_STUBS_H
+#define TIDEMARK_ANALYSIS_STUBS_H
 
 #include <stddef.h>
 

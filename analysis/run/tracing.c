@@ -1,5 +1,6 @@
 /* tracing.c - a program that is to be traced: where its trace goes, what its environment
- * holds, and which files came of it. For `run` and `simulate`. */
+ * holds, and which files came of it. For `run` and `simulate`.
+ * Called from: commands/run.c, commands/simulate.c, outcome_print.c. */
 #include "tracing.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* tracing.h - a program that is to be traced: where its trace goes, what its environment
  * holds, and which files came of it. For `run` and `simulate`. */
-#ifndef TIDEMARK_TRACING_H
-#define TIDEMARK_TRACING_H
+#ifndef TIDEMARK_ANALYSIS_TRACING_H
+#define TIDEMARK_ANALYSIS_TRACING_H
 
 #include <stdbool.h>
 #include <stddef.h>

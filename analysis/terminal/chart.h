@@ -1,6 +1,6 @@
 /* chart.h - a block chart with a byte scale at its left. */
-#ifndef TIDEMARK_CHART_H
-#define TIDEMARK_CHART_H
+#ifndef TIDEMARK_ANALYSIS_CHART_H
+#define TIDEMARK_ANALYSIS_CHART_H
 
 #include <stdint.h>
 #include <stdio.h>

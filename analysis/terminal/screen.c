@@ -1,4 +1,5 @@
-/* screen.c - stdout of an answer, collected first: an error halfway leaves no half. */
+/* screen.c - stdout of an answer, collected first: an error halfway leaves no half.
+ * Called from: commands/, run/. */
 #include "screen.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* screen.h - stdout of an answer, collected first: an error halfway leaves no half. */
-#ifndef TIDEMARK_SCREEN_H
-#define TIDEMARK_SCREEN_H
+#ifndef TIDEMARK_ANALYSIS_SCREEN_H
+#define TIDEMARK_ANALYSIS_SCREEN_H
 
 #include <stdio.h>
 

@@ -1,4 +1,6 @@
-/* term.c - what the terminal can show: width, colours, characters. */
+/* term.c - what the terminal can show: width, colours, characters.
+ * Called from: advice/, answers/, commands/, plan/, reconcile/, run/, terminal/,
+ *     trace/. */
 #include "term.h"
 
 #include <langinfo.h>

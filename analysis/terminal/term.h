@@ -1,6 +1,6 @@
 /* term.h - what the terminal can show: width, colours, characters. */
-#ifndef TIDEMARK_TERM_H
-#define TIDEMARK_TERM_H
+#ifndef TIDEMARK_ANALYSIS_TERM_H
+#define TIDEMARK_ANALYSIS_TERM_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* text.h - numbers as people say them, and tables that fit the screen. */
-#ifndef TIDEMARK_TEXT_H
-#define TIDEMARK_TEXT_H
+#ifndef TIDEMARK_ANALYSIS_TEXT_H
+#define TIDEMARK_ANALYSIS_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,8 @@
 /* file.c - a trace's file, opened for reading.
  *
  * A trace may be in use by the run that writes it, lie on a read-only medium with or
- * without its write-ahead log, or be no trace at all. */
+ * without its write-ahead log, or be no trace at all.
+ * Called from: run/tracing.c, trace.c. */
 #include "file.h"
 
 #include <errno.h>

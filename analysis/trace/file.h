@@ -1,6 +1,6 @@
 /* file.h - a trace's file, opened for reading. */
-#ifndef TIDEMARK_FILE_H
-#define TIDEMARK_FILE_H
+#ifndef TIDEMARK_ANALYSIS_FILE_H
+#define TIDEMARK_ANALYSIS_FILE_H
 
 #include "db.h"
 #include "schema_ids.h"

@@ -1,4 +1,5 @@
-/* frames.c - which line of a stack is the user's own. */
+/* frames.c - which line of a stack is the user's own.
+ * Called from: advice/, commands/, run/. */
 #include "frames.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* frames.h - which line of a stack is the user's own. */
-#ifndef TIDEMARK_FRAMES_H
-#define TIDEMARK_FRAMES_H
+#ifndef TIDEMARK_ANALYSIS_FRAMES_H
+#define TIDEMARK_ANALYSIS_FRAMES_H
 
 #include "site.h"
 

@@ -1,6 +1,6 @@
 /* library.h - where libtidemark.so is, and what of it the command calls. */
-#ifndef TIDEMARK_LIBRARY_H
-#define TIDEMARK_LIBRARY_H
+#ifndef TIDEMARK_ANALYSIS_LIBRARY_H
+#define TIDEMARK_ANALYSIS_LIBRARY_H
 
 #include <stddef.h>
 

@@ -6,7 +6,8 @@
  * in from before and stays past its end is its own.
  *
  * Blocks are summed as they are read: there may be millions, from a few thousand
- * places. */
+ * places.
+ * Called from: advice/, answers/, commands/, reconcile/, trace/. */
 #include "live.h"
 
 #include <stdlib.h>

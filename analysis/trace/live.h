@@ -1,6 +1,6 @@
 /* live.h - what was alive on a device at one instant, summed by where it came from. */
-#ifndef TIDEMARK_LIVE_H
-#define TIDEMARK_LIVE_H
+#ifndef TIDEMARK_ANALYSIS_LIVE_H
+#define TIDEMARK_ANALYSIS_LIVE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* losses.c - what the recorder lost, what disagreed, which signals it did not have. */
+/* losses.c - what the recorder lost, what disagreed, which signals it did not have.
+ * Called from: advice/, commands/. */
 #include "losses.h"
 
 #include <string.h>
@@ -14,7 +15,7 @@ static bool is_lost_event(const char *name)
 	static const char *const others[] = {"mismatch",    "unmatched_free",
 	                                     "long_texts",  "thinned_steps",
 	                                     "scope_names", "ring_full_other"};
-	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
 		if (!strcmp(name, others[i]))
 			return false;
 	return true;

@@ -1,6 +1,6 @@
 /* losses.h - what the recorder lost, what disagreed, which signals it did not have. */
-#ifndef TIDEMARK_LOSSES_H
-#define TIDEMARK_LOSSES_H
+#ifndef TIDEMARK_ANALYSIS_LOSSES_H
+#define TIDEMARK_ANALYSIS_LOSSES_H
 
 #include "trace.h"
 

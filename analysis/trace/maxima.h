@@ -1,6 +1,6 @@
 /* maxima.h - the most that each bucket ever held, each at a time of its own. */
-#ifndef TIDEMARK_MAXIMA_H
-#define TIDEMARK_MAXIMA_H
+#ifndef TIDEMARK_ANALYSIS_MAXIMA_H
+#define TIDEMARK_ANALYSIS_MAXIMA_H
 
 #include "trace.h"
 

@@ -1,4 +1,5 @@
-/* moment.c - an instant of a run on one device, and the totals that held then. */
+/* moment.c - an instant of a run on one device, and the totals that held then.
+ * Called from: advice/oom.c, commands/buckets.c, commands/fragmentation.c. */
 #include "moment.h"
 
 #include <stdlib.h>

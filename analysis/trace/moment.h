@@ -1,6 +1,6 @@
 /* moment.h - an instant of a run on one device, and the totals that held then. */
-#ifndef TIDEMARK_MOMENT_H
-#define TIDEMARK_MOMENT_H
+#ifndef TIDEMARK_ANALYSIS_MOMENT_H
+#define TIDEMARK_ANALYSIS_MOMENT_H
 
 #include "trace.h"
 

@@ -1,4 +1,5 @@
-/* recorded.c - the model, its dtypes and its optimizer as a trace recorded them. */
+/* recorded.c - the model, its dtypes and its optimizer as a trace recorded them.
+ * Called from: plan/subject.c, reconcile/recognised.c. */
 #include "recorded.h"
 
 #include <stdio.h>
@@ -6,25 +7,22 @@
 #include <string.h>
 
 #include "config.h"
+#include "dtype.h"
 
-/* Element size by the name that torch gives a dtype; 0 for one that isn't known. */
-static int element_bytes(const char *name, enum dtype *dtype)
+/* What the formula calls a dtype of torch's; DTYPE_NONE where it knows none of that name. */
+static enum dtype formula_dtype(const char *name)
 {
 	static const struct {
 		const char *name;
 		enum dtype dtype;
-		int bytes;
-	} rows[] = {{"float32", DTYPE_FP32, 4},    {"bfloat16", DTYPE_BF16, 2},
-	            {"float16", DTYPE_FP16, 2},    {"float8_e4m3fn", DTYPE_FP8, 1},
-	            {"float8_e5m2", DTYPE_FP8, 1}, {"int8", DTYPE_INT8, 1},
-	            {"uint8", DTYPE_NF4, 1}};
-	for (size_t i = 0; name && i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (strcmp(name, rows[i].name) != 0)
-			continue;
-		*dtype = rows[i].dtype;
-		return rows[i].bytes;
-	}
-	return 0;
+	} rows[] = {{"float32", DTYPE_FP32},    {"bfloat16", DTYPE_BF16},
+	            {"float16", DTYPE_FP16},    {"float8_e4m3fn", DTYPE_FP8},
+	            {"float8_e5m2", DTYPE_FP8}, {"int8", DTYPE_INT8},
+	            {"uint8", DTYPE_NF4}};
+	for (size_t i = 0; name && i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (!strcmp(name, rows[i].name))
+			return rows[i].dtype;
+	return DTYPE_NONE;
 }
 
 static enum role role_of(const char *name, int64_t columns)
@@ -91,9 +89,10 @@ static int read_weight(struct trace *trace, struct rows *rows, struct model *mod
 {
 	const char *name = rows_text(rows, 0), *type = rows_text(rows, 2);
 	struct weight weight = {.copies = 1, .target = -1};
-	int each = element_bytes(type, dtype);
+	int64_t each = element_size(type);
 
-	if (!each) {
+	*dtype = formula_dtype(type);
+	if (*dtype == DTYPE_NONE) {
 		snprintf(why, size,
 		         "'%s' has parameters of a dtype that plan doesn't know, "
 		         "'%.40s'",
@@ -159,13 +158,15 @@ static bool dtype_of(struct trace *trace, const char *kind, enum dtype *dtype)
 	                            "SELECT dtype FROM tensor WHERE kind = ?1 GROUP BY "
 	                            "dtype ORDER BY sum(bytes) DESC LIMIT 1",
 	                            "t", kind);
-	bool found;
+	enum dtype most;
 
 	if (!rows_next(rows))
 		return false;
-	found = element_bytes(rows_text(rows, 0), dtype) != 0;
+	most = formula_dtype(rows_text(rows, 0));
 	rows_free(rows);
-	return found;
+	if (most != DTYPE_NONE)
+		*dtype = most;
+	return most != DTYPE_NONE;
 }
 
 static void read_optimizer(struct training *training, struct trace *trace,

@@ -1,6 +1,6 @@
 /* recorded.h - the model, its dtypes and its optimizer as a trace recorded them. */
-#ifndef TIDEMARK_TRACE_MODEL_H
-#define TIDEMARK_TRACE_MODEL_H
+#ifndef TIDEMARK_ANALYSIS_RECORDED_H
+#define TIDEMARK_ANALYSIS_RECORDED_H
 
 #include "formula.h"
 #include "trace.h"

@@ -1,7 +1,8 @@
 /* replay.c - the events of a step, in order, folded or not.
  *
  * A folded step has no rows of its own: it is its pattern's events, moved and stretched
- * to the step's own start and duration, on top of its own start_allocated. */
+ * to the step's own start and duration, on top of its own start_allocated.
+ * Called from: advice/forecast.c, commands/timeline.c, moment.c. */
 #include "replay.h"
 
 #include <stdlib.h>

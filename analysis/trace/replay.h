@@ -1,6 +1,6 @@
 /* replay.h - the events of a step, in order, folded or not. */
-#ifndef TIDEMARK_REPLAY_H
-#define TIDEMARK_REPLAY_H
+#ifndef TIDEMARK_ANALYSIS_REPLAY_H
+#define TIDEMARK_ANALYSIS_REPLAY_H
 
 #include <stddef.h>
 #include <stdint.h>

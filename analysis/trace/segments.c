@@ -4,7 +4,8 @@
  * PyTorch takes segments with cudaMalloc and cuts blocks out of them; a segment is given
  * back only when no block is left in it. What other libraries take with the same call is
  * told apart by arithmetic: PyTorch's sizes are multiples of 2 MiB, hold its blocks and
- * add up to what it calls reserved. */
+ * add up to what it calls reserved.
+ * Called from: advice/, answers/, commands/, reconcile/. */
 #include "segments.h"
 
 #include <stdlib.h>

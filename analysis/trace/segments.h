@@ -1,7 +1,7 @@
 /* segments.h - the device memory that PyTorch's allocator had taken at one instant, and
  * where in it the live blocks lay. */
-#ifndef TIDEMARK_SEGMENTS_H
-#define TIDEMARK_SEGMENTS_H
+#ifndef TIDEMARK_ANALYSIS_SEGMENTS_H
+#define TIDEMARK_ANALYSIS_SEGMENTS_H
 
 #include "live.h"
 #include "moment.h"

@@ -1,4 +1,5 @@
-/* site.c - where allocations come from, by name; and who owns a block. */
+/* site.c - where allocations come from, by name; and who owns a block.
+ * Called from: advice/, answers/, commands/, reconcile/, run/, trace/. */
 #include "site.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* site.h - where allocations come from, by name; and who owns a block. */
-#ifndef TIDEMARK_SITE_H
-#define TIDEMARK_SITE_H
+#ifndef TIDEMARK_ANALYSIS_SITE_H
+#define TIDEMARK_ANALYSIS_SITE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* trace.c - a trace as the commands see it: its file, devices, steps and peaks. */
+/* trace.c - a trace as the commands see it: its file, devices, steps and peaks.
+ * Called from: advice/, answers/, commands/, plan/, reconcile/, run/, trace/. */
 #include "trace.h"
 
 #include <glob.h>

@@ -1,6 +1,6 @@
 /* trace.h - a trace as the commands see it: its file, devices, steps and peaks. */
-#ifndef TIDEMARK_TRACE_H
-#define TIDEMARK_TRACE_H
+#ifndef TIDEMARK_ANALYSIS_TRACE_H
+#define TIDEMARK_ANALYSIS_TRACE_H
 
 #include <stdbool.h>
 #include <stddef.h>

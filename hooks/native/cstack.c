@@ -126,7 +126,7 @@ struct tmk_cstack_counts tmk_cstack_count(void)
 void tmk_cstack_thread_exit(void)
 {
 	if (mine)
-		munmap(mine, sizeof *mine);
+		munmap(mine, sizeof(*mine));
 	mine = NULL;
 }
 
@@ -296,9 +296,9 @@ static TMK_COLD void verify(struct cache *c, const struct entry *e,
 	struct entry again;
 	const int count = e->count;
 	if (learn(&now, count, frame, ra) || pack(&again, &now, frame) ||
-	    memcmp(now.ra, kept, sizeof *kept * (size_t)count) != 0 ||
+	    memcmp(now.ra, kept, sizeof(*kept) * (size_t)count) != 0 ||
 	    again.words != e->words || again.sum != e->sum ||
-	    memcmp(again.at, e->at, sizeof *e->at * e->words) != 0)
+	    memcmp(again.at, e->at, sizeof(*e->at) * e->words) != 0)
 		c->counts.wrong++;
 }
 
@@ -328,12 +328,12 @@ static TMK_COLD struct tmk_c_stack *miss(struct cache *c, uint64_t frame, uint64
 	struct entry *kept = &c->entry[set][way];
 	c->set[set].frame[way] = 0;
 	if (learn(&l, count, frame, ra) ||
-	    memcmp(l.ra, c->scratch_ra, sizeof *l.ra * (size_t)count) != 0 ||
+	    memcmp(l.ra, c->scratch_ra, sizeof(*l.ra) * (size_t)count) != 0 ||
 	    pack(kept, &l, frame)) {
 		c->counts.refused++;
 		return found;
 	}
-	memcpy(c->ra[set][way], l.ra, sizeof *l.ra * (size_t)count);
+	memcpy(c->ra[set][way], l.ra, sizeof(*l.ra) * (size_t)count);
 	describe(&kept->stack, c->ra[set][way], count);
 	c->set[set].frame[way] = frame;
 	c->set[set].ra[way] = ra;

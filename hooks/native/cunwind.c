@@ -138,7 +138,7 @@ int tmk_cunwind_load(char *why, size_t n)
 		snprintf(why, n, "no libunwind.so.8 (Debian: libunwind8)");
 		return -ENOTSUP;
 	}
-	for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
 		*wanted[i].to = dlsym(library, wanted[i].name);
 		if (!*wanted[i].to) {
 			snprintf(why, n, "libunwind.so.8 has no '%s'", wanted[i].name);
@@ -184,7 +184,7 @@ __attribute__((noinline)) int tmk_cunwind_steps(struct tmk_cunwind_frame *f, int
 
 	if (!has_its_pipe())
 		return 0;
-	memset(&here.uc_mcontext, 0, sizeof here.uc_mcontext);
+	memset(&here.uc_mcontext, 0, sizeof(here.uc_mcontext));
 	registers_here(&here);
 	if (unw.init_local(&at, &here) < 0)
 		return 0;

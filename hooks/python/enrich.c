@@ -103,7 +103,7 @@ void tmk_enrich_prepare(void)
 {
 	if (tmk_settings.want_enrich == TMK_ENRICH_NEVER)
 		return;
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (!(*names[i].to = dlsym(RTLD_DEFAULT, names[i].name)))
 			return;
 	*(void **)&visit_objects = dlsym(RTLD_DEFAULT, "PyUnstable_GC_VisitObjects");
@@ -130,9 +130,9 @@ static void *emit_tensor(void *self, void *args)
 	if (!tmk_is_active() || !tmk_enter())
 		return none();
 	struct tmk_rec_tensor *r =
-	        tmk_fits_ring(sizeof *r + a + b + c)
+	        tmk_fits_ring(sizeof(*r) + a + b + c)
 	                ? tmk_begin(TMK_REC_TENSOR, (uint8_t)kind,
-	                            (uint32_t)(sizeof *r + a + b + c))
+	                            (uint32_t)(sizeof(*r) + a + b + c))
 	                : NULL;
 	if (r) {
 		r->ptr = address;
@@ -261,7 +261,7 @@ static void run_script(void)
 	py.Dict_SetItemString(scope, "known", known);
 	set_bool(scope, "each_step", tmk_settings.want_enrich == TMK_ENRICH_EACH);
 	set_bool(scope, "wanted", atomic_exchange(&search_wanted, false));
-	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
 		void *f = py.CFunction(&methods[i], NULL, NULL);
 		if (!f)
 			continue;

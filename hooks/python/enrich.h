@@ -1,6 +1,6 @@
 /* enrich.h - names from Python, if there is one. See enrich.py, which is embedded. */
-#ifndef TMK_ENRICH_H
-#define TMK_ENRICH_H
+#ifndef TIDEMARK_HOOKS_ENRICH_H
+#define TIDEMARK_HOOKS_ENRICH_H
 
 #include <stdbool.h>
 

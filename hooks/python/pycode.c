@@ -46,16 +46,16 @@ static const struct {
 static enum tmk_py_impl identify(const char *code, const char *name)
 {
 	static const char impl_file[] = "torch/nn/modules/module.py";
-	char file[sizeof impl_file + 4];
+	char file[sizeof(impl_file) + 4];
 	for (int i = 0; i < TMK_PY_NO_IMPL; i++) {
 		if (tmk_py_i64(name, TMK_PY_OB_SIZE) != impls[i].length ||
 		    memcmp(name + tmk_py.ascii, impls[i].name,
 		           (size_t)impls[i].length) != 0)
 			continue;
-		tmk_py_utf8(tmk_py_ptr(code, tmk_py.file), file, sizeof file, 1);
+		tmk_py_utf8(tmk_py_ptr(code, tmk_py.file), file, sizeof(file), 1);
 		size_t n = strlen(file);
-		if (n >= sizeof impl_file - 1 &&
-		    strcmp(file + n - (sizeof impl_file - 1), impl_file) == 0)
+		if (n >= sizeof(impl_file) - 1 &&
+		    strcmp(file + n - (sizeof(impl_file) - 1), impl_file) == 0)
 			return (enum tmk_py_impl)i;
 	}
 	return TMK_PY_NO_IMPL;

@@ -57,7 +57,7 @@ static int sane(const uint64_t *block, int first, int last, uint64_t limit)
 static int from_debug_offsets(struct tmk_py_layout *out, int minor, char *why, size_t n)
 {
 	const struct shape *s = NULL;
-	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		if (shapes[i].minor == minor)
 			s = &shapes[i];
 	const uint64_t *words = dlsym(RTLD_DEFAULT, "_PyRuntime");

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char ellipsis[] = "\xE2\x80\xA6"; /* "…" */
-enum { ELLIPSIS = sizeof ellipsis - 1 };
+enum { ELLIPSIS = sizeof(ellipsis) - 1 };
 
 struct characters {
 	const unsigned char *data;

@@ -1,4 +1,5 @@
-/* attribute.c - device attributes by CUDA's number. Called from cudart and libcuda. */
+/* attribute.c - device attributes by CUDA's number.
+ * Called from: cudart/device.c, driver/device.c. */
 #include "card.h"
 
 /* What every card of compute capability 7.0 to 12.x has in common. */

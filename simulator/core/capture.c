@@ -1,6 +1,7 @@
 /* capture.c - CUDA-graph capture: streams join by waiting for an event of a captured
  * stream and leave when the capture ends. A graph is the number of its nodes; their
- * order and arguments mean nothing where kernels do nothing. */
+ * order and arguments mean nothing where kernels do nothing.
+ * Called from: core/, cudart/, driver/. */
 #include "stream_private.h"
 #include "lock.h"
 

@@ -1,8 +1,8 @@
 /* capture.h - captures, which turn the work of streams into graphs, and graphs.
  * Knows of a stream only which capture it takes part in. Any thread may call. Errors are
  * CUDA's numbers. */
-#ifndef TMKSIM_CAPTURE_H
-#define TMKSIM_CAPTURE_H
+#ifndef TIDEMARK_SIMULATOR_CAPTURE_H
+#define TIDEMARK_SIMULATOR_CAPTURE_H
 
 #include <stdbool.h>
 #include <stddef.h>

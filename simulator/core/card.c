@@ -1,5 +1,6 @@
 /* card.c - reads a device profile and answers questions about the card.
- * A profile holds `key = value` lines, `#` starts a comment. */
+ * A profile holds `key = value` lines, `#` starts a comment.
+ * Called from: core/, cudart/, driver/, libraries/. */
 #include "card.h"
 #include "config.h"
 

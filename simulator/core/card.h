@@ -1,6 +1,6 @@
 /* card.h - the card that the simulated machine has, once or several times. */
-#ifndef TMKSIM_CARD_H
-#define TMKSIM_CARD_H
+#ifndef TIDEMARK_SIMULATOR_CARD_H
+#define TIDEMARK_SIMULATOR_CARD_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /* config.c - the environment variables of the simulated machine, in one table.
  * Read when first asked for, so that children which never touch a device (compilers,
- * shells) are not stopped by a wrong value. */
+ * shells) are not stopped by a wrong value.
+ * Called from: core/, cudart/, libraries/. */
 #include "config.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* config.h - what a run may set about the simulated machine, by environment variable.
  * The table stands in config.c; docs/simulator.md repeats it and a test compares them. */
-#ifndef TMKSIM_CONFIG_H
-#define TMKSIM_CONFIG_H
+#ifndef TIDEMARK_SIMULATOR_CONFIG_H
+#define TIDEMARK_SIMULATOR_CONFIG_H
 
 #include <stddef.h>
 

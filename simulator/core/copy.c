@@ -1,6 +1,7 @@
 /* copy.c - copies that cost what was really written, not what was asked for.
  * Pages nobody has written read as zero; mincore() tells which these are, so that a
- * gigabyte of untouched device memory is "copied" to untouched host memory for nothing. */
+ * gigabyte of untouched device memory is "copied" to untouched host memory for nothing.
+ * Called from: cudart/copy.c, driver/memory.c. */
 #include "copy.h"
 #include "config.h"
 #include "known.h"

@@ -2,8 +2,8 @@
  * Kernels compute nothing, so device memory holds what was copied or filled in. A copy
  * is exact except from the host to a device beyond TIDEMARK_SIM_COPY_MAX, where only the
  * beginning arrives: weights of a large model would otherwise fill the host. */
-#ifndef TMKSIM_COPY_H
-#define TMKSIM_COPY_H
+#ifndef TIDEMARK_SIMULATOR_COPY_H
+#define TIDEMARK_SIMULATOR_COPY_H
 
 #include <stddef.h>
 

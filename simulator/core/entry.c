@@ -1,5 +1,6 @@
 /* entry.c - what an entry point does for which nobody wrote a function.
- * Called from the generated trampolines of every library, on any thread. */
+ * Any thread.
+ * Called from: cudart/, driver/, libraries/. */
 #include "entry.h"
 #include "log.h"
 #include "memory.h"

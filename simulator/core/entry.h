@@ -1,7 +1,7 @@
 /* entry.h - entry points without a function of their own, and how the generated
  * trampolines describe them. generate.py writes one record a symbol, in this layout. */
-#ifndef TMKSIM_ENTRY_H
-#define TMKSIM_ENTRY_H
+#ifndef TIDEMARK_SIMULATOR_ENTRY_H
+#define TIDEMARK_SIMULATOR_ENTRY_H
 
 #include <stdint.h>
 

@@ -1,4 +1,5 @@
-/* ipc.c - see ipc.h. Owns: the list of what this process has opened. */
+/* ipc.c - see ipc.h. Owns: the list of what this process has opened.
+ * Called from: cudart/ipc.c, driver/ipc.c. */
 #include "ipc.h"
 #include "card.h"
 #include "lock.h"

@@ -2,8 +2,8 @@
  * opens it gets addresses of the same size that are charged nowhere: the owner pays. What
  * is written on one side is not seen on the other. Any thread may call.
  * Functions return 0 or a CUDA error number, the same for runtime and driver. */
-#ifndef TMKSIM_IPC_H
-#define TMKSIM_IPC_H
+#ifndef TIDEMARK_SIMULATOR_IPC_H
+#define TIDEMARK_SIMULATOR_IPC_H
 
 struct tmksim_event;
 

@@ -1,4 +1,5 @@
-/* known.c - see known.h. A few stretches a thread, the oldest overwritten. */
+/* known.c - see known.h. A few stretches a thread, the oldest overwritten.
+ * Called from: core/, libraries/. */
 #include "known.h"
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* known.h - device memory whose contents are real although no kernel computes: the host
  * wrote it just now, or a collective delivered what the host had written. What kernels
  * write to is not seen, so neither is believed for long. By thread; small buffers only. */
-#ifndef TMKSIM_KNOWN_H
-#define TMKSIM_KNOWN_H
+#ifndef TIDEMARK_SIMULATOR_KNOWN_H
+#define TIDEMARK_SIMULATOR_KNOWN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* lock.c - see lock.h. Called from all of the simulator, on any thread. */
+/* lock.c - see lock.h. Any thread.
+ * Called from: core/, cudart/, driver/, libraries/. */
 #include "lock.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* lock.h - the simulated device's locks: all of them stand in tracer/base/locks.def, in the
  * order in which they are taken. A forked child finds them open. What runs once, runs by pthread_once(): a
  * child whose parent was in the middle of it begins it anew (glibc). */
-#ifndef TMKSIM_LOCK_H
-#define TMKSIM_LOCK_H
+#ifndef TIDEMARK_SIMULATOR_LOCK_H
+#define TIDEMARK_SIMULATOR_LOCK_H
 
 #include <pthread.h>
 

@@ -1,5 +1,6 @@
 /* log.c - appends lines to the file that TIDEMARK_SIM_LOG names, each in one write, so
- * that ranks and workers can share a file. */
+ * that ranks and workers can share a file.
+ * Called from: entry.c, values.c. */
 #include "log.h"
 #include "card.h"
 #include "config.h"

@@ -1,6 +1,6 @@
 /* log.h - what a run used that has no full meaning here, and what it came to. */
-#ifndef TMKSIM_LOG_H
-#define TMKSIM_LOG_H
+#ifndef TIDEMARK_SIMULATOR_LOG_H
+#define TIDEMARK_SIMULATOR_LOG_H
 
 struct tmksim_entry;
 

@@ -1,6 +1,6 @@
 /* memory.c - what is allocated where, and what each device has left.
- * Called from cudart, libcuda and the libraries, on any thread. Owns: the table of
- * ranges, sorted by address, and the devices' accounts. */
+ * Any thread. Owns: the table of ranges, sorted by address, and the devices' accounts.
+ * Called from: core/, cudart/, driver/, libraries/. */
 #include "memory.h"
 #include "card.h"
 #include "config.h"

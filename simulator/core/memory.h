@@ -1,8 +1,8 @@
 /* memory.h - the simulated machine's memory: address space that nothing backs until it
  * is touched. Any thread may call; one mutex inside, never held while calling out.
  * Functions return 0 or a CUDA error number, the same for runtime and driver. */
-#ifndef TMKSIM_MEMORY_H
-#define TMKSIM_MEMORY_H
+#ifndef TIDEMARK_SIMULATOR_MEMORY_H
+#define TIDEMARK_SIMULATOR_MEMORY_H
 
 #include <stdbool.h>
 #include <stddef.h>

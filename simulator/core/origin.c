@@ -1,7 +1,8 @@
 /* origin.c - names the operator and the program's line behind a call.
  * The simulator links neither PyTorch nor Python: an operator is known by the exported
  * at::_ops::NAME::call on the native stack, a line by Python's own functions, looked up when
- * first needed. Called where the host reads a size, which is rare. */
+ * first needed. Called where the host reads a size, which is rare.
+ * Called from: values.c. */
 #include "origin.h"
 
 #include <dlfcn.h>

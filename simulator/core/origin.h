@@ -1,6 +1,6 @@
 /* origin.h - which operator, and which line of the program, the calling thread is in. */
-#ifndef TMKSIM_ORIGIN_H
-#define TMKSIM_ORIGIN_H
+#ifndef TIDEMARK_SIMULATOR_ORIGIN_H
+#define TIDEMARK_SIMULATOR_ORIGIN_H
 
 #include <stddef.h>
 

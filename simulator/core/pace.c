@@ -1,5 +1,6 @@
 /* pace.c - short pauses at the points where a real device would make the host wait.
- * PyTorch has given up the interpreter lock at each of them. */
+ * PyTorch has given up the interpreter lock at each of them.
+ * Called from: libraries/watchdog.c, stream.c. */
 #include "pace.h"
 
 #include <errno.h>

@@ -3,8 +3,8 @@
  * over at once, and then: a backward thread still holds its graph when the interpreter
  * ends (PyTorch >= 2.14 aborts), and NCCL's watchdog, which looks every 100 ms, keeps the
  * buffers of finished collectives over several steps. */
-#ifndef TMKSIM_PACE_H
-#define TMKSIM_PACE_H
+#ifndef TIDEMARK_SIMULATOR_PACE_H
+#define TIDEMARK_SIMULATOR_PACE_H
 
 #include <stdint.h>
 

@@ -1,6 +1,7 @@
 /* space.c - the address range that device memory lives in: mapped once, without
  * reserving memory; pages appear when written. Free stretches are kept in a sorted
- * array, few at any time. */
+ * array, few at any time.
+ * Called from: memory.c. */
 #include "space.h"
 #include "config.h"
 

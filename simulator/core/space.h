@@ -1,8 +1,8 @@
 /* space.h - hands out stretches of one large reserved address range, lowest first, so
  * that the same calls get the same addresses' order in every run (PyTorch breaks ties
  * between equal blocks by address). Not locked: memory.c holds its mutex. */
-#ifndef TMKSIM_SPACE_H
-#define TMKSIM_SPACE_H
+#ifndef TIDEMARK_SIMULATOR_SPACE_H
+#define TIDEMARK_SIMULATOR_SPACE_H
 
 #include <stdbool.h>
 #include <stddef.h>

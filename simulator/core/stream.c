@@ -1,6 +1,7 @@
 /* stream.c - streams and events on a clock that ticks once per piece of work.
  * Owns: every stream and event object. One lock guards the list of streams and all
- * captures (capture.c too). */
+ * captures (capture.c too).
+ * Called from: core/, cudart/, driver/, libraries/. */
 #include "stream_private.h"
 #include "config.h"
 #include "known.h"

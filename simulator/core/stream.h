@@ -3,8 +3,8 @@
  * unfinished until so many ticks have passed or somebody waited for it. Work that says how
  * long it lasts (tmksim_stream_busy) takes that long by the clock on the wall.
  * Handles are pointers to these objects. Any thread may call. Errors are CUDA's numbers. */
-#ifndef TMKSIM_STREAM_H
-#define TMKSIM_STREAM_H
+#ifndef TIDEMARK_SIMULATOR_STREAM_H
+#define TIDEMARK_SIMULATOR_STREAM_H
 
 #include <stdbool.h>
 #include <stddef.h>

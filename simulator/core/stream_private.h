@@ -1,6 +1,6 @@
 /* stream_private.h - what a stream is, for stream.c and capture.c. */
-#ifndef TMKSIM_STREAM_PRIVATE_H
-#define TMKSIM_STREAM_PRIVATE_H
+#ifndef TIDEMARK_SIMULATOR_STREAM_PRIVATE_H
+#define TIDEMARK_SIMULATOR_STREAM_PRIVATE_H
 
 #include "stream.h"
 

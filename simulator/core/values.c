@@ -1,6 +1,7 @@
 /* values.c - plausible values for what the host reads, so that loops go on: no kernel of
  * a simulated device writes anything. Reads are counted; those that decide how much is
- * allocated are logged with their kernel, because memory figures then rest on them. */
+ * allocated are logged with their kernel, because memory figures then rest on them.
+ * Called from: copy.c, cudart/image.c. */
 #include "values.h"
 #include "config.h"
 #include "known.h"

@@ -1,8 +1,8 @@
 /* values.h - what the host finds when it reads one value that a kernel should have
  * computed. TIDEMARK_SIM_VALUES: `plausible` goes by the kernel, `memory` gives what lies
  * there, `zero` and `nan` say themselves. */
-#ifndef TMKSIM_VALUES_H
-#define TMKSIM_VALUES_H
+#ifndef TIDEMARK_SIMULATOR_VALUES_H
+#define TIDEMARK_SIMULATOR_VALUES_H
 
 #include <stddef.h>
 

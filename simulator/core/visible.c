@@ -1,5 +1,6 @@
 /* visible.c - CUDA_VISIBLE_DEVICES: which of the machine's devices a process sees, in
- * which order. Called from everywhere but NVML, which sees the machine. */
+ * which order.
+ * Called from: core/, cudart/, driver/. */
 #include "card.h"
 
 #include <pthread.h>

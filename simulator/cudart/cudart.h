@@ -1,8 +1,8 @@
 /* cudart.h - what the files of the simulated CUDA runtime share: the thread's device and
  * last error, and the layouts of structs that callers own, by offset.
  * TMKSIM_MAJOR is 12 or 13; abi_check.c holds the offsets against a toolkit's headers. */
-#ifndef TMKSIM_CUDART_H
-#define TMKSIM_CUDART_H
+#ifndef TIDEMARK_SIMULATOR_CUDART_H
+#define TIDEMARK_SIMULATOR_CUDART_H
 
 #include <stddef.h>
 #include <stdint.h>

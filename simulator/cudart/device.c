@@ -1,4 +1,5 @@
-/* device.c - devices and their properties; the thread's current device. */
+/* device.c - devices and their properties; the thread's current device.
+ * Called from: cudart/. */
 #include "cudart.h"
 #include "card.h"
 #include "memory.h"

@@ -1,4 +1,5 @@
-/* error.c - the thread's last error, and errors by name. */
+/* error.c - the thread's last error, and errors by name.
+ * Called from: cudart/. */
 #include "cudart.h"
 
 static _Thread_local int last;

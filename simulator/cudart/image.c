@@ -1,5 +1,6 @@
 /* image.c - registration of fat binaries, as nvcc's start-up code calls it when a library
- * is loaded. Registering happens under the loader's lock; look-ups on any thread. */
+ * is loaded. Registering happens under the loader's lock; look-ups on any thread.
+ * Called from: launch.c. */
 #include "image.h"
 #include "card.h"
 #include "cudart.h"

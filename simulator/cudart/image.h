@@ -1,7 +1,7 @@
 /* image.h - kernels by the address of their host stub, and whether the card could run
  * them: each fat binary holds machine code for some architectures. */
-#ifndef TMKSIM_IMAGE_H
-#define TMKSIM_IMAGE_H
+#ifndef TIDEMARK_SIMULATOR_IMAGE_H
+#define TIDEMARK_SIMULATOR_IMAGE_H
 
 #include "values.h"
 

@@ -1,4 +1,5 @@
-/* context.c - contexts: one primary context a device, and a stack of them a thread. */
+/* context.c - contexts: one primary context a device, and a stack of them a thread.
+ * Called from: memory.c, module.c. */
 #include "driver.h"
 #include "card.h"
 #include "memory.h"

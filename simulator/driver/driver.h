@@ -1,6 +1,6 @@
 /* driver.h - what the files of the simulated libcuda.so.1 share. */
-#ifndef TMKSIM_DRIVER_H
-#define TMKSIM_DRIVER_H
+#ifndef TIDEMARK_SIMULATOR_DRIVER_H
+#define TIDEMARK_SIMULATOR_DRIVER_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* nccl_values.c - see nccl_values.h. Called by nccl.c, on the caller's thread. */
+/* nccl_values.c - see nccl_values.h. Called by nccl.c, on the caller's thread.
+ * Called from: nccl.c. */
 #include "nccl_values.h"
 #include "known.h"
 

@@ -1,8 +1,8 @@
 /* nccl_values.h - what a collective writes into this rank's buffers, as if every peer held
  * what this rank holds. Nothing is exchanged above TMKSIM_KNOWN_MAX bytes a rank: large
  * buffers keep what they have, as after any kernel. */
-#ifndef TMKSIM_NCCL_VALUES_H
-#define TMKSIM_NCCL_VALUES_H
+#ifndef TIDEMARK_SIMULATOR_NCCL_VALUES_H
+#define TIDEMARK_SIMULATOR_NCCL_VALUES_H
 
 #include <stddef.h>
 

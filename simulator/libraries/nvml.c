@@ -186,7 +186,7 @@ int nvmlDeviceGetComputeRunningProcesses(void *handle, unsigned *count,
 	unsigned wanted = processes_on(device_of(handle), found);
 	int rc = room_for(wanted, count);
 	if (!rc && wanted)
-		memcpy(processes, found, wanted * sizeof *found);
+		memcpy(processes, found, wanted * sizeof(*found));
 	return rc;
 }
 

@@ -2,7 +2,8 @@
  * A watchdog waits on a condition for 100 ms between two looks at the collectives that it
  * keeps alive. When a collective is waited for, its nap is made to end: the wait returns
  * and the two clocks that libstdc++ asks whether the time is over say so, once.
- * Loaded in front of libc: wraps two pthread calls and clock_gettime for these threads. */
+ * Loaded in front of libc: wraps two pthread calls and clock_gettime for these threads.
+ * Called from: core/pace.c. */
 #include "lock.h"
 #include "pace.h"
 

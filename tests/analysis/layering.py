@@ -7,6 +7,8 @@ import collections
 import pathlib
 import re
 import subprocess
+import sys
+import textwrap
 
 HOUSES = {  # and whose headers each may include
     "analysis": {"analysis"},
@@ -36,6 +38,8 @@ def rooms(root, house):
         closure[name] = set(uses.split()).union(*(closure[u] for u in uses.split()))
     for name, uses in re.findall(r"^\s+room\((\w+)((?: \w+)*)\)", text, re.M):
         closure[name] = set(uses.split())
+    for names in re.findall(r"^foreach\(room ([\w ]+)\)", text, re.M):
+        closure.update({name: set() for name in names.split()})
     if closure:
         closure[house] = set(closure)
     return closure
@@ -145,3 +149,44 @@ def circles(graph):
         if node not in index:
             visit(node)
     return found
+
+
+def callers(graph):
+    """{source: "Called from: …" as its head must say}: files by name up to three, else the rooms
+    they are in. Nothing for what only other programs call."""
+    by = collections.defaultdict(set)
+    for source, others in graph.items():
+        for other in others:
+            by[other].add(source)
+    said = {}
+    for source, files in by.items():
+        house, own = source.split("/")[0], pathlib.Path(source).parent
+        names = sorted(f.split("/")[-1] if pathlib.Path(f).parent == own else f[len(house) + 1:]
+                       for f in files)
+        if len(names) > 3:
+            names = sorted({room_of(house, pathlib.Path(f)) + "/" for f in files})
+        said[source] = "Called from: " + ", ".join(names) + "."
+    return said
+
+
+def head_of(source):
+    """The comment with which a file begins, in one line."""
+    found = re.match(r"/\*(.*?)\*/", source.read_text(), re.S)
+    return " ".join(re.sub(r"^ \*", "", found[1], flags=re.M).split()) if found else ""
+
+
+def say_callers(root, build, house):
+    """Writes it into every file's head, as the last thing said there."""
+    for name, sentence in callers(call_graph(root, build, house)).items():
+        path = root / name
+        text = path.read_text()
+        end = text.index("*/")
+        head = re.sub(r"\s*\n \* Called from:[^\n]*(?:\n \* {4}[^\n]*)*", "", text[:end].rstrip())
+        lines = textwrap.wrap(sentence, 86, initial_indent=" * ", subsequent_indent=" *     ")
+        path.write_text(head + "\n" + "\n".join(lines) + " */" + text[end + 2:])
+
+
+if __name__ == "__main__":  # layering.py BUILD: heads say again who calls
+    root = pathlib.Path(__file__).resolve().parent.parent.parent
+    for house in ("analysis", "simulator"):
+        say_callers(root, pathlib.Path(sys.argv[1]).resolve(), house)

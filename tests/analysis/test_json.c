@@ -91,7 +91,7 @@ TEST("what would not be JSON, or too deep, ends the command in every build")
 {
 	static void (*const wrong[])(struct json *) = {name_in_array, no_name_in_object,
 	                                               endless, one_end_too_many};
-	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		pid_t child = fork();
 		if (!child) {
 			struct json json;

@@ -53,7 +53,7 @@ TEST("other words, odd numbers and too many processes do no harm")
 	};
 	char many[40 * 40] = "";
 	CHECK(processes_named(NULL).count == 0);
-	for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+	for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++)
 		CHECK(processes_named(none[i]).count == 0);
 	for (int i = 0; i < 40; i++)
 		strcat(many, "Process 1 has 1 MiB memory in use. ");

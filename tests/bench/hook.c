@@ -62,7 +62,7 @@ static void measure(const char *name, int depth, report_fn *report)
 		ns[i] = (now() - t) / BURST;
 		usleep(30000);
 	}
-	qsort(ns, BURSTS, sizeof *ns, ascending);
+	qsort(ns, BURSTS, sizeof(*ns), ascending);
 	printf("%-10s least %6.1f  median %6.1f  ns/event\n", name, ns[0],
 	       ns[BURSTS / 2]);
 }

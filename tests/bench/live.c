@@ -125,7 +125,7 @@ int main(int argc, char **argv)
 		return 2;
 	printf("%u devices %20s %8s %8s %8s %8s %8s\n", devices, "blocks", "first",
 	       "inside", "beside", "birth", "between");
-	for (size_t k = 0; k < sizeof layouts / sizeof *layouts; k++)
+	for (size_t k = 0; k < sizeof(layouts) / sizeof(*layouts); k++)
 		for (uint32_t n = 10000; n <= 1000000; n *= 10) {
 			struct blocks b = {.layout = &layouts[k],
 			                   .count = n,

@@ -52,7 +52,7 @@ static __attribute__((noinline)) void deep(int n)
 int main(void)
 {
 	char why[128];
-	if (stk_c_init(why, sizeof why)) {
+	if (stk_c_init(why, sizeof(why))) {
 		printf("no figures: %s\n", why);
 		return 0;
 	}

@@ -22,7 +22,7 @@ static void event(uint64_t ptr, int64_t bytes, enum tmk_phase phase)
 	while (!(r = tmk_begin(bytes > 0 ? TMK_REC_ALLOC : TMK_REC_FREE, 0,
 	                       (uint32_t)size)))
 		;
-	memset((char *)r + sizeof r->head, 0, size - sizeof r->head);
+	memset((char *)r + sizeof(r->head), 0, size - sizeof(r->head));
 	r->ptr = ptr;
 	r->bytes = bytes;
 	r->device = (struct tmk_device_id){1, 0};

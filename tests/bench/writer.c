@@ -22,7 +22,7 @@ static struct tmk_rec_event *event(enum tmk_kind kind, uint64_t ptr, int64_t byt
 	struct tmk_rec_event *r;
 	while (!(r = tmk_begin(kind, 0, (uint32_t)size)))
 		;
-	memset((char *)r + sizeof r->head, 0, size - sizeof r->head);
+	memset((char *)r + sizeof(r->head), 0, size - sizeof(r->head));
 	r->ptr = ptr;
 	r->bytes = bytes;
 	r->device = (struct tmk_device_id){1, 0};

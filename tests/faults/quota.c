@@ -15,8 +15,8 @@ static bool counted(int fd)
 {
 	char link[32], path[4096];
 	const char *under = getenv("QUOTA_UNDER");
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	ssize_t n = under ? readlink(link, path, sizeof path - 1) : -1;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = under ? readlink(link, path, sizeof(path) - 1) : -1;
 	path[n < 0 ? 0 : n] = 0;
 	return n > 0 && strstr(path, under);
 }

@@ -52,13 +52,13 @@ __attribute__((constructor)) static void open_file(void)
 	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return;
-	if (!fstat(fd, &st) && (size_t)st.st_size > sizeof *records) {
+	if (!fstat(fd, &st) && (size_t)st.st_size > sizeof(*records)) {
 		void *map = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 		                 fd, 0);
 		if (map != MAP_FAILED) {
 			header = map;
 			records = (struct record *)map + 1;
-			room = st.st_size / sizeof *records - 1;
+			room = st.st_size / sizeof(*records) - 1;
 		}
 	}
 	close(fd);

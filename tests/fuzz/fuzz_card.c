@@ -27,7 +27,7 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	/* with a slash it is a file */
-	snprintf(path, sizeof path, "%s%s", strchr(argv[1], '/') ? "" : "./", argv[1]);
+	snprintf(path, sizeof(path), "%s%s", strchr(argv[1], '/') ? "" : "./", argv[1]);
 	struct profile profile = profile_find(path);
 	setenv("TIDEMARK_SIM_PROFILE", path, 1);
 	const struct tmksim_card *card = tmksim_card();
@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "compute capability: %d\n", card->major);
 		abort();
 	}
-	tmksim_uuid_text(tmksim_machine_count() - 1, uuid, sizeof uuid);
+	tmksim_uuid_text(tmksim_machine_count() - 1, uuid, sizeof(uuid));
 	profile_free(&profile);
 	return 0;
 }

@@ -44,7 +44,7 @@ static const char *const commands[][WORDS + 1] = {
         {"reconcile", "--model", "gpt2", "--json"},
         {"plan", "--json", "--trace"},
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
+enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
 
 static char trace[128];
 
@@ -56,7 +56,7 @@ static void copy(const char *from)
 	    out = open(trace, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (in < 0 || out < 0)
 		exit(2);
-	while ((n = read(in, buffer, sizeof buffer)) > 0)
+	while ((n = read(in, buffer, sizeof(buffer))) > 0)
 		if (write(out, buffer, (size_t)n) != n)
 			exit(2);
 	close(in);
@@ -95,7 +95,7 @@ static void bind(sqlite3_stmt *st, const unsigned char *kind_and_value)
 	        0,  -1, 1,  INT64_MAX, INT64_MIN, INT32_MAX, 1LL << 40,  255,
 	        10, 11, 12, 64,        -2,        1LL << 62, 4294967295, 3};
 	int64_t n;
-	memcpy(&n, kind_and_value + 1, sizeof n);
+	memcpy(&n, kind_and_value + 1, sizeof(n));
 	switch (kind_and_value[0] % 6) {
 	case 0:
 		sqlite3_bind_null(st, 1);
@@ -127,7 +127,7 @@ static void change(sqlite3 *db, const unsigned char *c)
 	             "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT "
 	             "LIKE 'sqlite%' ORDER BY name",
 	             0, c[0]);
-	snprintf(sql, sizeof sql, "PRAGMA table_info(\"%s\")", table ? table : "");
+	snprintf(sql, sizeof(sql), "PRAGMA table_info(\"%s\")", table ? table : "");
 	char *column = pick(db, sql, 1, c[1]);
 	const char *how =
 	        c[3] & 64 ? "DELETE FROM \"%s\" WHERE ?1 IS NOT \"%s\" AND (SELECT "
@@ -135,10 +135,10 @@ static void change(sqlite3 *db, const unsigned char *c)
 	                    "FROM \"%s\") > %d"
 	                  : "UPDATE OR IGNORE \"%s\" SET \"%s\" = ?1 WHERE (SELECT "
 	                    "count(*) FROM \"%s\") > 0 AND (%d = 0 OR 1) AND ";
-	int n = snprintf(sql, sizeof sql, how, table ? table : "", column ? column : "",
-	                 table ? table : "", c[2]);
+	int n = snprintf(sql, sizeof(sql), how, table ? table : "",
+	                 column ? column : "", table ? table : "", c[2]);
 	if (!(c[3] & 64)) /* one row, or all of them */
-		snprintf(sql + n, sizeof sql - (size_t)n, "%s",
+		snprintf(sql + n, sizeof(sql) - (size_t)n, "%s",
 		         c[2] & 128 ? "1" : "rowid % 3 = 0");
 	if (table && column &&
 	    sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK) {
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
 	struct part input = read_whole(argv[2]);
 	if (!input.size)
 		return 0;
-	snprintf(trace, sizeof trace, "%s/fuzz-%d.db", fuzz_folder(), (int)getpid());
+	snprintf(trace, sizeof(trace), "%s/fuzz-%d.db", fuzz_folder(), (int)getpid());
 	copy(argv[1]);
 	atexit(remove_trace);
 	if (sqlite3_open(trace, &db) != SQLITE_OK)

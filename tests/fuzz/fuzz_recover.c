@@ -21,9 +21,9 @@ static char folder[128], trace[160], ring[176];
 
 static void place(void)
 {
-	snprintf(folder, sizeof folder, "%s/fuzz-%d", fuzz_folder(), (int)getpid());
-	snprintf(trace, sizeof trace, "%s/x.db", folder);
-	snprintf(ring, sizeof ring, "%s/x.db-ring", folder);
+	snprintf(folder, sizeof(folder), "%s/fuzz-%d", fuzz_folder(), (int)getpid());
+	snprintf(trace, sizeof(trace), "%s/x.db", folder);
+	snprintf(ring, sizeof(ring), "%s/x.db-ring", folder);
 	mkdir(folder, 0700);
 }
 
@@ -31,8 +31,8 @@ static void clean(void)
 {
 	static const char *const suffixes[] = {"", "-ring", "-wal", "-shm", "-journal"};
 	char path[192];
-	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-		snprintf(path, sizeof path, "%s%s", trace, suffixes[i]);
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+		snprintf(path, sizeof(path), "%s%s", trace, suffixes[i]);
 		unlink(path);
 	}
 	rmdir(folder);
@@ -44,11 +44,11 @@ static void write_ring(struct part p)
 	int fd = open(ring, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0 || write(fd, p.data, p.size) < 0)
 		exit(2);
-	memcpy(&h, p.data, p.size < sizeof h ? p.size : sizeof h);
+	memcpy(&h, p.data, p.size < sizeof(h) ? p.size : sizeof(h));
 	h.magic = TMK_RING_MAGIC;
 	h.layout = tmk_ring_layout();
 	h.data_size = SIZE;
-	if (pwrite(fd, &h, sizeof h, 0) < 0)
+	if (pwrite(fd, &h, sizeof(h), 0) < 0)
 		exit(2);
 	close(fd);
 }
@@ -57,7 +57,7 @@ static void write_trace(struct part spill, const struct part carry[CARRIES])
 {
 	char message[300];
 	close(open(trace, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-	struct tmk_store *s = tmk_store_open(trace, message, sizeof message);
+	struct tmk_store *s = tmk_store_open(trace, message, sizeof(message));
 	if (!s)
 		exit(2);
 	if (spill.size)
@@ -81,7 +81,7 @@ static int run(const char *input)
 	write_ring(of_ring);
 	write_trace(spill, carry);
 	if (!tmk_rings_open(&r, ring, true)) {
-		tmk_writer_recover(&r, trace, "killed", NULL, message, sizeof message);
+		tmk_writer_recover(&r, trace, "killed", NULL, message, sizeof(message));
 		tmk_rings_close(&r, true);
 	}
 	clean();
@@ -103,7 +103,7 @@ static void event(bool alloc, uint64_t ptr, int64_t bytes, uint8_t phase)
 	        tmk_begin(alloc ? TMK_REC_ALLOC : TMK_REC_FREE, 0, size);
 	if (!e)
 		return;
-	memset((char *)e + sizeof e->head, 0, size - sizeof e->head);
+	memset((char *)e + sizeof(e->head), 0, size - sizeof(e->head));
 	e->ptr = ptr;
 	e->bytes = alloc ? bytes : -bytes;
 	e->phase = phase;
@@ -116,44 +116,44 @@ static void event(bool alloc, uint64_t ptr, int64_t bytes, uint8_t phase)
 
 static void other_records(void)
 {
-	struct tmk_rec_pyframe *f = tmk_begin(TMK_REC_PYFRAME, 0, sizeof *f + 16);
+	struct tmk_rec_pyframe *f = tmk_begin(TMK_REC_PYFRAME, 0, sizeof(*f) + 16);
 	f->id = 1;
 	f->line = 7;
 	memcpy(f->text, "step\0train.py", 14);
 	tmk_end(f);
-	struct tmk_rec_stack *s = tmk_begin(TMK_REC_PYSTACK, 0, sizeof *s + 8);
+	struct tmk_rec_stack *s = tmk_begin(TMK_REC_PYSTACK, 0, sizeof(*s) + 8);
 	s->id = s->depth = 1;
 	s->frame[0] = 1;
 	tmk_end(s);
-	s = tmk_begin(TMK_REC_CSTACK, 0, sizeof *s + 8);
+	s = tmk_begin(TMK_REC_CSTACK, 0, sizeof(*s) + 8);
 	s->id = s->depth = 1;
 	s->frame[0] = 0x1234;
 	tmk_end(s);
-	struct tmk_rec_shape *h = tmk_begin(TMK_REC_SHAPE, 0, sizeof *h);
-	memset((char *)h + sizeof h->head, 0, sizeof *h - sizeof h->head);
+	struct tmk_rec_shape *h = tmk_begin(TMK_REC_SHAPE, 0, sizeof(*h));
+	memset((char *)h + sizeof(h->head), 0, sizeof(*h) - sizeof(h->head));
 	h->id = h->dims = 1;
 	tmk_end(h);
 	struct tmk_rec_pointer *p =
-	        tmk_begin(TMK_REC_POINTER, TMK_POINTER_GRADIENT, sizeof *p);
+	        tmk_begin(TMK_REC_POINTER, TMK_POINTER_GRADIENT, sizeof(*p));
 	p->ptr = 4096;
 	tmk_end(p);
 	struct tmk_rec_tensor *t =
-	        tmk_begin(TMK_REC_TENSOR, TMK_TENSOR_PARAMETER, sizeof *t + 24);
-	memset((char *)t + sizeof t->head, 0, sizeof *t + 24 - sizeof t->head);
+	        tmk_begin(TMK_REC_TENSOR, TMK_TENSOR_PARAMETER, sizeof(*t) + 24);
+	memset((char *)t + sizeof(t->head), 0, sizeof(*t) + 24 - sizeof(t->head));
 	t->ptr = 4096;
 	t->bytes = 512;
 	t->device.type = 1;
 	memcpy(t->text, "w\0[128]\0float32", 16);
 	tmk_end(t);
 	struct tmk_rec_segment *g =
-	        tmk_begin(TMK_REC_SEGMENT, TMK_SEGMENT_TAKEN, sizeof *g);
-	memset((char *)g + sizeof g->head, 0, sizeof *g - sizeof g->head);
+	        tmk_begin(TMK_REC_SEGMENT, TMK_SEGMENT_TAKEN, sizeof(*g));
+	memset((char *)g + sizeof(g->head), 0, sizeof(*g) - sizeof(g->head));
 	g->bytes = 1 << 21;
 	g->total_bytes = 1 << 30;
 	g->device.type = 1;
 	tmk_end(g);
-	struct tmk_rec_oom *o = tmk_begin(TMK_REC_OOM, 0, sizeof *o + 8);
-	memset((char *)o + sizeof o->head, 0, sizeof *o + 8 - sizeof o->head);
+	struct tmk_rec_oom *o = tmk_begin(TMK_REC_OOM, 0, sizeof(*o) + 8);
+	memset((char *)o + sizeof(o->head), 0, sizeof(*o) + 8 - sizeof(o->head));
 	o->requested = 1 << 20;
 	tmk_end(o);
 	text(TMK_REC_MODULE, 1, "Linear", "", "");
@@ -186,7 +186,7 @@ static void training(int steps)
 
 static void put(FILE *f, const void *data, uint32_t size)
 {
-	fwrite(&size, sizeof size, 1, f);
+	fwrite(&size, sizeof(size), 1, f);
 	fwrite(data, 1, size, f);
 }
 
@@ -194,7 +194,7 @@ static void put(FILE *f, const void *data, uint32_t size)
 static void write_seed(const char *where, const char *name, bool spilled)
 {
 	char path[300];
-	snprintf(path, sizeof path, "%s/%s", where, name);
+	snprintf(path, sizeof(path), "%s/%s", where, name);
 	FILE *f = fopen(path, "wb");
 	struct part p = read_whole(ring);
 	if (!f)
@@ -220,7 +220,7 @@ static int seed(const char *where)
 	             {"spilled", 2, true, true}};
 	tmk_clock_init();
 	place();
-	for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+	for (size_t i = 0; i < sizeof(seeds) / sizeof(*seeds); i++) {
 		if (tmk_rings_create(&tmk_rings, trace, SIZE))
 			return 2;
 		atomic_store(&tmk_rings.header->rate, (uint64_t)1 << 32);

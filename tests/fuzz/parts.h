@@ -36,10 +36,10 @@ static inline struct part next_part(struct part *all)
 {
 	uint32_t size = 0;
 	struct part p;
-	if (all->size >= sizeof size) {
-		memcpy(&size, all->data, sizeof size);
-		all->data += sizeof size;
-		all->size -= sizeof size;
+	if (all->size >= sizeof(size)) {
+		memcpy(&size, all->data, sizeof(size));
+		all->data += sizeof(size);
+		all->size -= sizeof(size);
 	}
 	p = (struct part){all->data, size < all->size ? size : all->size};
 	all->data += p.size;

@@ -119,10 +119,10 @@ static int unfinished(const char *folder, pid_t pid)
 {
 	char path[4096];
 	struct stat st;
-	snprintf(path, sizeof path, "%s/%d.db", folder, (int)pid);
+	snprintf(path, sizeof(path), "%s/%d.db", folder, (int)pid);
 	bool there = !stat(path, &st);
 	unlink(path);
-	snprintf(path, sizeof path, "%s/%d.db-ring", folder, (int)pid);
+	snprintf(path, sizeof(path), "%s/%d.db-ring", folder, (int)pid);
 	return !there ? -1 : !stat(path, &st);
 }
 

@@ -75,7 +75,7 @@ static int same_arguments(const struct line *row, const struct registers *r)
 	const struct registers *seen = &walk_seen.registers;
 	char text[512];
 	int at = strcmp(row->result, "struct tmk_vector") ? 0 : 1, stack = 0;
-	snprintf(text, sizeof text, "%s", row->arguments + 1);
+	snprintf(text, sizeof(text), "%s", row->arguments + 1);
 	for (char *p = strtok(text, ",)"); p && at < 6; p = strtok(NULL, ",)")) {
 		uint64_t mask =
 		        strchr(p, '*') || strstr(p, "64") || strstr(p, "size_t") ||
@@ -125,8 +125,8 @@ static int check_reached(int index, const struct caller *c, const struct registe
 static void call_row(int index, const struct caller *c, uint64_t returns)
 {
 	struct registers r;
-	memset(ground, 0, sizeof ground);
-	memset(&walk_seen, 0, sizeof walk_seen);
+	memset(ground, 0, sizeof(ground));
+	memset(&walk_seen, 0, sizeof(walk_seen));
 	for (int i = 0; i < 6; i++)
 		r.integer[i] = (uintptr_t)ground[i];
 	for (int i = 0; i < 8; i++)
@@ -174,7 +174,7 @@ static void use(const struct caller *c)
 		struct registers r = {.vector = {1}};
 		if (!strcmp(row->library, "LIBC") || ends(row->symbol))
 			continue;
-		memset(ground, 0, sizeof ground);
+		memset(ground, 0, sizeof(ground));
 		for (int j = 0; j < 6; j++)
 			r.integer[j] = (uintptr_t)ground[j];
 		walk_seen.copy = 0;

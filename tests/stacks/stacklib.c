@@ -51,7 +51,7 @@ static int known_is_right(const struct tmk_py_stack *s)
 int stk_py_init(char *why, size_t n)
 {
 	if (!numbered)
-		numbered = calloc(NUMBERS, sizeof *numbered);
+		numbered = calloc(NUMBERS, sizeof(*numbered));
 	return tmk_pystack_init(why, n);
 }
 
@@ -89,8 +89,8 @@ int stk_py_capture(char *buf, size_t n, uint64_t *numbers, char *class, size_t n
 	buf[0] = 0;
 	for (int i = 0; i < s.depth && at < n; i++) {
 		int line;
-		tmk_pystack_text(&s.frame[i], function, sizeof function, file,
-		                 sizeof file, &line);
+		tmk_pystack_text(&s.frame[i], function, sizeof(function), file,
+		                 sizeof(file), &line);
 		at += (size_t)snprintf(buf + at, n - at, "%s\x1f%s\x1f%d\x1e", function,
 		                       file, line);
 	}
@@ -136,8 +136,8 @@ long stk_py_mallocs(int rounds)
 	for (int i = 0; i < rounds; i++) {
 		tmk_pystack_walk(&s);
 		for (int k = 0, line; k < s.depth; k++)
-			tmk_pystack_text(&s.frame[k], function, sizeof function, file,
-			                 sizeof file, &line);
+			tmk_pystack_text(&s.frame[k], function, sizeof(function), file,
+			                 sizeof(file), &line);
 	}
 	return count.call() - before;
 }
@@ -181,5 +181,5 @@ void stk_c_thread_exit(void)
 void stk_c_count(uint64_t *five)
 {
 	struct tmk_cstack_counts c = tmk_cstack_count();
-	memcpy(five, &c, sizeof c);
+	memcpy(five, &c, sizeof(c));
 }

@@ -58,7 +58,7 @@ static uint32_t intern(const struct tmk_c_stack *s)
 	k->hash = s->hash;
 	k->check = s->check;
 	k->depth = s->depth;
-	memcpy(k->pc, s->pc, sizeof k->pc[0] * (size_t)s->depth);
+	memcpy(k->pc, s->pc, sizeof(k->pc[0]) * (size_t)s->depth);
 	return run->ids;
 }
 
@@ -77,7 +77,7 @@ static void same_callers(const struct tmk_c_stack *s, const uint64_t *pc, int n,
 			        i + own < n ? pc[i + own] : 0);
 	}
 	CHECK(n - own == s->depth);
-	CHECK(memcmp(s->pc + 1, pc + own + 1, sizeof *pc * (size_t)(s->depth - 1)) ==
+	CHECK(memcmp(s->pc + 1, pc + own + 1, sizeof(*pc) * (size_t)(s->depth - 1)) ==
 	      0);
 }
 
@@ -91,7 +91,7 @@ static __attribute__((noinline)) void leaf(void)
 		s->id = intern(s);
 	const struct known *k = &run->known[s->id - 1];
 	CHECK(k->hash == s->hash && k->depth == s->depth);
-	CHECK(memcmp(k->pc, s->pc, sizeof k->pc[0] * (size_t)k->depth) == 0);
+	CHECK(memcmp(k->pc, s->pc, sizeof(k->pc[0]) * (size_t)k->depth) == 0);
 	if (!run->compare)
 		return;
 	/* steps() begins inside the library (its first is stk_c_steps's own frame),
@@ -147,7 +147,7 @@ static __attribute__((noinline)) void through_libc(int depth)
 {
 	int two[2] = {0};
 	callback_depth = depth;
-	qsort(two, 2, sizeof two[0], callback);
+	qsort(two, 2, sizeof(two[0]), callback);
 }
 
 static void any(int depth)
@@ -165,10 +165,10 @@ static void any(int depth)
 
 static void start(struct run *r, uint64_t seed, int compare)
 {
-	memset(r, 0, sizeof *r);
+	memset(r, 0, sizeof(*r));
 	r->seed = seed;
 	r->compare = compare;
-	r->known = malloc(IDS * sizeof *r->known);
+	r->known = malloc(IDS * sizeof(*r->known));
 	run = r;
 }
 
@@ -246,11 +246,11 @@ static void test_jit(void)
 		/* The same address with other code each time: nothing may be believed
 		 * of it. */
 		if (i % 3 == 0)
-			memcpy(page, plain, sizeof plain);
+			memcpy(page, plain, sizeof(plain));
 		else if (i % 3 == 1)
-			memcpy(page, rubbish, sizeof rubbish);
+			memcpy(page, rubbish, sizeof(rubbish));
 		else
-			memcpy(page, low, sizeof low);
+			memcpy(page, low, sizeof(low));
 		union {
 			void *object;
 			void (*call)(void (*)(void));
@@ -318,7 +318,7 @@ static void test_global_scope(void)
 int main(void)
 {
 	char why[128];
-	if (stk_c_init(why, sizeof why)) {
+	if (stk_c_init(why, sizeof(why))) {
 		printf("skipped: %s\n", why);
 		return 77;
 	}

@@ -39,7 +39,7 @@ static void same_as_dladdr(struct tmk_objects *o, const char *library, int least
 			char name[256];
 			Dl_info info;
 			uint64_t inside, at = m->start + rnd(m->end - m->start);
-			int rc = tmk_objects_name(o, at, &object, name, sizeof name,
+			int rc = tmk_objects_name(o, at, &object, name, sizeof(name),
 			                          &inside);
 			CHECK(object == m);
 			if (!rc)
@@ -67,14 +67,14 @@ static void exact_names(struct tmk_objects *o)
 	static const char *const names[] = {"qsort",    "printf",     "dlsym",
 	                                    "mmap64",   "regcomp",    "pthread_create",
 	                                    "strtoull", "getaddrinfo"};
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		void *p = dlsym(RTLD_DEFAULT, names[i]);
 		const struct tmk_object *object;
 		char name[256];
 		uint64_t inside;
 		CHECK(p);
 		CHECK(!tmk_objects_name(o, (uint64_t)(uintptr_t)p + 1, &object, name,
-		                        sizeof name, &inside));
+		                        sizeof(name), &inside));
 		CHECK(inside == 1 && dlsym(RTLD_DEFAULT, name) == p);
 	}
 }
@@ -86,7 +86,7 @@ static void own_function(struct tmk_objects *o)
 	char name[256];
 	uint64_t inside;
 	CHECK(!tmk_objects_name(o, (uint64_t)(uintptr_t)own_function, &object, name,
-	                        sizeof name, &inside));
+	                        sizeof(name), &inside));
 	CHECK(inside == 0 && strcmp(name, "own_function") == 0);
 	CHECK(!tmk_objects_name(o, (uint64_t)(uintptr_t)own_function, &object, name, 5,
 	                        &inside));
@@ -115,7 +115,7 @@ static void damaged_files(const char *model)
 {
 	static unsigned char good[1 << 20], bad[1 << 20];
 	char path[] = "/tmp/tidemark-elfsym-XXXXXX";
-	size_t n = read_whole(model, good, sizeof good);
+	size_t n = read_whole(model, good, sizeof(good));
 	int fd = mkstemp(path), opened = 0;
 	CHECK(fd >= 0 && n > 1000);
 	close(fd);
@@ -137,12 +137,12 @@ static void damaged_files(const char *model)
 			continue;
 		opened++;
 		for (int k = 0; k < 20; k++)
-			if (!tmk_elfsym_name(e, rnd(n), name, sizeof name, &inside))
-				CHECK(memchr(name, 0, sizeof name));
+			if (!tmk_elfsym_name(e, rnd(n), name, sizeof(name), &inside))
+				CHECK(memchr(name, 0, sizeof(name)));
 		if (i % 7 == 0) { /* replaced under our hands */
 			write_whole(path, bad, size / 2);
 			for (int k = 0; k < 20; k++)
-				CHECK(tmk_elfsym_name(e, rnd(n), name, sizeof name,
+				CHECK(tmk_elfsym_name(e, rnd(n), name, sizeof(name),
 				                      &inside));
 		}
 		tmk_elfsym_close(e);
@@ -159,13 +159,13 @@ int main(int argc, char **argv)
 {
 	char buf[128];
 	const char *mangled = "_ZN3c104impl3getEv";
-	CHECK(strcmp(tmk_demangle("plain", buf, sizeof buf, 0), "plain") == 0);
+	CHECK(strcmp(tmk_demangle("plain", buf, sizeof(buf), 0), "plain") == 0);
 	if (!dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD))
-		CHECK(strcmp(tmk_demangle(mangled, buf, sizeof buf, 0), mangled) == 0);
+		CHECK(strcmp(tmk_demangle(mangled, buf, sizeof(buf), 0), mangled) == 0);
 	if (dlopen("libstdc++.so.6", RTLD_LAZY))
-		CHECK(strncmp(tmk_demangle("_ZN3c103Foo3barEi", buf, sizeof buf, 1),
+		CHECK(strncmp(tmk_demangle("_ZN3c103Foo3barEi", buf, sizeof(buf), 1),
 		              "c10::Foo::bar(int)", 18) == 0);
-	CHECK(strcmp(tmk_demangle("_Z", buf, sizeof buf, 1), "_Z") == 0);
+	CHECK(strcmp(tmk_demangle("_Z", buf, sizeof(buf), 1), "_Z") == 0);
 
 	struct tmk_objects *o = tmk_objects_new();
 	CHECK(tmk_objects_scan(o) > 2 && tmk_objects_scan(o) == 0);

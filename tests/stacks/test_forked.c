@@ -29,7 +29,7 @@ void *dlopen(const char *name, int flags)
 static void *prepare(void *rc)
 {
 	char why[256];
-	*(int *)rc = tmk_cstack_init(why, sizeof why);
+	*(int *)rc = tmk_cstack_init(why, sizeof(why));
 	return NULL;
 }
 

@@ -14,7 +14,7 @@ static char temp_folder[64];
 static void temp_remove(void)
 {
 	char command[128];
-	snprintf(command, sizeof command, "rm -rf '%s'", temp_folder);
+	snprintf(command, sizeof(command), "rm -rf '%s'", temp_folder);
 	if (system(command))
 		return;
 }

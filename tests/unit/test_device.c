@@ -116,10 +116,10 @@ static void share(void)
 		void *p;
 		alarm(60); /* nobody may be left to end it */
 		CHECK(!cudaMalloc(&p, 4 << 20) && !tmksim_ipc_share(&others, p));
-		CHECK(write(ends[1], &others, sizeof others) == sizeof others);
+		CHECK(write(ends[1], &others, sizeof(others)) == sizeof(others));
 		pause();
 	}
-	CHECK(read(ends[0], &others, sizeof others) == sizeof others);
+	CHECK(read(ends[0], &others, sizeof(others)) == sizeof(others));
 }
 
 static void open_others(void)

@@ -54,15 +54,15 @@ static void use_libraries(void)
 	int mode = 0;
 	CHECK(!cudaStreamCreateWithFlags(&stream, 1) && !ncclGetUniqueId(&id));
 	CHECK(!ncclCommInitRank(&comm, RANKS, id, 1));
-	CHECK(!cudaMalloc((void **)&p, sizeof *p));
-	CHECK(!cudaMemcpy(p, &host, sizeof host, TO_DEVICE));
+	CHECK(!cudaMalloc((void **)&p, sizeof(*p)));
+	CHECK(!cudaMemcpy(p, &host, sizeof(host), TO_DEVICE));
 	CHECK(!ncclGroupStart());
 	CHECK(!ncclAllReduce(p, p, 1, FLOAT, SUM, comm, stream));
 	CHECK(!ncclGroupEnd() && !cudaEventCreateWithFlags(&event, 2));
 	CHECK(!cudaEventRecord(event, stream));
 	CHECK(!cudaStreamWaitEvent(NULL, event, 0)); /* as Work::wait() does */
 	CHECK(!cudaEventDestroy(event));
-	CHECK(!cudaMemcpy(&host, p, sizeof host, TO_HOST) && host == 3 * RANKS);
+	CHECK(!cudaMemcpy(&host, p, sizeof(host), TO_HOST) && host == 3 * RANKS);
 	CHECK(!cublasCreate_v2(&blas) && !cublasSetMathMode(blas, 3));
 	CHECK(!cublasGetMathMode(blas, &mode) && mode == 3 && !cublasDestroy_v2(blas));
 	CHECK(!ncclCommDestroy(comm) && !cudaFree(p) && !cudaStreamDestroy(stream));

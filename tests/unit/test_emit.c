@@ -55,7 +55,7 @@ static void begin(void)
 {
 	static int count;
 	char name[16];
-	snprintf(name, sizeof name, "%d.db", count++);
+	snprintf(name, sizeof(name), "%d.db", count++);
 	CHECK(!tmk_rings_create(&tmk_rings, temp_path(name), 1 << 16));
 	atomic_store(&tmk_state, TMK_ACTIVE);
 }

@@ -16,7 +16,7 @@ static void begin(void)
 	tmk_settings_read();
 	total = next_seq = 0;
 	module = stack = 0;
-	store = tmk_store_open(temp_file("t.db"), message, sizeof message);
+	store = tmk_store_open(temp_file("t.db"), message, sizeof(message));
 	CHECK(store);
 	model = tmk_model_new(store, false);
 	CHECK(model);
@@ -39,7 +39,7 @@ static void close_all(void)
 static void at(enum tmk_boundary boundary)
 {
 	struct tmk_rec_boundary r = {
-	        .head = {sizeof r, 1, TMK_REC_BOUNDARY, boundary, next_seq++, 0},
+	        .head = {sizeof(r), 1, TMK_REC_BOUNDARY, boundary, next_seq++, 0},
 	        .accumulate = 1};
 	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
 	if (tmk_model_step_may_end(model, &r.head))
@@ -50,7 +50,7 @@ static void event(enum tmk_kind kind, uint64_t ptr, int64_t bytes, int phase, in
 {
 	total += (uint64_t)bytes;
 	struct tmk_rec_event r = {
-	        .head = {sizeof r, 1, (uint8_t)kind, 0, next_seq++, 0},
+	        .head = {sizeof(r), 1, (uint8_t)kind, 0, next_seq++, 0},
 	        .ptr = ptr,
 	        .bytes = bytes,
 	        .allocated = total,
@@ -70,13 +70,15 @@ static void in_frame(uint32_t id, const char *function, const char *file)
 	struct {
 		struct tmk_rec_pyframe head;
 		char text[200];
-	} f = {{{sizeof f, 1, TMK_REC_PYFRAME, 0, next_seq++, 0}, .id = id}, ""};
+	} f = {{{sizeof(f), 1, TMK_REC_PYFRAME, 0, next_seq++, 0}, .id = id}, ""};
 	struct {
 		struct tmk_rec_stack head;
 		uint64_t frame;
-	} s = {{{sizeof s, 1, TMK_REC_PYSTACK, 0, next_seq++, 0}, .id = id, .depth = 1},
+	} s = {{{sizeof(s), 1, TMK_REC_PYSTACK, 0, next_seq++, 0},
+	        .id = id,
+	        .depth = 1},
 	       id};
-	snprintf(f.text, sizeof f.text, "%s%c%s", function, 0, file);
+	snprintf(f.text, sizeof(f.text), "%s%c%s", function, 0, file);
 	tmk_model_apply(model, &f.head.head, (int64_t)next_seq * 1000);
 	tmk_model_apply(model, &s.head.head, (int64_t)next_seq * 1000);
 	stack = id;
@@ -101,7 +103,7 @@ static void give(uint64_t ptr, int64_t bytes)
 static void point(enum tmk_pointer_code code, uint64_t ptr)
 {
 	struct tmk_rec_pointer r = {
-	        .head = {sizeof r, 1, TMK_REC_POINTER, code, next_seq++, 0},
+	        .head = {sizeof(r), 1, TMK_REC_POINTER, code, next_seq++, 0},
 	        .ptr = ptr};
 	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
 }
@@ -135,7 +137,7 @@ static const char *text(const char *sql)
 static const char *phase_of(int64_t bytes)
 {
 	char sql[256];
-	snprintf(sql, sizeof sql,
+	snprintf(sql, sizeof(sql),
 	         "SELECT p.name FROM allocation a JOIN site s ON s.id = a.site JOIN "
 	         "phase p "
 	         "ON p.id = s.phase WHERE a.bytes = %lld ORDER BY a.id LIMIT 1",
@@ -146,7 +148,7 @@ static const char *phase_of(int64_t bytes)
 static const char *bucket_of(int64_t bytes)
 {
 	char sql[256];
-	snprintf(sql, sizeof sql,
+	snprintf(sql, sizeof(sql),
 	         "SELECT b.name FROM allocation a JOIN bucket b ON b.id = a.bucket "
 	         "WHERE "
 	         "a.bytes = %lld ORDER BY a.id LIMIT 1",
@@ -492,7 +494,7 @@ TEST("a sum that differs from the allocator's own is counted")
 
 static void cpu_event(uint64_t ptr, int64_t bytes, int64_t told)
 {
-	struct tmk_rec_event r = {.head = {sizeof r, 1,
+	struct tmk_rec_event r = {.head = {sizeof(r), 1,
 	                                   bytes > 0 ? TMK_REC_ALLOC : TMK_REC_FREE, 0,
 	                                   next_seq++, 0},
 	                          .ptr = ptr,
@@ -574,14 +576,14 @@ TEST("two optimizers in a row are one step, unless the first ran a backward itse
 	struct tmk_record zero = record(TMK_REC_BOUNDARY, TMK_AT_ZERO_GRAD);
 	at(TMK_AT_STEP);
 	at(TMK_AT_STEP_END);
-	CHECK(tmk_model_settles(model, &step) == -1);
-	CHECK(tmk_model_settles(model, &zero) == 0);
-	CHECK(tmk_model_settles(model, &forward) == 1);
+	CHECK(tmk_model_ends_hold(model, &step) == -1);
+	CHECK(tmk_model_ends_hold(model, &zero) == 0);
+	CHECK(tmk_model_ends_hold(model, &forward) == 1);
 	at(TMK_AT_STEP);
 	at(TMK_AT_BACKWARD);
 	at(TMK_AT_BACKWARD_END);
 	at(TMK_AT_STEP_END);
-	CHECK(tmk_model_settles(model, &step) == 1);
+	CHECK(tmk_model_ends_hold(model, &step) == 1);
 	end();
 	close_all();
 }

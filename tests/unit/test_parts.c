@@ -272,7 +272,7 @@ TEST("after any births and deaths each address is in the block that a look at al
 	for (int layout = 0; layout < LAYOUTS; layout++) {
 		struct tmk_live_table t = {0};
 		int alive = 0;
-		memset(known, 0, sizeof known);
+		memset(known, 0, sizeof(known));
 		for (int i = 0; i < 12000; i++) {
 			/* now and then it empties: nodes join and are given back */
 			int reach = i / 2000 % 2 ? N : 40;
@@ -334,13 +334,13 @@ TEST("names are expanded by host, process and rank, and made absolute")
 {
 	char path[4096], wanted[4096];
 	setenv("RANK", "17", 1);
-	CHECK(tmk_place_expand("/a/x-%r-%%.db", path, sizeof path) == 0);
+	CHECK(tmk_place_expand("/a/x-%r-%%.db", path, sizeof(path)) == 0);
 	CHECK_TEXT(path, "/a/x-17-%.db");
-	CHECK(tmk_place_expand("/a/%p", path, sizeof path) == 0);
-	snprintf(wanted, sizeof wanted, "/a/%d", (int)getpid());
+	CHECK(tmk_place_expand("/a/%p", path, sizeof(path)) == 0);
+	snprintf(wanted, sizeof(wanted), "/a/%d", (int)getpid());
 	CHECK_TEXT(path, wanted);
-	CHECK(tmk_place_expand("b.db", path, sizeof path) == 0);
-	CHECK(getcwd(wanted, sizeof wanted - 8));
+	CHECK(tmk_place_expand("b.db", path, sizeof(path)) == 0);
+	CHECK(getcwd(wanted, sizeof(wanted) - 8));
 	strcat(wanted, "/b.db");
 	CHECK_TEXT(path, wanted);
 }
@@ -348,8 +348,8 @@ TEST("names are expanded by host, process and rank, and made absolute")
 TEST("a name that is too long is refused, not cut")
 {
 	char path[32];
-	CHECK(tmk_place_expand("/0123456789012345678901234567890", path, sizeof path) ==
-	      -ENAMETOOLONG);
+	CHECK(tmk_place_expand("/0123456789012345678901234567890", path,
+	                       sizeof(path)) == -ENAMETOOLONG);
 }
 
 TEST("file systems that machines share are told by the kernel's own numbers for them")
@@ -362,9 +362,9 @@ TEST("file systems that machines share are told by the kernel's own numbers for 
 	static const uint32_t own[] = {
 	        EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
 	        F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, RAMFS_MAGIC,       0};
-	for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+	for (size_t i = 0; i < sizeof(shared) / sizeof(*shared); i++)
 		CHECK(tmk_place_type_is_network(shared[i]));
-	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		CHECK(!tmk_place_type_is_network(own[i]));
 }
 
@@ -399,9 +399,9 @@ TEST("sizes are read as people write them")
 	static const char *const bad[] = {"",    "K",    "-1",    "1X",
 	                                  "1KK", "12 3", "1GiBs", "99999999999T"};
 	uint64_t n;
-	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
 		CHECK(tmk_parse_size(good[i].text, &n) == 0 && n == good[i].bytes);
-	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		CHECK(tmk_parse_size(bad[i], &n) == -EINVAL);
 }
 

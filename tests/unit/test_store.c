@@ -18,13 +18,13 @@ static void count_row(struct tmk_row *row, void *context)
 TEST("an empty file gets the schema, and is opened again with what it holds")
 {
 	struct tmk_store *s =
-	        tmk_store_open(temp_file("a.db"), message, sizeof message);
+	        tmk_store_open(temp_file("a.db"), message, sizeof(message));
 	CHECK(s);
 	tmk_store_run(s, TMK_SQL_meta, "key", "value");
 	tmk_store_commit(s);
 	CHECK(!tmk_store_failed(s));
 	tmk_store_close(s);
-	s = tmk_store_open(temp_path("a.db"), message, sizeof message);
+	s = tmk_store_open(temp_path("a.db"), message, sizeof(message));
 	CHECK(s);
 	int rows = 0;
 	tmk_store_read(s, "SELECT * FROM meta WHERE key = 'key' AND value = 'value'",
@@ -41,7 +41,7 @@ TEST("a file that is no trace is refused with a sentence and left as it is")
 	fclose(f);
 	struct stat before, after;
 	CHECK(!stat(temp_path("b.db"), &before));
-	CHECK(!tmk_store_open(temp_path("b.db"), message, sizeof message));
+	CHECK(!tmk_store_open(temp_path("b.db"), message, sizeof(message)));
 	CHECK(*message && !strchr(message, '\n'));
 	CHECK(!stat(temp_path("b.db"), &after) && before.st_size == after.st_size);
 }
@@ -49,22 +49,22 @@ TEST("a file that is no trace is refused with a sentence and left as it is")
 TEST("a folder in the file's place is refused with a sentence")
 {
 	CHECK(!mkdir(temp_path("c.db"), 0700));
-	CHECK(!tmk_store_open(temp_path("c.db"), message, sizeof message));
+	CHECK(!tmk_store_open(temp_path("c.db"), message, sizeof(message)));
 	CHECK(*message);
 }
 
 TEST("a copy holds what was committed")
 {
 	struct tmk_store *s =
-	        tmk_store_open(temp_file("d.db"), message, sizeof message);
+	        tmk_store_open(temp_file("d.db"), message, sizeof(message));
 	CHECK(s);
 	tmk_store_run(s, TMK_SQL_meta, "key", "value");
 	tmk_store_commit(s);
 	tmk_store_run(s, TMK_SQL_meta, "later", "not committed");
 	CHECK(!tmk_store_copy(temp_path("d.db"), temp_path("e.db"), message,
-	                      sizeof message));
+	                      sizeof(message)));
 	tmk_store_close(s);
-	s = tmk_store_open(temp_path("e.db"), message, sizeof message);
+	s = tmk_store_open(temp_path("e.db"), message, sizeof(message));
 	int rows = 0;
 	tmk_store_read(s, "SELECT * FROM meta WHERE key IN ('key', 'later')", count_row,
 	               &rows);
@@ -102,7 +102,7 @@ static int64_t add_rows(struct tmk_store *s, int n)
 TEST("allocations get their numbers in order, also when the last ones were deleted")
 {
 	struct tmk_store *s =
-	        tmk_store_open(temp_file("g.db"), message, sizeof message);
+	        tmk_store_open(temp_file("g.db"), message, sizeof(message));
 	CHECK(s);
 	int64_t last = add_rows(s, 1);
 	tmk_store_commit(s);
@@ -123,7 +123,7 @@ TEST("allocations get their numbers in order, also when the last ones were delet
 TEST("an unknown column of the run becomes an entry of meta")
 {
 	struct tmk_store *s =
-	        tmk_store_open(temp_file("f.db"), message, sizeof message);
+	        tmk_store_open(temp_file("f.db"), message, sizeof(message));
 	CHECK(s);
 	tmk_store_run(s, TMK_SQL_run, TIDEMARK_VERSION, (int64_t)1);
 	tmk_store_set_run(s, "nonsense'; DROP TABLE run; --", "1", false);

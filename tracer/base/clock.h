@@ -1,8 +1,8 @@
 /* clock.h - a time stamp that costs less than what it stamps. clock_gettime is as dear as
  * a short stack (20 ns and more), so the hook reads the time-stamp counter and the writer
  * turns ticks into nanoseconds (writer.c calibrates). */
-#ifndef TMK_CLOCK_H
-#define TMK_CLOCK_H
+#ifndef TIDEMARK_TRACER_CLOCK_H
+#define TIDEMARK_TRACER_CLOCK_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* grow.h - arrays that grow, on the writer thread. */
-#ifndef TMK_GROW_H
-#define TMK_GROW_H
+#ifndef TIDEMARK_TRACER_GROW_H
+#define TIDEMARK_TRACER_GROW_H
 
 #include <stdbool.h>
 #include <stddef.h>

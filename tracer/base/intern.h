@@ -3,8 +3,8 @@
  * Lock-free, fixed capacity, anonymous memory: nothing is allocated after the first use.
  * Keyed by 64 + 32 bits of two independent hashes of the whole content; two different
  * contents get one number with probability below 1e-15 in a run of a million stacks. */
-#ifndef TMK_INTERN_H
-#define TMK_INTERN_H
+#ifndef TIDEMARK_TRACER_INTERN_H
+#define TIDEMARK_TRACER_INTERN_H
 
 #include <stdint.h>
 

@@ -9,9 +9,9 @@
  *   wrap_driver.c): a child sets back what was claimed and not done.
  * - pthread_once(): a child whose parent was in the middle of it begins anew (glibc).
  * - What threads wait for with a limit of their own (tmk_state while a trace begins, rings that
- *   are full, real.c's `settling`): a child sets it back. */
-#ifndef TMK_LATCH_H
-#define TMK_LATCH_H
+ *   are full, real.c's `looking`): a child sets it back. */
+#ifndef TIDEMARK_TRACER_LATCH_H
+#define TIDEMARK_TRACER_LATCH_H
 
 #include <stdbool.h>
 #include <stdint.h>

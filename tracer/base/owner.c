@@ -73,8 +73,8 @@ static void read_word(const char *path, char *to, size_t size)
 static bool read_stat(uint32_t pid, uint64_t *started, char *state)
 {
 	char path[64], text[1024];
-	snprintf(path, sizeof path, "/proc/%u/stat", pid);
-	read_word(path, text, sizeof text);
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	read_word(path, text, sizeof(text));
 	/* The name, field 2, may hold blanks and parentheses of its own. */
 	const char *at = strrchr(text, ')');
 	if (!at || sscanf(at + 1, " %c", state) != 1)
@@ -94,13 +94,13 @@ static uint64_t own_namespace(void)
 void tmk_owner_self(struct tmk_owner *o)
 {
 	char state;
-	memset(o, 0, sizeof *o);
+	memset(o, 0, sizeof(*o));
 	o->pid = (uint32_t)getpid();
 	if (!read_stat(o->pid, &o->started, &state))
 		o->started = 0;
 	o->pid_namespace = own_namespace();
-	read_word("/proc/sys/kernel/random/boot_id", o->boot, sizeof o->boot);
-	if (gethostname(o->host, sizeof o->host - 1))
+	read_word("/proc/sys/kernel/random/boot_id", o->boot, sizeof(o->boot));
+	if (gethostname(o->host, sizeof(o->host) - 1))
 		*o->host = 0;
 }
 
@@ -109,7 +109,7 @@ static bool has_threads(uint32_t pid)
 {
 	char path[64];
 	int n = 0;
-	snprintf(path, sizeof path, "/proc/%u/task", pid);
+	snprintf(path, sizeof(path), "/proc/%u/task", pid);
 	DIR *d = opendir(path);
 	if (!d)
 		return false;
@@ -127,9 +127,9 @@ enum tmk_owner_state tmk_owner_state(const struct tmk_owner *o)
 	tmk_owner_self(&here);
 	if (!here.started || !o->started || !*here.boot || !*o->boot || !o->pid)
 		return TMK_OWNER_UNKNOWN;
-	if (strncmp(here.boot, o->boot, sizeof here.boot))
+	if (strncmp(here.boot, o->boot, sizeof(here.boot)))
 		/* The same machine, started anew: nothing of then lives. */
-		return *o->host && !strncmp(here.host, o->host, sizeof here.host)
+		return *o->host && !strncmp(here.host, o->host, sizeof(here.host))
 		               ? TMK_OWNER_GONE
 		               : TMK_OWNER_UNKNOWN;
 	if (!o->pid_namespace || here.pid_namespace != o->pid_namespace)

@@ -3,8 +3,8 @@
  * A lock alone does not tell: it is lost when a program closes the descriptor that holds
  * it, and it is kept by a child that inherited the descriptor. So the ring's header also
  * says which process wrote it, in words that hold across containers, hosts and reboots. */
-#ifndef TMK_OWNER_H
-#define TMK_OWNER_H
+#ifndef TIDEMARK_TRACER_OWNER_H
+#define TIDEMARK_TRACER_OWNER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -16,7 +16,7 @@ static const char *rank_text(void)
 {
 	static const char *const names[] = {"RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK",
 	                                    "SLURM_PROCID"};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (getenv(names[i]))
 			return getenv(names[i]);
 	return "0";
@@ -38,12 +38,12 @@ int tmk_place_expand(const char *pattern, char *path, size_t size)
 		word[1] = 0;
 		if (*p == '%' && p[1]) {
 			p++;
-			if (*p == 'h' && gethostname(word, sizeof word - 1))
-				snprintf(word, sizeof word, "host");
+			if (*p == 'h' && gethostname(word, sizeof(word) - 1))
+				snprintf(word, sizeof(word), "host");
 			else if (*p == 'p')
-				snprintf(word, sizeof word, "%d", (int)getpid());
+				snprintf(word, sizeof(word), "%d", (int)getpid());
 			else if (*p == 'r')
-				snprintf(word, sizeof word, "%.64s", rank_text());
+				snprintf(word, sizeof(word), "%.64s", rank_text());
 			else if (*p != 'h')
 				word[0] = *p;
 			if (*p == 'h')
@@ -79,7 +79,7 @@ bool tmk_place_type_is_network(uint32_t type)
 	        0xbacbacbc, /* VMware's */
 	        0x65735546, /* FUSE: sshfs, gcsfuse and the like */
 	};
-	for (size_t i = 0; i < sizeof network / sizeof *network; i++)
+	for (size_t i = 0; i < sizeof(network) / sizeof(*network); i++)
 		if (type == network[i])
 			return true;
 	return false;
@@ -88,7 +88,7 @@ bool tmk_place_type_is_network(uint32_t type)
 bool tmk_place_is_network(const char *path)
 {
 	char folder[PATH_MAX];
-	snprintf(folder, sizeof folder, "%s", path);
+	snprintf(folder, sizeof(folder), "%s", path);
 	char *slash = strrchr(folder, '/');
 	if (slash)
 		slash[slash == folder] = 0;

@@ -1,6 +1,6 @@
 /* place.h - where files may lie. */
-#ifndef TMK_PLACE_H
-#define TMK_PLACE_H
+#ifndef TIDEMARK_TRACER_PLACE_H
+#define TIDEMARK_TRACER_PLACE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -17,14 +17,14 @@ extern char **environ;
 void tmk_say(const char *format, ...)
 {
 	char line[1024];
-	int used = snprintf(line, sizeof line, "tidemark: ");
+	int used = snprintf(line, sizeof(line), "tidemark: ");
 	va_list args;
 	va_start(args, format);
-	int n = vsnprintf(line + used, sizeof line - used - 1, format, args);
+	int n = vsnprintf(line + used, sizeof(line) - used - 1, format, args);
 	va_end(args);
 	used += n < 0 ? 0 : n;
-	if ((size_t)used > sizeof line - 2)
-		used = sizeof line - 2;
+	if ((size_t)used > sizeof(line) - 2)
+		used = sizeof(line) - 2;
 	line[used++] = '\n';
 	/* One write: a line of ours never tears a line of the program's. */
 	if (write(STDERR_FILENO, line, used) < 0)
@@ -92,7 +92,7 @@ static int choose(const char *name, const char *text, const char *const *words, 
 	for (int i = 0; i < n; i++) {
 		if (!strcmp(text, words[i]))
 			return i;
-		used += (size_t)snprintf(all + used, sizeof all - used, "%s%s",
+		used += (size_t)snprintf(all + used, sizeof(all) - used, "%s%s",
 		                         i == 0       ? ""
 		                         : i == n - 1 ? " or "
 		                                      : ", ",
@@ -127,7 +127,7 @@ static void warn_unknown(void)
 			continue;
 		size_t n = strcspn(*e, "=");
 		bool found = false;
-		for (size_t i = 0; i < sizeof known / sizeof *known && !found; i++)
+		for (size_t i = 0; i < sizeof(known) / sizeof(*known) && !found; i++)
 			found = strlen(known[i]) == n && !strncmp(known[i], *e, n);
 		if (!found)
 			tmk_say("there is no setting '%.*s'; 'tidemark help "

@@ -1,7 +1,7 @@
 /* settings.h - what the environment asks for. Read once, in the constructor, before any
  * other thread exists; constant afterwards. */
-#ifndef TMK_SETTINGS_H
-#define TMK_SETTINGS_H
+#ifndef TIDEMARK_TRACER_SETTINGS_H
+#define TIDEMARK_TRACER_SETTINGS_H
 
 #include <stdbool.h>
 #include <stddef.h>

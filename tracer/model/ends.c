@@ -99,7 +99,7 @@ void tmk_model_say_by_forward(struct tmk_model *m)
 	char why[160];
 	if (!m->by_forward || m->by_forward == m->complete)
 		return;
-	snprintf(why, sizeof why, "of %u of %u steps: " BY_FORWARD, m->by_forward,
+	snprintf(why, sizeof(why), "of %u of %u steps: " BY_FORWARD, m->by_forward,
 	         m->complete);
 	tmk_store_run(m->store, TMK_SQL_capability, "steps", "degraded", why);
 }
@@ -315,7 +315,7 @@ bool tmk_model_step_may_end(struct tmk_model *m, const struct tmk_record *r)
 	return true;
 }
 
-int tmk_model_settles(const struct tmk_model *m, const struct tmk_record *r)
+int tmk_model_ends_hold(const struct tmk_model *m, const struct tmk_record *r)
 {
 	if (r->kind == TMK_REC_END)
 		return 1;

@@ -4,25 +4,25 @@
 
 #include <string.h>
 
-struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i)
+struct tmk_live *tmk_model_unwritten(struct tmk_model *m, uint32_t i)
 {
-	struct tmk_live *l =
-	        tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr);
-	return l && l->young ? l : NULL;
+	struct tmk_live *l = tmk_live_find(&m->live, m->unwritten.key[i].device,
+	                                   m->unwritten.key[i].ptr);
+	return l && l->unwritten ? l : NULL;
 }
 
 static void add_key(struct tmk_model *m, struct tmk_keys *k, const struct tmk_live *l)
 {
-	if (tmk_grow((void **)&k->key, &k->capacity, k->count, sizeof *k->key))
+	if (tmk_grow((void **)&k->key, &k->capacity, k->count, sizeof(*k->key)))
 		k->key[k->count++] = (struct tmk_key){l->ptr, l->device};
 	else
 		m->lost[TMK_LOST_MEMORY]++;
 }
 
-void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l)
+void tmk_model_add_unwritten(struct tmk_model *m, struct tmk_live *l)
 {
-	l->young = 1;
-	add_key(m, &m->young, l);
+	l->unwritten = 1;
+	add_key(m, &m->unwritten, l);
 }
 
 void tmk_model_add_candidate(struct tmk_model *m, struct tmk_live *l)
@@ -97,7 +97,7 @@ void tmk_model_mark_alive(struct tmk_model *m, uint32_t from, int phase,
 
 /* The backward has returned: what it gave to AccumulateGrad and is still there is a
  * gradient; what was freed was a temporary. */
-void tmk_model_settle_candidates(struct tmk_model *m)
+void tmk_model_judge_candidates(struct tmk_model *m)
 {
 	for (uint32_t i = 0; i < m->candidates.count; i++) {
 		const struct tmk_key *k = &m->candidates.key[i];

@@ -58,10 +58,10 @@ uint64_t *tmk_fold_signature(const struct tmk_model *m)
 	for (uint32_t i = 0; i < n; i++)
 		if (m->ev[i].thread >= threads)
 			threads = m->ev[i].thread + 1u;
-	uint64_t *out = malloc(n * sizeof *out);
+	uint64_t *out = malloc(n * sizeof(*out));
 	uint32_t *place =
-	        malloc(n * sizeof *place); /* of each event within its thread */
-	uint32_t *count = calloc(threads + 1, sizeof *count);
+	        malloc(n * sizeof(*place)); /* of each event within its thread */
+	uint32_t *count = calloc(threads + 1, sizeof(*count));
 	if (!out || !place || !count) {
 		free(out);
 		out = NULL;
@@ -102,7 +102,7 @@ int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature,
 	for (int i = 0; m->patterns && i < KEPT; i++) {
 		struct pattern *p = &m->patterns->kept[i];
 		if (!p->used || p->events != m->events || !same_peaks(m, p) ||
-		    memcmp(p->signature, signature, m->events * sizeof *signature))
+		    memcmp(p->signature, signature, m->events * sizeof(*signature)))
 			continue;
 		p->used = ++m->patterns->clock;
 		*begin = (const int64_t(*)[TMK_BUCKETS])p->held;
@@ -116,7 +116,7 @@ int64_t tmk_fold_find(struct tmk_model *m, const uint64_t *signature,
 void tmk_fold_keep(struct tmk_model *m, uint64_t *signature)
 {
 	if (!m->patterns)
-		m->patterns = calloc(1, sizeof *m->patterns);
+		m->patterns = calloc(1, sizeof(*m->patterns));
 	if (!m->patterns) {
 		free(signature);
 		return;
@@ -136,7 +136,7 @@ void tmk_fold_keep(struct tmk_model *m, uint64_t *signature)
 		p->device[i].active = d->active;
 		p->device[i].rise = d->peak - d->start_allocated;
 		p->device[i].ordinal = d->peak_ordinal;
-		memcpy(p->held[i], d->held, sizeof p->held[i]);
+		memcpy(p->held[i], d->held, sizeof(p->held[i]));
 	}
 }
 

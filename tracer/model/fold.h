@@ -1,6 +1,6 @@
 /* fold.h - steps that repeat an earlier one. Writer thread. */
-#ifndef TMK_FOLD_H
-#define TMK_FOLD_H
+#ifndef TIDEMARK_TRACER_FOLD_H
+#define TIDEMARK_TRACER_FOLD_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -36,7 +36,7 @@ static struct tmk_live_slot *probe(const struct tmk_live_table *t, uint8_t devic
 static bool widen(struct tmk_live_table *t)
 {
 	uint32_t mask = t->slot ? t->mask * 2 + 1 : 8191;
-	struct tmk_live_slot *bigger = calloc((size_t)mask + 1, sizeof *bigger);
+	struct tmk_live_slot *bigger = calloc((size_t)mask + 1, sizeof(*bigger));
 	if (!bigger)
 		return false;
 	for (uint32_t i = 0; t->slot && i <= t->mask; i++) {
@@ -56,13 +56,13 @@ static bool widen(struct tmk_live_table *t)
 static bool lengthen(struct tmk_live_table *t)
 {
 	uint32_t room = t->room ? t->room * 2 : 4096;
-	struct tmk_live *longer = realloc(t->entry, room * sizeof *longer);
+	struct tmk_live *longer = realloc(t->entry, room * sizeof(*longer));
 	if (!longer)
 		return false;
 	t->entry = longer;
 	t->room = room;
-	if (!t->made)
-		t->made = 1; /* entry 0 stands for none */
+	if (!t->entries)
+		t->entries = 1; /* entry 0 stands for none */
 	return true;
 }
 
@@ -72,7 +72,7 @@ static uint32_t vacant(struct tmk_live_table *t)
 	if (number)
 		t->vacant = t->entry[number].next;
 	else
-		number = t->made++;
+		number = t->entries++;
 	return number;
 }
 
@@ -143,7 +143,7 @@ struct tmk_live *tmk_live_add(struct tmk_live_table *t, uint8_t device, uint64_t
 		make_room(t);
 	if (t->fresh_count == TMK_LIVE_NEW ||
 	    ((!t->slot || t->count > t->mask / 2) && !widen(t)) ||
-	    (!t->vacant && t->made == t->room && !lengthen(t)))
+	    (!t->vacant && t->entries == t->room && !lengthen(t)))
 		return NULL;
 	struct tmk_live_slot *slot = probe(t, device, ptr);
 	uint32_t number = slot->entry;
@@ -158,7 +158,7 @@ struct tmk_live *tmk_live_add(struct tmk_live_table *t, uint8_t device, uint64_t
 	}
 	t->fresh[t->fresh_count++] = number;
 	struct tmk_live *e = &t->entry[number];
-	memset(e, 0, sizeof *e);
+	memset(e, 0, sizeof(*e));
 	e->ptr = ptr;
 	e->device = device;
 	e->used = FRESH;
@@ -174,9 +174,9 @@ struct tmk_live *tmk_live_find(struct tmk_live_table *t, uint8_t device, uint64_
 struct tmk_live *tmk_live_next(const struct tmk_live_table *t, const struct tmk_live *e)
 {
 	uint32_t number = e ? (uint32_t)(e - t->entry) + 1 : 1;
-	while (number < t->made && !t->entry[number].used)
+	while (number < t->entries && !t->entry[number].used)
 		number++;
-	return number < t->made ? &t->entry[number] : NULL;
+	return number < t->entries ? &t->entry[number] : NULL;
 }
 
 void tmk_live_remove(struct tmk_live_table *t, struct tmk_live *e)
@@ -209,5 +209,5 @@ void tmk_live_free(struct tmk_live_table *t)
 	tmk_order_free(&t->order);
 	free(t->entry);
 	free(t->slot);
-	memset(t, 0, sizeof *t);
+	memset(t, 0, sizeof(*t));
 }

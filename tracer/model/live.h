@@ -1,7 +1,7 @@
 /* live.h - the allocations alive now, by device and address. All zeros is empty. Writer
  * thread. */
-#ifndef TMK_LIVE_H
-#define TMK_LIVE_H
+#ifndef TIDEMARK_TRACER_LIVE_H
+#define TIDEMARK_TRACER_LIVE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,16 +32,17 @@ struct tmk_live {
 	uint8_t named; /* 1 + tmk_tensor_kind Python gave it, or 0 */
 	uint8_t phase;
 	uint8_t bucket, rule;
-	uint8_t young; /* stands in the model's list of young ones */
-	uint8_t used;  /* live.c's own, as is what follows */
+	uint8_t unwritten; /* stands in the model's list of those without a row */
+	uint8_t used;      /* live.c's own, as is what follows */
 	uint32_t next;
 };
 
 enum { TMK_LIVE_NEW = 2048 };
 
 struct tmk_live_table {
-	struct tmk_live *entry; /* entry[1 .. made], those without `used` are vacant */
-	uint32_t made, room, vacant, count;
+	struct tmk_live
+	        *entry; /* entry[1 .. entries], those without `used` are vacant */
+	uint32_t entries, room, vacant, count;
 	struct tmk_live_slot *slot; /* entries by device and address */
 	uint32_t mask;
 	struct tmk_order order; /* ... by address, but for those born lately */

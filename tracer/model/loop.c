@@ -56,7 +56,7 @@ static void backward_begins(struct tmk_model *m, const struct tmk_rec_boundary *
 	tmk_model_label(m, thread, TMK_AT_BACKWARD, false);
 	setup_ends(m);
 	if (tmk_grow((void **)&m->backward_at, &m->backward_capacity, m->backward_count,
-	             sizeof *m->backward_at))
+	             sizeof(*m->backward_at)))
 		m->backward_at[m->backward_count++] = m->flushed + m->events;
 	struct tmk_loop *l = tmk_model_loop(m, thread);
 	l->closure |= l->in_step;
@@ -74,7 +74,7 @@ static void backward_ends(struct tmk_model *m, const struct tmk_rec_boundary *r)
 	struct tmk_loop *l = tmk_model_loop(m, thread);
 	struct tmk_loop *home = tmk_model_loop(m, l->home);
 	tmk_model_label(m, thread, TMK_AT_BACKWARD_END, false);
-	tmk_model_settle_candidates(m);
+	tmk_model_judge_candidates(m);
 	l->given = !r->accumulate;
 	m->micro_steps += r->accumulate;
 	m->backward_since_step = true;
@@ -103,7 +103,7 @@ static void step_begins(struct tmk_model *m, const struct tmk_rec_boundary *r)
 {
 	struct tmk_loop *l = tmk_model_loop(m, r->head.thread);
 	if (r->inside) /* what it works on are gradients */
-		tmk_model_settle_candidates(m);
+		tmk_model_judge_candidates(m);
 	l->step_module = r->module;
 	tmk_model_label(m, r->head.thread, TMK_AT_STEP, r->inside);
 	setup_ends(m);

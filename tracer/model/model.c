@@ -91,7 +91,7 @@ static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_ev
 	l->born_step = m->step;
 	l->born = m->flushed + m->events;
 	l->phase = e->phase;
-	tmk_model_add_young(m, l);
+	tmk_model_add_unwritten(m, l);
 }
 
 static void death(struct tmk_model *m, struct tmk_ev *e)
@@ -116,7 +116,7 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 		b->named = l->named;
 		e->target = l->born - m->flushed;
 	} else if (tmk_grow((void **)&m->carried, &m->carried_capacity,
-	                    m->carried_count, sizeof *m->carried)) {
+	                    m->carried_count, sizeof(*m->carried))) {
 		e->carried = 1;
 		e->target = m->carried_count;
 		m->carried[m->carried_count++] = *l;
@@ -167,13 +167,13 @@ static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns
 	int64_t bytes = size_of(m, d, r);
 	if (ends_mapping(m, d, r))
 		return;
-	if (!tmk_grow((void **)&m->ev, &m->capacity, m->events, sizeof *m->ev)) {
+	if (!tmk_grow((void **)&m->ev, &m->capacity, m->events, sizeof(*m->ev))) {
 		m->lost[TMK_LOST_MEMORY]++;
 		return;
 	}
 	account(m, d, r, bytes, ns);
 	struct tmk_ev *e = &m->ev[m->events];
-	memset(e, 0, sizeof *e);
+	memset(e, 0, sizeof(*e));
 	e->ns = ns;
 	/* the sign tells deaths: also of what was never seen */
 	e->bytes = bytes || r->head.kind == TMK_REC_ALLOC ? bytes : -1;
@@ -224,7 +224,7 @@ static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_
 static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 {
 	if (tmk_grow((void **)&m->oom_at, &m->oom_capacity, m->oom_count,
-	             sizeof *m->oom_at))
+	             sizeof(*m->oom_at)))
 		m->oom_at[m->oom_count++] = m->flushed + m->events;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	uint8_t phase = tmk_model_phase_of_oom(m, r);
@@ -341,7 +341,7 @@ void tmk_model_free(struct tmk_model *m)
 	free(m->backward_at);
 	free(m->oom_at);
 	free(m->loop);
-	free(m->young.key);
+	free(m->unwritten.key);
 	free(m->candidates.key);
 	free(m);
 }

@@ -1,8 +1,8 @@
 /* model.h - the recorder's picture of the run: which step and phase it is in, what is
  * alive, what happened since the step began. Fed with records in their order by the writer
  * or by a recovery; writes to the store when a step ends. One thread. */
-#ifndef TMK_MODEL_H
-#define TMK_MODEL_H
+#ifndef TIDEMARK_TRACER_MODEL_H
+#define TIDEMARK_TRACER_MODEL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -141,7 +141,7 @@ struct tmk_model {
 	/* Live allocations that may need attention, so that a step's work does not grow
 	 * with what is alive: born in this step or without a row yet. Keys, since entries
 	 * move; some are of allocations that have died since. */
-	struct tmk_keys young;
+	struct tmk_keys unwritten;
 	struct tmk_keys
 	        candidates; /* given to AccumulateGrad in the running backward */
 
@@ -212,8 +212,8 @@ void tmk_model_apply(struct tmk_model *m, const struct tmk_record *r, int64_t ns
 /* Is this the boundary at which a step may end? What comes until it is clear is held back
  * by the writer. Asked when `r` was applied. */
 bool tmk_model_step_may_end(struct tmk_model *m, const struct tmk_record *r);
-/* ... and if so, does `r` settle it: 1 the step has ended, 0 go on holding, -1 it goes on */
-int tmk_model_settles(const struct tmk_model *m, const struct tmk_record *r);
+/* ... and if so, does `r` end the holding: 1 the step has ended, 0 go on holding, -1 it goes on */
+int tmk_model_ends_hold(const struct tmk_model *m, const struct tmk_record *r);
 
 /* Asked before `r` is applied: does it begin a forward of which only what follows tells
  * whether a step ended before it? Then it is held back, with what follows. */
@@ -301,9 +301,9 @@ void tmk_model_review_setup(struct tmk_model *m);
 /* ... and what it left and the first steps gave back was their batch. */
 void tmk_model_setup_dies(struct tmk_model *m, struct tmk_live *l);
 
-/* The i-th young allocation, NULL if it is gone. */
-struct tmk_live *tmk_model_young(struct tmk_model *m, uint32_t i);
-void tmk_model_add_young(struct tmk_model *m, struct tmk_live *l);
+/* The i-th of those without a row, NULL if it is gone. */
+struct tmk_live *tmk_model_unwritten(struct tmk_model *m, uint32_t i);
+void tmk_model_add_unwritten(struct tmk_model *m, struct tmk_live *l);
 /* ... one more that was given to AccumulateGrad, and whose backward has not returned */
 void tmk_model_add_candidate(struct tmk_model *m, struct tmk_live *l);
 
@@ -314,7 +314,7 @@ void tmk_model_named(struct tmk_model *m, const struct tmk_rec_tensor *r);
 void tmk_model_mark_alive(struct tmk_model *m, uint32_t from, int phase,
                           uint8_t evidence);
 /* The outermost backward has returned: candidates that are still there are gradients. */
-void tmk_model_settle_candidates(struct tmk_model *m);
+void tmk_model_judge_candidates(struct tmk_model *m);
 
 /* CPU: do the allocator's totals differ from ours by more than a matter of order? */
 bool tmk_model_drifts(const struct tmk_device_state *d);

@@ -8,8 +8,8 @@
 void tmk_most_begin(struct tmk_model *m)
 {
 	for (int i = 0; i < m->devices; i++) {
-		memset(m->most[i].of, 0, sizeof m->most[i].of);
-		memcpy(m->most[i].now, m->device[i].held, sizeof m->most[i].now);
+		memset(m->most[i].of, 0, sizeof(m->most[i].of));
+		memcpy(m->most[i].now, m->device[i].held, sizeof(m->most[i].now));
 		m->most[i].phase = TMK_OPEN;
 	}
 }
@@ -78,7 +78,7 @@ void tmk_most_write(struct tmk_model *m)
 				if (m->most[i].of[p][b])
 					row(m, i, p, b, m->most[i].of[p][b]);
 		}
-		memcpy(d->held, m->most[i].now, sizeof d->held);
+		memcpy(d->held, m->most[i].now, sizeof(d->held));
 	}
 }
 
@@ -89,6 +89,6 @@ void tmk_most_write_folded(struct tmk_model *m, const int64_t (*pattern)[TMK_BUC
 		for (int b = 0; d->active && b < TMK_BUCKETS; b++)
 			if (d->held[b] != pattern[i][b])
 				row(m, i, AT_BEGIN, b, d->held[b]);
-		memcpy(d->held, m->most[i].now, sizeof d->held);
+		memcpy(d->held, m->most[i].now, sizeof(d->held));
 	}
 }

@@ -90,16 +90,16 @@ static bool provide(struct tmk_order *o)
 	if (o->spare >= o->height + 2)
 		return true;
 	uint32_t room = o->room ? o->room * 2 : FIRST;
-	size_t size = room * sizeof *o->node;
+	size_t size = room * sizeof(*o->node);
 	bool large = size >= 2 * LARGE;
 	struct tmk_order_node *more = NULL;
-	if (posix_memalign((void **)&more, large ? LARGE : sizeof *more->start * 8,
+	if (posix_memalign((void **)&more, large ? LARGE : sizeof(*more->start) * 8,
 	                   size))
 		return false;
 	if (large)
 		madvise(more, size, MADV_HUGEPAGE);
 	if (o->used)
-		memcpy(more, o->node, o->used * sizeof *more);
+		memcpy(more, o->node, o->used * sizeof(*more));
 	else
 		o->used = 1; /* number 0 stands for none */
 	free(o->node);
@@ -142,10 +142,10 @@ static void give_back(struct tmk_order *o, uint32_t number)
 static void copy(struct tmk_order_node *to, uint32_t i,
                  const struct tmk_order_node *from, uint32_t j, uint32_t count)
 {
-	memmove(&to->start[i], &from->start[j], count * sizeof *to->start);
-	memmove(&to->end[i], &from->end[j], count * sizeof *to->end);
-	memmove(&to->to[i], &from->to[j], count * sizeof *to->to);
-	memmove(&to->device[i], &from->device[j], count * sizeof *to->device);
+	memmove(&to->start[i], &from->start[j], count * sizeof(*to->start));
+	memmove(&to->end[i], &from->end[j], count * sizeof(*to->end));
+	memmove(&to->to[i], &from->to[j], count * sizeof(*to->to));
+	memmove(&to->device[i], &from->device[j], count * sizeof(*to->device));
 }
 
 static void set_end(struct tmk_order_node *n, uint32_t i, uint64_t end)
@@ -381,5 +381,5 @@ int64_t tmk_order_around(const struct tmk_order *o, uint8_t device, uint64_t add
 void tmk_order_free(struct tmk_order *o)
 {
 	free(o->node);
-	memset(o, 0, sizeof *o);
+	memset(o, 0, sizeof(*o));
 }

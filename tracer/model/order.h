@@ -1,8 +1,8 @@
 /* order.h - ranges of addresses by where they begin, each with a device and an owner (a
  * number of the caller's). Ranges may overlap: devices may count from the same number, and
  * a block whose free was not seen stays. All zeros is empty. Writer thread. */
-#ifndef TMK_ORDER_H
-#define TMK_ORDER_H
+#ifndef TIDEMARK_TRACER_ORDER_H
+#define TIDEMARK_TRACER_ORDER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -64,17 +64,17 @@ void tmk_model_save(struct tmk_model *m)
 {
 	save_last_rows(m);
 	uint32_t n = 0;
-	struct tmk_live *out = malloc((m->young.count + 1) * sizeof *out);
+	struct tmk_live *out = malloc((m->unwritten.count + 1) * sizeof(*out));
 	if (!out)
 		return;
-	for (uint32_t i = 0; i < m->young.count; i++) {
-		const struct tmk_live *l = tmk_model_young(m, i);
+	for (uint32_t i = 0; i < m->unwritten.count; i++) {
+		const struct tmk_live *l = tmk_model_unwritten(m, i);
 		if (l && !l->row)
 			out[n++] = *l;
 	}
 	if (n)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_LIVE,
-		              (const void *)out, (size_t)n * sizeof *out);
+		              (const void *)out, (size_t)n * sizeof(*out));
 	else
 		tmk_store_run(m->store, TMK_SQL_carry_clear, (int64_t)CARRY_LIVE);
 	free(out);
@@ -105,22 +105,22 @@ void tmk_model_save(struct tmk_model *m)
 	                  .longest = m->longest,
 	                  .first_row = m->first_row,
 	                  .total_events = m->total_events};
-	memcpy(s.lost, m->lost, sizeof s.lost);
-	memcpy(s.device, m->device, sizeof s.device);
-	size_t size = offsetof(struct saved, device) + m->devices * sizeof *s.device;
+	memcpy(s.lost, m->lost, sizeof(s.lost));
+	memcpy(s.device, m->device, sizeof(s.device));
+	size_t size = offsetof(struct saved, device) + m->devices * sizeof(*s.device);
 	tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MODEL, (const void *)&s,
 	              size);
 	if (m->loops)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_LOOPS,
-		              (const void *)m->loop, m->loops * sizeof *m->loop);
+		              (const void *)m->loop, m->loops * sizeof(*m->loop));
 	if (m->sizes_grew)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_SIZES,
-		              (const void *)&m->sizes, sizeof m->sizes);
+		              (const void *)&m->sizes, sizeof(m->sizes));
 	m->sizes_grew = false;
 	/* Of a step that was written in part, how much its buckets have held so far. */
 	if (m->flushed)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MOST,
-		              (const void *)m->most, m->devices * sizeof *m->most);
+		              (const void *)m->most, m->devices * sizeof(*m->most));
 	else
 		tmk_store_run(m->store, TMK_SQL_carry_clear, (int64_t)CARRY_MOST);
 }
@@ -136,7 +136,7 @@ static bool is_flag(const bool *b)
 
 static bool is_device(const struct tmk_device_state *d)
 {
-	return memchr(d->name, 0, sizeof d->name) && is_flag(&d->seen) &&
+	return memchr(d->name, 0, sizeof(d->name)) && is_flag(&d->seen) &&
 	       is_flag(&d->active) && d->peak_phase < TMK_PHASES;
 }
 
@@ -168,7 +168,7 @@ static void reload_most(struct tmk_row *row, void *context)
 	struct tmk_model *m = context;
 	size_t size;
 	const void *most = tmk_row_blob(row, 0, &size);
-	if (size == m->devices * sizeof *m->most)
+	if (size == m->devices * sizeof(*m->most))
 		memcpy(m->most, most, size);
 }
 
@@ -179,7 +179,7 @@ static void reload_model(struct tmk_row *row, void *context)
 	const struct saved *s = tmk_row_blob(row, 0, &size);
 	if (size < offsetof(struct saved, device) || s->layout != LAYOUT ||
 	    s->devices > TMK_MAX_DEVICES ||
-	    size < offsetof(struct saved, device) + s->devices * sizeof *s->device ||
+	    size < offsetof(struct saved, device) + s->devices * sizeof(*s->device) ||
 	    s->last_phase > TMK_OPEN_IN_STEP)
 		return;
 	for (uint32_t i = 0; i < s->devices; i++)
@@ -210,8 +210,8 @@ static void reload_model(struct tmk_row *row, void *context)
 	m->longest = s->longest;
 	m->first_row = s->first_row;
 	m->total_events = s->total_events;
-	memcpy(m->lost, s->lost, sizeof m->lost);
-	memcpy(m->device, s->device, s->devices * sizeof *s->device);
+	memcpy(m->lost, s->lost, sizeof(m->lost));
+	memcpy(m->device, s->device, s->devices * sizeof(*s->device));
 }
 
 static void reload_loops(struct tmk_row *row, void *context)
@@ -219,8 +219,8 @@ static void reload_loops(struct tmk_row *row, void *context)
 	struct tmk_model *m = context;
 	size_t size;
 	const struct tmk_loop *l = tmk_row_blob(row, 0, &size);
-	size_t n = size / sizeof *l;
-	if (!n || size % sizeof *l || n > UINT16_MAX + 16u || m->loop)
+	size_t n = size / sizeof(*l);
+	if (!n || size % sizeof(*l) || n > UINT16_MAX + 16u || m->loop)
 		return;
 	for (size_t i = 0; i < n; i++)
 		if (!is_loop(&l[i]))
@@ -238,7 +238,7 @@ static void reload_sizes(struct tmk_row *row, void *context)
 	struct tmk_model *m = context;
 	size_t size;
 	const void *sizes = tmk_row_blob(row, 0, &size);
-	if (size == sizeof m->sizes)
+	if (size == sizeof(m->sizes))
 		memcpy(&m->sizes, sizes, size);
 }
 
@@ -247,7 +247,7 @@ static void reload_carried(struct tmk_row *row, void *context)
 	struct tmk_model *m = context;
 	size_t size;
 	const struct tmk_live *l = tmk_row_blob(row, 0, &size);
-	for (size_t i = 0; i < size / sizeof *l; i++) {
+	for (size_t i = 0; i < size / sizeof(*l); i++) {
 		bool existed;
 		struct tmk_live *e = is_live(m, &l[i])
 		                             ? tmk_live_add(&m->live, l[i].device,
@@ -262,8 +262,8 @@ static void reload_carried(struct tmk_row *row, void *context)
 		*e = l[i];
 		e->used = used;
 		e->next = next;
-		e->young = 0;
-		tmk_model_add_young(m, e);
+		e->unwritten = 0;
+		tmk_model_add_unwritten(m, e);
 		if (e->evidence & TMK_EV_CANDIDATE)
 			tmk_model_add_candidate(m, e);
 	}
@@ -329,7 +329,7 @@ struct tmk_model *tmk_model_new(struct tmk_store *store, bool recovered)
 #include "rules.def"
 #undef RULE
 	};
-	struct tmk_model *m = calloc(1, sizeof *m);
+	struct tmk_model *m = calloc(1, sizeof(*m));
 	if (!m)
 		return NULL;
 	m->store = store;

@@ -22,13 +22,13 @@ struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device
 	struct tmk_device_state *d = &m->device[m->devices];
 	d->id = id;
 	const char *kind =
-	        id.type >= 0 && (size_t)id.type < sizeof kinds / sizeof *kinds
+	        id.type >= 0 && (size_t)id.type < sizeof(kinds) / sizeof(*kinds)
 	                ? kinds[(int)id.type]
 	                : "device";
 	if (id.type == 0)
-		snprintf(d->name, sizeof d->name, "cpu");
+		snprintf(d->name, sizeof(d->name), "cpu");
 	else
-		snprintf(d->name, sizeof d->name, "%s:%d", kind, id.index);
+		snprintf(d->name, sizeof(d->name), "%s:%d", kind, id.index);
 	tmk_store_run(m->store, TMK_SQL_device, (int64_t)m->devices, d->name, kind,
 	              TMK_NULL, NULL);
 	m->devices++;
@@ -47,12 +47,12 @@ struct tmk_loop *tmk_model_loop(struct tmk_model *m, uint16_t thread)
 	if (thread < m->loops)
 		return &m->loop[thread];
 	uint32_t more = thread + 16u;
-	struct tmk_loop *p = realloc(m->loop, more * sizeof *p);
+	struct tmk_loop *p = realloc(m->loop, more * sizeof(*p));
 	if (!p) {
-		memset(&nobody, 0, sizeof nobody);
+		memset(&nobody, 0, sizeof(nobody));
 		return &nobody;
 	}
-	memset(p + m->loops, 0, (more - m->loops) * sizeof *p);
+	memset(p + m->loops, 0, (more - m->loops) * sizeof(*p));
 	m->loop = p;
 	m->loops = more;
 	return &m->loop[thread];

@@ -9,7 +9,7 @@
 #include "fold.h"
 #include "settings.h"
 
-static void settle_event(struct tmk_model *m, uint32_t i)
+static void decide_event(struct tmk_model *m, uint32_t i)
 {
 	struct tmk_ev *e = &m->ev[i];
 	if (e->phase >= TMK_PHASES)
@@ -22,27 +22,42 @@ static void settle_event(struct tmk_model *m, uint32_t i)
 	tmk_model_classify(m, e, m->flushed + i);
 }
 
-/* What is alive and was born in ev takes its evidence there, and its bucket back. */
-static void settle_live(struct tmk_model *m, bool back)
+/* The event by which it was born, NULL where that is no longer in ev. */
+static struct tmk_ev *birth_of(struct tmk_model *m, const struct tmk_live *l)
 {
-	for (uint32_t i = 0; i < m->young.count; i++) {
-		struct tmk_live *l = tmk_model_young(m, i);
-		if (!l || l->born_step != m->step || l->born < m->flushed)
+	return l && l->born_step == m->step && l->born >= m->flushed
+	               ? &m->ev[l->born - m->flushed]
+	               : NULL;
+}
+
+/* Births learn what was seen of those that are alive. */
+static void take_evidence(struct tmk_model *m)
+{
+	for (uint32_t i = 0; i < m->unwritten.count; i++) {
+		const struct tmk_live *l = tmk_model_unwritten(m, i);
+		struct tmk_ev *e = birth_of(m, l);
+		if (!e)
 			continue;
-		struct tmk_ev *e = &m->ev[l->born - m->flushed];
-		if (!back) {
-			e->evidence = l->evidence;
-			e->named = l->named;
-		} else {
-			l->site = e->site;
-			l->bucket = e->bucket;
-			l->rule = e->rule;
-			l->phase = e->phase;
-			if (e->phase == TMK_SETUP &&
-			    tmk_names_flags(m->names, e->python, e->native) &
-			            TMK_IN_ZEROS)
-				l->evidence |= TMK_EV_ZEROED;
-		}
+		e->evidence = l->evidence;
+		e->named = l->named;
+	}
+}
+
+/* ... and these, what was decided of their births. */
+static void give_buckets(struct tmk_model *m)
+{
+	for (uint32_t i = 0; i < m->unwritten.count; i++) {
+		struct tmk_live *l = tmk_model_unwritten(m, i);
+		const struct tmk_ev *e = birth_of(m, l);
+		if (!e)
+			continue;
+		l->site = e->site;
+		l->bucket = e->bucket;
+		l->rule = e->rule;
+		l->phase = e->phase;
+		if (e->phase == TMK_SETUP &&
+		    tmk_names_flags(m->names, e->python, e->native) & TMK_IN_ZEROS)
+			l->evidence |= TMK_EV_ZEROED;
 	}
 }
 
@@ -114,8 +129,8 @@ static void write_carried(struct tmk_model *m, bool folded)
 /* What lives on through this whole step must have a row (schema.sql, case A). */
 static void write_survivors(struct tmk_model *m)
 {
-	for (uint32_t i = 0; i < m->young.count; i++) {
-		struct tmk_live *l = tmk_model_young(m, i);
+	for (uint32_t i = 0; i < m->unwritten.count; i++) {
+		struct tmk_live *l = tmk_model_unwritten(m, i);
 		if (l && !l->row && l->born_step < m->step)
 			l->row = insert(m, l, TMK_NULL, NULL, 0);
 	}
@@ -196,47 +211,49 @@ static bool new_peak(const struct tmk_model *m)
 	return false;
 }
 
-static void settle(struct tmk_model *m)
+/* Every event of the step gets its phase, site and bucket. */
+static void decide(struct tmk_model *m)
 {
 	tmk_model_label_rest(m);
-	settle_live(m, false);
+	take_evidence(m);
 	if (!m->flushed)
 		tmk_most_begin(m);
 	for (uint32_t i = 0; i < m->events; i++) {
-		settle_event(m, i);
+		decide_event(m, i);
 		measure(m, i);
 		tmk_most_event(m, &m->ev[i]);
 	}
-	settle_live(m, true);
+	give_buckets(m);
 }
 
-/* Young is what has no row: what has one is found by its evidence when it dies. */
-static void age(struct tmk_model *m)
+/* What has a row is found by its evidence when it dies. */
+static void forget_written(struct tmk_model *m)
 {
 	uint32_t kept = 0;
-	for (uint32_t i = 0; i < m->young.count; i++) {
-		struct tmk_live *l = tmk_model_young(m, i);
+	for (uint32_t i = 0; i < m->unwritten.count; i++) {
+		struct tmk_live *l = tmk_model_unwritten(m, i);
 		if (!l)
 			continue;
-		l->young = 0; /* an address may stand here twice: it is kept once */
+		l->unwritten = 0; /* an address may stand here twice: it is kept once */
 		if (!l->row)
-			m->young.key[kept++] = m->young.key[i];
+			m->unwritten.key[kept++] = m->unwritten.key[i];
 	}
-	m->young.count = kept;
+	m->unwritten.count = kept;
 	for (uint32_t i = 0; i < kept; i++)
-		tmk_live_find(&m->live, m->young.key[i].device, m->young.key[i].ptr)
-		        ->young = 1;
+		tmk_live_find(&m->live, m->unwritten.key[i].device,
+		              m->unwritten.key[i].ptr)
+		        ->unwritten = 1;
 }
 
 static void next_step(struct tmk_model *m)
 {
-	age(m);
+	forget_written(m);
 	for (int i = 0; i < m->devices; i++) {
 		struct tmk_device_state *d = &m->device[i];
 		d->start_allocated = d->allocated;
 		d->peak_reserved = d->reserved;
 		d->active = false;
-		memset(d->phase, 0, sizeof d->phase);
+		memset(d->phase, 0, sizeof(d->phase));
 	}
 	m->step++;
 	m->step_start_ns = m->last_ns;
@@ -257,12 +274,12 @@ bool tmk_model_is_long(const struct tmk_model *m)
 
 void tmk_model_flush(struct tmk_model *m)
 {
-	settle(m);
+	decide(m);
 	write_carried(m, false);
 	write_survivors(m);
 	write_spans(m);
 	write_births(m, m->thin_only && !new_peak(m));
-	age(m);
+	forget_written(m);
 	m->flushed += m->events;
 	m->events = m->carried_count = 0;
 }
@@ -286,7 +303,7 @@ static void watch_unnamed(struct tmk_model *m)
 void tmk_model_end_step(struct tmk_model *m, bool complete)
 {
 	tmk_model_review_setup(m); /* before the buckets are summed up */
-	settle(m);
+	decide(m);
 	int64_t same_as = -1;
 	const int64_t(*begin)[TMK_BUCKETS] = NULL;
 	uint64_t *signature = NULL;

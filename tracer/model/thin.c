@@ -19,7 +19,7 @@ struct raws {
 static void collect(struct tmk_row *row, void *context)
 {
 	struct raws *r = context;
-	if (!tmk_grow((void **)&r->raw, &r->capacity, r->count, sizeof *r->raw))
+	if (!tmk_grow((void **)&r->raw, &r->capacity, r->count, sizeof(*r->raw)))
 		return;
 	r->raw[r->count++] = (struct raw){tmk_row_int(row, 0), tmk_row_int(row, 1),
 	                                  tmk_row_int(row, 2), tmk_row_int(row, 3)};

@@ -63,7 +63,7 @@ static int inside_file(uint64_t at, uint64_t n, off_t size)
 static int read_sections(int fd, off_t size, Elf64_Shdr **out, size_t *count)
 {
 	Elf64_Ehdr h;
-	if (read_at(fd, &h, sizeof h, 0) || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 ||
+	if (read_at(fd, &h, sizeof(h), 0) || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 ||
 	    h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_ident[EI_DATA] != ELFDATA2LSB ||
 	    h.e_machine != EM_X86_64)
 		return -ENOEXEC;
@@ -73,10 +73,10 @@ static int read_sections(int fd, off_t size, Elf64_Shdr **out, size_t *count)
 	if (h.e_shentsize != sizeof(Elf64_Shdr) || n > MAX_SECTIONS ||
 	    !inside_file(h.e_shoff, n * sizeof(Elf64_Shdr), size))
 		return -ENOEXEC;
-	Elf64_Shdr *s = malloc(n * sizeof *s);
+	Elf64_Shdr *s = malloc(n * sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	int rc = read_at(fd, s, n * sizeof *s, h.e_shoff);
+	int rc = read_at(fd, s, n * sizeof(*s), h.e_shoff);
 	if (rc) {
 		free(s);
 		return rc;
@@ -132,16 +132,16 @@ static int read_functions(int fd, const Elf64_Shdr *s, size_t count,
 {
 	const Elf64_Shdr *strings = &s[table->sh_link];
 	Elf64_Sym chunk[CHUNK];
-	size_t n = table->sh_size / sizeof *chunk, kept = 0;
+	size_t n = table->sh_size / sizeof(*chunk), kept = 0;
 	if (n > MAX_SYMBOLS)
 		return -ENOEXEC;
-	struct function *f = malloc((n ? n : 1) * sizeof *f);
+	struct function *f = malloc((n ? n : 1) * sizeof(*f));
 	if (!f)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i += CHUNK) {
 		size_t some = n - i < CHUNK ? n - i : CHUNK;
-		int rc = read_at(fd, chunk, some * sizeof *chunk,
-		                 table->sh_offset + i * sizeof *chunk);
+		int rc = read_at(fd, chunk, some * sizeof(*chunk),
+		                 table->sh_offset + i * sizeof(*chunk));
 		if (rc) {
 			free(f);
 			return rc;
@@ -154,12 +154,12 @@ static int read_functions(int fd, const Elf64_Shdr *s, size_t count,
 		free(f);
 		return -ENODATA;
 	}
-	qsort(f, kept, sizeof *f, by_address);
+	qsort(f, kept, sizeof(*f), by_address);
 	size_t unique = 1;
 	for (size_t i = 1; i < kept; i++)
 		if (f[i].address != f[unique - 1].address)
 			f[unique++] = f[i];
-	struct function *less = realloc(f, unique * sizeof *f);
+	struct function *less = realloc(f, unique * sizeof(*f));
 	e->f = less ? less : f;
 	e->count = unique;
 	e->strings = strings->sh_offset;
@@ -207,7 +207,7 @@ int tmk_elfsym_open(const char *path, struct tmk_elfsym **out)
 	if (fd < 0)
 		return fd;
 	int rc = -ENOMEM;
-	struct tmk_elfsym *e = calloc(1, sizeof *e + length);
+	struct tmk_elfsym *e = calloc(1, sizeof(*e) + length);
 	if (!e)
 		goto close_file;
 	memcpy(e->path, path, length);

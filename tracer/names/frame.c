@@ -22,7 +22,7 @@ static bool communicates(const char *function, const char *file)
 	const char *inside = strstr(file, "torch/distributed/");
 	if (!inside)
 		return false;
-	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		if (ends_with(inside, files[i]))
 			return true;
 	if (strstr(inside, "/fsdp/"))
@@ -73,7 +73,7 @@ uint32_t tmk_frame_native(const char *symbol)
 	        {"at::_ops::rand", TMK_IN_BATCH},
 	        {"at::_ops::_to_copy", TMK_IN_BATCH},
 	};
-	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
 		if (strstr(symbol, table[i].part))
 			return table[i].flag;
 	return 0;

@@ -1,6 +1,6 @@
 /* frame.h - what a frame tells of what is allocated under it. Writer thread. */
-#ifndef TMK_FRAME_H
-#define TMK_FRAME_H
+#ifndef TIDEMARK_TRACER_FRAME_H
+#define TIDEMARK_TRACER_FRAME_H
 
 #include <stdint.h>
 

@@ -86,8 +86,8 @@ static void learn_objects(struct tmk_names *n, uint64_t pc)
 	for (size_t i = before; i < tmk_objects_count(n->objects); i++) {
 		const struct tmk_object *o = tmk_objects_at(n->objects, i);
 		char key[64], value[4200];
-		snprintf(key, sizeof key, "recover.object.%zu", i);
-		snprintf(value, sizeof value, "%llx %llx %llx %s",
+		snprintf(key, sizeof(key), "recover.object.%zu", i);
+		snprintf(value, sizeof(value), "%llx %llx %llx %s",
 		         (unsigned long long)o->base, (unsigned long long)o->start,
 		         (unsigned long long)o->end, o->path);
 		tmk_store_run(n->store, TMK_SQL_meta, key, value);
@@ -112,11 +112,11 @@ static void new_native_frame(struct tmk_names *n, uint64_t pc, uint32_t id)
 	const struct tmk_object *object = NULL;
 	learn_objects(n, pc);
 	/* a return address points behind its call */
-	if (!tmk_objects_name(n->objects, pc - 1, &object, mangled, sizeof mangled,
+	if (!tmk_objects_name(n->objects, pc - 1, &object, mangled, sizeof(mangled),
 	                      &inside))
-		tmk_demangle(mangled, name, sizeof name, n->recovered);
+		tmk_demangle(mangled, name, sizeof(name), n->recovered);
 	tmk_column_set(&n->native_flags, id, tmk_frame_native(name));
-	if (tmk_operator_name(name, op, sizeof op))
+	if (tmk_operator_name(name, op, sizeof(op)))
 		tmk_column_set(&n->frame_op, id, op_row(n, op));
 	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)id * 2 + ROW_NATIVE, "native",
 	              *name ? name : NULL, object ? shown(object->path) : NULL,
@@ -179,7 +179,7 @@ void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r)
 	uint32_t saved[3] = {node, flags, op};
 	tmk_store_run(n->store, TMK_SQL_carry,
 	              (int64_t)(kind ? CARRY_NATIVE : CARRY_PYTHON) << 40 | r->id,
-	              (const void *)saved, sizeof saved);
+	              (const void *)saved, sizeof(saved));
 }
 
 void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r)
@@ -193,13 +193,14 @@ void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r)
 	size_t used = 1;
 	int count = r->dims < TMK_MAX_DIMS ? r->dims : TMK_MAX_DIMS;
 	for (int i = 0; i < count; i++)
-		used += snprintf(dims + used, sizeof dims - used, "%s%lld",
+		used += snprintf(dims + used, sizeof(dims) - used, "%s%lld",
 		                 i ? ", " : "", (long long)r->size[i]);
-	snprintf(dims + used, sizeof dims - used,
+	snprintf(dims + used, sizeof(dims) - used,
 	         r->dims > TMK_MAX_DIMS ? ", ...]" : "]");
-	bool known = r->dtype >= 0 && (size_t)r->dtype < sizeof dtypes / sizeof *dtypes;
+	bool known =
+	        r->dtype >= 0 && (size_t)r->dtype < sizeof(dtypes) / sizeof(*dtypes);
 	char other[32];
-	snprintf(other, sizeof other, "unknown dtype %d", r->dtype);
+	snprintf(other, sizeof(other), "unknown dtype %d", r->dtype);
 	tmk_store_run(n->store, TMK_SQL_shape, (int64_t)r->id, dims,
 	              known ? dtypes[(int)r->dtype] : other);
 }
@@ -211,7 +212,7 @@ static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
 	char *copy = strdup(name);
 	if (!at || !copy ||
 	    !tmk_grow((void **)&n->name, &n->name_capacity, n->names,
-	              sizeof *n->name)) {
+	              sizeof(*n->name))) {
 		free(copy);
 		tmk_store_run(n->store, TMK_SQL_lost, "module_names",
 		              (int64_t)++n->names_lost,
@@ -385,7 +386,7 @@ static void reload_next(struct tmk_row *row, void *context)
 
 struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 {
-	struct tmk_names *n = calloc(1, sizeof *n);
+	struct tmk_names *n = calloc(1, sizeof(*n));
 	if (!n)
 		return NULL;
 	n->store = store;
@@ -425,11 +426,11 @@ void tmk_names_free(struct tmk_names *n)
 	        &n->frame_flags,   &n->leaf[0],     &n->leaf[1],      &n->leaf_flags[0],
 	        &n->leaf_flags[1], &n->native_op,   &n->native_flags, &n->frame_op,
 	        &n->op_is_factory, &n->scope_bucket};
-	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++)
 		tmk_column_free(columns[i]);
 	struct tmk_map *maps[] = {&n->trie, &n->native, &n->sites, &n->ops,
 	                          &n->module_name};
-	for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
 		tmk_map_free(maps[i]);
 	for (uint32_t i = 0; i < n->names; i++)
 		free(n->name[i]);

@@ -1,8 +1,8 @@
 /* names.h - what the numbers in the records mean: stacks, frames, modules, shapes,
  * operators, sites. Turns definitions into rows and stack numbers into trie nodes;
  * remembers per stack what the phase and bucket rules need to know. Writer thread. */
-#ifndef TMK_NAMES_H
-#define TMK_NAMES_H
+#ifndef TIDEMARK_TRACER_NAMES_H
+#define TIDEMARK_TRACER_NAMES_H
 
 #include <stdbool.h>
 #include <stdint.h>

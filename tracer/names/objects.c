@@ -42,7 +42,7 @@ int tmk_objects_add(struct tmk_objects *o, uint64_t base, uint64_t start, uint64
 		o->items = more;
 		o->room = room;
 	}
-	struct item *item = calloc(1, sizeof *item);
+	struct item *item = calloc(1, sizeof(*item));
 	char *copy = strdup(path);
 	if (!item || !copy) {
 		free(item);
@@ -87,7 +87,7 @@ static int scan_one(struct dl_phdr_info *info, size_t size, void *arg)
 	if (start >= end)
 		return 0;
 	if (!path || !path[0]) { /* the program itself */
-		ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+		ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 		self[n < 0 ? 0 : n] = 0;
 		path = self;
 	}

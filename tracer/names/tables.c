@@ -17,10 +17,10 @@ void tmk_column_set(struct tmk_column *c, uint32_t i, uint32_t value)
 		uint32_t size = c->size ? c->size : 1024;
 		while (size <= i)
 			size *= 2;
-		uint32_t *p = realloc(c->value, size * sizeof *p);
+		uint32_t *p = realloc(c->value, size * sizeof(*p));
 		if (!p)
 			return;
-		memset(p + c->size, 0, (size - c->size) * sizeof *p);
+		memset(p + c->size, 0, (size - c->size) * sizeof(*p));
 		c->value = p;
 		c->size = size;
 	}
@@ -43,8 +43,8 @@ static void map_grow(struct tmk_map *m)
 {
 	struct tmk_map bigger = {.mask = m->mask ? m->mask * 2 + 1 : 4095,
 	                         .used = m->used};
-	bigger.key = calloc(bigger.mask + 1, sizeof *bigger.key);
-	bigger.value = calloc(bigger.mask + 1, sizeof *bigger.value);
+	bigger.key = calloc(bigger.mask + 1, sizeof(*bigger.key));
+	bigger.value = calloc(bigger.mask + 1, sizeof(*bigger.value));
 	if (!bigger.key || !bigger.value) {
 		free(bigger.key);
 		free(bigger.value);

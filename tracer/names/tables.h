@@ -1,7 +1,7 @@
 /* tables.h - numbers by number and by hash, on the writer thread. All zeros is empty; what
  * finds no memory is not kept, and then reads as 0. */
-#ifndef TMK_TABLES_H
-#define TMK_TABLES_H
+#ifndef TIDEMARK_TRACER_TABLES_H
+#define TIDEMARK_TRACER_TABLES_H
 
 #include <stdint.h>
 

@@ -35,7 +35,7 @@ static bool event(const struct tmk_record *r)
 {
 	const struct tmk_rec_event *e = (const struct tmk_rec_event *)r;
 	bool alloc = r->kind == TMK_REC_ALLOC;
-	size_t size = alloc ? sizeof *e
+	size_t size = alloc ? sizeof(*e)
 	                    : TMK_ALIGN8(offsetof(struct tmk_rec_event, requested));
 	if (r->size != size || e->phase > TMK_OPEN_IN_STEP || !small(e->allocated) ||
 	    !small(e->reserved))
@@ -49,33 +49,34 @@ static bool oom(const struct tmk_record *r)
 {
 	const struct tmk_rec_oom *o = (const struct tmk_rec_oom *)r;
 	return text(r, offsetof(struct tmk_rec_oom, message), 1) &&
-	       memchr(o->source, 0, sizeof o->source) && o->phase <= TMK_OPEN_IN_STEP &&
-	       o->requested >= INT64_MIN / 2 && small(o->allocated) &&
-	       small(o->reserved) && small(o->free_bytes) && small(o->total_bytes);
+	       memchr(o->source, 0, sizeof(o->source)) &&
+	       o->phase <= TMK_OPEN_IN_STEP && o->requested >= INT64_MIN / 2 &&
+	       small(o->allocated) && small(o->reserved) && small(o->free_bytes) &&
+	       small(o->total_bytes);
 }
 
 static bool segment(const struct tmk_record *r)
 {
 	const struct tmk_rec_segment *s = (const struct tmk_rec_segment *)r;
-	return r->size == sizeof *s && memchr(s->call, 0, sizeof s->call) &&
+	return r->size == sizeof(*s) && memchr(s->call, 0, sizeof(s->call)) &&
 	       small(s->free_bytes) && small(s->total_bytes);
 }
 
 static bool stack(const struct tmk_record *r)
 {
 	const struct tmk_rec_stack *s = (const struct tmk_rec_stack *)r;
-	return r->size >= sizeof *s && (r->size - sizeof *s) / 8 >= s->depth;
+	return r->size >= sizeof(*s) && (r->size - sizeof(*s)) / 8 >= s->depth;
 }
 
 static bool thread(const struct tmk_record *r)
 {
 	const struct tmk_rec_thread *t = (const struct tmk_rec_thread *)r;
-	return r->size == TMK_ALIGN8(sizeof *t) && memchr(t->name, 0, sizeof t->name);
+	return r->size == TMK_ALIGN8(sizeof(*t)) && memchr(t->name, 0, sizeof(t->name));
 }
 
 bool tmk_record_is_sound(const struct tmk_record *r, uint64_t room)
 {
-	if (room < sizeof *r || r->size < sizeof *r || r->size > room || r->size % 8)
+	if (room < sizeof(*r) || r->size < sizeof(*r) || r->size > room || r->size % 8)
 		return false;
 	switch (r->kind) {
 	case TMK_REC_ALLOC:

@@ -1,7 +1,7 @@
 /* check.h - is this a record? For rings and spill that a crash or somebody else may have
  * damaged: a recovery believes nothing. */
-#ifndef TMK_CHECK_H
-#define TMK_CHECK_H
+#ifndef TIDEMARK_TRACER_CHECK_H
+#define TIDEMARK_TRACER_CHECK_H
 
 #include <stdbool.h>
 #include <stdint.h>

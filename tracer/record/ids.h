@@ -1,6 +1,6 @@
 /* ids.h - phases and buckets by number. */
-#ifndef TMK_IDS_H
-#define TMK_IDS_H
+#ifndef TIDEMARK_TRACER_IDS_H
+#define TIDEMARK_TRACER_IDS_H
 
 #include "schema_ids.h"
 

@@ -1,6 +1,6 @@
 /* opname.h - operators by what they are called. Called from: names.c. */
-#ifndef TMK_OPNAME_H
-#define TMK_OPNAME_H
+#ifndef TIDEMARK_TRACER_OPNAME_H
+#define TIDEMARK_TRACER_OPNAME_H
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* record.h - what hooked threads put into their rings and the writer takes out.
  * The layout is private to one version of the library: a ring is finished by the version
  * that began it (ring.h keeps the number). All records are multiples of 8 bytes. */
-#ifndef TMK_RECORD_H
-#define TMK_RECORD_H
+#ifndef TIDEMARK_TRACER_RECORD_H
+#define TIDEMARK_TRACER_RECORD_H
 
 #include <stdint.h>
 

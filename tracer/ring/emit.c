@@ -58,7 +58,7 @@ static TMK_COLD bool first_event(void)
 	tmk_self.thread = 1 + atomic_fetch_add(&tmk_rings.header->threads, 1);
 	pthread_once(&exit_once, make_key);
 	pthread_setspecific(exit_key, tmk_self.ring);
-	struct tmk_rec_thread *r = tmk_begin(TMK_REC_THREAD, 0, sizeof *r);
+	struct tmk_rec_thread *r = tmk_begin(TMK_REC_THREAD, 0, sizeof(*r));
 	if (r) {
 		r->tid = tid;
 		prctl(PR_GET_NAME, r->name);
@@ -128,7 +128,7 @@ static _Atomic uint64_t too_long;
 
 void tmk_emit_forked(void)
 {
-	memset(&tmk_self, 0, sizeof tmk_self);
+	memset(&tmk_self, 0, sizeof(tmk_self));
 	atomic_store(&too_long, 0);
 	atomic_store(&tmk_unnamed_grew, false);
 }
@@ -155,7 +155,7 @@ void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t add
 	if (!tmk_fits_ring(sizeof(struct tmk_rec_text) + total))
 		return;
 	struct tmk_rec_text *r =
-	        tmk_begin(kind, (uint8_t)n, (uint32_t)(sizeof *r + total));
+	        tmk_begin(kind, (uint8_t)n, (uint32_t)(sizeof(*r) + total));
 	if (!r)
 		return;
 	r->id = id;
@@ -179,7 +179,7 @@ void tmk_emit_run(const char *column, const char *value)
 void tmk_emit_run_number(const char *column, int64_t value)
 {
 	char text[24];
-	snprintf(text, sizeof text, "%lld", (long long)value);
+	snprintf(text, sizeof(text), "%lld", (long long)value);
 	tmk_emit_text(TMK_REC_RUN, 1, 0, 0, 2, (const char *[]){column, text});
 }
 
@@ -203,7 +203,7 @@ void tmk_emit_lost(const char *name, uint64_t count, const char *what)
 
 void tmk_emit_boundary_at(struct tmk_boundary_at at)
 {
-	struct tmk_rec_boundary *r = tmk_begin(TMK_REC_BOUNDARY, at.code, sizeof *r);
+	struct tmk_rec_boundary *r = tmk_begin(TMK_REC_BOUNDARY, at.code, sizeof(*r));
 	if (!r)
 		return;
 	r->create_graph = at.create_graph;

@@ -1,8 +1,8 @@
 /* emit.h - from a hook into this thread's ring. All of it runs on the hooked thread,
  * often under the caching allocator's lock: nothing here blocks on I/O, allocates, or
  * takes a lock, but for a thread's first event, which maps its ring. */
-#ifndef TMK_EMIT_H
-#define TMK_EMIT_H
+#ifndef TIDEMARK_TRACER_EMIT_H
+#define TIDEMARK_TRACER_EMIT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -65,14 +65,14 @@ static int map_ring(struct tmk_rings *r, uint32_t i)
 static int open_for(struct tmk_rings *r, const char *trace, const char *token)
 {
 	if (!tmk_place_is_network(trace)) {
-		snprintf(r->path, sizeof r->path, "%s-ring", trace);
+		snprintf(r->path, sizeof(r->path), "%s-ring", trace);
 		r->fd = tmk_place_create(r->path);
 		return r->fd;
 	}
 	const char *tmp = getenv("TMPDIR");
 	const char *folders[] = {"/dev/shm", tmp ? tmp : "/tmp", "/tmp"};
 	for (int i = 0; i < 3; i++) {
-		snprintf(r->path, sizeof r->path, "%s/tidemark-%d-%.12s.ring",
+		snprintf(r->path, sizeof(r->path), "%s/tidemark-%d-%.12s.ring",
 		         folders[i], (int)getpid(), token);
 		r->fd = tmk_place_create(r->path);
 		if (r->fd >= 0)
@@ -86,7 +86,7 @@ static void make_token(char token[33])
 {
 	uint64_t n[2] = {0, 0};
 	/* Never waits; where there is none yet (a machine that boots) clocks must do. */
-	if (syscall(SYS_getrandom, n, sizeof n, 1 /* GRND_NONBLOCK */) != sizeof n) {
+	if (syscall(SYS_getrandom, n, sizeof(n), 1 /* GRND_NONBLOCK */) != sizeof(n)) {
 		struct timespec t;
 		clock_gettime(CLOCK_REALTIME, &t);
 		n[0] = (uint64_t)t.tv_sec << 30 ^ (uint64_t)t.tv_nsec;
@@ -99,7 +99,7 @@ static void make_token(char token[33])
 int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size)
 {
 	char token[33];
-	memset(r, 0, sizeof *r);
+	memset(r, 0, sizeof(*r));
 	r->shared = true;
 	make_token(token);
 	if (open_for(r, trace, token) < 0)
@@ -118,11 +118,12 @@ int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size)
 		goto failed;
 	}
 	tmk_owner_self(&r->header->owner);
-	memcpy(r->header->token, token, sizeof token);
+	memcpy(r->header->token, token, sizeof(token));
 	r->header->layout = tmk_ring_layout();
 	r->header->data_size = ring_size;
-	snprintf(r->header->version, sizeof r->header->version, "%s", TIDEMARK_VERSION);
-	snprintf(r->header->trace, sizeof r->header->trace, "%s", trace);
+	snprintf(r->header->version, sizeof(r->header->version), "%s",
+	         TIDEMARK_VERSION);
+	snprintf(r->header->trace, sizeof(r->header->trace), "%s", trace);
 	atomic_thread_fence(memory_order_release);
 	r->header->magic = TMK_RING_MAGIC;
 	return 0;
@@ -142,9 +143,9 @@ static bool plausible(const struct tmk_ring_header *h, off_t size)
 
 int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared)
 {
-	memset(r, 0, sizeof *r);
+	memset(r, 0, sizeof(*r));
 	r->shared = shared;
-	snprintf(r->path, sizeof r->path, "%s", path);
+	snprintf(r->path, sizeof(r->path), "%s", path);
 	r->fd = open(path, (shared ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
 	if (r->fd < 0)
 		return -errno;

@@ -1,8 +1,8 @@
 /* ring.h - the shared file that hooked threads write into and the writer reads.
  * One header page, then one ring per thread: a page of cursors and its data. The data is
  * mapped twice, one copy after the other, so that no record is ever split. */
-#ifndef TMK_RING_H
-#define TMK_RING_H
+#ifndef TIDEMARK_TRACER_RING_H
+#define TIDEMARK_TRACER_RING_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

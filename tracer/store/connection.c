@@ -65,24 +65,24 @@ bool tmk_store_about(const char *path, struct tmk_store_about *about)
 {
 	char number[24] = "";
 	sqlite3 *db = NULL;
-	memset(about, 0, sizeof *about);
+	memset(about, 0, sizeof(*about));
 	int rc = open_to_read(path, &db);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(db, "SELECT count(*) FROM sqlite_master", NULL, NULL,
 		                  NULL);
 	if (rc == SQLITE_OK)
-		text_of(db, "PRAGMA application_id", number, sizeof number);
+		text_of(db, "PRAGMA application_id", number, sizeof(number));
 	if (rc == SQLITE_OK && strtol(number, NULL, 10) == SCHEMA_APPLICATION_ID) {
 		*number = 0;
-		text_of(db, "SELECT 1 FROM run", number, sizeof number);
+		text_of(db, "SELECT 1 FROM run", number, sizeof(number));
 		about->begun = *number;
 		*number = 0;
 		text_of(db, "SELECT 1 FROM run WHERE ended IS NOT NULL", number,
-		        sizeof number);
+		        sizeof(number));
 		about->ended = *number;
-		text_of(db, "SELECT ring FROM run", about->ring, sizeof about->ring);
+		text_of(db, "SELECT ring FROM run", about->ring, sizeof(about->ring));
 		text_of(db, "SELECT value FROM meta WHERE key = 'token'", about->token,
-		        sizeof about->token);
+		        sizeof(about->token));
 	}
 	sqlite3_close(db);
 	return rc == SQLITE_OK;

@@ -1,7 +1,7 @@
 /* connection.h - SQLite as the recorder uses it: without threads, through file calls that are
  * watched (files.h), and never waiting longer than is said. */
-#ifndef TMK_CONNECTION_H
-#define TMK_CONNECTION_H
+#ifndef TIDEMARK_TRACER_CONNECTION_H
+#define TIDEMARK_TRACER_CONNECTION_H
 
 #include <sqlite3.h>
 

@@ -1,6 +1,6 @@
 /* files.h - SQLite's system calls on the trace, made safe in somebody else's process. */
-#ifndef TMK_FILES_H
-#define TMK_FILES_H
+#ifndef TIDEMARK_TRACER_FILES_H
+#define TIDEMARK_TRACER_FILES_H
 
 #include <stdbool.h>
 

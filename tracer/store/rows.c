@@ -21,13 +21,13 @@ static int rows_connect(sqlite3 *db, void *rows, int argc, const char *const *ar
                         sqlite3_vtab **out, char **message)
 {
 	char sql[1024];
-	int n = snprintf(sql, sizeof sql, "CREATE TABLE tmk_rows (c0");
+	int n = snprintf(sql, sizeof(sql), "CREATE TABLE tmk_rows (c0");
 	(void)argc, (void)argv, (void)message;
 	for (int i = 1; i < ((struct tmk_rows *)rows)->columns; i++)
-		n += snprintf(sql + n, sizeof sql - (size_t)n, ", c%d", i);
-	snprintf(sql + n, sizeof sql - (size_t)n, ")");
+		n += snprintf(sql + n, sizeof(sql) - (size_t)n, ", c%d", i);
+	snprintf(sql + n, sizeof(sql) - (size_t)n, ")");
 	int rc = sqlite3_declare_vtab(db, sql);
-	struct rows_table *t = rc == SQLITE_OK ? calloc(1, sizeof *t) : NULL;
+	struct rows_table *t = rc == SQLITE_OK ? calloc(1, sizeof(*t)) : NULL;
 	if (!t)
 		return rc == SQLITE_OK ? SQLITE_NOMEM : rc;
 	t->rows = rows;
@@ -50,7 +50,7 @@ static int rows_best_index(sqlite3_vtab *t, sqlite3_index_info *info)
 
 static int rows_open(sqlite3_vtab *t, sqlite3_vtab_cursor **out)
 {
-	struct rows_cursor *c = calloc(1, sizeof *c);
+	struct rows_cursor *c = calloc(1, sizeof(*c));
 	if (!c)
 		return SQLITE_NOMEM;
 	c->rows = ((struct rows_table *)t)->rows;

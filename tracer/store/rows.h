@@ -1,6 +1,6 @@
 /* rows.h - rows of integers in memory, as a table that SQL can select from. */
-#ifndef TMK_ROWS_H
-#define TMK_ROWS_H
+#ifndef TIDEMARK_TRACER_ROWS_H
+#define TIDEMARK_TRACER_ROWS_H
 
 #include <sqlite3.h>
 #include <stdint.h>

@@ -55,10 +55,10 @@ static void fail(struct tmk_store *s, const char *doing)
 	if (*s->failed)
 		return;
 	if (tmk_files_lost())
-		snprintf(s->failed, sizeof s->failed,
+		snprintf(s->failed, sizeof(s->failed),
 		         "the program closed the trace's file descriptors");
 	else
-		snprintf(s->failed, sizeof s->failed, "%s: %s", doing,
+		snprintf(s->failed, sizeof(s->failed), "%s: %s", doing,
 		         sqlite3_errmsg(s->db));
 }
 
@@ -160,7 +160,7 @@ static void write_waiting(struct tmk_store *s)
 int64_t tmk_store_allocation(struct tmk_store *s,
                              const int64_t column[TMK_ALLOCATION_COLUMNS])
 {
-	memcpy(s->batch[s->waiting++], column, sizeof s->batch[0]);
+	memcpy(s->batch[s->waiting++], column, sizeof(s->batch[0]));
 	int64_t id = s->next_allocation++;
 	if (s->waiting == BATCH)
 		write_waiting(s);
@@ -186,7 +186,7 @@ static int64_t ask(struct tmk_store *s, const char *sql)
 
 struct tmk_store *tmk_store_open(const char *path, char *message, size_t size)
 {
-	struct tmk_store *s = calloc(1, sizeof *s);
+	struct tmk_store *s = calloc(1, sizeof(*s));
 	if (!s) {
 		snprintf(message, size, "out of memory");
 		return NULL;
@@ -366,11 +366,11 @@ void tmk_store_set_run(struct tmk_store *s, const char *column, const char *valu
 	                                      "model_config",
 	                                      "optimizer_class",
 	                                      "ring"};
-	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++) {
 		if (strcmp(columns[i], column) || *s->failed)
 			continue;
 		char sql[128];
-		snprintf(sql, sizeof sql, "UPDATE run SET %s = %s", column,
+		snprintf(sql, sizeof(sql), "UPDATE run SET %s = %s", column,
 		         number ? "CAST(? AS INTEGER)" : "?");
 		sqlite3_stmt *st;
 		if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK) {

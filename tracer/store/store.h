@@ -2,8 +2,8 @@
  * that knows SQLite.
  * Used by one thread at a time: the writer, or a recovery. All functions that write
  * remember the first failure (a full disk, say); tmk_store_failed() tells it. */
-#ifndef TMK_STORE_H
-#define TMK_STORE_H
+#ifndef TIDEMARK_TRACER_STORE_H
+#define TIDEMARK_TRACER_STORE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -79,7 +79,7 @@ static void many(void)
 {
 	char name[32];
 	for (int i = 0; i < 6000; i++) {
-		snprintf(name, sizeof name, "step %d", i);
+		snprintf(name, sizeof(name), "step %d", i);
 		TIDEMARK_PUSH_PHASE(name);
 		take(512);
 		TIDEMARK_POP_PHASE();
@@ -90,7 +90,7 @@ static void deep(void)
 {
 	char name[32];
 	for (int i = 0; i < 100; i++) {
-		snprintf(name, sizeof name, "level %d", i);
+		snprintf(name, sizeof(name), "level %d", i);
 		TIDEMARK_PUSH_PHASE(name);
 	}
 	take(30001);

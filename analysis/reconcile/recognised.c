@@ -1,9 +1,11 @@
-/* known.c - what was trained and how, recognised from the trace. */
+/* recognised.c - what was trained and how, recognised from the trace.
+ * Called from: commands/reconcile.c. */
 #include "reconcile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtype.h"
 #include "fail.h"
 #include "heap.h"
 #include "recorded.h"
@@ -50,36 +52,37 @@ static int read_dims(const char *dims, int64_t *sizes, int room)
 
 /* Batch and sequence from shapes: with a known model a tensor [B, S, hidden], which says
  * what the model was given of what came in; else the first size of that. */
-static void batch_from(struct recognised *known, struct rows *rows)
+static void batch_from(struct recognised *recognised, struct rows *rows)
 {
-	struct training *t = &known->training;
+	struct training *t = &recognised->training;
 
 	while (rows_next(rows)) {
 		int64_t sizes[4];
 		const char *dims = rows_text(rows, 0), *dtype = rows_text(rows, 1);
 		int count = read_dims(dims, sizes, 4);
-		bool stream = known->model.known && count == 3 &&
-		              sizes[2] == known->model.shape.hidden;
-		bool ids = known->model.known && count == 2 && dtype &&
+		bool stream = recognised->model.known && count == 3 &&
+		              sizes[2] == recognised->model.shape.hidden;
+		bool ids = recognised->model.known && count == 2 && dtype &&
 		           !strcmp(dtype, "int64");
-		bool input = !known->model.known && count >= 1 &&
+		bool input = !recognised->model.known && count >= 1 &&
 		             rows_number(rows, 2) == ROW_INPUT;
-		if (known->batch_known || sizes[0] < 1 || (!stream && !ids && !input))
+		if (recognised->batch_known || sizes[0] < 1 ||
+		    (!stream && !ids && !input))
 			continue;
 		t->batch = sizes[0];
 		if (stream || ids)
 			t->seq = sizes[1];
-		known->batch_known = true;
-		known->seq_known = stream || ids;
-		snprintf(known->batch_from, sizeof(known->batch_from), "%s %s", dims,
-		         dtype ? dtype : "");
+		recognised->batch_known = true;
+		recognised->seq_known = stream || ids;
+		snprintf(recognised->batch_from, sizeof(recognised->batch_from),
+		         "%s %s", dims, dtype ? dtype : "");
 	}
 }
 
-static void read_batch(const struct seen *seen, struct recognised *known)
+static void read_batch(const struct seen *seen, struct recognised *recognised)
 {
 	batch_from(
-	        known,
+	        recognised,
 	        db_rows(seen->trace->db,
 	                "SELECT h.dims, h.dtype, a.bucket " OF_STEP
 	                "AND a.bucket IN (" SQL_BUCKET_ACTIVATION ", " SQL_BUCKET_INPUT
@@ -89,11 +92,12 @@ static void read_batch(const struct seen *seen, struct recognised *known)
 	                "GROUP BY h.dims, h.dtype, a.bucket "
 	                "ORDER BY a.bucket = ?4 DESC, sum(a.bytes) DESC",
 	                "iiii", seen->device, seen->first, seen->last,
-	                (int64_t)(known->model.known ? ROW_ACTIVATION : ROW_INPUT)));
-	if (known->batch_known)
+	                (int64_t)(recognised->model.known ? ROW_ACTIVATION
+	                                                  : ROW_INPUT)));
+	if (recognised->batch_known)
 		return;
 	/* Made before the loop, or before the first forward. */
-	batch_from(known,
+	batch_from(recognised,
 	           db_rows(seen->trace->db,
 	                   "SELECT h.dims, h.dtype, a.bucket FROM allocation a "
 	                   "INDEXED BY allocation_crossing JOIN site s ON s.id = "
@@ -104,9 +108,9 @@ static void read_batch(const struct seen *seen, struct recognised *known)
 	                   "i", seen->device));
 }
 
-static void read_precision(const struct seen *seen, struct recognised *known)
+static void read_precision(const struct seen *seen, struct recognised *recognised)
 {
-	struct training *t = &known->training;
+	struct training *t = &recognised->training;
 	struct rows *rows = db_rows(
 	        seen->trace->db,
 	        "SELECT h.dtype " OF_STEP "AND s.phase IN (" SQL_PHASE_FORWARD
@@ -135,40 +139,42 @@ static void read_precision(const struct seen *seen, struct recognised *known)
 		t->residual = t->activation;
 }
 
-static void read_kinds(const struct seen *seen, struct recognised *known)
+static void read_kinds(const struct seen *seen, struct recognised *recognised)
 {
-	struct training *t = &known->training;
+	struct training *t = &recognised->training;
 
-	known->recompute = any(seen, "SELECT 1 " OF_STEP
-	                             "AND s.phase = " SQL_PHASE_RECOMPUTE " LIMIT 1");
-	if (known->recompute && known->model.known)
+	recognised->recompute =
+	        any(seen, "SELECT 1 " OF_STEP "AND s.phase = " SQL_PHASE_RECOMPUTE
+	                  " LIMIT 1");
+	if (recognised->recompute && recognised->model.known)
 		t->checkpoint = CHECKPOINT_FULL;
 	if (!any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%attention%' LIMIT 1") &&
 	    any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%softmax%' AND h.dims LIKE "
 	              "'[%,%,%,%]' LIMIT 1"))
 		t->attention = ATTENTION_MATH;
 	t->dropout =
-	        known->model.known && known->model.shape.dropout &&
+	        recognised->model.known && recognised->model.shape.dropout &&
 	        any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%dropout%' LIMIT 1");
 }
 
 /* Adagrad, RMSprop, ...: the formula has no such name, but the states can be counted.
  */
-static void count_states(struct trace *trace, struct recognised *known)
+static void count_states(struct trace *trace, struct recognised *recognised)
 {
 	int64_t states = db_number(trace->db, 0,
 	                           "SELECT sum(bytes) FROM tensor WHERE kind = "
 	                           "'optimizer' AND name NOT LIKE '% step'");
-	int64_t each = known->trainable * dtype_bits(known->training.state) / 8;
+	int64_t each =
+	        recognised->trainable * dtype_bits(recognised->training.state) / 8;
 	int64_t n = each ? (states + each / 2) / each : 0;
 
-	known->by_states = true;
-	known->training.optimizer = n == 0   ? OPTIMIZER_SGD
-	                            : n == 1 ? OPTIMIZER_SGD_MOMENTUM
-	                                     : OPTIMIZER_ADAM;
+	recognised->by_states = true;
+	recognised->training.optimizer = n == 0   ? OPTIMIZER_SGD
+	                                 : n == 1 ? OPTIMIZER_SGD_MOMENTUM
+	                                          : OPTIMIZER_ADAM;
 }
 
-static void read_optimizer(struct trace *trace, struct recognised *known)
+static void read_optimizer(struct trace *trace, struct recognised *recognised)
 {
 	static const char *const names[] = {"Adam", "Adafactor", "Lion", "Muon", "SGD"};
 	struct rows *rows =
@@ -176,20 +182,21 @@ static void read_optimizer(struct trace *trace, struct recognised *known)
 
 	if (rows_next(rows)) {
 		const char *name = rows_text(rows, 0), *class = rows_text(rows, 1);
-		snprintf(known->class, sizeof(known->class), "%s", class ? class : "");
-		snprintf(known->optimizer, sizeof(known->optimizer), "%s",
+		snprintf(recognised->class, sizeof(recognised->class), "%s",
+		         class ? class : "");
+		snprintf(recognised->optimizer, sizeof(recognised->optimizer), "%s",
 		         name ? name : "");
 		rows_free(rows);
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strstr(known->optimizer, names[i]))
+		if (strstr(recognised->optimizer, names[i]))
 			return;
-	count_states(trace, known);
+	count_states(trace, recognised);
 }
 
 /* Without Python the blocks themselves are counted: AccumulateGrad named them. */
 static void count_blocks(struct trace *trace, const struct device *device,
-                         struct recognised *known)
+                         struct recognised *recognised)
 {
 	struct rows *rows = db_rows(
 	        trace->db,
@@ -205,18 +212,18 @@ static void count_blocks(struct trace *trace, const struct device *device,
 		int64_t elements = rows_number(rows, 0) / (width ? width : 4);
 		by_width[width ? width : 4] += elements;
 		if (elements &&
-		    !model_add(&known->model,
+		    !model_add(&recognised->model,
 		               (struct weight){ROLE_ANY, elements, 0, 1, -1, false}))
-			known->tensors++;
+			recognised->tensors++;
 	}
 	if (by_width[2] > by_width[4])
-		training_precision(&known->training, PRECISION_BF16);
-	known->from_blocks = true;
-	snprintf(known->shapeless, sizeof(known->shapeless),
+		training_precision(&recognised->training, PRECISION_BF16);
+	recognised->from_blocks = true;
+	snprintf(recognised->shapeless, sizeof(recognised->shapeless),
 	         "Python told no names and no config");
 }
 
-static void replace_shape(struct recognised *known, const struct options *options)
+static void replace_shape(struct recognised *recognised, const struct options *options)
 {
 	char nearest[160];
 	struct shape shape;
@@ -228,16 +235,16 @@ static void replace_shape(struct recognised *known, const struct options *option
 		     *nearest ? "there is no model '%s'; the nearest are %s"
 		              : "there is no model '%s'%s",
 		     options->value[OPT_MODEL], nearest);
-	known->model.shape = shape;
-	known->model.known = true;
-	known->shapeless[0] = 0;
-	snprintf(known->config, sizeof(known->config), "--model %.40s",
+	recognised->model.shape = shape;
+	recognised->model.known = true;
+	recognised->shapeless[0] = 0;
+	snprintf(recognised->config, sizeof(recognised->config), "--model %.40s",
 	         options->value[OPT_MODEL]);
 }
 
-static void override(struct recognised *known, const struct options *options)
+static void override(struct recognised *recognised, const struct options *options)
 {
-	struct training *t = &known->training;
+	struct training *t = &recognised->training;
 	int optimizer =
 	        plan_choice(options, OPT_OPTIMIZER, optimizer_names, OPTIMIZER_COUNT);
 	int checkpoint = plan_choice(options, OPT_CHECKPOINT, checkpoint_names,
@@ -247,58 +254,60 @@ static void override(struct recognised *known, const struct options *options)
 
 	if (optimizer >= 0) {
 		t->optimizer = (enum optimizer)optimizer;
-		known->by_states = false;
+		recognised->by_states = false;
 	}
 	if (checkpoint >= 0)
 		t->checkpoint = (enum checkpoint)checkpoint;
 	if (attention >= 0)
 		t->attention = (enum attention)attention;
 	if (plan_count(options, OPT_BATCH, &t->batch))
-		snprintf(known->batch_from, sizeof(known->batch_from), "--batch");
-	known->batch_known |= options->value[OPT_BATCH] != NULL;
-	known->seq_known |= plan_count(options, OPT_SEQ, &t->seq);
+		snprintf(recognised->batch_from, sizeof(recognised->batch_from),
+		         "--batch");
+	recognised->batch_known |= options->value[OPT_BATCH] != NULL;
+	recognised->seq_known |= plan_count(options, OPT_SEQ, &t->seq);
 }
 
 void recognise(struct trace *trace, const struct options *options,
                const struct device *device, const struct point *point,
-               struct recognised *known)
+               struct recognised *recognised)
 {
 	struct step step = trace_step(trace, point->step);
 	struct seen seen = {trace, device->id, step.first, step.last};
 	char why[512];
 
-	memset(known, 0, sizeof(*known));
-	known->device = device;
-	training_default(&known->training, PRECISION_FP32);
-	if (trace_model(trace, point, &known->model, &known->training, known->shapeless,
-	                sizeof(known->shapeless), why, sizeof(why))) {
+	memset(recognised, 0, sizeof(*recognised));
+	recognised->device = device;
+	training_default(&recognised->training, PRECISION_FP32);
+	if (trace_model(trace, point, &recognised->model, &recognised->training,
+	                recognised->shapeless, sizeof(recognised->shapeless), why,
+	                sizeof(why))) {
 		if (db_number(trace->db, 0,
 		              "SELECT count(*) FROM tensor WHERE kind = 'parameter'"))
 			fail(STATUS_USAGE, "%s", why);
-		count_blocks(trace, device, known);
+		count_blocks(trace, device, recognised);
 	}
-	if (!known->model.parameters)
+	if (!recognised->model.parameters)
 		fail(STATUS_USAGE,
 		     "'%s' has no parameters on %s at its peak: nothing to set against "
 		     "the formula",
 		     trace->name, device->name);
-	if (!known->tensors)
-		known->tensors = (int64_t)known->model.count;
-	known->trainable = model_trained(&known->model);
-	if (known->model.known)
-		snprintf(known->config, sizeof(known->config),
+	if (!recognised->tensors)
+		recognised->tensors = (int64_t)recognised->model.count;
+	recognised->trainable = model_trained(&recognised->model);
+	if (recognised->model.known)
+		snprintf(recognised->config, sizeof(recognised->config),
 		         "the run's model config");
-	replace_shape(known, options);
-	read_optimizer(trace, known);
-	if (known->model.known)
-		known->training.seq = known->model.shape.context;
-	read_batch(&seen, known);
-	read_precision(&seen, known);
-	read_kinds(&seen, known);
-	override(known, options);
+	replace_shape(recognised, options);
+	read_optimizer(trace, recognised);
+	if (recognised->model.known)
+		recognised->training.seq = recognised->model.shape.context;
+	read_batch(&seen, recognised);
+	read_precision(&seen, recognised);
+	read_kinds(&seen, recognised);
+	override(recognised, options);
 }
 
-void recognised_free(struct recognised *known)
+void recognised_free(struct recognised *recognised)
 {
-	model_free(&known->model);
+	model_free(&recognised->model);
 }
