@@ -123,7 +123,7 @@ def shared_trace(tmp_path_factory, request):
     root = root / "shared"
     root.mkdir(exist_ok=True)
 
-    def run(script, *args, device="cpu", **env):
+    def run(script, *args, device="cpu", timeout=300, **env):
         need(device)
         key = repr((script, args, device, sorted(env.items())))
         folder = root / hashlib.sha1(key.encode()).hexdigest()[:12]
@@ -132,7 +132,7 @@ def shared_trace(tmp_path_factory, request):
             outcome = folder / "outcome.json"
             if not outcome.exists():
                 folder.mkdir()
-                made = execute(folder, script, *args, device=device, env=env)
+                made = execute(folder, script, *args, device=device, env=env, timeout=timeout)
                 outcome.write_text(json.dumps([made.code, made.stdout, made.stderr]))
         code, stdout, stderr = json.loads(outcome.read_text())
         return Run(folder, subprocess.CompletedProcess([], code, stdout, stderr))

@@ -6,13 +6,12 @@ import re
 
 import pytest
 import reading
-from conftest import HERE, execute, need
+from conftest import HERE
 
-def loops_of(script):
-    return re.findall(r"^@loop\ndef (\w+)", (HERE / "scripts" / script).read_text(), re.M)
-
-
-LOOPS, MORE = loops_of("loops.py"), loops_of("more_loops.py")
+SCRIPTS = sorted((HERE / "scripts").glob("loops_*.py"))
+#: the file that each loop is in: those of one file run together
+FILE = {name: path.stem for path in SCRIPTS
+        for name in re.findall(r"^@loop\ndef (\w+)", path.read_text(), re.M)}
 #: what differs where the engine has threads of its own
 ON_CUDA = [
     "leaves_gradients_on", "closure_with_gradients_on", "checkpoint_in_closure",
@@ -22,20 +21,16 @@ ON_CUDA = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """ran(device, names, script) -> the folder of one run of them all."""
-    done = {}
+@pytest.fixture
+def ran(shared_trace):
+    """ran(device, name) -> the folder of the run of this loop and the others of its file."""
 
-    def run(device, names, script="loops.py"):
-        need(device)
-        if (device, script) not in done:
-            folder = tmp_path_factory.mktemp(device)
-            made = execute(folder, script, "cpu" if device == "cpu" else "cuda", *names,
-                           device=device, timeout=560)
-            assert made.code == 0, made.stderr
-            done[device, script] = folder
-        return done[device, script]
+    def run(device, name):
+        together = [n for n in (FILE if device == "cpu" else ON_CUDA) if FILE[n] == FILE[name]]
+        made = shared_trace("loops.py", "cpu" if device == "cpu" else "cuda", *together,
+                            device=device, timeout=900)
+        assert made.code == 0, made.stderr
+        return made.folder
 
     return run
 
@@ -89,19 +84,14 @@ def check(folder, name, device):
     return trace, truth, births
 
 
-@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("name", FILE)
 def test_a_loop_has_the_steps_and_phases_that_its_script_says(ran, name):
-    check(ran("cpu", LOOPS), name, "cpu")
+    check(ran("cpu", name), name, "cpu")
 
 
 @pytest.mark.parametrize("name", ON_CUDA)
 def test_the_same_where_the_engine_has_threads_of_its_own(ran, name):
-    check(ran("cuda12", ON_CUDA), name, "cuda:0")
-
-
-@pytest.mark.parametrize("name", MORE)
-def test_more_loops_have_the_steps_and_phases_that_their_script_says(ran, name):
-    check(ran("cpu", MORE, "more_loops.py"), name, "cpu")
+    check(ran("cuda12", name), name, "cuda:0")
 
 
 THREADED = ["trainers_side_by_side", "hand_loops_side_by_side", "backward_in_a_pool", "replicas"]
@@ -110,8 +100,7 @@ THREADED = ["trainers_side_by_side", "hand_loops_side_by_side", "backward_in_a_p
 @pytest.mark.parametrize("device", ["cpu", "cuda12"])
 @pytest.mark.parametrize("name", THREADED)
 def test_what_a_backward_makes_belongs_to_the_module_that_its_forward_was_of(ran, name, device):
-    folder = ran(device, LOOPS if device == "cpu" else ON_CUDA)
-    trace, truth = open_loop(folder, name)
+    trace, truth = open_loop(ran(device, name), name)
     seen = 0
     for shape, cls, op in trace.all(
         "SELECT sh.dims, m.class, o.name FROM allocation a JOIN site s ON s.id = a.site "
@@ -130,9 +119,9 @@ def test_what_a_backward_makes_belongs_to_the_module_that_its_forward_was_of(ran
 
 
 def test_a_child_takes_no_module_from_its_parent(ran):
-    trace, truth = open_loop(ran("cpu", LOOPS), "forked_after_forward")
+    trace, truth = open_loop(ran("cpu", "forked_after_forward"), "forked_after_forward")
     strange = truth["strange"]
     for b in trace.births("cpu"):
         if b.phase == "backward" and (b.shape or "").endswith(f"{strange}]"):
             assert b.module is None, b
-    check(ran("cpu", LOOPS), "forked_after_forward", "cpu")
+    check(ran("cpu", "forked_after_forward"), "forked_after_forward", "cpu")
