@@ -166,3 +166,15 @@ def device(request):
 def cuda(request):
     need(request.param)
     return request.param
+
+
+def pytest_collection_modifyitems(config, items):
+    """beside(DEVICE): a test of every device but this one, of which it has nothing to say."""
+    def applies(item):
+        beside = item.get_closest_marker("beside")
+        params = getattr(item, "callspec", None) and item.callspec.params
+        return not (beside and set(beside.args) & {str(v) for v in (params or {}).values()})
+
+    left_out = [item for item in items if not applies(item)]
+    items[:] = [item for item in items if applies(item)]
+    config.hook.pytest_deselected(items=left_out)

@@ -223,10 +223,9 @@ def test_a_static_program_runs_as_always(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
 
 
+@pytest.mark.beside("cpu")  # alone it is always traced
 def test_a_trace_without_cpu_tensors_can_be_had_beside_a_device(trace, device):
     """On a CUDA device CPU tensors are traced when asked, and not otherwise."""
-    if device == "cpu":
-        pytest.skip("the CPU alone is always traced")
     source = TRAIN.replace("\nprint", "\nmodel.cuda()\nprint")
     run = trace(source, device=device)
     assert [d for (d,) in run.open().all("SELECT name FROM device")] == ["cuda:0"]

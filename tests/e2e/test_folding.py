@@ -75,9 +75,8 @@ def test_each_steps_peak_is_that_of_the_run_without_folds(both, device):
     assert [a[i][2] for i in range(1, STEPS + 1)] == [b[i][2] for i in range(1, STEPS + 1)]
 
 
+@pytest.mark.beside("cpu")  # for which torch keeps no peak
 def test_a_folded_steps_peak_is_torchs_own(both, device):
-    if device == "cpu":
-        pytest.skip("torch keeps no peak for the CPU")
     trace, _, truth = both
     steps = trace.step_device("cuda:0")
     told = [row["peak_allocated"] for row in truth["steps"]]

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import replay
+import where
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent / "scripts"
 GIB = 1 << 30
@@ -208,7 +209,11 @@ def test_each_oom_that_was_caught_has_a_text_of_its_own(sim, answer):
         assert event["message"].startswith("CUDA out of memory")
 
 
-@pytest.mark.parametrize("torch", ["torch-2.6.0", "torch-2.11.0", "2.14.1", "2.15.0"])
+OWN = ["torch-2.6.0", "torch-2.11.0"]
+OTHERS = [v for v in map(where.torch_version, where.wheels()) if f"torch-{v}" not in OWN]
+
+
+@pytest.mark.parametrize("torch", OWN + OTHERS)
 @pytest.mark.parametrize("backend, source", [("native", "allocator"),
                                              ("cudaMallocAsync", "exception")])
 def test_a_limit_that_reports_to_nobody_is_seen_by_its_exception(sim, answer, torch, backend,
