@@ -7,7 +7,7 @@ import subprocess
 
 import answer
 
-from where import CACHE, COMMAND, LIBRARIES, LIBRARY, PYTHON
+from where import BUILD, CACHE, COMMAND, LIBRARIES, LIBRARY, PYTHON  # noqa: F401
 
 HERE = pathlib.Path(__file__).resolve().parent
 TORCH = os.environ.get("TIDEMARK_TEST_TORCH", CACHE / "torch-2.11.0")

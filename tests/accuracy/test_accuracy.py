@@ -70,7 +70,7 @@ def test_packed_weights_and_their_constants_have_causes_too(tmp_path, compared):
 
 
 def buckets(trace, at):
-    done = subprocess.run([runs.BUILD / "analysis" / "tidemark", "buckets", trace, "--at", at,
+    done = subprocess.run([runs.COMMAND, "buckets", trace, "--at", at,
                            "--device", "cuda:0", "--json"],
                           text=True, capture_output=True, check=True, timeout=60)
     return {b["bucket"]: b["bytes"] for b in json.loads(done.stdout)["devices"][0]["buckets"]}
@@ -117,7 +117,7 @@ def test_a_flat_parameters_bytes_are_the_slices_that_lie_in_it(tmp_path, compare
     assert told["parameter"] == told["gradient"] == expected
     assert told["optimizer"] == {f"{n} {state}": size for n, size in expected.items()
                                  for state in ("exp_avg", "exp_avg_sq")}
-    done = subprocess.run([runs.BUILD / "analysis" / "tidemark", "buckets", tmp_path / "t.db",
+    done = subprocess.run([runs.COMMAND, "buckets", tmp_path / "t.db",
                            "--by", "parameter", "--json"], text=True, capture_output=True)
     owned = {o["owner"]: o["bytes"] for o in json.loads(done.stdout)["devices"][0]["owners"]
              if o["bucket"] in ("parameter", "optimizer")}
