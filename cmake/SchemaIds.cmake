@@ -4,8 +4,7 @@
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS schema.sql)
 file(READ schema.sql schema)
 set(text "/* schema_ids.h - the numbers of schema.sql, made by cmake/SchemaIds.cmake.
- * A list calls X(NAME, number, \"name\") for each row, numbers rising from 0 without a gap. SQL_*
- * are the same numbers as text, for queries. */
+ * A list calls X(NAME, number, \"name\") for each row, numbers rising from 0 without a gap. */
 #ifndef TIDEMARK_SCHEMA_IDS_H
 #define TIDEMARK_SCHEMA_IDS_H
 
@@ -25,7 +24,6 @@ foreach(table phase bucket)
 	string(REGEX MATCHALL "\\([0-9]+, '[a-z_]+'\\)" rows "${CMAKE_MATCH_1}")
 	string(TOUPPER ${table} upper)
 	set(list "")
-	set(numbers "")
 	set(count 0)
 	foreach(row IN LISTS rows)
 		string(REGEX MATCH "\\(([0-9]+), '([a-z_]+)'\\)" row "${row}")
@@ -36,10 +34,9 @@ foreach(table phase bucket)
 		endif()
 		string(TOUPPER ${name} id)
 		string(APPEND list " \\\n\tX(${id}, ${number}, \"${name}\")")
-		string(APPEND numbers "#define SQL_${upper}_${id} \"${number}\"\n")
 		math(EXPR count "${count} + 1")
 	endforeach()
-	string(APPEND text "\n#define SCHEMA_${upper}S(X)${list}\n${numbers}")
+	string(APPEND text "\n#define SCHEMA_${upper}S(X)${list}\n")
 endforeach()
 string(APPEND text "\n#endif\n")
 file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/schema_ids.h CONTENT "${text}" @ONLY)

@@ -19,8 +19,6 @@ struct layer {
 	bool output_own; /* made by the layer itself, not by a module inside it */
 };
 
-enum { FORWARD = 2, ACTIVATION = 4, TEMPORARY = 6 }; /* schema.sql */
-
 /* false: the name has no layer in it. */
 static bool split(const char *name, struct layer *layer, bool *own)
 {
@@ -67,9 +65,11 @@ static struct layer *collect(const struct places *places,
 		struct layer layer = {0};
 		bool own;
 		size_t at = 0;
-		if (alive->block.born_step != step || alive->bucket < ACTIVATION ||
-		    alive->bucket > TEMPORARY || !site || site->phase != FORWARD ||
-		    !site->module || !split(site->module, &layer, &own))
+		if (alive->block.born_step != step ||
+		    alive->bucket < BUCKET_ACTIVATION ||
+		    alive->bucket > BUCKET_TEMPORARY || !site ||
+		    site->phase != PHASE_FORWARD || !site->module ||
+		    !split(site->module, &layer, &own))
 			continue;
 		while (at < *count && !(same_list(&layers[at], &layer) &&
 		                        layers[at].index == layer.index))

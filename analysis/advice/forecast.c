@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "advice_queries.h"
 #include "heap.h"
 #include "replay.h"
 #include "whole.h"
@@ -25,18 +26,16 @@ struct births {
 static void read_births(struct trace *trace, const struct step *step, int64_t device,
                         int64_t upto, struct births *births)
 {
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT born, site, bytes FROM allocation WHERE id BETWEEN ? AND ? AND "
-	        "born_step = ? AND device = ? AND born <= ? ORDER BY born",
-	        "iiiii", step->first, step->last, step->pattern, device, upto);
+	struct rows *rows = db_rows(trace->db, sql_births, "iiiii", step->first,
+	                            step->last, step->pattern, device, upto);
 	*births = (struct births){0};
 	while (rows_next(rows)) {
 		births->list = grow(births->list, births->count, &births->room,
 		                    sizeof(*births->list));
 		births->list[births->count++] =
-		        (struct birth){rows_number(rows, 0), rows_number(rows, 1),
-		                       rows_number(rows, 2)};
+		        (struct birth){.ordinal = rows_number(rows, 0),
+		                       .site = rows_number(rows, 1),
+		                       .bytes = rows_number(rows, 2)};
 	}
 }
 
@@ -90,46 +89,33 @@ struct walk {
 static struct walk walk_step(struct trace *trace, const struct moment *moment,
                              const struct step *step, int64_t ordinal)
 {
-	struct walk walk = {-1, 0};
+	struct walk walk = {.before = -1};
+	struct replay replay = {.pattern = -1};
 	int64_t now = replay_start(trace, step->id, moment->device->id);
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT ordinal, bytes, phase FROM ("
-	        "SELECT a.born AS ordinal, a.bytes AS bytes, s.phase AS phase "
-	        "FROM allocation a LEFT JOIN site s ON s.id = a.site WHERE a.id "
-	        "BETWEEN "
-	        "?1 AND ?2 AND a.born_step = ?3 AND a.device = ?4 UNION ALL "
-	        "SELECT died, -bytes, died_phase FROM allocation WHERE id BETWEEN ?1 "
-	        "AND "
-	        "?2 AND born_step = ?3 AND died_step = ?3 AND device = ?4 UNION ALL "
-	        "SELECT died, -bytes, died_phase FROM allocation INDEXED BY "
-	        "allocation_crossing WHERE " SQL_CROSSING " "
-	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4) ORDER BY "
-	        "ordinal",
-	        "iiii", step->first, step->last, step->pattern, moment->device->id);
-	while (rows_next(rows)) {
-		int64_t phase = rows_number(rows, 2);
-		if (rows_number(rows, 0) >= ordinal && walk.before < 0)
+	size_t count;
+	const struct event *events = replay_step(trace, &replay, step, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		int32_t phase = events[i].phase;
+		if (events[i].device != moment->device - trace->devices)
+			continue;
+		if (events[i].ordinal >= ordinal && walk.before < 0)
 			walk.before = walk.peak = now;
-		now += rows_number(rows, 1);
+		now += events[i].bytes;
 		bool computes = phase == PHASE_FORWARD || phase == PHASE_BACKWARD ||
 		                phase == PHASE_RECOMPUTE;
 		if (walk.before >= 0 && computes && now > walk.peak)
 			walk.peak = now;
 	}
+	replay_free(&replay);
 	return walk;
 }
 
 static int64_t step_before(struct trace *trace, const struct moment *moment)
 {
 	int64_t step = -1;
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT s.id FROM step s JOIN step q ON q.id = coalesce(s.same_as, "
-	        "s.id) "
-	        "WHERE s.id >= 1 AND s.id < ? AND s.complete = 1 AND q.thinned = 0 "
-	        "ORDER BY s.id DESC LIMIT 1",
-	        "i", moment->step.id);
+	struct rows *rows =
+	        db_rows(trace->db, sql_complete_before, "i", moment->step.id);
 	if (rows_next(rows)) {
 		step = rows_number(rows, 0);
 		rows_free(rows);

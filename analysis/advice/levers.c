@@ -14,9 +14,6 @@
 #include "text.h"
 #include "whole.h"
 
-enum { GRADIENT = 2, OPTIMIZER = 3, ACTIVATION = 4, INPUT = 5, TEMPORARY = 6 };
-enum { DATA = 1, FORWARD = 2 }; /* schema.sql, phase */
-
 struct work {
 	struct trace *trace;
 	const struct places *places;
@@ -48,7 +45,8 @@ static void measure(struct work *work)
 	for (size_t i = 0; i < all->block_count; i++) {
 		const struct alive *alive = &all->blocks[i];
 		if (alive->block.born_step == work->oom->moment.step.id &&
-		    alive->bucket >= ACTIVATION && alive->bucket <= TEMPORARY)
+		    alive->bucket >= BUCKET_ACTIVATION &&
+		    alive->bucket <= BUCKET_TEMPORARY)
 			work->scaling += alive->block.bytes;
 	}
 	work->rest = work->oom->forecast.growth - work->oom->requested;
@@ -64,7 +62,7 @@ static int64_t batch_of(struct work *work)
 	for (size_t i = 0; i < all->block_count; i++) {
 		const struct alive *alive = &all->blocks[i];
 		site = places_site(work->places, alive->site);
-		if (alive->bucket != INPUT || !site || !site->shape ||
+		if (alive->bucket != BUCKET_INPUT || !site || !site->shape ||
 		    !strchr(site->shape, ','))
 			continue;
 		if (!newest || alive->block.born_step > newest->block.born_step ||
@@ -193,7 +191,7 @@ static void small_states(struct work *work)
 		const struct alive *alive = &work->oom->segments.blocks[i];
 		const struct site *site = places_site(work->places, alive->site);
 		int64_t numbers = alive->requested / 4;
-		if (alive->bucket != OPTIMIZER || numbers < 4096 || !site ||
+		if (alive->bucket != BUCKET_OPTIMIZER || numbers < 4096 || !site ||
 		    !site->dtype || strcmp(site->dtype, "float32") != 0)
 			continue;
 		bytes += alive->block.bytes;
@@ -216,11 +214,11 @@ static void stale_gradients(struct work *work)
 	const struct oom *oom = work->oom;
 	int64_t saves = 0;
 
-	if (oom->moment.phase != FORWARD && oom->moment.phase != DATA)
+	if (oom->moment.phase != PHASE_FORWARD && oom->moment.phase != PHASE_DATA)
 		return;
 	for (size_t i = 0; i < oom->segments.block_count; i++) {
 		const struct alive *alive = &oom->segments.blocks[i];
-		if (alive->bucket != GRADIENT)
+		if (alive->bucket != BUCKET_GRADIENT)
 			continue;
 		if (alive->block.born_step == oom->moment.step.id)
 			return; /* accumulation: they are needed */

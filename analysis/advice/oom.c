@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advice_queries.h"
 #include "heap.h"
 
 const char *const verdict_names[] = {"shortage", "fragmentation", "outside", "limit"};
@@ -108,14 +109,9 @@ static void find_line(struct trace *trace, struct oom *oom)
 	oom->line = line_of(trace, oom->stack);
 	if (oom->line.file)
 		return;
-	rows = db_rows(trace->db,
-	               "SELECT s.python_stack FROM allocation a JOIN site s ON s.id = "
-	               "a.site WHERE a.id BETWEEN ? AND ? AND a.born_step = ? AND "
-	               "a.born <= ? AND s.python_stack IS NOT NULL "
-	               "ORDER BY (s.phase = ?) DESC, a.born DESC LIMIT 1",
-	               "iiiii", oom->moment.step.first, oom->moment.step.last,
-	               oom->moment.step.pattern, oom->moment.ordinal,
-	               oom->moment.phase);
+	rows = db_rows(trace->db, sql_newest_line, "iiiii", oom->moment.step.first,
+	               oom->moment.step.last, oom->moment.step.pattern,
+	               oom->moment.ordinal, oom->moment.phase);
 	if (rows_next(rows)) {
 		oom->stack = rows_number(rows, 0);
 		oom->line = line_of(trace, oom->stack);
@@ -129,16 +125,9 @@ static void find_line(struct trace *trace, struct oom *oom)
 static bool went_on(struct trace *trace, const struct oom *oom)
 {
 	int64_t later;
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT (SELECT count(*) FROM allocation WHERE device = ?1 AND "
-	        "born_step = ?2 AND born > ?3) + (SELECT count(*) FROM step WHERE id > "
-	        "?2 "
-	        "AND (same_as IS NOT NULL OR thinned = 1 OR first_allocation IS NOT "
-	        "NULL)) + (SELECT count(*) FROM run WHERE ended = 'exit' AND "
-	        "exit_status = 0)",
-	        "iii", oom->moment.device->id, oom->moment.step.id,
-	        oom->moment.ordinal);
+	struct rows *rows =
+	        db_rows(trace->db, sql_went_on, "iii", oom->moment.device->id,
+	                oom->moment.step.id, oom->moment.ordinal);
 	rows_next(rows);
 	later = rows_number(rows, 0);
 	rows_free(rows);
@@ -162,12 +151,7 @@ struct oom *ooms_load(struct trace *trace, const struct places *places,
 {
 	struct oom *ooms = NULL;
 	size_t room = 0;
-	struct rows *rows =
-	        db_rows(trace->db,
-	                "SELECT id, requested_bytes, source, message, site "
-	                "FROM oom WHERE device = ?1 AND (?2 < 0 OR step = ?2) "
-	                "ORDER BY id",
-	                "ii", device->id, step);
+	struct rows *rows = db_rows(trace->db, sql_ooms, "ii", device->id, step);
 	*count = 0;
 	while (rows_next(rows)) {
 		ooms = grow(ooms, *count, &room, sizeof(*ooms));

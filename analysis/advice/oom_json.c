@@ -1,5 +1,6 @@
 /* oom_json.c - what `tidemark oom --json` says of one refused allocation.
  * Called from: commands/oom.c. */
+#include "advice_queries.h"
 #include "alive.h"
 #include "oom_answer.h"
 
@@ -56,11 +57,8 @@ static void write_live(const struct answer *answer, int64_t top, struct json *js
 static void write_steps(const struct answer *answer, struct json *json)
 {
 	const struct moment *moment = &answer->oom->moment;
-	struct rows *rows = db_rows(answer->trace->db,
-	                            "SELECT step, start_allocated, peak_allocated, "
-	                            "peak_phase FROM step_device WHERE device = ? AND "
-	                            "step < ? ORDER BY step",
-	                            "ii", moment->device->id, moment->step.id);
+	struct rows *rows = db_rows(answer->trace->db, sql_earlier_steps, "ii",
+	                            moment->device->id, moment->step.id);
 	json_array(json, "earlier_steps");
 	while (rows_next(rows)) {
 		json_object(json, NULL);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answers_queries.h"
 #include "heap.h"
 
 enum { FEWEST = 4 }; /* steps: optimizer states come in the first, and two must rise */
@@ -108,23 +109,20 @@ static struct kept *read_kept(struct trace *trace, int64_t device,
 {
 	struct kept *kept = NULL;
 	size_t room = 0;
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT site, bucket, address, bytes, born_step, died_step, born, died "
-	        "FROM allocation INDEXED BY allocation_crossing WHERE device = ?1 AND "
-	        "" SQL_CROSSING " AND born_step BETWEEN 1 "
-	        "AND "
-	        "?2 - 1 AND (died_step IS NULL OR died_step > born_step + 1)",
-	        "ii", device, growth->to);
+	struct rows *rows =
+	        db_rows(trace->db, sql_long_lived, "ii", device, growth->to);
 	*count = 0;
 	while (rows_next(rows)) {
 		kept = grow(kept, *count, &room, sizeof(*kept));
 		kept[(*count)++] = (struct kept){
-		        first_alike(growth, rows_number(rows, 0)),
-		        rows_number(rows, 1),
-		        {rows_number(rows, 2), rows_number(rows, 3),
-		         rows_number(rows, 4), rows_number_or(rows, 5, -1),
-		         rows_number(rows, 6), rows_number_or(rows, 7, -1)}};
+		        .site = first_alike(growth, rows_number(rows, 0)),
+		        .bucket = rows_number(rows, 1),
+		        .block = {.address = rows_number(rows, 2),
+		                  .bytes = rows_number(rows, 3),
+		                  .born_step = rows_number(rows, 4),
+		                  .died_step = rows_number_or(rows, 5, -1),
+		                  .born = rows_number(rows, 6),
+		                  .died = rows_number_or(rows, 7, -1)}};
 	}
 	if (*count)
 		qsort(kept, *count, sizeof(*kept), by_place);

@@ -31,10 +31,10 @@ static struct span *read_spans(struct trace *trace, const struct step *step,
 	*made = 0;
 	while (rows_next(rows)) {
 		spans = grow(spans, *made, &room, sizeof(*spans));
-		spans[(*made)++] = (struct span){fraction(rows_number(rows, 1),
-		                                          step->pattern_start_ns,
-		                                          step->pattern_end_ns),
-		                                 rows_number(rows, 0)};
+		spans[(*made)++] = (struct span){
+		        .from = fraction(rows_number(rows, 1), step->pattern_start_ns,
+		                         step->pattern_end_ns),
+		        .phase = rows_number(rows, 0)};
 	}
 	if (*made)
 		return spans;
@@ -42,9 +42,10 @@ static struct span *read_spans(struct trace *trace, const struct step *step,
 		if (*made && spans[*made - 1].phase == events[i].phase)
 			continue;
 		spans = grow(spans, *made, &room, sizeof(*spans));
-		spans[(*made)++] = (struct span){
-		        fraction(events[i].time_ns, step->start_ns, step->end_ns),
-		        events[i].phase};
+		spans[(*made)++] =
+		        (struct span){.from = fraction(events[i].time_ns,
+		                                       step->start_ns, step->end_ns),
+		                      .phase = events[i].phase};
 	}
 	return spans;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answers_queries.h"
 #include "chart.h"
 #include "heap.h"
 #include "maxima.h"
@@ -19,19 +20,15 @@ static struct entry *read_steps(struct trace *trace, int64_t device, size_t *cou
 {
 	struct entry *entries = NULL;
 	size_t room = 0;
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT d.step, peak_allocated, peak_reserved, peak_phase, complete "
-	        "FROM step_device d JOIN step s ON s.id = d.step "
-	        "WHERE device = ? ORDER BY d.step",
-	        "i", device);
+	struct rows *rows = db_rows(trace->db, sql_step_peaks, "i", device);
 	*count = 0;
 	while (rows_next(rows)) {
 		entries = grow(entries, *count, &room, sizeof(*entries));
-		entries[(*count)++] =
-		        (struct entry){rows_number(rows, 0), rows_number(rows, 1),
-		                       rows_number(rows, 2), rows_number(rows, 3),
-		                       rows_number(rows, 4)};
+		entries[(*count)++] = (struct entry){.step = rows_number(rows, 0),
+		                                     .allocated = rows_number(rows, 1),
+		                                     .reserved = rows_number(rows, 2),
+		                                     .phase = rows_number(rows, 3),
+		                                     .complete = rows_number(rows, 4)};
 	}
 	return entries;
 }
@@ -131,7 +128,7 @@ static void hold(void *context, int64_t step, const struct maximum *of)
 static struct held read_held(struct trace *trace, int64_t device,
                              const struct entry *entries, size_t count)
 {
-	struct held held = {entries, count, 0, NULL, NULL};
+	struct held held = {.entries = entries, .count = count};
 
 	held.of = allocate((count + 1) * sizeof(*held.of));
 	held.kept = allocate((count + 1) * sizeof(*held.kept));

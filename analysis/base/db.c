@@ -123,6 +123,12 @@ static void broken(struct db *db)
 	     sqlite3_errmsg(db->handle));
 }
 
+void db_define(struct db *db, const char *sql)
+{
+	if (sqlite3_exec(db->handle, sql, NULL, NULL, NULL) != SQLITE_OK)
+		broken(db);
+}
+
 struct rows *db_rows(struct db *db, const char *sql, const char *types, ...)
 {
 	struct rows *rows = allocate(sizeof(*rows));

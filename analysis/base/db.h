@@ -25,6 +25,10 @@ void db_close(struct db *db);
  * name is what messages call it, and must outlive it. */
 struct db *db_memory(const char *name);
 
+/* Makes what the queries of this connection are written in, temporary views: nothing goes
+ * into the file. */
+void db_define(struct db *db, const char *sql);
+
 /* A query; types has an 'i' (int64_t) or a 't' (const char *) for each argument. A
  * damaged file ends the program with status 3. */
 struct rows *db_rows(struct db *db, const char *sql, const char *types, ...);

@@ -44,8 +44,9 @@ static struct rule rule_of(struct trace *trace, int64_t id)
 	        db_rows(trace->db, "SELECT name, evidence, what FROM rule WHERE id = ?",
 	                "i", id);
 	if (rows_next(rows)) {
-		rule = (struct rule){rows_copy(rows, 0), rows_copy(rows, 1),
-		                     rows_copy(rows, 2)};
+		rule = (struct rule){.name = rows_copy(rows, 0),
+		                     .evidence = rows_copy(rows, 1),
+		                     .what = rows_copy(rows, 2)};
 		rows_free(rows);
 	}
 	return rule;

@@ -4,6 +4,7 @@
 
 #include "by_device.h"
 #include "command.h"
+#include "commands_queries.h"
 #include "frames.h"
 #include "growth.h"
 #include "heap.h"
@@ -25,12 +26,7 @@ static void look_ahead(struct leaks *leaks)
 	struct point point;
 	int64_t outside = -1, rate = growth_rate(&leaks->growth);
 	struct rows *rows =
-	        db_rows(leaks->trace->db,
-	                "SELECT device_total_bytes - device_free_bytes - "
-	                "reserved_bytes FROM memory_sample WHERE device = ? "
-	                "AND reserved_bytes IS NOT NULL AND "
-	                "device_free_bytes IS NOT NULL ORDER BY id DESC",
-	                "i", leaks->device->id);
+	        db_rows(leaks->trace->db, sql_outside, "i", leaks->device->id);
 	if (rows_next(rows)) {
 		outside = rows_number(rows, 0);
 		rows_free(rows);

@@ -6,6 +6,7 @@
 #include "oom_answer.h"
 #include "screen.h"
 #include "text.h"
+#include "trace_queries.h"
 
 #include <stdlib.h>
 
@@ -54,15 +55,10 @@ static void headroom(struct asked *asked, const struct device *device)
 {
 	int64_t used = -1, total = device->total_bytes;
 	struct point point;
-	struct rows *rows =
-	        db_rows(asked->trace->db,
-	                "SELECT max(device_total_bytes - device_free_bytes), "
-	                "max(device_total_bytes) FROM memory_sample "
-	                "WHERE device = ?",
-	                "i", device->id);
+	struct rows *rows = db_rows(asked->trace->db, sql_most_used, "i", device->id);
 	if (rows_next(rows)) {
-		used = rows_number_or(rows, 0, -1);
-		total = rows_number_or(rows, 1, total);
+		used = rows_number_or(rows, 1, -1);
+		total = rows_number_or(rows, 2, total);
 		rows_free(rows);
 	}
 	if (!trace_peak(asked->trace, device->id, asked->step, &point))

@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "command.h"
+#include "commands_queries.h"
 #include "fail.h"
-#include "losses.h"
 #include "heap.h"
+#include "losses.h"
 #include "next.h"
 #include "screen.h"
 #include "steps.h"
@@ -105,19 +106,6 @@ static void run_free(struct run *run)
 		free(run->text[i]);
 }
 
-/* A device's phases. Folded steps have no rows in step_phase: theirs are the pattern's,
- * higher by what the step began with more. */
-static const char phase_sql[] =
-        "WITH use AS (SELECT coalesce(s.same_as, s.id) AS pattern, count(*) AS times, "
-        "max(d.start_allocated) AS start FROM step s "
-        "JOIN step_device d ON d.step = s.id AND d.device = ?1 "
-        "WHERE ?2 IN (-1, s.id) GROUP BY 1) "
-        "SELECT p.phase, max(p.peak_allocated + use.start - d.start_allocated), "
-        "sum(p.events * use.times) FROM use "
-        "JOIN step_phase p ON p.step = use.pattern AND p.device = ?1 "
-        "JOIN step_device d ON d.step = use.pattern AND d.device = ?1 "
-        "GROUP BY p.phase ORDER BY p.phase";
-
 static int64_t most_reserved(struct trace *trace, int64_t device, int64_t step)
 {
 	int64_t reserved = 0;
@@ -171,7 +159,7 @@ static void json_device(struct trace *trace, const struct device *device, int64_
 	json_number(json, "peak_step", point.step);
 	json_number(json, "peak_time_ns", point.time_ns);
 	json_array(json, "phases");
-	rows = db_rows(trace->db, phase_sql, "ii", device->id, step);
+	rows = db_rows(trace->db, sql_device_phases, "ii", device->id, step);
 	while (rows_next(rows)) {
 		json_object(json, NULL);
 		json_text(json, "phase", trace_phase(trace, rows_number(rows, 0)));
@@ -232,7 +220,8 @@ static void print_phases(struct trace *trace, const struct device *device,
 	struct table *table = table_new("<>>><");
 	static const char *const heads[] = {"phase", "most allocated", "of peak",
 	                                    "events", ""};
-	struct rows *rows = db_rows(trace->db, phase_sql, "ii", device->id, step);
+	struct rows *rows =
+	        db_rows(trace->db, sql_device_phases, "ii", device->id, step);
 
 	for (int i = 0; i < 5; i++)
 		table_cell(table, PLAIN, "%s", heads[i]);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "commands_queries.h"
 #include "fail.h"
 #include "heap.h"
 #include "next.h"
@@ -25,11 +26,7 @@ static void step_range(struct trace *trace, int64_t wish, int64_t *from, int64_t
 /* A step without rows still has its peak; the file says no more about it. */
 static void csv_thinned(struct trace *trace, const struct step *step, bool wanted[])
 {
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT device, peak_ns, max(peak, 0), peak_phase, peak_allocated, "
-	        "peak_reserved FROM step_device WHERE step = ? ORDER BY device",
-	        "i", step->id);
+	struct rows *rows = db_rows(trace->db, sql_device_peaks, "i", step->id);
 	while (rows_next(rows))
 		for (size_t d = 0; d < trace->device_count; d++)
 			if (wanted[d] && trace->devices[d].id == rows_number(rows, 0))

@@ -4,20 +4,15 @@
 #include "reconcile.h"
 
 #include "heap.h"
+#include "reconcile_queries.h"
 
 /* Segments are never folded: (born_step, born) orders them with all events. */
 void reconcile_segments(struct reconciled *r)
 {
 	size_t room = 0;
-	struct rows *rows = db_rows(
-	        r->trace->db,
-	        "SELECT coalesce(mapped, address) AS place, bytes, mapped NOT NULL "
-	        "FROM segment WHERE device = ?1 AND host = 0 "
-	        "AND (kind = 'cudaMalloc' OR mapped NOT NULL) "
-	        "AND (born_step, born) <= (?2, ?3) AND "
-	        "(died_step IS NULL OR (died_step, died) > (?2, ?3)) ORDER BY place",
-	        "iii", r->device->id, r->point.step,
-	        r->point.ordinal < 0 ? 0 : r->point.ordinal);
+	struct rows *rows =
+	        db_rows(r->trace->db, sql_pytorch_segments, "iii", r->device->id,
+	                r->point.step, r->point.ordinal < 0 ? 0 : r->point.ordinal);
 
 	while (rows_next(rows)) {
 		r->segments = grow(r->segments, r->segment_count, &room,
@@ -87,17 +82,7 @@ static void context(struct reconciled *r)
 	/* A sample inside cudaMalloc has the new piece in use and not in reserved yet; the
 	 * one after it, with as much free, has both. Later ones with as much free come
 	 * when the memory is given back. */
-	rows = db_rows(
-	        r->trace->db,
-	        "WITH first AS (SELECT id, device_free_bytes AS free FROM "
-	        "memory_sample WHERE device = ?1 AND device_free_bytes NOTNULL AND "
-	        "reserved_bytes NOTNULL ORDER BY id LIMIT 1) "
-	        "SELECT min(device_total_bytes - device_free_bytes - reserved_bytes) "
-	        "FROM first, memory_sample m WHERE device = ?1 AND m.id >= first.id "
-	        "AND "
-	        "m.id < coalesce((SELECT min(id) FROM memory_sample WHERE device = ?1 "
-	        "AND id > first.id AND device_free_bytes <> free), m.id + 1)",
-	        "i", r->device->id);
+	rows = db_rows(r->trace->db, sql_first_context, "i", r->device->id);
 	if (rows_next(rows)) {
 		first = rows_number_or(rows, 0, first);
 		rows_free(rows);

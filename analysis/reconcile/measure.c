@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "heap.h"
 #include "dtype.h"
+#include "heap.h"
+#include "reconcile_queries.h"
 #include "text.h"
 
 static bool is_matmul(const char *op)
@@ -302,56 +303,18 @@ void reconcile_measure(struct reconciled *r)
 	items_merge(&r->measured);
 }
 
-/* The absent of schema.sql's rule for who is alive (trace/live.c): freed before, or born
- * after. */
-#define SITES "JOIN site s ON s.id = a.site "
-#define CROSSING                                                                       \
-	"INDEXED BY allocation_crossing " SITES "WHERE " SQL_CROSSING                  \
-	" AND a.device = ?1 "
-
-static void add_sizes(struct items *items, struct rows *rows)
-{
-	while (rows_next(rows))
-		items_add(items,
-		          (struct item){(enum row_id)rows_number(rows, 0), IN_NOTHING,
-		                        rows_number(rows, 1), 0, rows_number(rows, 2),
-		                        copy_text(""), CAUSE_NEVER, 0, 0});
-}
-
 void reconcile_absent(struct reconciled *r)
 {
-	int64_t device = r->device->id, first = r->step.first, last = r->step.last;
-	int64_t pattern = r->step.pattern, ordinal = r->point.ordinal;
+	struct rows *rows = db_rows(r->trace->db, sql_absent, "iiiiii", r->device->id,
+	                            r->point.step, r->step.first, r->step.last,
+	                            r->step.pattern, r->point.ordinal);
 
-	/* What forward or a recomputation made is an activation, kept or not. */
-#define SIZES                                                                          \
-	"SELECT CASE WHEN s.phase IN (" SQL_PHASE_FORWARD ", " SQL_PHASE_RECOMPUTE     \
-	") THEN " SQL_BUCKET_ACTIVATION " ELSE a.bucket END, "                         \
-	"CASE WHEN a.requested BETWEEN 0 AND a.bytes THEN a.requested ELSE a.bytes "   \
-	"END, count(*) FROM allocation a "
-	add_sizes(&r->freed,
-	          db_rows(r->trace->db,
-	                  SIZES SITES
-	                  "WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 AND "
-	                  "a.born_step = ?4 AND a.died_step = ?4 AND a.died <= ?5 "
-	                  "GROUP BY 1, 2",
-	                  "iiiii", device, first, last, pattern, ordinal));
-	add_sizes(&r->freed, db_rows(r->trace->db,
-	                             SIZES CROSSING
-	                             "AND a.born_step < ?2 AND a.died_step = ?2 AND "
-	                             "a.died <= ?3 GROUP BY 1, 2",
-	                             "iii", device, pattern, ordinal));
-	add_sizes(&r->later,
-	          db_rows(r->trace->db,
-	                  SIZES SITES
-	                  "WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 AND "
-	                  "a.born_step = ?4 AND a.born > ?5 GROUP BY 1, 2",
-	                  "iiiii", device, first, last, pattern, ordinal));
-	add_sizes(&r->later,
-	          db_rows(r->trace->db,
-	                  SIZES CROSSING
-	                  "AND a.born_step > ?2 AND a.bucket IN (" SQL_BUCKET_PARAMETER
-	                  ", " SQL_BUCKET_GRADIENT ", " SQL_BUCKET_OPTIMIZER
-	                  ") GROUP BY 1, 2",
-	                  "ii", device, r->point.step));
+	while (rows_next(rows))
+		items_add(rows_number(rows, 0) ? &r->later : &r->freed,
+		          (struct item){.row = (enum row_id)rows_number(rows, 1),
+		                        .role = IN_NOTHING,
+		                        .bytes = rows_number(rows, 2),
+		                        .count = rows_number(rows, 3),
+		                        .label = copy_text(""),
+		                        .kind = CAUSE_NEVER});
 }

@@ -8,33 +8,14 @@
 #include "dtype.h"
 #include "fail.h"
 #include "heap.h"
+#include "reconcile_queries.h"
 #include "recorded.h"
 #include "values.h"
-
-/* Rows that tell about one step: born in it, or in its pattern. */
-#define OF_STEP                                                                        \
-	"FROM allocation a JOIN site s ON s.id = a.site "                              \
-	"LEFT JOIN shape h ON h.id = s.shape LEFT JOIN op o ON o.id = s.op "           \
-	"WHERE a.device = ?1 AND a.id BETWEEN ?2 AND ?3 "
-
-#define MULTIPLIES                                                                     \
-	"(o.name LIKE '%mm' OR o.name LIKE '%linear%' OR o.name LIKE '%matmul%' OR "   \
-	"o.name LIKE '%conv%')"
 
 struct seen {
 	struct trace *trace;
 	int64_t device, first, last;
 };
-
-static bool any(const struct seen *seen, const char *sql)
-{
-	struct rows *rows = db_rows(seen->trace->db, sql, "iii", seen->device,
-	                            seen->first, seen->last);
-	bool found = rows_next(rows);
-	if (found)
-		rows_free(rows);
-	return found;
-}
 
 /* The sizes of "[4, 48, 72]"; their number. */
 static int read_dims(const char *dims, int64_t *sizes, int room)
@@ -81,42 +62,23 @@ static void batch_from(struct recognised *recognised, struct rows *rows)
 
 static void read_batch(const struct seen *seen, struct recognised *recognised)
 {
-	batch_from(
-	        recognised,
-	        db_rows(seen->trace->db,
-	                "SELECT h.dims, h.dtype, a.bucket " OF_STEP
-	                "AND a.bucket IN (" SQL_BUCKET_ACTIVATION ", " SQL_BUCKET_INPUT
-	                ") AND h.dims IS NOT NULL "
-	                "AND (a.died_phase IS NOT s.phase OR s.phase <> " SQL_PHASE_DATA
-	                ") "
-	                "GROUP BY h.dims, h.dtype, a.bucket "
-	                "ORDER BY a.bucket = ?4 DESC, sum(a.bytes) DESC",
-	                "iiii", seen->device, seen->first, seen->last,
-	                (int64_t)(recognised->model.known ? ROW_ACTIVATION
-	                                                  : ROW_INPUT)));
+	batch_from(recognised,
+	           db_rows(seen->trace->db, sql_step_shapes, "iiii", seen->device,
+	                   seen->first, seen->last,
+	                   (int64_t)(recognised->model.known ? ROW_ACTIVATION
+	                                                     : ROW_INPUT)));
 	if (recognised->batch_known)
 		return;
 	/* Made before the loop, or before the first forward. */
 	batch_from(recognised,
-	           db_rows(seen->trace->db,
-	                   "SELECT h.dims, h.dtype, a.bucket FROM allocation a "
-	                   "INDEXED BY allocation_crossing JOIN site s ON s.id = "
-	                   "a.site JOIN shape h ON h.id = s.shape WHERE "
-	                   "" SQL_CROSSING " "
-	                   "AND a.device = ?1 AND a.bucket = " SQL_BUCKET_INPUT " "
-	                   "ORDER BY a.bytes DESC",
-	                   "i", seen->device));
+	           db_rows(seen->trace->db, sql_input_shapes, "i", seen->device));
 }
 
 static void read_precision(const struct seen *seen, struct recognised *recognised)
 {
 	struct training *t = &recognised->training;
-	struct rows *rows = db_rows(
-	        seen->trace->db,
-	        "SELECT h.dtype " OF_STEP "AND s.phase IN (" SQL_PHASE_FORWARD
-	        ", " SQL_PHASE_RECOMPUTE ") AND h.dtype IS NOT "
-	        "NULL AND " MULTIPLIES " GROUP BY h.dtype ORDER BY sum(a.bytes) DESC",
-	        "iii", seen->device, seen->first, seen->last);
+	struct rows *rows = db_rows(seen->trace->db, sql_multiplied_in, "iii",
+	                            seen->device, seen->first, seen->last);
 	char dtype[32] = "";
 
 	if (rows_next(rows)) {
@@ -128,13 +90,11 @@ static void read_precision(const struct seen *seen, struct recognised *recognise
 	    (strcmp(dtype, "bfloat16") != 0 && strcmp(dtype, "float16") != 0))
 		return;
 	t->activation = strcmp(dtype, "float16") ? DTYPE_BF16 : DTYPE_FP16;
-	/* Autocast casts where it multiplies; FSDP gathers parameters that are cast. */
-	t->autocast =
-	        any(seen, "SELECT 1 " OF_STEP "AND s.phase IN (" SQL_PHASE_FORWARD
-	                  ", " SQL_PHASE_RECOMPUTE ") AND o.name LIKE '%_to_copy' AND "
-	                  "h.dtype IN ('bfloat16', 'float16') AND s.module IN ("
-	                  "SELECT s.module FROM site s JOIN op o ON o.id = s.op "
-	                  "WHERE " MULTIPLIES ") LIMIT 1");
+	rows = db_rows(seen->trace->db, sql_autocast, "iii", seen->device, seen->first,
+	               seen->last);
+	rows_next(rows);
+	t->autocast = rows_number(rows, 0);
+	rows_free(rows);
 	if (!t->autocast)
 		t->residual = t->activation;
 }
@@ -142,19 +102,22 @@ static void read_precision(const struct seen *seen, struct recognised *recognise
 static void read_kinds(const struct seen *seen, struct recognised *recognised)
 {
 	struct training *t = &recognised->training;
+	const struct model *model = &recognised->model;
+	struct rows *rows = db_rows(seen->trace->db, sql_kinds, "iii", seen->device,
+	                            seen->first, seen->last);
+	bool attention, softmax, dropout;
 
-	recognised->recompute =
-	        any(seen, "SELECT 1 " OF_STEP "AND s.phase = " SQL_PHASE_RECOMPUTE
-	                  " LIMIT 1");
-	if (recognised->recompute && recognised->model.known)
+	rows_next(rows);
+	recognised->recompute = rows_number(rows, 0);
+	attention = rows_number(rows, 1);
+	softmax = rows_number(rows, 2);
+	dropout = rows_number(rows, 3);
+	rows_free(rows);
+	if (recognised->recompute && model->known)
 		t->checkpoint = CHECKPOINT_FULL;
-	if (!any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%attention%' LIMIT 1") &&
-	    any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%softmax%' AND h.dims LIKE "
-	              "'[%,%,%,%]' LIMIT 1"))
+	if (!attention && softmax)
 		t->attention = ATTENTION_MATH;
-	t->dropout =
-	        recognised->model.known && recognised->model.shape.dropout &&
-	        any(seen, "SELECT 1 " OF_STEP "AND o.name LIKE '%dropout%' LIMIT 1");
+	t->dropout = model->known && model->shape.dropout && dropout;
 }
 
 /* Adagrad, RMSprop, ...: the formula has no such name, but the states can be counted.
@@ -198,13 +161,7 @@ static void read_optimizer(struct trace *trace, struct recognised *recognised)
 static void count_blocks(struct trace *trace, const struct device *device,
                          struct recognised *recognised)
 {
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT coalesce(a.requested, a.bytes), h.dtype FROM allocation a "
-	        "JOIN site s ON s.id = a.site LEFT JOIN shape h ON h.id = s.shape "
-	        "WHERE a.device = ? AND a.bucket = " SQL_BUCKET_PARAMETER
-	        " AND " SQL_CROSSING,
-	        "i", device->id);
+	struct rows *rows = db_rows(trace->db, sql_parameter_blocks, "i", device->id);
 	int64_t by_width[9] = {0};
 
 	while (rows_next(rows)) {

@@ -10,6 +10,7 @@
 #include "heap.h"
 #include "oom.h"
 #include "trace.h"
+#include "trace_queries.h"
 
 static void read_ooms(struct trace *trace, const struct device *device,
                       struct outcome *at)
@@ -77,12 +78,7 @@ static void read_device(struct trace *trace, const struct device *device,
 	at->phase = copy_text(trace_phase(trace, point.phase));
 	at->step = point.step;
 	at->allocated = point.allocated;
-	rows = db_rows(
-	        trace->db,
-	        "SELECT (SELECT max(peak_reserved) FROM step_device WHERE device = "
-	        "?1), max(device_total_bytes - device_free_bytes), "
-	        "max(device_total_bytes) FROM memory_sample WHERE device = ?1",
-	        "i", device->id);
+	rows = db_rows(trace->db, sql_most_used, "i", device->id);
 	if (rows_next(rows)) {
 		at->reserved = rows_number_or(rows, 0, at->allocated);
 		at->used = rows_number_or(rows, 1, at->reserved);

@@ -1,9 +1,6 @@
 /* live.c - what was alive on a device at one instant, summed by where it came from.
  *
- * schema.sql's head is the rule. Three queries, because two of them go by the index of
- * rows that cross the border of a step and one by a range of ids; a single one with OR
- * would read the whole table. A folded step's own events are its pattern's; what came
- * in from before and stays past its end is its own.
+ * queries/alive.sql is the rule.
  *
  * Blocks are summed as they are read: there may be millions, from a few thousand
  * places.
@@ -13,13 +10,7 @@
 #include <stdlib.h>
 
 #include "heap.h"
-
-#define COLUMNS                                                                        \
-	"SELECT site, bucket, bytes, address, born_step, died_step, rule, requested, " \
-	"born, died FROM allocation "
-#define CROSSING                                                                       \
-	"INDEXED BY allocation_crossing WHERE " SQL_CROSSING " "                       \
-	"AND device = ?1 "
+#include "trace_queries.h"
 
 static uint64_t hash(const struct sum *sum)
 {
@@ -55,8 +46,15 @@ static void make_room(struct live *live)
 		*find(live, &live->sums[i]) = i + 1;
 }
 
-static void read(struct rows *rows, live_visit *visit, void *context)
+int live_each(struct trace *trace, int64_t device, const struct step *step,
+              int64_t ordinal, live_visit *visit, void *context)
 {
+	struct rows *rows;
+
+	if (step->thinned)
+		return -1;
+	rows = db_rows(trace->db, sql_alive, "iiiiii", device, step->id, step->first,
+	               step->last, step->pattern, ordinal);
 	while (rows_next(rows)) {
 		struct alive alive = {
 		        .block = {.address = rows_number(rows, 3),
@@ -71,30 +69,6 @@ static void read(struct rows *rows, live_visit *visit, void *context)
 		        .requested = rows_number_or(rows, 7, -1)};
 		visit(context, &alive);
 	}
-}
-
-int live_each(struct trace *trace, int64_t device, const struct step *step,
-              int64_t ordinal, live_visit *visit, void *context)
-{
-	if (step->thinned)
-		return -1;
-	read(db_rows(trace->db,
-	             COLUMNS CROSSING
-	             "AND born_step < ?2 AND (died_step IS NULL OR died_step > ?2)",
-	             "ii", device, step->id),
-	     visit, context);
-	read(db_rows(trace->db,
-	             COLUMNS
-	             "WHERE id BETWEEN ?2 AND ?3 AND born <= ?5 AND device = ?1 "
-	             "AND born_step = ?4 "
-	             "AND (died_step IS NULL OR died_step > ?4 OR died > ?5)",
-	             "iiiii", device, step->first, step->last, step->pattern, ordinal),
-	     visit, context);
-	read(db_rows(trace->db,
-	             COLUMNS CROSSING
-	             "AND born_step < ?2 AND died_step = ?2 AND died > ?3",
-	             "iii", device, step->pattern, ordinal),
-	     visit, context);
 	return 0;
 }
 
@@ -136,7 +110,11 @@ static void add_block(void *context, const struct alive *alive)
 		       (next == owner || next->address < owner->address + owner->bytes))
 			next = places_next(places, block, alive->bucket, next);
 		int64_t upto = next ? next->address : end;
-		struct sum sum = {alive->site, alive->bucket, upto - at, blocks, owner};
+		struct sum sum = {.site = alive->site,
+		                  .bucket = alive->bucket,
+		                  .bytes = upto - at,
+		                  .blocks = blocks,
+		                  .owner = owner};
 		add(summing->live, &sum);
 		at = upto;
 	}
@@ -146,7 +124,7 @@ static void add_block(void *context, const struct alive *alive)
 int live_at(struct trace *trace, const struct places *places, int64_t device,
             const struct step *step, int64_t ordinal, struct live *live)
 {
-	struct summing summing = {live, places};
+	struct summing summing = {.live = live, .places = places};
 
 	*live = (struct live){0};
 	return live_each(trace, device, step, ordinal, add_block, &summing);

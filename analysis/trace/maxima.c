@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "heap.h"
+#include "replay.h"
+#include "trace_queries.h"
 
 struct most {
 	int64_t bytes, phase;
@@ -32,13 +34,7 @@ static bool known(int64_t bucket)
 
 static void read_levels(struct trace *trace, int64_t device, struct levels *levels)
 {
-	struct rows *rows =
-	        db_rows(trace->db,
-	                "SELECT bucket, bytes, born_step, died_step FROM allocation "
-	                "INDEXED BY allocation_crossing WHERE " SQL_CROSSING
-	                " AND device = ?1 AND (died_step IS NULL OR died_step > "
-	                "born_step + 1)",
-	                "i", device);
+	struct rows *rows = db_rows(trace->db, sql_levels, "i", device);
 	while (rows_next(rows)) {
 		int64_t bucket = rows_number(rows, 0), bytes = rows_number(rows, 1);
 		int64_t born = rows_number(rows, 2);
@@ -51,39 +47,34 @@ static void read_levels(struct trace *trace, int64_t device, struct levels *leve
 	}
 }
 
-static void walk_shape(struct trace *trace, int64_t device, const struct step *step,
-                       struct shape *shape)
+static void hold(struct shape *shape, int64_t now[], int64_t bucket, int64_t bytes,
+                 int64_t phase)
+{
+	if (!known(bucket))
+		return;
+	now[bucket] += bytes;
+	if (now[bucket] > shape->of[bucket].bytes)
+		shape->of[bucket] = (struct most){now[bucket], phase};
+}
+
+static void walk_shape(struct trace *trace, struct replay *replay, int64_t device,
+                       const struct step *step, struct shape *shape)
 {
 	int64_t now[BUCKETS] = {0};
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT -1 AS ordinal, bytes, bucket, -1 FROM allocation INDEXED BY "
-	        "allocation_crossing WHERE " SQL_CROSSING " "
-	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 UNION ALL "
-	        "SELECT a.born, a.bytes, a.bucket, s.phase FROM allocation a LEFT JOIN "
-	        "site s ON s.id = a.site WHERE a.id BETWEEN ?1 AND ?2 AND a.born_step "
-	        "= "
-	        "?3 AND a.device = ?4 UNION ALL "
-	        "SELECT died, -bytes, bucket, died_phase FROM allocation WHERE id "
-	        "BETWEEN "
-	        "?1 AND ?2 AND born_step = ?3 AND died_step = ?3 AND device = ?4 UNION "
-	        "ALL SELECT died, -bytes, bucket, died_phase FROM allocation INDEXED "
-	        "BY "
-	        "allocation_crossing WHERE " SQL_CROSSING " "
-	        "AND born_step < ?3 AND died_step = ?3 AND device = ?4 ORDER BY "
-	        "ordinal",
-	        "iiii", step->first, step->last, step->pattern, device);
+	size_t count;
+	const struct event *events = replay_step(trace, replay, step, &count);
+	struct rows *rows =
+	        db_rows(trace->db, sql_entered, "ii", device, step->pattern);
+
 	*shape = (struct shape){0};
 	for (int b = 0; b < BUCKETS; b++)
 		shape->of[b].phase = -1;
-	while (rows_next(rows)) {
-		int64_t bucket = rows_number(rows, 2);
-		if (!known(bucket))
-			continue;
-		now[bucket] += rows_number(rows, 1);
-		if (now[bucket] > shape->of[bucket].bytes)
-			shape->of[bucket] =
-			        (struct most){now[bucket], rows_number_or(rows, 3, 9)};
+	while (rows_next(rows))
+		hold(shape, now, rows_number(rows, 0), rows_number(rows, 1), -1);
+	for (size_t i = 0; i < count; i++) {
+		const struct event *event = &events[i];
+		if (event->device >= 0 && trace->devices[event->device].id == device)
+			hold(shape, now, event->bucket, event->bytes, event->phase);
 	}
 }
 
@@ -92,15 +83,11 @@ static bool read_kept(struct trace *trace, int64_t device, int64_t step,
                       struct maximum *of)
 {
 	bool any = false;
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT b.id, p.id, v.bytes FROM v_step_bucket v "
-	                            "JOIN device d ON d.name = v.device "
-	                            "JOIN bucket b ON b.name = v.bucket "
-	                            "JOIN phase p ON p.name = v.phase "
-	                            "WHERE v.step = ? AND d.id = ? ORDER BY p.id",
-	                            "ii", step, device);
+	struct rows *rows = db_rows(trace->db, sql_kept_maxima, "ii", step, device);
 	while (rows_next(rows)) {
-		struct maximum one = {rows_number(rows, 2), step, rows_number(rows, 1)};
+		struct maximum one = {.bytes = rows_number(rows, 2),
+		                      .step = step,
+		                      .phase = rows_number(rows, 1)};
 		int64_t bucket = rows_number(rows, 0);
 		any = true;
 		if (known(bucket) && one.bytes > of[bucket].bytes)
@@ -116,6 +103,7 @@ void maxima_each(struct trace *trace, int64_t device, maxima_visit *visit,
 	        .last = db_number(trace->db, 0, "SELECT max(id) FROM step")};
 	struct shape *shapes = allocate((size_t)(levels.last + 1) * sizeof(*shapes));
 	bool *walked = allocate((size_t)(levels.last + 1) * sizeof(*walked));
+	struct replay replay = {.pattern = -1};
 	int64_t level[BUCKETS] = {0};
 
 	levels.change = allocate((size_t)(levels.last + 1) * sizeof(*levels.change));
@@ -136,7 +124,7 @@ void maxima_each(struct trace *trace, int64_t device, maxima_visit *visit,
 			continue;
 		struct shape *shape = &shapes[step.pattern];
 		if (!walked[step.pattern])
-			walk_shape(trace, device, &step, shape);
+			walk_shape(trace, &replay, device, &step, shape);
 		walked[step.pattern] = true;
 		for (int b = 0; b < BUCKETS; b++)
 			of[b] = (struct maximum){level[b] + shape->of[b].bytes, id,
@@ -146,6 +134,7 @@ void maxima_each(struct trace *trace, int64_t device, maxima_visit *visit,
 	free(levels.change);
 	free(shapes);
 	free(walked);
+	replay_free(&replay);
 }
 
 const char *maximum_phase(const struct trace *trace, const struct maximum *maximum)

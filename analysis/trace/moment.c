@@ -7,6 +7,7 @@
 
 #include "fail.h"
 #include "replay.h"
+#include "trace_queries.h"
 #include "whole.h"
 
 /* "1.5s" in nanoseconds; a bare number is seconds. -1: no time. */
@@ -31,7 +32,7 @@ static int64_t parse_time(const char *text)
 
 struct wish moment_parse(const char *text, int64_t step)
 {
-	struct wish wish = {MOMENT_PEAK, step};
+	struct wish wish = {.kind = MOMENT_PEAK, .number = step};
 	char *end;
 
 	if (!text || !strcmp(text, "peak"))
@@ -66,14 +67,9 @@ struct wish moment_parse(const char *text, int64_t step)
 /* What the newest sample said that the instant has seen. */
 static void sample(struct trace *trace, struct moment *moment)
 {
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT reserved_bytes, device_total_bytes - device_free_bytes, "
-	        "device_total_bytes FROM memory_sample "
-	        "WHERE device = ?1 AND (step, ordinal) <= (?2, ?3) "
-	        "ORDER BY step DESC, ordinal DESC, id DESC",
-	        "iii", moment->device->id, moment->step.id,
-	        moment->ordinal < 0 ? 0 : moment->ordinal);
+	struct rows *rows =
+	        db_rows(trace->db, sql_samples, "iii", moment->device->id,
+	                moment->step.id, moment->ordinal < 0 ? 0 : moment->ordinal);
 	moment->reserved = moment->used = moment->total = -1;
 	while (rows_next(rows)) {
 		if (moment->reserved < 0)
@@ -113,12 +109,7 @@ struct moment moment_of_oom(struct trace *trace, const struct device *device,
                             int64_t id)
 {
 	struct moment moment = {.device = device};
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT step, ordinal, time_ns, allocated_bytes, reserved_bytes, "
-	        "device_total_bytes - device_free_bytes, device_total_bytes, phase "
-	        "FROM oom LEFT JOIN site ON site.id = oom.site WHERE oom.id = ?",
-	        "i", id);
+	struct rows *rows = db_rows(trace->db, sql_refused, "i", id);
 	rows_next(rows);
 	moment.step = trace_step(trace, rows_number(rows, 0));
 	moment.ordinal = rows_number(rows, 1) - 1;
@@ -127,7 +118,7 @@ struct moment moment_of_oom(struct trace *trace, const struct device *device,
 	moment.reserved = rows_number_or(rows, 4, -1);
 	moment.used = rows_number_or(rows, 5, -1);
 	moment.total = rows_number_or(rows, 6, -1);
-	moment.phase = rows_number_or(rows, 7, 9);
+	moment.phase = rows_number_or(rows, 7, PHASE_OTHER);
 	rows_free(rows);
 	return moment;
 }

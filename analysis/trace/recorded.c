@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "dtype.h"
+#include "trace_queries.h"
 
 /* What the formula calls a dtype of torch's; DTYPE_NONE where it knows none of that name. */
 static enum dtype formula_dtype(const char *name)
@@ -52,29 +53,10 @@ static void read_shape(const char *text, int64_t elements, struct weight *weight
 	}
 }
 
-/* A name with a blank is something that a parameter carries along. */
-static const char parameters_sql[] =
-        "WITH gone AS MATERIALIZED (SELECT d.name AS device, a.address, a.bytes, "
-        "a.born_step, a.born, a.died_step, a.died FROM allocation a INDEXED BY "
-        "allocation_crossing JOIN device d ON d.id = a.device WHERE " SQL_CROSSING
-        " AND a.bucket = " SQL_BUCKET_PARAMETER " AND (a.died_step, a.died) "
-        "<= (?1, ?2)) "
-        "SELECT name, shape, dtype, max(bytes), max(trainable) FROM tensor t WHERE "
-        "kind = 'parameter' AND bytes > 0 AND instr(name, ' ') = 0 AND NOT EXISTS ("
-        "SELECT 1 FROM gone g WHERE g.device = t.device AND t.address >= g.address AND "
-        "t.address < g.address + g.bytes AND (t.step, t.ordinal) > (g.born_step, "
-        "g.born) AND (t.step, t.ordinal) <= (g.died_step, g.died)) "
-        "GROUP BY device, coalesce(address, -id) ORDER BY min(id)";
-
 static struct point last_look(struct trace *trace)
 {
 	struct point point = {.step = -1};
-	struct rows *rows =
-	        db_rows(trace->db,
-	                "SELECT step, coalesce(ordinal, 0) FROM tensor WHERE "
-	                "kind = 'parameter' AND step NOTNULL "
-	                "ORDER BY step DESC, ordinal DESC LIMIT 1",
-	                "");
+	struct rows *rows = db_rows(trace->db, sql_last_look, "");
 	if (rows_next(rows)) {
 		point.step = rows_number(rows, 0);
 		point.ordinal = rows_number(rows, 1);
@@ -83,7 +65,7 @@ static struct point last_look(struct trace *trace)
 	return point;
 }
 
-/* One row of parameters_sql as a weight; -1 with one sentence in why. */
+/* One row of sql_parameters as a weight; -1 with one sentence in why. */
 static int read_weight(struct trace *trace, struct rows *rows, struct model *model,
                        enum dtype *dtype, char *why, size_t size)
 {
@@ -119,7 +101,7 @@ static int read_parameters(struct trace *trace, const struct point *before,
                            size_t size)
 {
 	struct rows *rows =
-	        db_rows(trace->db, parameters_sql, "ii", before->step, before->ordinal);
+	        db_rows(trace->db, sql_parameters, "ii", before->step, before->ordinal);
 	int64_t best = 0, by_dtype[DTYPE_COUNT] = {0};
 	enum dtype dtype = DTYPE_FP32;
 

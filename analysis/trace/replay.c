@@ -2,13 +2,14 @@
  *
  * A folded step has no rows of its own: it is its pattern's events, moved and stretched
  * to the step's own start and duration, on top of its own start_allocated.
- * Called from: advice/forecast.c, commands/timeline.c, moment.c. */
+ * Called from: advice/, commands/, trace/. */
 #include "replay.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "heap.h"
+#include "trace_queries.h"
 #include "whole.h"
 
 static int32_t device_index(const struct trace *trace, int64_t device)
@@ -17,21 +18,6 @@ static int32_t device_index(const struct trace *trace, int64_t device)
 		if (trace->devices[i].id == device)
 			return (int32_t)i;
 	return -1;
-}
-
-static void add(struct trace *trace, struct replay *replay, struct rows *rows)
-{
-	while (rows_next(rows)) {
-		replay->events = grow(replay->events, replay->count, &replay->room,
-		                      sizeof(*replay->events));
-		replay->events[replay->count++] = (struct event){
-		        rows_number(rows, 0),
-		        rows_number(rows, 1),
-		        rows_number(rows, 2),
-		        device_index(trace, rows_number(rows, 3)),
-		        (int32_t)rows_number_or(rows, 4, 9),
-		};
-	}
 }
 
 static int by_ordinal(const void *left, const void *right)
@@ -43,27 +29,23 @@ static int by_ordinal(const void *left, const void *right)
 
 static void load(struct trace *trace, struct replay *replay, const struct step *step)
 {
+	struct rows *rows = db_rows(trace->db, sql_events, "iii", step->first,
+	                            step->last, step->pattern);
+
 	replay->count = 0;
 	replay->pattern = step->pattern;
-	add(trace, replay,
-	    db_rows(trace->db,
-	            "SELECT a.born, a.born_ns, a.bytes, a.device, s.phase "
-	            "FROM allocation a LEFT JOIN site s ON s.id = a.site "
-	            "WHERE a.id BETWEEN ? AND ? AND a.born_step = ?",
-	            "iii", step->first, step->last, step->pattern));
-	add(trace, replay,
-	    db_rows(trace->db,
-	            "SELECT died, born_ns + lived_ns, -bytes, device, died_phase "
-	            "FROM allocation WHERE id BETWEEN ?1 AND ?2 AND born_step = ?3 "
-	            "AND died_step = ?3",
-	            "iii", step->first, step->last, step->pattern));
-	add(trace, replay,
-	    db_rows(trace->db,
-	            "SELECT died, born_ns + lived_ns, -bytes, device, died_phase "
-	            "FROM allocation INDEXED BY allocation_crossing "
-	            "WHERE " SQL_CROSSING " "
-	            "AND born_step < ?1 AND died_step = ?1",
-	            "i", step->pattern));
+	while (rows_next(rows)) {
+		replay->events = grow(replay->events, replay->count, &replay->room,
+		                      sizeof(*replay->events));
+		replay->events[replay->count++] = (struct event){
+		        .ordinal = rows_number(rows, 0),
+		        .time_ns = rows_number(rows, 1),
+		        .bytes = rows_number(rows, 2),
+		        .device = device_index(trace, rows_number(rows, 3)),
+		        .phase = (int32_t)rows_number_or(rows, 4, PHASE_OTHER),
+		        .bucket = (int32_t)rows_number(rows, 5),
+		};
+	}
 	if (replay->count)
 		qsort(replay->events, replay->count, sizeof(*replay->events),
 		      by_ordinal);
@@ -113,19 +95,15 @@ void replay_free(struct replay *replay)
 void reserved_load(struct trace *trace, int64_t device, struct reserved *reserved)
 {
 	size_t room = 0;
-	struct rows *rows =
-	        db_rows(trace->db,
-	                "SELECT step, ordinal, reserved_bytes FROM memory_sample "
-	                "WHERE device = ? AND reserved_bytes IS NOT NULL "
-	                "ORDER BY step, ordinal, id",
-	                "i", device);
+	struct rows *rows = db_rows(trace->db, sql_reserved, "i", device);
 	*reserved = (struct reserved){0};
 	while (rows_next(rows)) {
 		reserved->changes = grow(reserved->changes, reserved->count, &room,
 		                         sizeof(*reserved->changes));
 		reserved->changes[reserved->count++] =
-		        (struct change){rows_number(rows, 0), rows_number(rows, 1),
-		                        rows_number(rows, 2)};
+		        (struct change){.step = rows_number(rows, 0),
+		                        .ordinal = rows_number(rows, 1),
+		                        .bytes = rows_number(rows, 2)};
 	}
 }
 

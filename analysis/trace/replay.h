@@ -9,8 +9,9 @@
 
 struct event {
 	int64_t ordinal, time_ns;
-	int64_t bytes;         /* negative for a free */
-	int32_t device, phase; /* device: index into trace->devices */
+	int64_t bytes;  /* negative for a free */
+	int32_t device; /* index into trace->devices; -1: of none of them */
+	int32_t phase, bucket;
 };
 
 struct replay {

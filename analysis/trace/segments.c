@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "heap.h"
+#include "trace_queries.h"
 
 #define MIB ((int64_t)1 << 20)
 enum { SMALL_MIB = 2 }; /* a segment of this size serves requests up to 1 MiB only */
@@ -59,15 +60,8 @@ static int64_t read_segments(struct trace *trace, const struct moment *moment,
 	int64_t homeless = 0;
 	size_t room = 0;
 	struct rows *rows =
-	        db_rows(trace->db,
-	                "SELECT CASE kind WHEN 'cuMemCreate' THEN mapped ELSE address "
-	                "END, bytes, kind = 'cuMemCreate' FROM segment WHERE device = "
-	                "?1 AND host = 0 "
-	                "AND (born_step < ?2 OR (born_step = ?2 AND (born <= ?3 OR "
-	                "born_ns <= ?4))) AND (died_step IS NULL OR died_step > ?2 OR "
-	                "(died_step = ?2 AND died > ?3 AND died_ns > ?4))",
-	                "iiii", moment->device->id, moment->step.id, moment->ordinal,
-	                moment->latest_ns);
+	        db_rows(trace->db, sql_segments, "iiii", moment->device->id,
+	                moment->step.id, moment->ordinal, moment->latest_ns);
 	while (rows_next(rows)) {
 		bool piece = rows_number(rows, 2);
 		segments->expandable = segments->expandable || piece;

@@ -6,18 +6,12 @@
 #include <string.h>
 
 #include "heap.h"
+#include "trace_queries.h"
 
 static void load_sites(struct trace *trace, struct places *places)
 {
 	size_t room = 0;
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT s.id, s.phase, s.python_stack, s.native_stack, "
-	        "coalesce(m.name, m.class), o.name, h.dims, h.dtype, s.module, "
-	        "v.path, m.class FROM site s LEFT JOIN v_scope v ON v.id = s.scope "
-	        "LEFT JOIN module m ON m.id = s.module LEFT JOIN op o ON o.id = s.op "
-	        "LEFT JOIN shape h ON h.id = s.shape ORDER BY s.id",
-	        "");
+	struct rows *rows = db_rows(trace->db, sql_sites, "");
 	while (rows_next(rows)) {
 		places->sites = grow(places->sites, places->site_count, &room,
 		                     sizeof(*places->sites));
@@ -41,14 +35,7 @@ static void load_sites(struct trace *trace, struct places *places)
 static void load_tensors(struct trace *trace, const char *device, struct places *places)
 {
 	size_t room = 0;
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT address, step, t.name, kind, bytes, b.id, "
-	                            "ordinal FROM tensor t "
-	                            "LEFT JOIN "
-	                            "bucket b ON b.name = kind WHERE device = ? "
-	                            "AND address IS NOT NULL ORDER BY address, step "
-	                            "DESC, ordinal DESC, t.id",
-	                            "t", device);
+	struct rows *rows = db_rows(trace->db, sql_tensors, "t", device);
 	while (rows_next(rows)) {
 		places->tensors = grow(places->tensors, places->tensor_count, &room,
 		                       sizeof(*places->tensors));
@@ -174,22 +161,16 @@ struct frame *stack_frames(struct trace *trace, int64_t stack, size_t *count)
 {
 	struct frame *frames = NULL;
 	size_t room = 0;
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "WITH RECURSIVE walk(id, parent, frame, depth) AS ("
-	        "SELECT id, parent, frame, 0 FROM stack WHERE id = ? UNION ALL "
-	        "SELECT s.id, s.parent, s.frame, depth + 1 FROM walk JOIN stack s "
-	        "ON s.id = walk.parent WHERE depth < 1024) "
-	        "SELECT f.kind, f.function, f.file, f.line FROM walk "
-	        "JOIN frame f ON f.id = walk.frame ORDER BY depth",
-	        "i", stack);
+	struct rows *rows = db_rows(trace->db, sql_stack, "i", stack);
 
 	*count = 0;
 	while (rows_next(rows)) {
 		frames = grow(frames, *count, &room, sizeof(*frames));
 		frames[(*count)++] =
-		        (struct frame){rows_copy(rows, 0), rows_copy(rows, 1),
-		                       rows_copy(rows, 2), rows_number_or(rows, 3, -1)};
+		        (struct frame){.kind = rows_copy(rows, 0),
+		                       .function = rows_copy(rows, 1),
+		                       .file = rows_copy(rows, 2),
+		                       .line = rows_number_or(rows, 3, -1)};
 	}
 	return frames;
 }

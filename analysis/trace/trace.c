@@ -14,6 +14,7 @@
 #include "heap.h"
 #include "library.h"
 #include "scratch.h"
+#include "trace_queries.h"
 
 static bool newer(const struct stat *a, const struct stat *b)
 {
@@ -168,9 +169,11 @@ static void read_devices(struct trace *trace)
 	while (rows_next(rows)) {
 		trace->devices = grow(trace->devices, trace->device_count, &room,
 		                      sizeof(*trace->devices));
-		trace->devices[trace->device_count++] = (struct device){
-		        rows_number(rows, 0), rows_number_or(rows, 3, -1),
-		        rows_copy(rows, 1), rows_copy(rows, 2)};
+		trace->devices[trace->device_count++] =
+		        (struct device){.id = rows_number(rows, 0),
+		                        .total_bytes = rows_number_or(rows, 3, -1),
+		                        .name = rows_copy(rows, 1),
+		                        .product = rows_copy(rows, 2)};
 	}
 }
 
@@ -199,6 +202,7 @@ struct trace *trace_open(const char *path)
 	trace->name = path ? copy_text(path) : newest_or_fail();
 	trace->path = copy_text(trace->name);
 	open_complete(trace);
+	db_define(trace->db, sql_views);
 	read_names(trace->db, "SELECT id, name FROM phase", trace->phases, PHASES);
 	read_names(trace->db, "SELECT id, name FROM bucket", trace->buckets, BUCKETS);
 	read_devices(trace);
@@ -249,14 +253,7 @@ struct device *trace_devices(struct trace *trace, const char *wish, size_t *coun
 struct step trace_step(struct trace *trace, int64_t id)
 {
 	struct step step = {.id = id};
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT q.id, s.start_ns, s.end_ns, s.events, "
-	                            "s.micro_steps, q.start_ns, "
-	                            "q.end_ns, q.first_allocation, q.last_allocation, "
-	                            "s.complete, q.thinned "
-	                            "FROM step s JOIN step q ON q.id = "
-	                            "coalesce(s.same_as, s.id) WHERE s.id = ?",
-	                            "i", id);
+	struct rows *rows = db_rows(trace->db, sql_step, "i", id);
 	if (!rows_next(rows))
 		fail(STATUS_USAGE, "no step %lld in this trace; the last one is %lld",
 		     (long long)id,
@@ -278,17 +275,15 @@ struct step trace_step(struct trace *trace, int64_t id)
 
 bool trace_peak(struct trace *trace, int64_t device, int64_t step, struct point *point)
 {
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT step, peak, peak_ns, peak_phase, peak_allocated, peak_reserved "
-	        "FROM step_device WHERE device = ?1 AND ?2 IN (-1, step) "
-	        "ORDER BY peak_allocated DESC, step LIMIT 1",
-	        "ii", device, step);
+	struct rows *rows = db_rows(trace->db, sql_peak, "ii", device, step);
 	if (!rows_next(rows))
 		return false;
-	*point = (struct point){rows_number(rows, 0), rows_number(rows, 1),
-	                        rows_number(rows, 2), rows_number(rows, 3),
-	                        rows_number(rows, 4), rows_number(rows, 5)};
+	*point = (struct point){.step = rows_number(rows, 0),
+	                        .ordinal = rows_number(rows, 1),
+	                        .time_ns = rows_number(rows, 2),
+	                        .phase = rows_number(rows, 3),
+	                        .allocated = rows_number(rows, 4),
+	                        .reserved_peak = rows_number(rows, 5)};
 	rows_free(rows);
 	return true;
 }
@@ -296,13 +291,9 @@ bool trace_peak(struct trace *trace, int64_t device, int64_t step, struct point 
 struct sample trace_sample(struct trace *trace, int64_t device,
                            const struct point *point)
 {
-	struct sample sample = {-1, -1};
-	struct rows *rows = db_rows(
-	        trace->db,
-	        "SELECT reserved_bytes, device_total_bytes - device_free_bytes "
-	        "FROM memory_sample WHERE device = ? AND (step, ordinal) <= (?, ?) "
-	        "ORDER BY step DESC, ordinal DESC, id DESC",
-	        "iii", device, point->step, point->ordinal < 0 ? 0 : point->ordinal);
+	struct sample sample = {.reserved = -1, .device_used = -1};
+	struct rows *rows = db_rows(trace->db, sql_samples, "iii", device, point->step,
+	                            point->ordinal < 0 ? 0 : point->ordinal);
 	while (rows_next(rows)) {
 		if (sample.reserved < 0)
 			sample.reserved = rows_number_or(rows, 0, -1);

@@ -18,9 +18,11 @@ enum phase_id {
 #undef X
 };
 
-/* A row of allocation that lives on past the end of its step: what the index
- * allocation_crossing holds (schema.sql). */
-#define SQL_CROSSING "(died_step IS NULL OR died_step > born_step)"
+enum bucket_id {
+#define X(id, number, name) BUCKET_##id = number,
+	SCHEMA_BUCKETS(X)
+#undef X
+};
 
 struct device {
 	int64_t id, total_bytes; /* total_bytes -1 where not known */
