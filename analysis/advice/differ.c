@@ -65,14 +65,16 @@ void differences_make(struct trace *trace, const struct places *places,
 		const struct group *here = &storage->here.groups[i];
 		const struct group *there = twin(&storage->there, here);
 		put(differences,
-		    (struct difference){here->bytes - (there ? there->bytes : 0), here,
-		                        there});
+		    (struct difference){.bytes = here->bytes -
+		                                 (there ? there->bytes : 0),
+		                        .here = here,
+		                        .there = there});
 	}
 	for (size_t i = 0; i < storage->there.count; i++) {
 		const struct group *there = &storage->there.groups[i];
 		if (!twin(&storage->here, there))
-			put(differences,
-			    (struct difference){-there->bytes, NULL, there});
+			put(differences, (struct difference){.bytes = -there->bytes,
+			                                     .there = there});
 	}
 	if (differences->count)
 		qsort(differences->list, differences->count, sizeof(*differences->list),

@@ -133,14 +133,18 @@ static void checkpointing(struct work *work)
 	saves = best.saves +
 	        whole_of(share * (double)(work->rest > 0 ? work->rest : 0));
 	put(work,
-	    (struct lever){"checkpointing",
-	                   format_text("torch.utils.checkpoint around each of %s.*",
-	                               best.list),
-	                   format_text("%s in %d layers; kept: %s that enter them, and "
-	                               "one layer at a time is made again",
-	                               text_size(best.bytes).s, best.layers,
-	                               text_size(best.kept).s),
-	                   saves, suffices(work, saves), 1});
+	    (struct lever){
+	            .lever = "checkpointing",
+	            .change = format_text("torch.utils.checkpoint around each of %s.*",
+	                                  best.list),
+	            .basis = format_text(
+	                    "%s in %d layers; kept: %s that enter them, and "
+	                    "one layer at a time is made again",
+	                    text_size(best.bytes).s, best.layers,
+	                    text_size(best.kept).s),
+	            .saves = saves,
+	            .enough = suffices(work, saves),
+	            .effort = 1});
 	checkpoint_free(&best);
 }
 
@@ -166,17 +170,21 @@ static void stop_leak(struct work *work)
 	line = line_of(work->trace, site ? site->stack : -1);
 	where = line.file ? line_text(&line)
 	                  : copy_text(site && site->op ? site->op : "?");
-	put(work, (struct lever){
-	                  "stop the leak",
-	                  format_text("let go of what %s makes; if it is a loss, keep "
-	                              "loss.item(): a tensor keeps its graph",
-	                              where),
-	                  format_text("kept from earlier steps, %s more with each step",
-	                              text_size(growth_rate(work->growth)).s),
-	                  kept,
-	                  suffices(work, kept) || (oom->verdict == FRAGMENTATION &&
-	                                           kept >= oom->segment),
-	                  0, true});
+	put(work,
+	    (struct lever){
+	            .lever = "stop the leak",
+	            .change = format_text(
+	                    "let go of what %s makes; if it is a loss, keep "
+	                    "loss.item(): a tensor keeps its graph",
+	                    where),
+	            .basis = format_text(
+	                    "kept from earlier steps, %s more with each step",
+	                    text_size(growth_rate(work->growth)).s),
+	            .saves = kept,
+	            .enough = suffices(work, kept) ||
+	                      (oom->verdict == FRAGMENTATION && kept >= oom->segment),
+	            .effort = 0,
+	            .leak = true});
 	free(where);
 	line_free(&line);
 }
@@ -200,12 +208,15 @@ static void small_states(struct work *work)
 	if (saves > 0)
 		put(work,
 		    (struct lever){
-		            "8-bit optimizer",
-		            copy_text("an 8-bit optimizer (bitsandbytes)"),
-		            format_text("%s of float32 optimizer states; they lose "
-		                        "precision",
-		                        text_size(bytes).s),
-		            saves, suffices(work, saves), 1});
+		            .lever = "8-bit optimizer",
+		            .change = copy_text("an 8-bit optimizer (bitsandbytes)"),
+		            .basis = format_text(
+		                    "%s of float32 optimizer states; they lose "
+		                    "precision",
+		                    text_size(bytes).s),
+		            .saves = saves,
+		            .enough = suffices(work, saves),
+		            .effort = 1});
 }
 
 /* Gradients of the step before that are still there while the next forward runs. */
@@ -225,14 +236,17 @@ static void stale_gradients(struct work *work)
 		saves += alive->block.bytes;
 	}
 	if (saves > 0)
-		put(work,
-		    (struct lever){
-		            "free gradients",
-		            copy_text("optimizer.zero_grad() before the forward, "
-		                      "which frees them (set_to_none)"),
-		            copy_text("gradients of the step before, alive in this "
-		                      "forward"),
-		            saves, suffices(work, saves), 0});
+		put(work, (struct lever){
+		                  .lever = "free gradients",
+		                  .change = copy_text(
+		                          "optimizer.zero_grad() before the forward, "
+		                          "which frees them (set_to_none)"),
+		                  .basis = copy_text(
+		                          "gradients of the step before, alive in this "
+		                          "forward"),
+		                  .saves = saves,
+		                  .enough = suffices(work, saves),
+		                  .effort = 0});
 }
 
 /* What to end, where PyTorch's message says who has it. */
@@ -262,37 +276,42 @@ static void around(struct work *work)
 	int64_t there = oom->free > 0 ? oom->free : 0;
 
 	if (oom->verdict == LIMIT)
-		put(work,
-		    (struct lever){
-		            "raise the limit",
-		            copy_text("torch.cuda.set_per_process_memory_fraction, "
-		                      "or the quota, higher"),
-		            copy_text("free on the device and refused"), there,
-		            there >= oom->forecast.growth, -1});
+		put(work, (struct lever){
+		                  .lever = "raise the limit",
+		                  .change = copy_text(
+		                          "torch.cuda.set_per_process_memory_fraction, "
+		                          "or the quota, higher"),
+		                  .basis = copy_text("free on the device and refused"),
+		                  .saves = there,
+		                  .enough = there >= oom->forecast.growth,
+		                  .effort = -1});
 	if (oom->verdict == OUTSIDE || oom->excess >= (int64_t)1 << 30)
 		put(work,
 		    (struct lever){
-		            "free the device", others_text(oom),
-		            format_text(
+		            .lever = "free the device",
+		            .change = others_text(oom),
+		            .basis = format_text(
 		                    "outside PyTorch, less %d MiB for this process's "
 		                    "own context",
 		                    CONTEXT_MIB),
-		            oom->excess, suffices(work, oom->excess),
-		            oom->verdict == OUTSIDE ? -1 : 0});
+		            .saves = oom->excess,
+		            .enough = suffices(work, oom->excess),
+		            .effort = oom->verdict == OUTSIDE ? -1 : 0});
 	if (!oom->segments.expandable && oom->cached > 0 &&
 	    (oom->verdict == FRAGMENTATION || oom->cached >= oom->requested))
 		put(work,
 		    (struct lever){
-		            "expandable segments",
-		            copy_text("PYTORCH_CUDA_ALLOC_CONF="
-		                      "expandable_segments:True"),
-		            copy_text("reserved and not allocated: holes become one "
-		                      "piece"),
-		            oom->cached,
-		            oom->verdict == FRAGMENTATION
-		                    ? there + oom->cached >= oom->requested
-		                    : suffices(work, oom->cached),
-		            oom->verdict == FRAGMENTATION ? -1 : 0});
+		            .lever = "expandable segments",
+		            .change = copy_text("PYTORCH_CUDA_ALLOC_CONF="
+		                                "expandable_segments:True"),
+		            .basis = copy_text(
+		                    "reserved and not allocated: holes become one "
+		                    "piece"),
+		            .saves = oom->cached,
+		            .enough = oom->verdict == FRAGMENTATION
+		                              ? there + oom->cached >= oom->requested
+		                              : suffices(work, oom->cached),
+		            .effort = oom->verdict == FRAGMENTATION ? -1 : 0});
 }
 
 /* Where a leak is what lacks, anything else only lets it go on for a while. */
@@ -320,7 +339,11 @@ void levers_make(struct trace *trace, const struct places *places,
                  const struct growth *growth, const struct oom *oom,
                  struct levers *levers)
 {
-	struct work work = {trace, places, growth, oom, levers, 0, 0};
+	struct work work = {.trace = trace,
+	                    .places = places,
+	                    .growth = growth,
+	                    .oom = oom,
+	                    .levers = levers};
 
 	*levers = (struct levers){0};
 	measure(&work);

@@ -14,7 +14,8 @@ void answer_make(struct trace *trace, const struct places *places,
                  const struct growth *growth, const struct oom *oom,
                  struct answer *answer)
 {
-	*answer = (struct answer){trace, places, growth, oom, {0}, {0}};
+	*answer = (struct answer){
+	        .trace = trace, .places = places, .growth = growth, .oom = oom};
 	differences_make(trace, places, oom, &answer->differences);
 	levers_make(trace, places, growth, oom, &answer->levers);
 }

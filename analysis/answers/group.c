@@ -50,7 +50,7 @@ static struct group describe(const struct trace *trace, const struct places *pla
                              const struct sum *sum, unsigned by, struct groups *groups)
 {
 	const struct site *site = places_site(places, sum->site);
-	struct group group = {sum->bytes, sum->blocks};
+	struct group group = {.bytes = sum->bytes, .blocks = sum->blocks};
 
 	group.phase = trace_phase(trace, site ? site->phase : -1);
 	group.bucket = trace_bucket(trace, sum->bucket);

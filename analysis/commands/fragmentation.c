@@ -23,7 +23,8 @@ static void look(struct trace *trace, const struct moment *moment, struct view *
 {
 	*view = (struct view){.trace = trace, .moment = *moment};
 	if (moment->step.pattern != moment->step.id) {
-		struct wish wish = {MOMENT_STEP, moment->step.pattern};
+		struct wish wish = {.kind = MOMENT_STEP,
+		                    .number = moment->step.pattern};
 		view->moved = moment_find(trace, moment->device, &wish, &view->moment);
 	}
 	places_load(trace, moment->device->name, &view->places);

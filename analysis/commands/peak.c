@@ -97,7 +97,7 @@ static void json_live(const struct peak *peak, struct json *json, unsigned by,
                       int64_t top)
 {
 	struct groups groups;
-	struct group rest = {0}, unseen = {peak->unseen, 0};
+	struct group rest = {0}, unseen = {.bytes = peak->unseen};
 
 	groups_make(peak->trace, &peak->places, &peak->live, by ? by : BY_ALL, &groups);
 	json_array(json, "live");

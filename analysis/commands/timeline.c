@@ -42,7 +42,7 @@ static int csv(struct trace *trace, bool wanted[], int64_t wish)
 {
 	struct reserved *reserved = allocate(trace->device_count * sizeof(*reserved));
 	int64_t *level = allocate(trace->device_count * sizeof(*level));
-	struct replay replay = {-1};
+	struct replay replay = {.pattern = -1};
 	int64_t from, to, thinned = 0;
 
 	step_range(trace, wish, &from, &to);
@@ -133,7 +133,7 @@ static void draw(struct trace *trace, size_t device, const struct step *step,
 static void print_step(struct trace *trace, size_t device, int64_t wish, FILE *out)
 {
 	struct chart chart = {.rows = 10};
-	struct replay replay = {-1};
+	struct replay replay = {.pattern = -1};
 	struct phases phases;
 	struct point point;
 	struct step step;
@@ -175,7 +175,7 @@ static void json_points(struct trace *trace, size_t device, const struct step *s
                         struct json *json)
 {
 	int64_t level = replay_start(trace, step->id, trace->devices[device].id);
-	struct replay replay = {-1};
+	struct replay replay = {.pattern = -1};
 	struct reserved reserved;
 	size_t count;
 	const struct event *events = replay_step(trace, &replay, step, &count);

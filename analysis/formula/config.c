@@ -283,7 +283,11 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 int config_parse(const char *name, const char *text, struct shape *shape, char *kind,
                  size_t kind_size, char *why, size_t size)
 {
-	struct reader reader = {db_memory(name), name, text, why, size, false};
+	struct reader reader = {.db = db_memory(name),
+	                        .name = name,
+	                        .text = text,
+	                        .why = why,
+	                        .size = size};
 	struct rows *rows = db_rows(reader.db, "SELECT json_valid(?1)", "t", text);
 	bool valid = rows_next(rows) && rows_number(rows, 0);
 	const struct kind *found;

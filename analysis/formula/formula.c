@@ -320,8 +320,10 @@ static void optimizer(const struct model *model, const struct training *training
 		}
 	}
 	if (training->lora_parameters) {
-		struct weight all = {ROLE_ANY, training->lora_parameters, 0, 1, -1,
-		                     false};
+		struct weight all = {.role = ROLE_ANY,
+		                     .rows = training->lora_parameters,
+		                     .copies = 1,
+		                     .target = -1};
 		count_states(formula, training->optimizer, &all, &states);
 	}
 	print_states(training, &states, formula);

@@ -217,14 +217,24 @@ int model_add(struct model *model, struct weight weight)
 static int linear(struct model *model, enum role role, int target, int64_t in,
                   int64_t out, int64_t copies, bool bias)
 {
-	return model_add(model, (struct weight){role, out, in, copies, target}) |
-	       model_add(model,
-	                 (struct weight){ROLE_BIAS, bias ? out : 0, 0, copies, -1});
+	return model_add(model, (struct weight){.role = role,
+	                                        .rows = out,
+	                                        .columns = in,
+	                                        .copies = copies,
+	                                        .target = target}) |
+	       model_add(model, (struct weight){.role = ROLE_BIAS,
+	                                        .rows = bias ? out : 0,
+	                                        .copies = copies,
+	                                        .target = -1});
 }
 
 static int table(struct model *model, enum role role, int64_t rows, int64_t columns)
 {
-	return model_add(model, (struct weight){role, rows, columns, 1, -1});
+	return model_add(model, (struct weight){.role = role,
+	                                        .rows = rows,
+	                                        .columns = columns,
+	                                        .copies = 1,
+	                                        .target = -1});
 }
 
 static int norms(struct model *model, int64_t length, int64_t copies)
@@ -232,8 +242,10 @@ static int norms(struct model *model, int64_t length, int64_t copies)
 	enum norm norm = model->shape.norm;
 	if (norm == NORM_LAYER)
 		copies *= 2; /* weight and bias */
-	return model_add(model,
-	                 (struct weight){ROLE_NORM, norm ? length : 0, 0, copies, -1});
+	return model_add(model, (struct weight){.role = ROLE_NORM,
+	                                        .rows = norm ? length : 0,
+	                                        .copies = copies,
+	                                        .target = -1});
 }
 
 static int add_head(struct model *model, const struct shape *s)
@@ -279,8 +291,10 @@ int model_from_shape(struct model *model, const struct shape *shape)
 	bad |= table(model, ROLE_POSITION, s->types, s->hidden);
 	if (s->patch) {
 		bad |= linear(model, ROLE_EMBEDDING, -1, s->patch, s->hidden, 1, true);
-		bad |= model_add(model,
-		                 (struct weight){ROLE_POSITION, s->hidden, 0, 1, -1});
+		bad |= model_add(model, (struct weight){.role = ROLE_POSITION,
+		                                        .rows = s->hidden,
+		                                        .copies = 1,
+		                                        .target = -1});
 	}
 	if (s->embedding_norm)
 		bad |= norms(model, s->hidden, 1);

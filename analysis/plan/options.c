@@ -56,16 +56,22 @@ static void refuse_contradictions(const struct options *options)
 		                   "use '--lora-dtype' instead of '--grad-dtype'");
 }
 
-/* A dtype that the bucket can have. */
-static bool dtype_option(const struct options *options, enum option_id id, bool none,
-                         bool low, enum dtype *dtype)
+/* What a dtype option takes beside the floating-point dtypes. */
+enum also {
+	ALSO_NONE = 1, /* that there is no such copy */
+	ALSO_LOW = 2,  /* int8 and nf4 */
+};
+
+/* A dtype that the bucket can have; also: flags of enum also. */
+static bool dtype_option(const struct options *options, enum option_id id,
+                         unsigned also, enum dtype *dtype)
 {
 	int choice = plan_choice(options, id, dtype_names, DTYPE_COUNT);
 
 	if (choice < 0)
 		return false;
-	if ((choice == DTYPE_NONE && !none) ||
-	    ((choice == DTYPE_NF4 || choice == DTYPE_INT8) && !low))
+	if ((choice == DTYPE_NONE && !(also & ALSO_NONE)) ||
+	    ((choice == DTYPE_NF4 || choice == DTYPE_INT8) && !(also & ALSO_LOW)))
 		fail(STATUS_USAGE, "'--%s' can't be '%s'", option_name(id),
 		     dtype_names[choice]);
 	*dtype = (enum dtype)choice;
@@ -78,7 +84,7 @@ static void read_dtypes(struct plan *plan, const struct options *options)
 	bool adapters =
 	        options->value[OPT_LORA_RANK] || options->value[OPT_LORA_PARAMS];
 
-	if (dtype_option(options, OPT_PARAM_DTYPE, false, true, &t->parameter) &&
+	if (dtype_option(options, OPT_PARAM_DTYPE, ALSO_LOW, &t->parameter) &&
 	    !options->value[OPT_PRECISION]) {
 		enum dtype wide =
 		        dtype_bits(t->parameter) >= 16 ? t->parameter : DTYPE_BF16;
@@ -95,13 +101,13 @@ static void read_dtypes(struct plan *plan, const struct options *options)
 		     dtype_names[t->parameter]);
 	if (options->value[OPT_DOUBLE_QUANT] && t->parameter != DTYPE_NF4)
 		fail(STATUS_USAGE, "'--double-quant' needs '--param-dtype nf4'");
-	dtype_option(options, OPT_LORA_DTYPE, false, false, &t->adapter);
+	dtype_option(options, OPT_LORA_DTYPE, 0, &t->adapter);
 	if (adapters)
 		t->state = t->adapter;
-	dtype_option(options, OPT_GRAD_DTYPE, true, false, &t->gradient);
-	dtype_option(options, OPT_MASTER_DTYPE, true, false, &t->master);
-	dtype_option(options, OPT_STATE_DTYPE, true, true, &t->state);
-	if (dtype_option(options, OPT_ACTIVATION_DTYPE, false, false, &t->activation) &&
+	dtype_option(options, OPT_GRAD_DTYPE, ALSO_NONE, &t->gradient);
+	dtype_option(options, OPT_MASTER_DTYPE, ALSO_NONE, &t->master);
+	dtype_option(options, OPT_STATE_DTYPE, ALSO_NONE | ALSO_LOW, &t->state);
+	if (dtype_option(options, OPT_ACTIVATION_DTYPE, 0, &t->activation) &&
 	    !t->autocast)
 		t->residual = t->activation;
 	if (t->state == DTYPE_NF4)

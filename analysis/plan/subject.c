@@ -122,8 +122,10 @@ static void count_weights(struct plan *plan, struct shape *shape, int64_t parame
 		/* a count that is given is believed; the shape tells the activations */
 		model->known = true;
 		model->shape = *shape;
-		model_add(model,
-		          (struct weight){ROLE_ANY, parameters, 0, 1, -1, false});
+		model_add(model, (struct weight){.role = ROLE_ANY,
+		                                 .rows = parameters,
+		                                 .copies = 1,
+		                                 .target = -1});
 	} else if (model_from_shape(model, shape)) {
 		fail(STATUS_USAGE, "a model of these sizes has too many parameters to "
 		                   "count");
@@ -160,8 +162,10 @@ void plan_subject(struct plan *plan, const struct options *options)
 		         options->value[OPT_CONFIG]);
 	} else if (plan_count(options, OPT_PARAMS, &parameters) && !shaped) {
 		snprintf(model->name, sizeof(model->name), "a model");
-		model_add(model,
-		          (struct weight){ROLE_ANY, parameters, 0, 1, -1, false});
+		model_add(model, (struct weight){.role = ROLE_ANY,
+		                                 .rows = parameters,
+		                                 .copies = 1,
+		                                 .target = -1});
 		return;
 	} else {
 		if (!options->value[OPT_LAYERS] || !options->value[OPT_HIDDEN])

@@ -202,9 +202,13 @@ static void expect(struct reconciled *r, enum row_id row, enum item_role role,
                    int64_t bytes, int64_t elements, int64_t count, const char *label)
 {
 	if (bytes && count)
-		items_add(&r->expected,
-		          (struct item){row, role, bytes, elements, count,
-		                        copy_text(label), CAUSE_NEVER, 0, 0});
+		items_add(&r->expected, (struct item){.row = row,
+		                                      .role = role,
+		                                      .bytes = bytes,
+		                                      .elements = elements,
+		                                      .count = count,
+		                                      .label = copy_text(label),
+		                                      .kind = CAUSE_NEVER});
 }
 
 /* The memory-efficient attention lays the rows of its logsumexp out in steps of 32. */

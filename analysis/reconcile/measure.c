@@ -239,9 +239,13 @@ static void add_item(struct reconciled *r, const struct alive *a,
 	enum item_role role = role_of(r, a, site, owner);
 
 	items_add(&r->measured,
-	          (struct item){row, role, bytes, elements_of(a, site, role, bytes), 1,
-	                        label_of(r, a, site, owner),
-	                        kind_of(site, row, role, owner), 0});
+	          (struct item){.row = row,
+	                        .role = role,
+	                        .bytes = bytes,
+	                        .elements = elements_of(a, site, role, bytes),
+	                        .count = 1,
+	                        .label = label_of(r, a, site, owner),
+	                        .kind = kind_of(site, row, role, owner)});
 }
 
 /* The tensors that lie in one block, a flat buffer, one by one. Returns their bytes. */

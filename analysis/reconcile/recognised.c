@@ -169,8 +169,10 @@ static void count_blocks(struct trace *trace, const struct device *device,
 		int64_t elements = rows_number(rows, 0) / (width ? width : 4);
 		by_width[width ? width : 4] += elements;
 		if (elements &&
-		    !model_add(&recognised->model,
-		               (struct weight){ROLE_ANY, elements, 0, 1, -1, false}))
+		    !model_add(&recognised->model, (struct weight){.role = ROLE_ANY,
+		                                                   .rows = elements,
+		                                                   .copies = 1,
+		                                                   .target = -1}))
 			recognised->tensors++;
 	}
 	if (by_width[2] > by_width[4])
@@ -229,7 +231,10 @@ void recognise(struct trace *trace, const struct options *options,
                struct recognised *recognised)
 {
 	struct step step = trace_step(trace, point->step);
-	struct seen seen = {trace, device->id, step.first, step.last};
+	struct seen seen = {.trace = trace,
+	                    .device = device->id,
+	                    .first = step.first,
+	                    .last = step.last};
 	char why[512];
 
 	memset(recognised, 0, sizeof(*recognised));

@@ -34,9 +34,9 @@ static void read_ooms(struct trace *trace, const struct device *device,
 		free(at->phase);
 		at->phase = copy_text(trace_phase(trace, oom->moment.phase));
 		line_free(&at->line);
-		at->line =
-		        (struct line){copy_text(oom->line.file),
-		                      copy_text(oom->line.function), oom->line.number};
+		at->line = (struct line){.file = copy_text(oom->line.file),
+		                         .function = copy_text(oom->line.function),
+		                         .number = oom->line.number};
 	}
 	ooms_free(ooms, count);
 	places_free(&places);
@@ -227,8 +227,9 @@ bool outcome_derive(const struct outcome *run, const struct profile *card,
 	outcome->sized_by = copy_text(run->sized_by);
 	outcome->refused = copy_text(run->refused);
 	outcome->sized_by_kernel = copy_text(run->sized_by_kernel);
-	outcome->line = (struct line){copy_text(run->line.file),
-	                              copy_text(run->line.function), run->line.number};
+	outcome->line = (struct line){.file = copy_text(run->line.file),
+	                              .function = copy_text(run->line.function),
+	                              .number = run->line.number};
 	if (!run->ran_out && used + slack <= card->memory_bytes) {
 		outcome->fit = FITS;
 		return true;

@@ -29,8 +29,9 @@ static bool is_library(const struct frame *frame)
 
 static struct line take(const struct frame *frame)
 {
-	return (struct line){copy_text(frame->file), copy_text(frame->function),
-	                     frame->line};
+	return (struct line){.file = copy_text(frame->file),
+	                     .function = copy_text(frame->function),
+	                     .number = frame->line};
 }
 
 struct line line_of(struct trace *trace, int64_t stack)

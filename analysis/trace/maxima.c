@@ -54,7 +54,7 @@ static void hold(struct shape *shape, int64_t now[], int64_t bucket, int64_t byt
 		return;
 	now[bucket] += bytes;
 	if (now[bucket] > shape->of[bucket].bytes)
-		shape->of[bucket] = (struct most){now[bucket], phase};
+		shape->of[bucket] = (struct most){.bytes = now[bucket], .phase = phase};
 }
 
 static void walk_shape(struct trace *trace, struct replay *replay, int64_t device,
@@ -127,8 +127,9 @@ void maxima_each(struct trace *trace, int64_t device, maxima_visit *visit,
 			walk_shape(trace, &replay, device, &step, shape);
 		walked[step.pattern] = true;
 		for (int b = 0; b < BUCKETS; b++)
-			of[b] = (struct maximum){level[b] + shape->of[b].bytes, id,
-			                         shape->of[b].phase};
+			of[b] = (struct maximum){.bytes = level[b] + shape->of[b].bytes,
+			                         .step = id,
+			                         .phase = shape->of[b].phase};
 		visit(context, id, of);
 	}
 	free(levels.change);
@@ -157,6 +158,6 @@ void maxima_load(struct trace *trace, int64_t device, struct maxima *maxima)
 {
 	*maxima = (struct maxima){0};
 	for (int b = 0; b < BUCKETS; b++)
-		maxima->of[b] = (struct maximum){0, -1, -1};
+		maxima->of[b] = (struct maximum){.step = -1, .phase = -1};
 	maxima_each(trace, device, take, maxima);
 }
