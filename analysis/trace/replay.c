@@ -43,7 +43,7 @@ static void load(struct trace *trace, struct replay *replay, const struct step *
 		        .bytes = rows_number(rows, 2),
 		        .device = device_index(trace, rows_number(rows, 3)),
 		        .phase = (int32_t)rows_number_or(rows, 4, PHASE_OTHER),
-		        .bucket = (int32_t)rows_number(rows, 5),
+		        .bucket = rows_number(rows, 5),
 		};
 	}
 	if (replay->count)

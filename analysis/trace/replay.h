@@ -8,10 +8,10 @@
 #include "trace.h"
 
 struct event {
-	int64_t ordinal, time_ns;
+	int64_t ordinal, time_ns, bucket;
 	int64_t bytes;  /* negative for a free */
 	int32_t device; /* index into trace->devices; -1: of none of them */
-	int32_t phase, bucket;
+	int32_t phase;
 };
 
 struct replay {
