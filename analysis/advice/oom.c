@@ -120,8 +120,6 @@ static void find_line(struct trace *trace, struct oom *oom)
 	}
 }
 
-/* The run went on if it allocated again, or left by itself and well. What follows an
- * Optimizer.step() that raised is a step too, of frees alone. */
 static bool went_on(struct trace *trace, const struct oom *oom)
 {
 	int64_t later;

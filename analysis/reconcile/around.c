@@ -6,7 +6,6 @@
 #include "heap.h"
 #include "reconcile_queries.h"
 
-/* Segments are never folded: (born_step, born) orders them with all events. */
 void reconcile_segments(struct reconciled *r)
 {
 	size_t room = 0;
@@ -79,9 +78,6 @@ static void context(struct reconciled *r)
 	if (r->sample.device_used < 0 || r->sample.reserved < 0)
 		return;
 	row->measured = first = r->sample.device_used - r->sample.reserved;
-	/* A sample inside cudaMalloc has the new piece in use and not in reserved yet; the
-	 * one after it, with as much free, has both. Later ones with as much free come
-	 * when the memory is given back. */
 	rows = db_rows(r->trace->db, sql_first_context, "i", r->device->id);
 	if (rows_next(rows)) {
 		first = rows_number_or(rows, 0, first);

@@ -1,9 +1,7 @@
 /* live.c - what was alive on a device at one instant, summed by where it came from.
  *
- * queries/alive.sql is the rule.
- *
- * Blocks are summed as they are read: there may be millions, from a few thousand
- * places.
+ * queries/alive.sql says who was alive. Blocks are summed as they are read: there may be
+ * millions, from a few thousand places.
  * Called from: advice/, answers/, commands/, reconcile/, trace/. */
 #include "live.h"
 

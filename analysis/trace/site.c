@@ -30,8 +30,6 @@ static void load_sites(struct trace *trace, struct places *places)
 	}
 }
 
-/* An address may have been looked at in several steps: by address, newest look first.
- */
 static void load_tensors(struct trace *trace, const char *device, struct places *places)
 {
 	size_t room = 0;
