@@ -51,7 +51,8 @@ while seen < 10:
     if seen <= 8:  # the stack is new, then learnt
         continue
     kind = "a free" if number("$rsi") >> 63 else "an allocation"
-    back, at = number("*(unsigned long *)$rsp"), []
+    # gdb may have stopped behind the prologue: its unwinder knows where the call came from
+    back, at = gdb.selected_frame().older().pc(), []
     while number("$pc") != back:
         at.append(number("$pc"))
         gdb.execute("stepi", to_string=True)
