@@ -200,16 +200,11 @@ static void find_root(struct growth *growth)
 
 static int64_t start_of(struct trace *trace, int64_t device, int64_t step)
 {
-	int64_t start = 0;
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT start_allocated FROM step_device WHERE "
-	                            "device = ? AND step <= ? ORDER BY step DESC",
-	                            "ii", device, step);
-	if (rows_next(rows)) {
-		start = rows_number(rows, 0);
-		rows_free(rows);
-	}
-	return start;
+	return rows_first(db_rows(trace->db,
+	                          "SELECT start_allocated FROM step_device WHERE "
+	                          "device = ? AND step <= ? ORDER BY step DESC",
+	                          "ii", device, step),
+	                  0);
 }
 
 void growth_load(struct trace *trace, const struct places *places,

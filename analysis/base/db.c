@@ -194,12 +194,16 @@ char *rows_copy(struct rows *rows, int column)
 	return copy_text(rows_text(rows, column));
 }
 
-int64_t db_number(struct db *db, int64_t otherwise, const char *sql)
+int64_t rows_first(struct rows *rows, int64_t otherwise)
 {
-	struct rows *rows = db_rows(db, sql, "");
 	if (!rows_next(rows))
 		return otherwise;
 	int64_t number = rows_number_or(rows, 0, otherwise);
 	rows_free(rows);
 	return number;
+}
+
+int64_t db_number(struct db *db, int64_t otherwise, const char *sql)
+{
+	return rows_first(db_rows(db, sql, ""), otherwise);
 }

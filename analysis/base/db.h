@@ -41,7 +41,10 @@ const char *rows_text(struct rows *rows, int column); /* valid until the next ro
 char *rows_copy(struct rows *rows, int column); /* the caller's; NULL stays NULL */
 int64_t rows_number_or(struct rows *rows, int column, int64_t otherwise);
 
-/* The first column of the first row; otherwise where there is none or it is NULL. */
+/* The first column of the first row; otherwise where there is none or it is NULL. The rows
+ * are freed. */
+int64_t rows_first(struct rows *rows, int64_t otherwise);
+/* ... of a query without parameters. */
 int64_t db_number(struct db *db, int64_t otherwise, const char *sql);
 
 #endif

@@ -108,16 +108,11 @@ static void run_free(struct run *run)
 
 static int64_t most_reserved(struct trace *trace, int64_t device, int64_t step)
 {
-	int64_t reserved = 0;
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT max(peak_reserved) FROM step_device "
-	                            "WHERE device = ?1 AND ?2 IN (-1, step)",
-	                            "ii", device, step);
-	if (rows_next(rows)) {
-		reserved = rows_number(rows, 0);
-		rows_free(rows);
-	}
-	return reserved;
+	return rows_first(db_rows(trace->db,
+	                          "SELECT max(peak_reserved) FROM step_device "
+	                          "WHERE device = ?1 AND ?2 IN (-1, step)",
+	                          "ii", device, step),
+	                  0);
 }
 
 static void json_run(struct trace *trace, const struct run *run, struct json *json)

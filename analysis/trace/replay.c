@@ -127,14 +127,9 @@ void reserved_free(struct reserved *reserved)
 
 int64_t replay_start(struct trace *trace, int64_t step, int64_t device)
 {
-	int64_t start = 0;
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT start_allocated FROM step_device "
-	                            "WHERE step = ? AND device = ?",
-	                            "ii", step, device);
-	if (rows_next(rows)) {
-		start = rows_number(rows, 0);
-		rows_free(rows);
-	}
-	return start;
+	return rows_first(db_rows(trace->db,
+	                          "SELECT start_allocated FROM step_device "
+	                          "WHERE step = ? AND device = ?",
+	                          "ii", step, device),
+	                  0);
 }

@@ -11,8 +11,7 @@ struct tmk_py_frame {
 	int32_t where; /* byte offset of the instruction; negative before the first */
 };
 
-/* Writes a str as UTF-8; keep_end cuts at the front instead of at the back. pytext.c.
- */
+/* Writes a str as UTF-8; keep_end cuts at the front instead of at the back. */
 void tmk_py_utf8(const char *str, char *out, size_t n, int keep_end);
 
 /* Names of a frame that this thread has just walked, before it returns to Python:
