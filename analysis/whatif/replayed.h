@@ -1,0 +1,66 @@
+/* replayed.h - a script given to a model of PyTorch's caching allocator, edited or not. */
+#ifndef TIDEMARK_ANALYSIS_REPLAYED_H
+#define TIDEMARK_ANALYSIS_REPLAYED_H
+
+#include "rules.h"
+#include "script.h"
+
+/* A piece that the script does not have: taken before the act `from`, given back before
+ * the act `to` (-1: never). */
+struct extra {
+	int64_t bytes;
+	int32_t from, to;
+	uint8_t stream;
+};
+
+/* What is different. The arrays are the caller's and belong to the pieces of one script:
+ * an edit changes them and sets them back (edit_clear); nothing is copied. */
+struct edit {
+	int64_t *bytes; /* by piece: what it asks for instead; 0: dropped; -1: as it was */
+	int32_t *given; /* by piece: the act before which it is given back; EDIT_AS_WAS; or
+	                 * EDIT_NEVER */
+	struct extra *extras; /* in any order; replay sorts them by from */
+	size_t extra_count, extra_room;
+	bool empty_cache_each_step;
+	int32_t *touched; /* pieces that were changed: for edit_clear */
+	size_t touched_count, touched_room;
+};
+enum { EDIT_AS_WAS = -1, EDIT_NEVER = INT32_MAX };
+
+void edit_begin(const struct script *script, struct edit *edit);
+void edit_clear(struct edit *edit);
+void edit_free(struct edit *edit);
+void edit_bytes(struct edit *edit, int32_t piece, int64_t bytes); /* 0 drops it */
+void edit_given(struct edit *edit, int32_t piece, int32_t act);
+void edit_extra(struct edit *edit, struct extra extra);
+
+struct replayed {
+	bool fits;             /* every act was served to the script's end */
+	int32_t act;           /* the first that was refused; -1 */
+	int32_t step;          /* its step */
+	int64_t requested;     /* its bytes */
+	int64_t peak_allocated, peak_reserved; /* bytes, up to there */
+	int32_t peak_act;
+	int64_t retries; /* how often cached memory was given back to serve a request */
+};
+
+/* edit NULL: as it was. unbounded: the device has memory without end (for what a lever
+ * needs rather than whether it fits). */
+void replay_script(const struct script *script, const struct rules *rules,
+                   const struct edit *edit, bool unbounded, struct replayed *replayed);
+
+/* The model held against the trace: replayed with nothing edited, reserved bytes at each
+ * sample, and the refusal. */
+struct agreement {
+	int64_t samples, differing; /* of reserved bytes */
+	int64_t worst;              /* bytes, the largest difference */
+	int32_t first_step;         /* of the first difference; -1 */
+	bool refusal;  /* true: none asked about, or refused at the same request */
+	bool agrees;   /* all samples, and the refusal */
+	char why[160]; /* a sentence where it does not, or where no replay is possible */
+};
+void replay_check(struct trace *trace, const struct device *device,
+                  const struct script *script, const struct rules *rules,
+                  struct agreement *agreement);
+
+#endif

@@ -1,0 +1,65 @@
+/* script.h - a run on one device as a sequence of acts: pieces of memory taken and given
+ * back, in order, which can be edited and replayed (replayed.h). Folded steps are told in
+ * full. */
+#ifndef TIDEMARK_ANALYSIS_SCRIPT_H
+#define TIDEMARK_ANALYSIS_SCRIPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trace.h"
+
+/* One block's life. Acts are positions in script->acts. */
+struct piece {
+	int64_t bytes;     /* as the allocator counted it */
+	int64_t requested; /* what was asked for; -1: not known, then it is bytes */
+	int64_t address;   /* as recorded; of a folded step, its pattern's; -1: forecast */
+	int32_t site;      /* id; -1: not known */
+	int32_t step;      /* in which it was taken */
+	int32_t taken, given; /* acts; given -1: never */
+	int32_t ordinal;   /* of its birth in its step (its pattern's numbers); -1: forecast */
+	uint8_t bucket, phase; /* phase: in which it was taken */
+	uint8_t phase_given;   /* in which it was given back; PHASE_OTHER where never */
+	uint8_t stream; /* a class of segments; 0 is the one that is used most */
+};
+
+/* What happens at a position: piece >= 0 is taken; ~piece is given back; ACT_EMPTY is
+ * empty_cache(), ACT_REFUSED the refusal that is asked about. */
+enum { ACT_EMPTY = INT32_MIN, ACT_REFUSED = INT32_MIN + 1 };
+
+struct stretch {
+	int32_t step;  /* number */
+	int32_t first; /* its first act */
+	bool complete, forecast;
+};
+
+struct script {
+	struct piece *pieces;
+	size_t count, room;
+	int32_t *acts;
+	size_t act_count, act_room;
+	struct stretch *steps; /* in order; those that are forecast follow the last */
+	size_t step_count, step_room;
+	int64_t total;   /* bytes of the device; -1: not known */
+	int64_t outside; /* of it, what is not PyTorch's: context, other processes; -1 */
+	int64_t limit;   /* the memory fraction in bytes; INT64_MAX: none */
+	int64_t begins;  /* allocated before the first act: more than 0 where rows are lost */
+	int32_t refused_piece; /* what was refused, as a piece that was taken; -1: none */
+	const char *incomplete; /* why it does not tell all; NULL: it does */
+};
+
+/* Up to a refusal (row of table oom; its request is then the last act, as a piece, taken
+ * after ACT_REFUSED), or with -1 the whole run. A long run keeps its first steps, those
+ * that differ, and its last ones: what a folded step leaves alive is kept in any case. */
+void script_load(struct trace *trace, const struct device *device, int64_t oom,
+                 struct script *script);
+void script_free(struct script *script);
+
+/* For forecasts, all appended at the end: a step begins; a piece is taken (its `taken`,
+ * `given` are set; the index is returned); it is given back. */
+void script_begin(struct script *script, int32_t step);
+int32_t script_take(struct script *script, struct piece piece);
+void script_give(struct script *script, int32_t piece);
+
+#endif
