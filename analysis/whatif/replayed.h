@@ -16,8 +16,10 @@ struct extra {
 /* What is different. The arrays are the caller's and belong to the pieces of one script:
  * an edit changes them and sets them back (edit_clear); nothing is copied. */
 struct edit {
-	int64_t *bytes; /* by piece: what it asks for instead; 0: dropped; -1: as it was */
-	int32_t *given; /* by piece: the act before which it is given back; EDIT_AS_WAS; or
+	int64_t *
+	        bytes; /* by piece: what it asks for instead; 0: dropped; -1: as it was */
+	int32_t *
+	        given; /* by piece: the act before which it is given back; EDIT_AS_WAS; or
 	                 * EDIT_NEVER */
 	struct extra *extras; /* in any order; replay sorts them by from */
 	size_t extra_count, extra_room;
@@ -35,10 +37,10 @@ void edit_given(struct edit *edit, int32_t piece, int32_t act);
 void edit_extra(struct edit *edit, struct extra extra);
 
 struct replayed {
-	bool fits;             /* every act was served to the script's end */
-	int32_t act;           /* the first that was refused; -1 */
-	int32_t step;          /* its step */
-	int64_t requested;     /* its bytes */
+	bool fits;         /* every act was served to the script's end */
+	int32_t act;       /* the first that was refused; -1 */
+	int32_t step;      /* its step */
+	int64_t requested; /* its bytes */
 	int64_t peak_allocated, peak_reserved; /* bytes, up to there */
 	int32_t peak_act;
 	int64_t retries; /* how often cached memory was given back to serve a request */

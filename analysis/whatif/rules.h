@@ -10,11 +10,13 @@
 struct rules {
 	int major, minor; /* of PyTorch; 0: not known, the newest is taken */
 	bool expandable;
-	int64_t max_split;          /* max_split_size_mb in bytes; INT64_MAX: none */
+	int64_t max_split; /* max_split_size_mb in bytes; INT64_MAX: none */
 	int64_t max_non_split_rounding; /* bytes */
-	int roundup_divisions[16];  /* roundup_power2_divisions by power of two; 0: none */
-	double collect;             /* garbage_collection_threshold; 0: never */
-	const char *unknown; /* why there can be no replay: another backend, ...; NULL */
+	int roundup_divisions
+	        [16];   /* roundup_power2_divisions by power of two; 0: none */
+	double collect; /* garbage_collection_threshold; 0: never */
+	const char
+	        *unknown; /* why there can be no replay: another backend, ...; NULL */
 };
 
 /* From run.torch_version, meta 'alloc_conf' and the segments' calls. */

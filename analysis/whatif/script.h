@@ -14,14 +14,14 @@
 struct piece {
 	int64_t bytes;     /* as the allocator counted it */
 	int64_t requested; /* what was asked for; -1: not known, then it is bytes */
-	int64_t address;   /* as recorded; of a folded step, its pattern's; -1: forecast */
-	int32_t site;      /* id; -1: not known */
-	int32_t step;      /* in which it was taken */
+	int64_t address; /* as recorded; of a folded step, its pattern's; -1: forecast */
+	int32_t site;    /* id; -1: not known */
+	int32_t step;    /* in which it was taken */
 	int32_t taken, given; /* acts; given -1: never */
-	int32_t ordinal;   /* of its birth in its step (its pattern's numbers); -1: forecast */
+	int32_t ordinal; /* of its birth in its step (its pattern's numbers); -1: forecast */
 	uint8_t bucket, phase; /* phase: in which it was taken */
 	uint8_t phase_given;   /* in which it was given back; PHASE_OTHER where never */
-	uint8_t stream; /* a class of segments; 0 is the one that is used most */
+	uint8_t stream;        /* a class of segments; 0 is the one that is used most */
 };
 
 /* What happens at a position: piece >= 0 is taken; ~piece is given back; ACT_EMPTY is
@@ -44,7 +44,7 @@ struct script {
 	int64_t total;   /* bytes of the device; -1: not known */
 	int64_t outside; /* of it, what is not PyTorch's: context, other processes; -1 */
 	int64_t limit;   /* the memory fraction in bytes; INT64_MAX: none */
-	int64_t begins;  /* allocated before the first act: more than 0 where rows are lost */
+	int64_t begins; /* allocated before the first act: more than 0 where rows are lost */
 	int32_t refused_piece; /* what was refused, as a piece that was taken; -1: none */
 	const char *incomplete; /* why it does not tell all; NULL: it does */
 };

@@ -58,6 +58,21 @@ TEST("CPU totals that stay apart are a mismatch, counted once")
 	close_all();
 }
 
+TEST("a trace cut off between a CPU total and its report has no mismatch")
+{
+	begin();
+	cpu_event(0x1000, 10001, 10001);
+	for (int i = 0; i < 40;
+	     i++) { /* of another thread; the first waits to report 777 */
+		cpu_event(0x4000, 401, 10001 + 777 + 401);
+		cpu_event(0x4000, -401, 10001 + 777);
+	}
+	tmk_model_finish(model, "stopped");
+	tmk_store_commit(store);
+	CHECK(number("SELECT sum(count) FROM lost") == 0);
+	close_all();
+}
+
 TEST("a free of something never seen is counted and changes no sum")
 {
 	begin();

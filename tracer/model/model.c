@@ -38,7 +38,7 @@ static bool disagrees(struct tmk_device_state *d, int64_t told, int64_t ns)
 	}
 	d->drift = drift;
 	d->drift_events++;
-	return tmk_model_drifts(d) && ns - d->drift_ns > 2000000000;
+	return tmk_model_drifts(d) && ns - d->drift_ns > TMK_KEPT_WAITING_NS;
 }
 
 /* The trace checks itself: our sum must be what the allocator says, event by event. */

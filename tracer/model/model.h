@@ -319,6 +319,9 @@ void tmk_model_judge_candidates(struct tmk_model *m);
 /* CPU: do the allocator's totals differ from ours by more than a matter of order? */
 bool tmk_model_drifts(const struct tmk_device_state *d);
 
+/* A thread that was kept waiting between a CPU tensor and its report has reported by then. */
+enum { TMK_KEPT_WAITING_NS = 2000000000 };
+
 struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id);
 
 #endif

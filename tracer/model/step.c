@@ -347,6 +347,17 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 	next_step(m);
 }
 
+/* A trace that ends in the middle of the run (killed, stopped) may end between a total and the
+ * report of a thread that was kept waiting: only what differed for longer is a mismatch. */
+static bool still_differs(const struct tmk_model *m, const struct tmk_device_state *d,
+                          const char *ended)
+{
+	bool whole = !strcmp(ended, "exit");
+
+	return tmk_model_drifts(d) &&
+	       (whole || m->last_ns - d->drift_ns > TMK_KEPT_WAITING_NS);
+}
+
 void tmk_model_finish(struct tmk_model *m, const char *ended)
 {
 	/* What follows the last step is one of its own, even if it is empty: what is
@@ -358,7 +369,7 @@ void tmk_model_finish(struct tmk_model *m, const char *ended)
 	tmk_model_end_step(m, false);
 	tmk_model_say_by_forward(m);
 	for (int i = 0; i < m->devices; i++)
-		m->lost[TMK_LOST_MISMATCH] += tmk_model_drifts(&m->device[i]);
+		m->lost[TMK_LOST_MISMATCH] += still_differs(m, &m->device[i], ended);
 	static const struct {
 		const char *name, *what;
 	} lost[] = {
