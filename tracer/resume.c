@@ -23,7 +23,8 @@ static bool fits(const struct tmk_writer *w, const struct tmk_ring *ring,
 	       (w->copies || r->seq < w->rings->header->seq);
 }
 
-struct tmk_record *tmk_resume_peek(struct tmk_writer *w, struct tmk_ring *ring)
+/* What is no record is passed over and counted, as is what the trace has already. */
+static struct tmk_record *peek(struct tmk_writer *w, struct tmk_ring *ring)
 {
 	uint64_t head = atomic_load(&ring->cursor->head);
 	while (ring->read < head) {
@@ -229,6 +230,7 @@ int tmk_writer_recover(struct tmk_rings *rings, const char *path, const char *en
 		return -1;
 	}
 	w->recovers = true;
+	w->peek = peek;
 	w->copies = !ended;
 	int rc = resume(w, ended, ring, message, size);
 	free(w->hold.data);

@@ -1,4 +1,4 @@
-/* writer.c - the writer thread.
+/* writer.c - the writer: records in their order, into the model and the trace.
  *
  * The order of events is their sequence number, dense over all rings: the next record is
  * the one with the next number, wherever it stands. A ring's space is given back only
@@ -6,17 +6,12 @@
  * spilled records when a ring is half full before that. So a process that dies at any
  * moment leaves everything a hook returned from in the trace and the rings together.
  *
- * Called from: session.c, recover.c. Owns: store and model. Blocks signals, never takes a
- * lock of the host's, and its own torch calls (there are none) would pass the hooks. */
+ * Called from: resume.c, session.c, thread.c. Owns: store and model. */
 #include "writer.h"
 
-#include <linux/futex.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,7 +23,7 @@
 
 /* ---- the clock ------------------------------------------------------------------- */
 
-static void calibrate(struct tmk_writer *w)
+void tmk_writer_calibrate(struct tmk_writer *w)
 {
 	struct tmk_ring_header *h = w->rings->header;
 	static uint64_t first_tick, first_ns;
@@ -72,7 +67,7 @@ static void give_back(struct tmk_writer *w)
 	}
 }
 
-static void commit_now(struct tmk_writer *w)
+void tmk_writer_commit_now(struct tmk_writer *w)
 {
 	bool done = tmk_store_commit(w->store);
 	if (done)
@@ -112,14 +107,14 @@ static void commit(struct tmk_writer *w, uint64_t seq)
 	tmk_store_run(w->store, TMK_SQL_meta_number, "recover.seq", (int64_t)seq);
 	w->due = true;
 	if (fuller_than(w, 4) || tmk_clock_ns() - w->last_commit_ns > 100000000)
-		commit_now(w);
+		tmk_writer_commit_now(w);
 }
 
 /* A ring is half full and its step goes on: its records go into the trace as they are. */
 static void spill(struct tmk_writer *w)
 {
 	if (w->due)
-		commit_now(w);
+		tmk_writer_commit_now(w);
 	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
 	for (uint32_t i = 0; i < n; i++) {
 		struct tmk_ring *r = &w->rings->ring[i];
@@ -262,8 +257,8 @@ void tmk_writer_take(struct tmk_writer *w, const struct tmk_record *r)
 
 static struct tmk_record *peek(struct tmk_writer *w, struct tmk_ring *r)
 {
-	if (w->recovers)
-		return tmk_resume_peek(w, r);
+	if (w->peek)
+		return w->peek(w, r);
 	uint64_t head = atomic_load_explicit(&r->cursor->head, memory_order_acquire);
 	return r->read < head
 	               ? (struct tmk_record *)(r->data + (r->read & (r->size - 1)))
@@ -299,14 +294,14 @@ static void make_room(struct tmk_writer *w)
 	while (w->hold.on && !w->hold.forward)
 		release(w, true);
 	if (w->due)
-		commit_now(w);
+		tmk_writer_commit_now(w);
 	if (!fuller_than(w, 2))
 		return;
 	if (!w->hold.on && tmk_model_is_long(w->model)) {
 		tmk_model_flush(w->model);
 		set_marks(w);
 		commit(w, w->next_seq);
-		commit_now(w);
+		tmk_writer_commit_now(w);
 	} else {
 		spill(w);
 	}
@@ -362,7 +357,7 @@ void tmk_writer_drain(struct tmk_writer *w, bool final)
 	}
 }
 
-/* ---- the thread ------------------------------------------------------------------ */
+/* ---- begin and end --------------------------------------------------------------- */
 
 static void read_over(struct tmk_row *row, void *context)
 {
@@ -415,36 +410,6 @@ struct tmk_writer *tmk_writer_new(struct tmk_rings *rings, const char *path)
 	return w;
 }
 
-void tmk_writer_stop(struct tmk_writer *w)
-{
-	atomic_store(&w->stop, 1);
-	syscall(SYS_futex, &w->stop, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
-/* Seldom is cheap for the program, whose caches it shares; a ring that fills is looked
- * after at once. A futex, since it waits by a clock that nobody sets. */
-static void nap(struct tmk_writer *w, uint64_t records)
-{
-	bool busy = records * sizeof(struct tmk_rec_event) >
-	            w->rings->header->data_size / 8;
-	const struct timespec t = {.tv_nsec = busy ? 1000000 : 20000000};
-	syscall(SYS_futex, &w->stop, FUTEX_WAIT_PRIVATE, 0, &t, NULL, 0);
-}
-
-static void populate(struct tmk_writer *w)
-{
-	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
-	for (uint32_t i = 0; i < n; i++)
-		tmk_ring_populate(&w->rings->ring[i]);
-}
-
-static void give_up(struct tmk_writer *w, const char *why)
-{
-	tmk_say("%s; no longer tracing, '%s' ends here", why, w->path);
-	atomic_store(&w->rings->header->stopped, 1);
-	atomic_store(&tmk_state, TMK_DISABLED);
-}
-
 void tmk_writer_end(struct tmk_writer *w, const char *ended)
 {
 	while (w->hold.on)
@@ -453,94 +418,4 @@ void tmk_writer_end(struct tmk_writer *w, const char *ended)
 	w->model->lost[TMK_LOST_RING_FULL] += atomic_load(&h->ring_full);
 	w->model->lost[TMK_LOST_RING_FULL_OTHER] += atomic_load(&h->ring_full_other);
 	tmk_model_finish(w->model, ended);
-}
-
-static void report(_Atomic uint32_t *word, uint32_t value)
-{
-	atomic_store(word, value);
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
-}
-
-static bool wait_for(_Atomic uint32_t *word, uint64_t ns)
-{
-	uint64_t until = tmk_clock_ns() + ns;
-	for (uint64_t now; !atomic_load(word);) {
-		if ((now = tmk_clock_ns()) >= until)
-			return false;
-		const struct timespec t = {(time_t)((until - now) / 1000000000),
-		                           (long)((until - now) % 1000000000)};
-		syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, &t, NULL, 0);
-	}
-	return true;
-}
-
-const char *tmk_writer_wait_open(struct tmk_writer *w)
-{
-	enum { A_FIFTH_OF_A_SECOND = 200000000 };
-	wait_for(&w->opened, A_FIFTH_OF_A_SECOND);
-	return atomic_load(&w->opened) == 2 ? w->message : NULL;
-}
-
-bool tmk_writer_wait_done(struct tmk_writer *w, uint64_t ns)
-{
-	return wait_for(&w->done, ns);
-}
-
-static void write_run(struct tmk_writer *w)
-{
-	while (!atomic_load(&w->stop) && !tmk_store_failed(w->store)) {
-		uint64_t before = w->next_seq;
-		calibrate(w);
-		populate(w);
-		tmk_writer_drain(w, false);
-		if (w->due && tmk_clock_ns() - w->last_commit_ns > 100000000)
-			commit_now(w);
-		tmk_unlatch(TMK_LATCH_STORE);
-		nap(w, w->next_seq - before);
-		tmk_latch(TMK_LATCH_STORE);
-	}
-	calibrate(w);
-	if (!tmk_store_failed(w->store)) {
-		tmk_writer_drain(w, true);
-		tmk_writer_end(w, "exit");
-	}
-}
-
-static void run(struct tmk_writer *w)
-{
-	/* our own cudaX calls or allocations are not the program's */
-	tmk_self.guard = 1;
-	prctl(PR_SET_NAME, "tidemark");
-	calibrate(w);
-	if (!tmk_writer_open(w, w->message, sizeof(w->message))) {
-		/* Hooks may have gone on after a fifth of a second: they keep the rings. */
-		int active = TMK_ACTIVE;
-		report(&w->opened, 2);
-		if (atomic_compare_exchange_strong(&tmk_state, &active, TMK_DISABLED))
-			tmk_say("%s; no longer tracing '%s'", w->message, w->path);
-		report(&w->done, 1);
-		return;
-	}
-	report(&w->opened, 1);
-	write_run(w);
-	const char *failed = tmk_store_failed(w->store);
-	if (failed) /* a full disk, say: the ring stays, for when there is room */
-		give_up(w, failed);
-	if (failed)
-		tmk_store_close(w->store);
-	else if (!tmk_store_finish(w->store, w->rings->path)) {
-		failed = "";
-		tmk_say("a reader holds '%s'; 'tidemark report' will finish it",
-		        w->path);
-	}
-	atomic_store(&w->rings->header->finished, !failed);
-	report(&w->done, 1);
-}
-
-void *tmk_writer_run(void *arg)
-{
-	tmk_latch(TMK_LATCH_STORE);
-	run(arg);
-	tmk_unlatch(TMK_LATCH_STORE);
-	return arg;
 }

@@ -1,5 +1,5 @@
-/* writer_private.h - the writer's state: writer.c while the run goes on, resume.c when it is
- * over. Nobody else includes it. */
+/* writer_private.h - the writer's state: thread.c and writer.c while the run goes on, resume.c and
+ * writer.c when it is over. Nobody else includes it. */
 #ifndef TIDEMARK_TRACER_WRITER_PRIVATE_H
 #define TIDEMARK_TRACER_WRITER_PRIVATE_H
 
@@ -38,6 +38,8 @@ struct tmk_writer {
 	/* A recovery: one transaction, so that one that is killed itself has changed nothing,
 	 * over files that may be damaged. */
 	bool recovers;
+	/* The ring's next record where it may be damaged; NULL: it is as it was written. */
+	struct tmk_record *(*peek)(struct tmk_writer *w, struct tmk_ring *ring);
 	bool copies; /* ... of a run that goes on: up to the number in the header */
 	bool over;   /* ... has nothing to do: the trace is finished */
 	uint64_t damaged;        /* bytes of rings and spill that were no records */
@@ -53,9 +55,10 @@ bool tmk_writer_open(struct tmk_writer *w, char *message, size_t size);
 void tmk_writer_take(struct tmk_writer *w, const struct tmk_record *r);
 /* Everything that the rings hold; final: what is missing now will never come. */
 void tmk_writer_drain(struct tmk_writer *w, bool final);
-/* The ring's next record in a recovery, where it may be damaged: what is none is passed
- * over and counted, as is what the trace has already. */
-struct tmk_record *tmk_resume_peek(struct tmk_writer *w, struct tmk_ring *ring);
+/* Compares the processor's clock with the system's. */
+void tmk_writer_calibrate(struct tmk_writer *w);
+/* What waits for its commit, at once. */
+void tmk_writer_commit_now(struct tmk_writer *w);
 /* The run's last rows. */
 void tmk_writer_end(struct tmk_writer *w, const char *ended);
 

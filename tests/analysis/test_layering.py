@@ -21,7 +21,7 @@ COPIED = {"hooks.def", "settings.def", "dtypes.def", "schema_ids.h", "locks.def"
 CIRCLES = {
     "analysis": [],
     "hooks": ["real stub"],  # stub.c is the assembler in front of real.c: one thing in two languages
-    "tracer": ["resume writer"],
+    "tracer": [],
     "simulator": ["pace watchdog"],
 }
 
