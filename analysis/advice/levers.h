@@ -1,21 +1,44 @@
-/* levers.h - what would make a run fit, in bytes measured from its own trace. */
+/* levers.h - what would make a run fit: each lever an edit of the run, replayed. */
 #ifndef TIDEMARK_ANALYSIS_LEVERS_H
 #define TIDEMARK_ANALYSIS_LEVERS_H
 
 #include "oom.h"
 
+enum mark { MARK_FITS, MARK_UNKNOWN, MARK_SHORT };
+extern const char *const mark_names[];
+
+/* What somebody has seen who ran the program with the lever. */
+struct verified {
+	bool ran, fits;
+	int64_t peak; /* bytes allocated */
+	int64_t step;
+	char *phase;
+};
+
 struct lever {
-	const char *lever;    /* a word for programs: "smaller batch" */
-	char *change, *basis; /* what to do, and how its bytes were found */
-	int64_t saves;
-	bool enough;
-	int effort; /* -1: what the verdict calls for; 0: nothing is lost by it; 1: some */
-	bool leak; /* stops what grows with every step */
+	const char *id;       /* of INTERFACE.md */
+	const char *lever;    /* a word for people: "smaller batch" */
+	char *change, *basis; /* what to do, and what was edited */
+	int64_t value;        /* a batch, a length, devices; 0: it has none */
+	int64_t saves;        /* of the peak of allocated bytes, in the replay */
+	int64_t peak;         /* allocated in the replay with it; -1: not replayed */
+	enum mark mark;
+	char *why;  /* of MARK_UNKNOWN and of what only delays; NULL */
+	bool fault; /* removes one; else it buys room */
+	int cost; /* to the user: 0 a setting, 1 a line, 2 time, 3 precision, 4 machines */
+	bool rough;       /* the edit is an estimate: never MARK_FITS */
+	bool cures;       /* ends what grows with every step or turn */
+	struct line line; /* of the user's code; file NULL: none */
+	struct verified verified;
 };
 
 struct levers {
-	struct lever *list; /* enough first, then what costs nothing, then the most */
+	struct lever *list; /* in the order in which to try them */
 	size_t count, room;
+	char *doubt;   /* why no mark is a fit: the replay is not the run; NULL */
+	char *unknown; /* what of the rest of the step is not known; NULL */
+	int64_t peak; /* allocated in the replay with nothing changed, memory without end */
+	int64_t samples, differing; /* the replay held against the trace */
 };
 
 void levers_make(struct trace *trace, const struct places *places,

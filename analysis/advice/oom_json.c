@@ -87,19 +87,53 @@ static void write_steps(const struct answer *answer, struct json *json)
 	json_end(json);
 }
 
+static void write_verified(const struct verified *verified, struct json *json)
+{
+	if (!verified->ran) {
+		json_null(json, "verified");
+		return;
+	}
+	json_object(json, "verified");
+	json_truth(json, "fits", verified->fits);
+	json_number(json, "peak_allocated_bytes", verified->peak);
+	json_end(json);
+}
+
+static void write_lever(const struct lever *lever, struct json *json)
+{
+	json_object(json, NULL);
+	json_text(json, "lever", lever->lever);
+	json_text(json, "id", lever->id);
+	json_text(json, "change", lever->change);
+	if (lever->value)
+		json_number(json, "value", lever->value);
+	json_number(json, "saves_bytes", lever->saves);
+	known(json, "peak_bytes", lever->peak);
+	json_truth(json, "enough", lever->mark == MARK_FITS);
+	json_text(json, "mark", mark_names[lever->mark]);
+	json_text(json, "why", lever->why);
+	json_text(json, "basis", lever->basis);
+	json_text(json, "file", lever->line.file);
+	known(json, "line", lever->line.file ? lever->line.number : -1);
+	json_truth(json, "fault", lever->fault);
+	write_verified(&lever->verified, json);
+	json_end(json);
+}
+
 static void write_levers(const struct answer *answer, struct json *json)
 {
+	const struct levers *levers = &answer->levers;
+
+	json_object(json, "replay");
+	json_number(json, "samples", levers->samples);
+	json_number(json, "differing_samples", levers->differing);
+	known(json, "peak_allocated_bytes", levers->peak);
+	json_text(json, "doubt", levers->doubt);
+	json_text(json, "unknown", levers->unknown);
+	json_end(json);
 	json_array(json, "levers");
-	for (size_t i = 0; i < answer->levers.count; i++) {
-		const struct lever *lever = &answer->levers.list[i];
-		json_object(json, NULL);
-		json_text(json, "lever", lever->lever);
-		json_text(json, "change", lever->change);
-		json_number(json, "saves_bytes", lever->saves);
-		json_truth(json, "enough", lever->enough);
-		json_text(json, "basis", lever->basis);
-		json_end(json);
-	}
+	for (size_t i = 0; i < levers->count; i++)
+		write_lever(&levers->list[i], json);
 	json_end(json);
 }
 

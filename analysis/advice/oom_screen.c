@@ -305,24 +305,55 @@ static void print_before(const struct answer *answer, FILE *out)
 	}
 }
 
+static const char *mark_sign(enum mark mark)
+{
+	return mark == MARK_UNKNOWN ? "?" : sign(mark == MARK_FITS ? CHECK : CROSS);
+}
+
+static enum style mark_style(enum mark mark)
+{
+	return mark == MARK_FITS ? GREEN : mark == MARK_UNKNOWN ? YELLOW : RED;
+}
+
+static void print_below(const char *text, FILE *out)
+{
+	fprintf(out, "%18s%s", "", style(DIM));
+	text_wrap(out, text, 18, 18);
+	fputs(style(PLAIN), out);
+}
+
+static void print_lever(const struct lever *lever, int number, FILE *out)
+{
+	fprintf(out, "  %d %s%s%s %10s  ", number, style(mark_style(lever->mark)),
+	        mark_sign(lever->mark), style(PLAIN), text_size(lever->saves).s);
+	text_wrap(out, lever->change, 18, 18);
+	print_below(lever->basis, out);
+	if (lever->why)
+		print_below(lever->why, out);
+}
+
 static void print_levers(const struct answer *answer, FILE *out)
 {
 	enum { SHOWN = 5 };
 	const struct levers *levers = &answer->levers;
+	char *head = format_text(
+	        "replayed to the end of the next step: %s seen to fit, %s not, "
+	        "? not known",
+	        sign(CHECK), sign(CROSS));
 
-	fprintf(out, "\n  %swhat would make it fit%s   it lacks at least %s\n",
-	        style(DIM), style(PLAIN), text_size(answer->oom->lacking).s);
-	for (size_t i = 0; i < levers->count && i < SHOWN; i++) {
-		const struct lever *lever = &levers->list[i];
-		fprintf(out, "  %d %s%s%s %10s  ", (int)i + 1,
-		        style(lever->enough ? GREEN : RED),
-		        sign(lever->enough ? CHECK : CROSS), style(PLAIN),
-		        text_size(lever->saves).s);
-		text_wrap(out, lever->change, 18, 18);
-		fprintf(out, "%18s%s", "", style(DIM));
-		text_wrap(out, lever->basis, 18, 18);
+	fprintf(out, "\n  %swhat would make it fit%s   ", style(DIM), style(PLAIN));
+	text_wrap(out, head, 26, 26);
+	free(head);
+	if (levers->doubt) {
+		fprintf(out, "%4s%s", "", style(YELLOW));
+		text_wrap(out, levers->doubt, 4, 4);
 		fputs(style(PLAIN), out);
 	}
+	for (size_t i = 0; i < levers->count && i < SHOWN; i++)
+		print_lever(&levers->list[i], (int)i + 1, out);
+	if (levers->count > SHOWN)
+		fprintf(out, "    %s more; --json has all\n",
+		        text_count((int64_t)(levers->count - SHOWN)).s);
 	if (!levers->count)
 		fputs("    nothing in this trace says\n", out);
 }

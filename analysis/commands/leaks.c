@@ -9,12 +9,14 @@
 #include "growth.h"
 #include "heap.h"
 #include "text.h"
+#include "within.h"
 
 struct leaks {
 	struct trace *trace;
 	const struct device *device;
 	struct places places;
 	struct growth growth;
+	struct within within;
 	int64_t left; /* device memory that the last complete step's peak left; -1 */
 	int64_t full; /* the step that would not fit any more; -1: not known or never */
 };
@@ -46,6 +48,7 @@ static void find_leaks(struct trace *trace, const struct device *device, int64_t
 	*leaks = (struct leaks){.trace = trace, .device = device};
 	places_load(trace, device->name, &leaks->places);
 	growth_load(trace, &leaks->places, device, upto, &leaks->growth);
+	within_find(trace, &leaks->places, device, &leaks->within);
 	look_ahead(leaks);
 }
 
@@ -96,6 +99,29 @@ static void json_known(struct json *json, const char *key, int64_t number)
 		json_number(json, key, number);
 }
 
+/* NULL where nothing grows inside one step. */
+static void json_within(const struct leaks *leaks, struct json *json)
+{
+	const struct within *within = &leaks->within;
+	const struct site *site = places_site(&leaks->places, within->site);
+	struct line line = line_of(leaks->trace, site ? site->stack : -1);
+
+	if (within->turns) {
+		json_object(json, "within_step");
+		json_number(json, "step", within->step);
+		json_number(json, "turns", within->turns);
+		json_number(json, "bytes_per_turn", within->rate);
+		json_number(json, "kept_bytes", within->kept);
+		json_truth(json, "graphs", within->gradients);
+		json_known(json, "full_in_turn", within->full);
+		line_json(json, "line", &line);
+		json_end(json);
+	} else {
+		json_null(json, "within_step");
+	}
+	line_free(&line);
+}
+
 static void json_leaks(const struct leaks *leaks, struct json *json)
 {
 	const struct growth *growth = &leaks->growth;
@@ -104,13 +130,14 @@ static void json_leaks(const struct leaks *leaks, struct json *json)
 
 	json_object(json, NULL);
 	json_text(json, "device", leaks->device->name);
-	json_truth(json, "leaks", growth->count);
+	json_truth(json, "leaks", growth->count || leaks->within.turns);
 	json_truth(json, "enough_steps", !growth->too_short);
 	json_number(json, "from_step", growth->from);
 	json_number(json, "to_step", growth->to);
 	json_number(json, "bytes_per_step", growth_rate(growth));
 	json_number(json, "kept_bytes", growth->bytes);
 	json_number(json, "level_rose_bytes", growth->level);
+	json_within(leaks, json);
 	json_known(json, "left_bytes", leaks->left);
 	json_known(json, "full_in_step", leaks->full);
 	line_json(json, "newest_line", &line);
@@ -176,6 +203,33 @@ static void print_outlook(const struct leaks *leaks, FILE *out)
 		        text_count(leaks->full).s);
 }
 
+static void print_within(const struct leaks *leaks, FILE *out)
+{
+	const struct within *within = &leaks->within;
+	const struct site *site = places_site(&leaks->places, within->site);
+	char *chain = line_chain(leaks->trace, site ? site->stack : -1, 3), *text;
+
+	if (within->turns) {
+		text = format_text(
+		        "%s a turn stay behind inside step %s: %s after %s turns of "
+		        "a loop%s%s%s",
+		        text_size(within->rate).s, text_count(within->step).s,
+		        text_size(within->kept).s, text_count(within->turns).s,
+		        *chain ? ", made at " : "", chain,
+		        within->gradients ? "; they are graphs: a backward, .item() or "
+		                            "torch.no_grad() lets go of them"
+		                          : "");
+		fputs("  ", out);
+		text_wrap(out, text, 2, 2);
+		free(text);
+		if (within->full >= 0)
+			fprintf(out, "  %s in turn %s\n",
+			        within->refused ? "it filled the device" : "full",
+			        text_count(within->full).s);
+	}
+	free(chain);
+}
+
 static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
 {
 	const struct growth *growth = &leaks->growth;
@@ -184,10 +238,12 @@ static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
 	if (growth->too_short) {
 		fprintf(out, "%s: too few to tell, it takes four\n",
 		        text_plural(growth->to, "complete step").s);
+		print_within(leaks, out);
 		return;
 	}
 	fprintf(out, "steps %s to %s compared\n", text_count(growth->from).s,
 	        text_count(growth->to).s);
+	print_within(leaks, out);
 	if (!growth->count && growth->level <= 0) {
 		fputs("  nothing grows from step to step\n", out);
 		return;

@@ -71,6 +71,51 @@ def look(known):
                 return config
         return None
 
+    def name_roots():
+        # "teacher", "ema": what the script calls each model, or its class, where more than
+        # one has parameters. A name once given stays.
+        models = [r for r in alive("roots") if next(r.parameters(), None) is not None]
+        given = known.setdefault("root_names", {})
+        for gone in set(given) - {id(r) for r in models}:
+            del given[gone]  # its number may be another's next
+        if len(models) < 2 and not given:
+            return given
+        main = getattr(sys.modules.get("__main__"), "__dict__", {})
+        called = {}
+        for key, value in list(main.items()):
+            if isinstance(value, nn.Module) and not key.startswith("_"):
+                called.setdefault(id(value), key)
+        for r in models:
+            name = called.get(id(r), type(r).__name__)
+            taken = set(given.values())
+            if id(r) not in given:
+                number, first = 2, name
+                while name in taken:
+                    name = "%s_%d" % (first, number)
+                    number += 1
+                given[id(r)] = name
+        return given
+
+    def tell_unowned():
+        # What would be trained, of each model, and no optimizer has: its gradients stay.
+        owned = {id(p) for o in alive("optimizers") for g in o.param_groups for p in g["params"]}
+        if not owned:
+            return
+        for r in alive("roots"):
+            bare = sum(p.numel() * p.element_size() for p in r.parameters()
+                       if p.requires_grad and id(p) not in owned)
+            key = "unowned." + known["root_names"].get(id(r), "")
+            if bare and known.get(key) != bare:
+                known[key] = bare
+                emit_run(key, str(bare))
+            # a copy: of a model that nobody trains (reference, average, teacher)
+            name = known["root_names"].get(id(r))
+            whole = sum(p.numel() * p.element_size() for p in r.parameters())
+            if name and whole and not any(id(p) in owned for p in r.parameters()):
+                if known.get("aside." + name) != whole:
+                    known["aside." + name] = whole
+                    emit_run("aside." + name, str(whole))
+
     def inner(t):
         # The tensors behind a wrapper (quantised weights, jagged ones): it has no memory.
         flatten = getattr(t, "__tensor_flatten__", None)
@@ -154,12 +199,16 @@ def look(known):
     names = {}
     # where they lie changes; their rule does not
     gradients = known["looks"] <= 3 or each_step
+    root_names = name_roots()
     for r in alive("roots"):
+        root = root_names.get(id(r), "")
+        around = root + "." if root else ""
         for path, m in r.named_modules():
             if ("m", id(m)) not in seen:
                 seen.add(("m", id(m)))
-                emit_module(id(m), path or type(m).__name__)
+                emit_module(id(m), around + path if path else root or type(m).__name__)
         for path, p in r.named_parameters():
+            path = around + path
             if id(p) not in names:
                 # the program's own name: a wrapper's infix says nothing
                 names[id(p)] = path.replace("_fsdp_wrapped_module.", "")
@@ -172,7 +221,7 @@ def look(known):
                 if gradients:
                     tell_gradient(p)
         for path, b in r.named_buffers():
-            tell(BUFFER, path.replace("_fsdp_wrapped_module.", ""), b, False)
+            tell(BUFFER, (around + path).replace("_fsdp_wrapped_module.", ""), b, False)
     for r in alive("roots")[: "model" not in seen]:
         seen.add("model")
         model = unwrapped(r)
@@ -200,6 +249,7 @@ def look(known):
                 for key, value in state.items() if hasattr(state, "items") else ():
                     if torch.is_tensor(value):
                         tell_of(OPTIMIZER, p, " " + str(key), value, False)
+    tell_unowned()
     # Asked of an allocator that is there: a question must not create a context.
     cuda = getattr(torch, "cuda", None)
     fraction = getattr(cuda, "get_per_process_memory_fraction", None)

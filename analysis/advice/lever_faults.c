@@ -1,0 +1,496 @@
+/* lever_faults.c - levers that remove a fault: memory that nobody wanted to keep.
+ * Called from: scene.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "advice_queries.h"
+#include "heap.h"
+#include "layers.h"
+#include "text.h"
+#include "turns.h"
+
+static struct line site_line(const struct scene *scene, int64_t id)
+{
+	const struct site *site = places_site(scene->places, id);
+
+	return line_of(scene->trace, site ? site->stack : -1);
+}
+
+/* "model.py:31", or the operator where no line is known; the caller's. */
+static char *where_text(const struct scene *scene, int64_t id)
+{
+	struct line line = site_line(scene, id);
+	const struct site *site = places_site(scene->places, id);
+	char *text = line.file ? line_text(&line)
+	                       : copy_text(site && site->op ? site->op : "?");
+
+	line_free(&line);
+	return text;
+}
+
+static bool computed(const struct piece *piece)
+{
+	return piece->bucket == BUCKET_ACTIVATION ||
+	       piece->bucket == BUCKET_TEMPORARY || piece->bucket == BUCKET_INPUT;
+}
+
+static int32_t next_step(const struct scene *scene, int32_t step)
+{
+	for (size_t s = 0; s < scene->script.step_count; s++)
+		if (scene->script.steps[s].step > step)
+			return scene->script.steps[s].first;
+	return -1;
+}
+
+/* What grows from step to step goes as the step after it begins. */
+static void stop_leak(struct scene *scene)
+{
+	int64_t root = scene->growth->root;
+	char *where;
+
+	if (!scene->growth->count)
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		int32_t end = next_step(scene, piece->step);
+		if (piece->step >= 1 && end >= 0 &&
+		    (piece->given < 0 || piece->given > end) &&
+		    growth_find(scene->growth, piece->site, piece->bucket))
+			edit_given(&scene->edit, (int32_t)i, end);
+	}
+	where = where_text(scene, root);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "stop_leak",
+	                  .lever = "stop the leak",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .line = site_line(scene, root),
+	                  .change = format_text(
+	                          "let go of what %s makes; if it is a loss, keep "
+	                          "loss.item(): a tensor keeps its graph",
+	                          where),
+	                  .basis = format_text(
+	                          "kept from earlier steps, %s more with each step",
+	                          text_size(growth_rate(scene->growth)).s)},
+	          true);
+	free(where);
+}
+
+/* What earlier turns of a loop in this step left behind. */
+static void let_turns_go(struct scene *scene, const struct turns *turns)
+{
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		int turn = turns_of(turns, piece);
+		int32_t end;
+		if (turn < 0 || !computed(piece))
+			continue;
+		if ((size_t)turn + 1 < turns->count)
+			end = turns->begin[turn + 1];
+		else if (scene->rest.next > piece->taken)
+			end = scene->rest.next;
+		else
+			continue;
+		if (piece->given < 0 || piece->given > end)
+			edit_given(&scene->edit, (int32_t)i, end);
+	}
+}
+
+static bool trains(const struct scene *scene)
+{
+	struct rows *rows =
+	        db_rows(scene->trace->db,
+	                "SELECT 1 FROM run WHERE optimizer_class NOTNULL", "");
+	bool found = rows_next(rows);
+
+	if (found)
+		rows_free(rows);
+	return found;
+}
+
+static void of_turns(struct scene *scene, const struct turns *turns)
+{
+	int64_t site;
+	char *where;
+
+	if (turns->count < 2 || turns->newest < 0 ||
+	    turns->kept * 20 < scene->oom->moment.allocated ||
+	    scene->rest.kind == REST_LIKE_STEP)
+		return;
+	site = scene->script.pieces[turns->newest].site;
+	where = where_text(scene, site);
+	let_turns_go(scene, turns);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "stop_leak",
+	                  .lever = "keep less of each turn",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .line = site_line(scene, site),
+	                  .change = format_text(
+	                          "%s keeps what it makes in each turn: .item(), "
+	                          ".detach().cpu(), or let go of it",
+	                          where),
+	                  .basis = format_text(
+	                          "%s from %lld turns of a loop in this step, %s each",
+	                          text_size(turns->kept).s, (long long)turns->count - 1,
+	                          text_size(turns->rate).s)},
+	          true);
+	free(where);
+}
+
+/* Several forwards before one backward: each with a backward of its own holds one graph. */
+static void backward_each(struct scene *scene, const struct turns *turns)
+{
+	if (turns->count < 2 || !turns->gradients || !trains(scene) ||
+	    turns->kept * 20 < scene->oom->moment.allocated)
+		return;
+	let_turns_go(scene, turns);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "backward_each",
+	                  .lever = "backward per turn",
+	                  .cost = 1,
+	                  .fault = scene->rest.kind == REST_LIKE_STEP,
+	                  .cures = true,
+	                  .change = copy_text(
+	                          "(loss / n).backward() in each turn instead of the "
+	                          "backward of a sum of losses"),
+	                  .basis = format_text(
+	                          "graphs of %lld forwards alive at once, %s each",
+	                          (long long)turns->count, text_size(turns->rate).s)},
+	          false);
+}
+
+/* Without a graph a tensor lives until the next layers have used it. */
+static void free_forward(struct scene *scene)
+{
+	struct layer_runs runs;
+	enum { FURTHER = 8 };
+
+	layers_find(scene, scene->from, &runs);
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		int32_t end = -1;
+		size_t inside = runs.count;
+		if (piece->taken < scene->from || piece->phase != PHASE_FORWARD ||
+		    piece->bucket != BUCKET_ACTIVATION)
+			continue;
+		for (size_t k = 0; k < runs.count && inside == runs.count; k++)
+			if ((int32_t)i >= runs.list[k].first &&
+			    (int32_t)i <= runs.list[k].last)
+				inside = k;
+		if (inside + 1 < runs.count)
+			end = runs.list[inside + 1].over;
+		else if (i + FURTHER < scene->script.count)
+			end = scene->script.pieces[i + FURTHER].taken;
+		if (end > piece->taken && (piece->given < 0 || piece->given > end))
+			edit_given(&scene->edit, (int32_t)i, end);
+	}
+	layers_free(&runs);
+}
+
+static bool trained_before(const struct scene *scene)
+{
+	for (size_t s = 0; s < scene->script.step_count; s++)
+		if (scene->script.steps[s].complete)
+			return true;
+	return false;
+}
+
+/* A forward with gradients that no backward follows: another line than training's, after
+ * training; or turns without a backward; or a program without an optimizer. */
+static void no_grad(struct scene *scene, const struct turns *turns)
+{
+	enum phase_id phase = scene->oom->moment.phase;
+	bool training = trains(scene);
+	bool evaluates = trained_before(scene) && scene->rest.kind != REST_LIKE_STEP;
+	bool loops = turns->count >= 2 && turns->gradients &&
+	             scene->rest.kind != REST_LIKE_STEP;
+
+	if (phase != PHASE_FORWARD && phase != PHASE_DATA && phase != PHASE_OTHER)
+		return;
+	if (!evaluates && !loops && training)
+		return;
+	free_forward(scene);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "no_grad",
+	                  .lever = "no_grad",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .line = site_line(scene, scene->oom->site),
+	                  .change = copy_text(
+	                          "with torch.no_grad(): around this forward, if "
+	                          "no backward follows it (evaluation, "
+	                          "prediction, a teacher)"),
+	                  .basis = copy_text(
+	                          "what it keeps for a backward goes, layer by layer")},
+	          false);
+}
+
+/* The act at which the last refusal before this one came; -1. */
+static int32_t refused_before(const struct scene *scene)
+{
+	int64_t ordinal = -1;
+	struct rows *rows =
+	        db_rows(scene->trace->db, sql_refused_before, "i", scene->oom->id);
+
+	while (rows_next(rows))
+		ordinal = rows_number(rows, 0);
+	for (size_t i = 0; ordinal >= 0 && i < scene->script.count; i++)
+		if (scene->script.pieces[i].step == scene->step &&
+		    scene->script.pieces[i].ordinal >= ordinal)
+			return scene->script.pieces[i].taken;
+	return -1;
+}
+
+static void leave_except(struct scene *scene)
+{
+	int32_t before = refused_before(scene);
+	int64_t bytes = 0;
+
+	if (before < 0)
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (piece->step != scene->step || piece->taken >= before ||
+		    !computed(piece) || (piece->given >= 0 && piece->given <= before))
+			continue;
+		bytes += piece->bytes;
+		edit_given(&scene->edit, (int32_t)i, before);
+	}
+	scene_try(scene,
+	          (struct lever){.id = "leave_except",
+	                         .lever = "leave the except block",
+	                         .fault = true,
+	                         .cures = true,
+	                         .cost = 1,
+	                         .line = site_line(scene, scene->oom->site),
+	                         .change = copy_text(
+	                                 "leave the except block before trying again: "
+	                                 "the exception's traceback holds the frames, "
+	                                 "and they hold the tensors"),
+	                         .basis = format_text(
+	                                 "%s from before the refusal earlier in this "
+	                                 "step",
+	                                 text_size(bytes).s)},
+	          false);
+}
+
+static bool given_by_zero_grad(const struct scene *scene)
+{
+	for (size_t i = 0; i < scene->script.count; i++)
+		if (scene->script.pieces[i].bucket == BUCKET_GRADIENT &&
+		    scene->script.pieces[i].given >= 0 &&
+		    scene->script.pieces[i].phase_given == PHASE_ZERO_GRAD)
+			return true;
+	return false;
+}
+
+/* Gradients that outlive two steps, or stay while others are let go of. */
+static bool unowned(const struct scene *scene, const struct piece *piece, bool zeroed)
+{
+	return piece->bucket == BUCKET_GRADIENT && piece->given < 0 &&
+	       piece->step >= 1 &&
+	       (scene->step - piece->step >= 2 ||
+	        (zeroed && scene->step - piece->step >= 1 &&
+	         scene->oom->moment.phase != PHASE_FORWARD &&
+	         scene->oom->moment.phase != PHASE_DATA));
+}
+
+static void unowned_gradients(struct scene *scene)
+{
+	bool zeroed = given_by_zero_grad(scene);
+	int64_t bytes = 0;
+
+	if (levers_models(scene))
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (!unowned(scene, piece, zeroed))
+			continue;
+		bytes += piece->bytes;
+		edit_bytes(&scene->edit, (int32_t)i, 0);
+	}
+	if (bytes * 50 < scene->oom->moment.allocated) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "unowned_gradients",
+	                  .lever = "gradients nobody uses",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .change = copy_text(
+	                          "requires_grad_(False) for the parameters that no "
+	                          "optimizer has, or torch.no_grad() around their "
+	                          "forward"),
+	                  .basis = format_text(
+	                          "%s of gradients that no zero_grad lets go of",
+	                          text_size(bytes).s)},
+	          false);
+}
+
+static void zero_grad_first(struct scene *scene)
+{
+	enum phase_id phase = scene->oom->moment.phase;
+	bool zeroed = given_by_zero_grad(scene);
+	int64_t bytes = 0;
+
+	if (phase != PHASE_FORWARD && phase != PHASE_DATA)
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		int32_t end = next_step(scene, piece->step);
+		if (piece->bucket != BUCKET_GRADIENT || end < 0 || piece->step < 1 ||
+		    unowned(scene, piece, zeroed))
+			continue;
+		if (piece->step == scene->step && piece->taken < scene->rest.first) {
+			edit_clear(&scene->edit); /* accumulation: they are needed */
+			return;
+		}
+		if (piece->given < 0 || piece->given > end) {
+			bytes += piece->step + 1 == scene->step ? piece->bytes : 0;
+			edit_given(&scene->edit, (int32_t)i, end);
+		}
+	}
+	if (!bytes) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "zero_grad_first",
+	                  .lever = "free gradients",
+	                  .fault = true,
+	                  .cost = 1,
+	                  .change = copy_text(
+	                          "optimizer.zero_grad() before the forward, which "
+	                          "frees them (set_to_none)"),
+	                  .basis = format_text("%s of gradients of the step before, "
+	                                       "alive in this forward",
+	                                       text_size(bytes).s)},
+	          false);
+}
+
+static int by_number(const void *left, const void *right)
+{
+	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+/* What torch.load put on the device and is still there. */
+static void load_on_cpu(struct scene *scene)
+{
+	struct rows *rows = db_rows(scene->trace->db, sql_stacks_in, "t",
+	                            "%torch/serialization.py");
+	int64_t *stacks = NULL, bytes = 0;
+	size_t count = 0, room = 0;
+
+	while (rows_next(rows)) {
+		stacks = grow(stacks, count, &room, sizeof(*stacks));
+		stacks[count++] = rows_number(rows, 0);
+	}
+	for (size_t i = 0; count && i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (!site || piece->bucket == BUCKET_PARAMETER ||
+		    !bsearch(&site->stack, stacks, count, sizeof(*stacks), by_number))
+			continue;
+		bytes += piece->given < 0 ? piece->bytes : 0;
+		edit_bytes(&scene->edit, (int32_t)i, 0);
+	}
+	free(stacks);
+	if (!bytes) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "load_on_cpu",
+	                  .lever = "load on the CPU",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .change = copy_text(
+	                          "torch.load(..., map_location=\"cpu\"), and let go "
+	                          "of what it returns after load_state_dict"),
+	                  .basis = format_text("%s of a checkpoint file on the device",
+	                                       text_size(bytes).s)},
+	          false);
+}
+
+/* States of one place that were made in two steps, both alive: the older are of an optimizer
+ * that was replaced. */
+static void old_optimizer(struct scene *scene)
+{
+	int32_t newest = -1, oldest = INT32_MAX;
+	int64_t bytes = 0, young = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (piece->bucket != BUCKET_OPTIMIZER || piece->given >= 0 ||
+		    piece->taken >= scene->rest.first || piece->bytes < 4096)
+			continue;
+		newest = piece->step > newest ? piece->step : newest;
+		oldest = piece->step < oldest ? piece->step : oldest;
+	}
+	if (newest <= oldest || oldest == INT32_MAX)
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (piece->bucket != BUCKET_OPTIMIZER || piece->given >= 0 ||
+		    piece->taken >= scene->rest.first || piece->bytes < 4096)
+			continue;
+		if (piece->step == newest)
+			young += piece->bytes;
+		if (piece->step < newest) {
+			bytes += piece->bytes;
+			edit_given(&scene->edit, (int32_t)i,
+			           next_step(scene, newest - 1));
+		}
+	}
+	if (young * 4 < bytes) { /* a state here and there comes late */
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "old_optimizer",
+	                  .lever = "let go of the old optimizer",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .change = copy_text("let go of the optimizer (and of its "
+	                                      "scheduler) before a new one is made"),
+	                  .basis = format_text("%s of states that were made before "
+	                                       "those of the newest optimizer",
+	                                       text_size(bytes).s)},
+	          false);
+}
+
+void levers_faults(struct scene *scene)
+{
+	struct turns turns;
+
+	turns_find(scene->places, &scene->script, scene->from, scene->rest.first,
+	           &turns);
+	stop_leak(scene);
+	of_turns(scene, &turns);
+	backward_each(scene, &turns);
+	no_grad(scene, &turns);
+	turns_free(&turns);
+	leave_except(scene);
+	unowned_gradients(scene);
+	zero_grad_first(scene);
+	load_on_cpu(scene);
+	old_optimizer(scene);
+}

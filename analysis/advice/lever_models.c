@@ -1,0 +1,159 @@
+/* lever_models.c - levers on models beside the one that is trained: teachers, averages,
+ * references, by the name that the script has for them.
+ * Called from: lever_faults.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "scene.h"
+#include "text.h"
+
+/* Is it in the model of this name, where models have names? */
+static bool in_root(const struct site *site, const char *root)
+{
+	size_t length = strlen(root);
+
+	return site && site->module && !strncmp(site->module, root, length) &&
+	       (!site->module[length] || site->module[length] == '.');
+}
+
+/* A model that no optimizer has, and that is not needed for gradients: what its forward keeps
+ * goes, and its gradients are not made. */
+static void without_gradients(struct scene *scene, const char *root)
+{
+	enum { FURTHER = 6 };
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		int32_t end;
+		if (!in_root(site, root))
+			continue;
+		if (piece->phase == PHASE_BACKWARD) {
+			edit_bytes(&scene->edit, (int32_t)i, 0);
+			continue;
+		}
+		if (piece->phase != PHASE_FORWARD ||
+		    piece->bucket != BUCKET_ACTIVATION ||
+		    i + FURTHER >= scene->script.count)
+			continue;
+		end = scene->script.pieces[i + FURTHER].taken;
+		if (piece->given < 0 || piece->given > end)
+			edit_given(&scene->edit, (int32_t)i, end);
+	}
+}
+
+static void unowned_root(struct scene *scene, const char *root, int64_t bytes)
+{
+	char *basis =
+	        format_text("%s of parameters of %s would be trained, and no optimizer "
+	                    "has them: they get gradients, and its forward keeps what "
+	                    "these need",
+	                    text_size(bytes).s, root);
+
+	without_gradients(scene, root);
+	scene_try(
+	        scene,
+	        (struct lever){
+	                .id = "no_grad",
+	                .lever = "no_grad",
+	                .fault = true,
+	                .cures = true,
+	                .cost = 1,
+	                .change = format_text(
+	                        "with torch.no_grad(): around the forward of %s", root),
+	                .basis = copy_text(basis)},
+	        false);
+	without_gradients(scene, root);
+	scene_try(
+	        scene,
+	        (struct lever){.id = "unowned_gradients",
+	                       .lever = "gradients nobody uses",
+	                       .fault = true,
+	                       .cures = true,
+	                       .cost = 1,
+	                       .change = format_text("%s.requires_grad_(False)", root),
+	                       .basis = copy_text(basis)},
+	        false);
+	free(basis);
+}
+
+/* A model that nobody trains: its weights elsewhere, or what it says computed once. */
+static void copy_elsewhere(struct scene *scene, const char *root)
+{
+	int64_t bytes = 0;
+	size_t length = strlen(root);
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		struct block block = {.address = piece->address,
+		                      .bytes = piece->bytes,
+		                      .born_step = piece->step,
+		                      .died_step = -1,
+		                      .born = piece->ordinal,
+		                      .died = -1};
+		const struct tensor *owner =
+		        piece->bucket == BUCKET_PARAMETER ||
+		                        piece->bucket == BUCKET_BUFFER
+		                ? places_owner(scene->places, &block, piece->bucket)
+		                : NULL;
+		if (!owner || strncmp(owner->name, root, length) != 0 ||
+		    owner->name[length] != '.')
+			continue;
+		bytes += piece->bytes;
+		edit_bytes(&scene->edit, (int32_t)i, 0);
+	}
+	if (bytes * 100 < scene->oom->moment.allocated) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(
+	        scene,
+	        (struct lever){.id = "frozen_copy_elsewhere",
+	                       .lever = "copy elsewhere",
+	                       .cost = 2,
+	                       .change = format_text(
+	                               "%s on the CPU or on another device, or what it "
+	                               "says computed once before training",
+	                               root),
+	                       .basis = format_text("%s of weights of %s, which no "
+	                                            "optimizer has",
+	                                            text_size(bytes).s, root)},
+	        false);
+}
+
+static void copies_elsewhere(struct scene *scene)
+{
+	struct rows *rows = db_rows(
+	        scene->trace->db,
+	        "SELECT substr(key, 7) FROM meta WHERE key LIKE 'aside._%' ORDER BY 1",
+	        "");
+
+	while (rows_next(rows)) {
+		char *root = rows_copy(rows, 0);
+		copy_elsewhere(scene, root);
+		free(root);
+	}
+}
+
+/* Models by name, with bytes of their parameters that no optimizer has; false: none is told. */
+bool levers_models(struct scene *scene)
+{
+	struct rows *rows =
+	        db_rows(scene->trace->db,
+	                "SELECT substr(key, 9), CAST(value AS INTEGER) FROM meta "
+	                "WHERE key LIKE 'unowned._%'",
+	                "");
+	bool told = false;
+
+	while (rows_next(rows)) {
+		char *root = rows_copy(rows, 0);
+		if (rows_number(rows, 1) * 100 >= scene->oom->moment.allocated) {
+			unowned_root(scene, root, rows_number(rows, 1));
+			told = true;
+		}
+		free(root);
+	}
+	copies_elsewhere(scene);
+	return told;
+}

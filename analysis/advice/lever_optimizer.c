@@ -1,0 +1,308 @@
+/* lever_optimizer.c - levers on the optimizer, its states and gradients.
+ * Called from: scene.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "scene.h"
+#include "text.h"
+#include "whole.h"
+
+static bool in_step(const struct piece *piece)
+{
+	return piece->phase == PHASE_OPTIMIZER;
+}
+
+/* Temporaries that live beside each other in a step: an optimizer that goes over all weights
+ * at once has many. */
+static bool passing(const struct piece *piece)
+{
+	return in_step(piece) && piece->bucket != BUCKET_OPTIMIZER &&
+	       piece->bucket != BUCKET_PARAMETER && piece->bucket != BUCKET_GRADIENT &&
+	       piece->bucket != BUCKET_COMMUNICATION;
+}
+
+static int64_t passing_most(const struct scene *scene, int64_t *largest)
+{
+	int64_t now = 0, most = 0;
+
+	*largest = 0;
+	for (size_t i = 0; i < scene->script.act_count; i++) {
+		int32_t act = scene->script.acts[i];
+		const struct piece *piece;
+		if (act == ACT_EMPTY || act == ACT_REFUSED)
+			continue;
+		piece = &scene->script.pieces[act >= 0 ? act : ~act];
+		if (!passing(piece))
+			continue;
+		now += act >= 0 ? piece->bytes : -piece->bytes;
+		most = now > most ? now : most;
+		if (piece->bytes > *largest)
+			*largest = piece->bytes;
+	}
+	return most;
+}
+
+static bool is_foreach(const struct scene *scene)
+{
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (passing(piece) && site && site->op && strstr(site->op, "_foreach"))
+			return true;
+	}
+	return false;
+}
+
+static void without_foreach(struct scene *scene, int64_t keep)
+{
+	for (size_t i = 0; i < scene->script.count; i++)
+		if (passing(&scene->script.pieces[i]))
+			edit_bytes(&scene->edit, (int32_t)i, 0);
+	if (keep <= 0)
+		return;
+	for (size_t s = 0; s < scene->script.step_count; s++) {
+		int32_t from = -1, to = -1;
+		int32_t begins = scene->script.steps[s].first;
+		int32_t ends = s + 1 < scene->script.step_count
+		                       ? scene->script.steps[s + 1].first
+		                       : (int32_t)scene->script.act_count;
+		for (int32_t at = begins; at < ends; at++) {
+			int32_t act = scene->script.acts[at];
+			if (act >= 0 && passing(&scene->script.pieces[act])) {
+				from = from < 0 ? at : from;
+				to = at + 1;
+			}
+		}
+		if (from >= 0)
+			edit_extra(
+			        &scene->edit,
+			        (struct extra){.bytes = keep, .from = from, .to = to});
+	}
+}
+
+static void foreach_levers(struct scene *scene)
+{
+	int64_t largest, most = passing_most(scene, &largest);
+
+	if (!is_foreach(scene) && scene->rest.kind != REST_DERIVED)
+		return;
+	if (most <= 2 * largest || most < 1 << 20)
+		return;
+	without_foreach(scene, 0);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "fused_optimizer",
+	                  .lever = "fused optimizer",
+	                  .cost = 0,
+	                  .change = copy_text("fused=True for the optimizer"),
+	                  .basis = format_text("%s that the step over all weights at "
+	                                       "once holds beside them",
+	                                       text_size(most).s)},
+	          false);
+	without_foreach(scene, 2 * largest);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "foreach_off",
+	                  .lever = "foreach off",
+	                  .cost = 0,
+	                  .change = copy_text("foreach=False for the optimizer"),
+	                  .basis = format_text(
+	                          "%s that the step over all weights at once holds; "
+	                          "one weight at a time takes %s",
+	                          text_size(most).s, text_size(2 * largest).s)},
+	          false);
+}
+
+/* Blockwise 8-bit states: a byte for each of the numbers and a float32 for each 256; tensors
+ * below 4,096 numbers stay as they are (bitsandbytes, min_8bit_size). Its step holds nothing
+ * beside them. */
+static void small_states(struct scene *scene)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		int64_t numbers =
+		        (piece->requested >= 0 ? piece->requested : piece->bytes) / 4;
+		if (passing(piece))
+			edit_bytes(&scene->edit, (int32_t)i, 0);
+		if (piece->bucket != BUCKET_OPTIMIZER || numbers < 4096 ||
+		    (site && (!site->dtype || strcmp(site->dtype, "float32") != 0)))
+			continue;
+		bytes += piece->given < 0 ? piece->bytes : 0;
+		edit_bytes(&scene->edit, (int32_t)i, numbers + numbers / 256 * 4);
+	}
+	if (!bytes) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "8bit_optimizer",
+	                  .lever = "8-bit optimizer",
+	                  .cost = 3,
+	                  .change = copy_text("an 8-bit optimizer (bitsandbytes)"),
+	                  .basis = format_text("%s of float32 optimizer states; they "
+	                                       "lose precision",
+	                                       text_size(bytes).s)},
+	          false);
+}
+
+static int64_t shrink_states(struct scene *scene, int64_t by)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		bool state = piece->bucket == BUCKET_OPTIMIZER;
+		if (!state && !passing(piece))
+			continue;
+		bytes += state && piece->given < 0 ? piece->bytes : 0;
+		edit_bytes(&scene->edit, (int32_t)i, by ? piece->bytes / by + 1 : 0);
+	}
+	return bytes;
+}
+
+/* Each gradient is used and let go of as soon as it is there. */
+static void in_backward(struct scene *scene)
+{
+	int32_t before = -1;
+	int64_t bytes = 0;
+
+	if (scene->oom->moment.step.micro_steps > 1)
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (piece->bucket != BUCKET_GRADIENT || piece->phase != PHASE_BACKWARD)
+			continue;
+		bytes += piece->step == scene->step ? piece->bytes : 0;
+		if (before >= 0 && scene->script.pieces[before].step == piece->step)
+			edit_given(&scene->edit, before, piece->taken);
+		before = (int32_t)i;
+	}
+	if (before < 0)
+		return;
+	/* The step's own pass over all weights is gone. */
+	without_foreach(scene, 0);
+	scene_try(
+	        scene,
+	        (struct lever){.id = "optimizer_in_backward",
+	                       .lever = "optimizer in backward",
+	                       .cost = 3,
+	                       .change = copy_text("step each parameter in "
+	                                           "register_post_accumulate_grad_hook "
+	                                           "and let its gradient go; no "
+	                                           "clipping over all of them"),
+	                       .basis = format_text("gradients, %s, live one at a time",
+	                                            text_size(bytes).s)},
+	        false);
+}
+
+/* Gradients stand a second time in DDP's buckets. */
+static void bucket_view(struct scene *scene)
+{
+	int64_t buckets = 0, bytes = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++)
+		if (scene->script.pieces[i].bucket == BUCKET_COMMUNICATION &&
+		    scene->script.pieces[i].given < 0)
+			buckets += scene->script.pieces[i].bytes;
+	if (!buckets)
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (piece->bucket != BUCKET_GRADIENT)
+			continue;
+		bytes += piece->step == scene->step ? piece->bytes : 0;
+		edit_bytes(&scene->edit, (int32_t)i, 0);
+	}
+	scene_try(scene,
+	          (struct lever){.id = "bucket_view",
+	                         .lever = "gradients as views",
+	                         .cost = 0,
+	                         .change = copy_text("DistributedDataParallel(..., "
+	                                             "gradient_as_bucket_view=True)"),
+	                         .basis = format_text(
+	                                 "gradients, %s, beside %s of DDP's "
+	                                 "buckets with the same numbers",
+	                                 text_size(bytes).s, text_size(buckets).s)},
+	          false);
+}
+
+/* The dense gradient of an embedding has all its rows. */
+static void sparse_gradients(struct scene *scene)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (!site || !site->op || piece->bytes < 16 << 20 ||
+		    (strcmp(site->op, "aten::embedding_dense_backward") != 0 &&
+		     strcmp(site->op, "EmbeddingBackward0") != 0 &&
+		     !strstr(site->op, "embedding_bag_dense_backward") &&
+		     !strstr(site->op, "EmbeddingBagBackward")))
+			continue;
+		bytes = piece->bytes > bytes ? piece->bytes : bytes;
+		edit_bytes(&scene->edit, (int32_t)i, piece->bytes / 64 + 512);
+	}
+	if (!bytes)
+		return;
+	for (size_t i = 0; i < scene->script.count; i++)
+		if (passing(&scene->script.pieces[i]) &&
+		    scene->script.pieces[i].bytes == bytes)
+			edit_bytes(&scene->edit, (int32_t)i, 0);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "sparse_gradients",
+	                  .lever = "sparse gradients",
+	                  .cost = 1,
+	                  .change = copy_text("nn.Embedding(..., sparse=True) and "
+	                                      "torch.optim.SparseAdam or SGD for it"),
+	                  .basis = format_text(
+	                          "a gradient of %s of which a batch needs the "
+	                          "rows it looks up",
+	                          text_size(bytes).s)},
+	          false);
+}
+
+void levers_optimizer(struct scene *scene)
+{
+	int64_t states;
+
+	foreach_levers(scene);
+	small_states(scene);
+	in_backward(scene);
+	bucket_view(scene);
+	sparse_gradients(scene);
+	states = shrink_states(scene, 2);
+	if (states)
+		scene_try(scene,
+		          (struct lever){
+		                  .id = "bf16_states",
+		                  .lever = "bf16 states",
+		                  .cost = 3,
+		                  .rough = true,
+		                  .change = copy_text("optimizer states in bfloat16"),
+		                  .basis = format_text("%s of states, halved",
+		                                       text_size(states).s)},
+		          false);
+	edit_clear(&scene->edit);
+	states = shrink_states(scene, 0);
+	if (states)
+		scene_try(scene,
+		          (struct lever){
+		                  .id = "offload",
+		                  .lever = "states on the host",
+		                  .cost = 4,
+		                  .change = copy_text(
+		                          "optimizer states and step on the host "
+		                          "(DeepSpeed's CPU offload): each step waits "
+		                          "for the copies"),
+		                  .basis = format_text("%s of states",
+		                                       text_size(states).s)},
+		          false);
+	edit_clear(&scene->edit);
+}

@@ -1,0 +1,374 @@
+/* lever_room.c - levers that buy room: less data at once, less kept of a forward.
+ * Called from: scene.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "layers.h"
+#include "scene.h"
+#include "text.h"
+#include "whole.h"
+
+/* Of a smaller batch or sequence: what has the dimension shrinks with it, once for each time
+ * that it has it. */
+static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length)
+{
+	double share = (double)part / (double)whole;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct shape *shape = scene_shape(scene, piece);
+		int64_t bytes = piece->requested >= 0 ? piece->requested : piece->bytes;
+		double factor = 1;
+		if (!piece_scales(piece) || scene_weight_like(scene, piece))
+			continue;
+		if (!shape->count && !length && piece->bytes >= 1 << 20)
+			factor = share;
+		if (!length && shape->count && shape->of[0] % whole == 0)
+			factor = share;
+		for (int k = 0; length && k < shape->count; k++) {
+			bool flat = k == 0 && scene->batch > 1 &&
+			            (shape->of[0] == scene->batch * whole ||
+			             shape->of[0] == scene->batch * (whole - 1));
+			if (shape->of[k] == whole || shape->of[k] == whole - 1 || flat)
+				factor *= share;
+		}
+		if (factor < 1)
+			edit_bytes(&scene->edit, (int32_t)i,
+			           whole_of((double)bytes * factor) + 1);
+	}
+}
+
+/* The largest part with which the run fits, a thirty-second below the whole at the most; 0. */
+static int64_t largest(struct scene *scene, int64_t whole, bool length)
+{
+	int64_t low = 0, high = whole;
+	struct replayed replayed;
+
+	while (high - low > 1 && (high - low) * 64 > whole) {
+		int64_t middle = (low + high) / 2;
+		shrink(scene, whole, middle, length);
+		if (scene_fits(scene, &replayed))
+			low = middle;
+		else
+			high = middle;
+		edit_clear(&scene->edit);
+	}
+	/* Not the last byte: shapes that are rounded, and kernels, are not all proportional. */
+	return low > 16 ? low - low / 32 : low;
+}
+
+static bool known_rest(const struct scene *scene)
+{
+	return scene->rest.kind != REST_UNKNOWN;
+}
+
+static void smaller_batch(struct scene *scene)
+{
+	int64_t whole = scene->batch, part;
+	struct lever lever = {
+	        .id = "smaller_batch", .lever = "smaller batch", .cost = 2};
+
+	if (whole < 2)
+		return;
+	part = largest(scene, whole, false);
+	if (!known_rest(scene) && part > whole / 2)
+		part = whole / 2;
+	if (part < 1)
+		part = 1;
+	lever.value = part;
+	lever.change = format_text("batch %lld instead of %lld", (long long)part,
+	                           (long long)whole);
+	lever.basis = copy_text("what has the batch's dimension, in data, forward and "
+	                        "backward; weights and states stay");
+	shrink(scene, whole, part, false);
+	scene_try(scene, lever, false);
+	if (!known_rest(scene) || (scene->oom->moment.step.micro_steps > 1))
+		return;
+	shrink(scene, whole, part, false);
+	scene_try(
+	        scene,
+	        (struct lever){
+	                .id = "accumulate",
+	                .lever = "accumulate gradients",
+	                .value = part,
+	                .cost = 2,
+	                .change = format_text(
+	                        "batch %lld, and optimizer.step() after every %lld of "
+	                        "them: the same training, in as much time",
+	                        (long long)part,
+	                        (long long)((whole + part - 1) / part)),
+	                .basis = copy_text("as a smaller batch")},
+	        false);
+}
+
+static void shorter_sequence(struct scene *scene)
+{
+	int64_t whole = scene->length, part;
+
+	if (whole < 32)
+		return;
+	part = largest(scene, whole, true);
+	if (!known_rest(scene) && part > whole / 2)
+		part = whole / 2;
+	if (part < 16)
+		return;
+	shrink(scene, whole, part, true);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "shorter_sequence",
+	                  .lever = "shorter sequences",
+	                  .value = part,
+	                  .cost = 3,
+	                  .change = format_text("sequences of %lld instead of %lld",
+	                                        (long long)part, (long long)whole),
+	                  .basis = copy_text("what has the sequence's dimension, "
+	                                     "squared where it has it twice")},
+	          false);
+}
+
+/* When the backward first needs a layer again: the first of its pieces that it gives back. */
+static int32_t needed(const struct scene *scene, const struct layer_run *run)
+{
+	int32_t first = -1;
+
+	for (int32_t i = run->first; i <= run->last; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (layers_holds(scene, run, i) && piece->given > run->over &&
+		    (first < 0 || piece->given < first))
+			first = piece->given;
+	}
+	return first;
+}
+
+static int64_t let_go(struct scene *scene, const struct layer_run *run)
+{
+	int32_t again = needed(scene, run);
+	int64_t bytes = 0;
+
+	for (int32_t i = run->first; i <= run->last; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (!layers_holds(scene, run, i) || i == run->output ||
+		    (piece->given >= 0 && piece->given <= run->over) ||
+		    scene_weight_like(scene, piece))
+			continue;
+		bytes += piece->bytes;
+		edit_given(&scene->edit, i, run->over);
+		if (again >= 0)
+			edit_extra(&scene->edit,
+			           (struct extra){.bytes = piece->bytes,
+			                          .from = again,
+			                          .to = piece->given,
+			                          .stream = piece->stream});
+	}
+	return bytes;
+}
+
+static int64_t checkpoint_list(struct scene *scene, const struct layer_runs *runs,
+                               const struct layer_run *of)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < runs->count; i++)
+		if (layers_same_list(&runs->list[i], of) &&
+		    scene->script.pieces[runs->list[i].first].phase == PHASE_FORWARD)
+			bytes += let_go(scene, &runs->list[i]);
+	return bytes;
+}
+
+/* The list of layers with which the peak is lowest. */
+static void checkpointing(struct scene *scene)
+{
+	struct layer_runs runs;
+	const struct layer_run *best = NULL;
+	int64_t lowest = scene->base_peak, held = 0;
+
+	layers_find(scene, 0, &runs);
+	for (size_t i = 0; i < runs.count; i++) {
+		struct replayed replayed;
+		int64_t bytes;
+		size_t before = 0;
+		while (before < i &&
+		       !layers_same_list(&runs.list[before], &runs.list[i]))
+			before++;
+		if (before < i)
+			continue;
+		bytes = checkpoint_list(scene, &runs, &runs.list[i]);
+		replay_script(&scene->script, &scene->rules, &scene->edit, true,
+		              &replayed);
+		edit_clear(&scene->edit);
+		if (replayed.peak_allocated < lowest) {
+			lowest = replayed.peak_allocated;
+			best = &runs.list[i];
+			held = bytes;
+		}
+	}
+	if (best && lowest < scene->base_peak - scene->base_peak / 100) {
+		const char *dot = best->length ? "." : "";
+		checkpoint_list(scene, &runs, best);
+		scene_try(
+		        scene,
+		        (struct lever){
+		                .id = "checkpointing",
+		                .lever = "checkpointing",
+		                .cost = 2,
+		                .change = format_text(
+		                        "torch.utils.checkpoint around each of %.*s%s* "
+		                        "(Hugging Face: "
+		                        "model.gradient_checkpointing_enable())",
+		                        best->length, best->list, dot),
+		                .basis = format_text("%s that layers keep for the "
+		                                     "backward go, and are "
+		                                     "made again layer by layer",
+		                                     text_size(held).s)},
+		        false);
+	}
+	layers_free(&runs);
+}
+
+/* Scores of attention: the last two dimensions are the same, and large. */
+static void flash_attention(struct scene *scene)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct shape *shape = scene_shape(scene, piece);
+		int n = shape->count;
+		if (!piece_scales(piece) || n < 3 ||
+		    shape->of[n - 1] != shape->of[n - 2] || shape->of[n - 1] < 64 ||
+		    shape->of[n - 1] < scene->length - 1)
+			continue;
+		const struct site *site = scene_site(scene, piece);
+		/* Pictures are square too: scores come of products and of softmax. */
+		if (!site->op ||
+		    !(strstr(site->op, "bmm") || strstr(site->op, "softmax") ||
+		      strstr(site->op, "matmul") || strstr(site->op, "Bmm") ||
+		      strstr(site->op, "Softmax") || strstr(site->op, "dropout") ||
+		      strstr(site->op, "mul") || strstr(site->op, "div") ||
+		      strstr(site->op, "masked_fill") || strstr(site->op, "add") ||
+		      strstr(site->op, "_to_copy")))
+			continue;
+		bytes = piece->bytes > bytes ? piece->bytes : bytes;
+		edit_bytes(&scene->edit, (int32_t)i, 0);
+	}
+	if (!bytes) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){.id = "flash_attention",
+	                         .lever = "fused attention",
+	                         .cost = 1,
+	                         .change = copy_text(
+	                                 "torch.nn.functional.scaled_dot_product_"
+	                                 "attention for the "
+	                                 "product, softmax and product (Hugging Face: "
+	                                 "attn_implementation=\"sdpa\")"),
+	                         .basis = format_text(
+	                                 "scores of every pair of positions, up to %s "
+	                                 "each, are never stored",
+	                                 text_size(bytes).s)},
+	          false);
+}
+
+/* Logits: by far the widest last dimension of what the forward makes. */
+static int64_t vocabulary(const struct scene *scene)
+{
+	double widest_bytes = 0;
+	int64_t widest = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct shape *shape = scene_shape(scene, piece);
+		int64_t last = shape->count >= 2 ? shape->of[shape->count - 1] : 0;
+		if (piece_scales(piece) && piece->phase == PHASE_FORWARD &&
+		    !scene_weight_like(scene, piece) && last > widest && last >= 4096 &&
+		    piece->bytes >= 1 << 20) {
+			widest = last;
+			widest_bytes = (double)piece->bytes;
+		}
+	}
+	return widest_bytes > 0 ? widest : 0;
+}
+
+static void chunked_loss(struct scene *scene)
+{
+	int64_t width = vocabulary(scene), bytes = 0;
+	enum { CHUNKS = 8 };
+
+	if (!width)
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct shape *shape = scene_shape(scene, piece);
+		if (!piece_scales(piece) || shape->count < 2 ||
+		    shape->of[shape->count - 1] != width ||
+		    scene_weight_like(scene, piece))
+			continue;
+		bytes += piece->step == scene->step ? piece->bytes : 0;
+		edit_bytes(&scene->edit, (int32_t)i, piece->bytes / CHUNKS + 512);
+	}
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "chunked_loss",
+	                  .lever = "loss in chunks",
+	                  .value = CHUNKS,
+	                  .cost = 1,
+	                  .change = copy_text(
+	                          "head and cross-entropy together, in chunks, each "
+	                          "checkpointed (liger_kernel's "
+	                          "LigerFusedLinearCrossEntropyLoss does it)"),
+	                  .basis = format_text(
+	                          "%s of logits of width %lld, and copies of "
+	                          "them; an eighth at a time",
+	                          text_size(bytes).s, (long long)width)},
+	          false);
+}
+
+/* Half the bytes for what matrix products and convolutions make in float32. */
+static void bf16_autocast(struct scene *scene)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (!piece_scales(piece) || !site || !site->dtype ||
+		    scene_weight_like(scene, piece))
+			continue;
+		if (strstr(site->dtype, "float16")) {
+			edit_clear(&scene->edit);
+			return; /* it has half precision already */
+		}
+		if (strcmp(site->dtype, "float32") != 0 || piece->phase == PHASE_DATA)
+			continue;
+		bytes += piece->step == scene->step ? piece->bytes : 0;
+		edit_bytes(&scene->edit, (int32_t)i,
+		           piece->bytes / 2 + piece->bytes / 16);
+	}
+	scene_try(scene,
+	          (struct lever){.id = "bf16_autocast",
+	                         .lever = "bf16 autocast",
+	                         .cost = 1,
+	                         .rough = true,
+	                         .change = copy_text(
+	                                 "with torch.autocast(\"cuda\", "
+	                                 "dtype=torch.bfloat16): around the forward"),
+	                         .basis = format_text(
+	                                 "%s of float32 activations; products are "
+	                                 "halved, norms and losses stay, and weights "
+	                                 "get a copy",
+	                                 text_size(bytes).s)},
+	          false);
+}
+
+void levers_room(struct scene *scene)
+{
+	smaller_batch(scene);
+	shorter_sequence(scene);
+	checkpointing(scene);
+	flash_attention(scene);
+	chunked_loss(scene);
+	bf16_autocast(scene);
+}

@@ -1,0 +1,381 @@
+/* scene.c - a refused run that levers are tried on.
+ *
+ * A lever is an edit of the run's acts, replayed on the model of PyTorch's allocator to the
+ * end of the step and of the next one. It fits if the replay gets there and all of it is
+ * known; it falls short if it is refused again; what is not known is said.
+ * Called from: advice/. */
+#include "scene.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "text.h"
+#include "whole.h"
+
+const char *const mark_names[] = {"fits", "unknown", "short"};
+
+static struct shape shape_of(const char *text)
+{
+	struct shape shape = {0};
+
+	while (text && *text && shape.count < DIMENSIONS) {
+		char *end;
+		int64_t number = strtoll(text + 1, &end, 10);
+		if (end == text + 1)
+			break;
+		shape.of[shape.count++] = number;
+		text = end;
+	}
+	return shape;
+}
+
+static size_t site_index(const struct scene *scene, const struct site *site)
+{
+	return (size_t)(site - scene->places->sites);
+}
+
+const struct site *scene_site(const struct scene *scene, const struct piece *piece)
+{
+	return places_site(scene->places, piece->site);
+}
+
+const struct shape *scene_shape(const struct scene *scene, const struct piece *piece)
+{
+	static const struct shape none;
+	const struct site *site = scene_site(scene, piece);
+
+	return site ? &scene->shapes[site_index(scene, site)] : &none;
+}
+
+bool scene_weight_like(const struct scene *scene, const struct piece *piece)
+{
+	const struct site *site = scene_site(scene, piece);
+
+	return site && scene->weight_like[site_index(scene, site)];
+}
+
+int scene_layer(const char *module, int64_t *index)
+{
+	if (module && *module >= '0' && *module <= '9') { /* an nn.Sequential itself */
+		char *end;
+		*index = strtoll(module, &end, 10);
+		return !*end || *end == '.' ? 0 : -1;
+	}
+	for (const char *at = module; at && (at = strchr(at, '.')); at++) {
+		size_t digits = strspn(at + 1, "0123456789");
+		if (!digits || (at[1 + digits] && at[1 + digits] != '.'))
+			continue;
+		*index = strtoll(at + 1, NULL, 10);
+		return (int)(at - module);
+	}
+	return -1;
+}
+
+/* Shapes of weights have nothing to do with the batch, whatever numbers are in them. */
+static void find_weights(struct scene *scene)
+{
+	const struct places *places = scene->places;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (!site || !site->shape ||
+		    (piece->bucket != BUCKET_PARAMETER &&
+		     piece->bucket != BUCKET_GRADIENT &&
+		     piece->bucket != BUCKET_OPTIMIZER &&
+		     piece->bucket != BUCKET_BUFFER))
+			continue;
+		scene->weight_like[site_index(scene, site)] = true;
+	}
+	for (size_t i = 0; i < places->site_count; i++) {
+		const struct site *site = &places->sites[i];
+		bool like = scene->weight_like[i];
+		for (size_t j = 0; !like && site->shape && j < places->site_count; j++)
+			like = scene->weight_like[j] && places->sites[j].shape &&
+			       scene->shapes[j].count > 1 &&
+			       !strcmp(places->sites[j].shape, site->shape);
+		if (like && !scene->weight_like[i] && site->phase == PHASE_BACKWARD)
+			scene->weight_like[i] = true;
+	}
+}
+
+/* The dimension that most bytes of the forward share as a factor of their first one, of
+ * those that inputs have. */
+static void find_batch(struct scene *scene)
+{
+	const struct script *script = &scene->script;
+	int64_t candidates[16];
+	size_t count = 0;
+	double best = 0;
+
+	for (size_t i = script->count; i-- > 0 && count < 16;) {
+		const struct piece *piece = &script->pieces[i];
+		const struct shape *shape = scene_shape(scene, piece);
+		bool there = false;
+		bool data = piece->bucket == BUCKET_INPUT ||
+		            (piece_scales(piece) && shape->count >= 2 &&
+		             piece->bytes >= 4096);
+		if (!data || shape->count < 1 || shape->of[0] < 2 ||
+		    piece->taken < scene->from)
+			continue;
+		for (size_t k = 0; k < count; k++)
+			there = there || candidates[k] == shape->of[0];
+		if (!there)
+			candidates[count++] = shape->of[0];
+	}
+	for (size_t k = 0; k < count; k++) {
+		double bytes = 0, all = 0;
+		for (size_t i = 0; i < script->count; i++) {
+			const struct piece *piece = &script->pieces[i];
+			const struct shape *shape = scene_shape(scene, piece);
+			if (piece->taken < scene->from || !piece_scales(piece) ||
+			    !shape->count || scene_weight_like(scene, piece))
+				continue;
+			all += (double)piece->bytes;
+			if (shape->of[0] % candidates[k] == 0)
+				bytes += (double)piece->bytes;
+		}
+		/* The smallest one that divides as much: 16 and not 16 x 511. */
+		if (all > 0 && bytes >= 0.7 * all &&
+		    (!scene->batch || bytes > best * 1.02 ||
+		     (bytes >= best * 0.98 && candidates[k] < scene->batch))) {
+			scene->batch = candidates[k];
+			best = bytes;
+		}
+	}
+}
+
+/* Token numbers have one: [batch, length] of integers. */
+static void find_length(struct scene *scene)
+{
+	for (size_t i = scene->script.count; i-- > 0 && !scene->length;) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		const struct shape *shape = scene_shape(scene, piece);
+		if (piece->taken < scene->from || !site || !site->dtype ||
+		    strcmp(site->dtype, "int64") != 0 || shape->count != 2 ||
+		    shape->of[0] != scene->batch || shape->of[1] < 16)
+			continue;
+		scene->length = shape->of[1];
+	}
+}
+
+static void prepare(struct scene *scene)
+{
+	const struct places *places = scene->places;
+	size_t last = scene->script.step_count;
+
+	scene->shapes = allocate((places->site_count + 1) * sizeof(*scene->shapes));
+	scene->weight_like = allocate(places->site_count + 1);
+	for (size_t i = 0; i < places->site_count; i++)
+		scene->shapes[i] = shape_of(places->sites[i].shape);
+	if (last) {
+		scene->step = scene->script.steps[last - 1].step;
+		scene->from = scene->script.steps[last - 1].first;
+	}
+	find_weights(scene);
+	find_batch(scene);
+	find_length(scene);
+}
+
+void scene_load(struct trace *trace, const struct places *places,
+                const struct growth *growth, const struct oom *oom,
+                struct levers *levers, struct scene *scene)
+{
+	const struct device *device = oom->moment.device;
+	struct replayed replayed;
+
+	*scene = (struct scene){.trace = trace,
+	                        .places = places,
+	                        .growth = growth,
+	                        .oom = oom,
+	                        .levers = levers};
+	rules_load(trace, device, &scene->rules);
+	script_load(trace, device, oom->id, &scene->script);
+	replay_check(trace, device, &scene->script, &scene->rules, &scene->agreement);
+	prepare(scene);
+	rest_forecast(trace, places, device, &scene->script, &scene->rest);
+	edit_begin(&scene->script, &scene->edit);
+	replay_script(&scene->script, &scene->rules, NULL, true, &replayed);
+	scene->base_peak = replayed.peak_allocated;
+	levers->peak = replayed.peak_allocated;
+	levers->samples = scene->agreement.samples;
+	levers->differing = scene->agreement.differing;
+	if (scene->rules.unknown)
+		levers->doubt = copy_text(scene->rules.unknown);
+	else if (scene->script.incomplete)
+		levers->doubt = copy_text(scene->script.incomplete);
+	else if (!scene->agreement.agrees)
+		levers->doubt = copy_text(*scene->agreement.why
+		                                  ? scene->agreement.why
+		                                  : "the replay differs from the run");
+	if (*scene->rest.why)
+		levers->unknown = copy_text(scene->rest.why);
+}
+
+void scene_free(struct scene *scene)
+{
+	edit_free(&scene->edit);
+	script_free(&scene->script);
+	free(scene->shapes);
+	free(scene->weight_like);
+}
+
+/* Bytes that PyTorch may have. */
+static int64_t capacity(const struct scene *scene)
+{
+	const struct script *script = &scene->script;
+	int64_t room =
+	        script->total < 0
+	                ? INT64_MAX
+	                : script->total - (script->outside > 0 ? script->outside : 0);
+
+	return script->limit < room ? script->limit : room;
+}
+
+bool scene_fits(struct scene *scene, struct replayed *replayed)
+{
+	replay_script(&scene->script, &scene->rules, &scene->edit, false, replayed);
+	return replayed->fits;
+}
+
+/* How many steps longer a run goes on that leaks, with so many bytes more. */
+static char *delay_text(const struct scene *scene, int64_t bytes)
+{
+	int64_t rate = growth_rate(scene->growth);
+
+	if (rate < 1 || !scene->growth->count)
+		return NULL;
+	return format_text("only delays it: about %lld steps instead of %lld",
+	                   (long long)(scene->step + bytes / rate),
+	                   (long long)scene->step);
+}
+
+static void judge_fit(const struct scene *scene, struct lever *lever,
+                      const struct replayed *replayed)
+{
+	double share = (double)replayed->peak_reserved / (double)capacity(scene);
+	const char *why = NULL;
+
+	if (scene->growth->count && !lever->cures) {
+		lever->mark = MARK_SHORT;
+		lever->why = delay_text(scene, lever->saves);
+		return;
+	}
+	if (lever->rough)
+		why = "its bytes are an estimate";
+	else if (scene->rest.kind == REST_UNKNOWN)
+		why = scene->rest.why;
+	else if (scene->rest.kind == REST_ITERATION && !lever->cures)
+		why = scene->rest.why;
+	else if (scene->rest.kind == REST_LIKE_STEP && *scene->rest.why)
+		why = scene->rest.why;
+	else if (scene->rest.kind == REST_DERIVED && share > 0.95)
+		why = "it would be close, and the rest of a first step is only derived";
+	else if (scene->rest.kind == REST_FORWARD && share > 0.97)
+		why = "it would be close, and the rest of this forward is told from "
+		      "another";
+	lever->mark = why ? MARK_UNKNOWN : MARK_FITS;
+	lever->why = copy_text(why);
+}
+
+static void judge(const struct scene *scene, struct lever *lever,
+                  const struct replayed *replayed)
+{
+	if (scene->levers->doubt) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why = copy_text(scene->levers->doubt);
+	} else if (replayed->fits) {
+		judge_fit(scene, lever, replayed);
+	} else if (lever->rough ||
+	           (scene->rest.kind == REST_DERIVED &&
+	            replayed->act >= scene->rest.first &&
+	            (double)lever->peak < 1.05 * (double)capacity(scene))) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why =
+		        copy_text(lever->rough ? "its bytes are an estimate"
+		                               : "it would be close, and the rest of a "
+		                                 "first step is only derived");
+	} else {
+		lever->mark = MARK_SHORT;
+	}
+}
+
+static void lever_free(struct lever *lever)
+{
+	free(lever->change);
+	free(lever->basis);
+	free(lever->why);
+	free(lever->verified.phase);
+	line_free(&lever->line);
+}
+
+void scene_try(struct scene *scene, struct lever lever, bool always)
+{
+	struct levers *levers = scene->levers;
+	struct replayed endless, replayed;
+
+	replay_script(&scene->script, &scene->rules, &scene->edit, true, &endless);
+	replay_script(&scene->script, &scene->rules, &scene->edit, false, &replayed);
+	lever.peak = endless.peak_allocated;
+	lever.saves = scene->base_peak - endless.peak_allocated;
+	edit_clear(&scene->edit);
+	if (lever.saves <= 0 && !always) {
+		lever_free(&lever);
+		return;
+	}
+	if (lever.saves < 0)
+		lever.saves = 0;
+	judge(scene, &lever, &replayed);
+	levers->list =
+	        grow(levers->list, levers->count, &levers->room, sizeof(*levers->list));
+	levers->list[levers->count++] = lever;
+}
+
+/* What removes a fault first, unless it is seen to fall short; then what fits, then what is
+ * not known; among them by what they cost. */
+static int order_of(const struct lever *lever)
+{
+	if (lever->fault && lever->mark != MARK_SHORT)
+		return lever->mark == MARK_FITS ? 0 : 1;
+	return lever->mark == MARK_FITS ? 2 : lever->mark == MARK_UNKNOWN ? 3 : 4;
+}
+
+static int by_use(const void *left, const void *right)
+{
+	const struct lever *a = left, *b = right;
+
+	if (order_of(a) != order_of(b))
+		return order_of(a) - order_of(b);
+	if (a->cost != b->cost)
+		return a->cost - b->cost;
+	return a->saves > b->saves ? -1 : a->saves < b->saves;
+}
+
+void levers_make(struct trace *trace, const struct places *places,
+                 const struct growth *growth, const struct oom *oom,
+                 struct levers *levers)
+{
+	struct scene scene;
+
+	*levers = (struct levers){0};
+	scene_load(trace, places, growth, oom, levers, &scene);
+	levers_faults(&scene);
+	levers_room(&scene);
+	levers_optimizer(&scene);
+	levers_around(&scene);
+	scene_free(&scene);
+	if (levers->count)
+		qsort(levers->list, levers->count, sizeof(*levers->list), by_use);
+}
+
+void levers_free(struct levers *levers)
+{
+	for (size_t i = 0; i < levers->count; i++)
+		lever_free(&levers->list[i]);
+	free(levers->list);
+	free(levers->doubt);
+	free(levers->unknown);
+	*levers = (struct levers){0};
+}

@@ -1,0 +1,62 @@
+/* scene.h - a refused run that levers are tried on. For lever_*.c alone. */
+#ifndef TIDEMARK_ANALYSIS_SCENE_H
+#define TIDEMARK_ANALYSIS_SCENE_H
+
+#include "levers.h"
+#include "replayed.h"
+#include "rest.h"
+
+enum { DIMENSIONS = 8 };
+struct shape {
+	int64_t of[DIMENSIONS];
+	int count; /* 0: not known */
+};
+
+struct scene {
+	struct trace *trace;
+	const struct places *places;
+	const struct growth *growth;
+	const struct oom *oom;
+	struct levers *levers;
+	struct script script;
+	struct rules rules;
+	struct agreement agreement;
+	struct rest rest;
+	struct edit edit;
+	struct shape *shapes; /* by site, in the order of places */
+	int32_t step, from;   /* the one that was refused, and its first act */
+	int64_t batch,
+	        length; /* of a sample dimension, and of a sequence; 0: not seen */
+	int64_t base_peak;
+	bool *weight_like; /* by site: it has the shape of a parameter */
+};
+
+void scene_load(struct trace *trace, const struct places *places,
+                const struct growth *growth, const struct oom *oom,
+                struct levers *levers, struct scene *scene);
+void scene_free(struct scene *scene);
+
+const struct site *scene_site(const struct scene *scene, const struct piece *piece);
+const struct shape *scene_shape(const struct scene *scene, const struct piece *piece);
+bool scene_weight_like(const struct scene *scene, const struct piece *piece);
+
+/* Replays with scene->edit, fills saves, peak and mark, and keeps the lever where it saves
+ * anything or is always wanted; clears the edit. Takes the lever's texts. */
+void scene_try(struct scene *scene, struct lever lever, bool always);
+
+/* Does the run reach the end of what is forecast with the edit? */
+bool scene_fits(struct scene *scene, struct replayed *replayed);
+
+/* Which list's which layer a module is in: "h.3.mlp" is 3 of "h". Returns the length of the
+ * list's name, -1 where there is none. */
+int scene_layer(const char *module, int64_t *index);
+
+/* The levers, each file its kind. */
+void levers_faults(struct scene *scene);
+bool levers_models(
+        struct scene *scene); /* false: all that is trained has an optimizer */
+void levers_room(struct scene *scene);
+void levers_optimizer(struct scene *scene);
+void levers_around(struct scene *scene);
+
+#endif

@@ -1,0 +1,140 @@
+/* again.c - acts of a script that happen again: copied to its end.
+ *
+ * What the acts take is taken anew. What they give back is either their own, or was made
+ * before them (gradients of the step before): then it is the oldest of the same place that is
+ * alive at the script's end.
+ * Called from: whatif/. */
+#include "again.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "match.h"
+#include "rest.h"
+#include "whole.h"
+
+struct heir {
+	uint64_t key;
+	int32_t piece;
+};
+
+static int by_key(const void *left, const void *right)
+{
+	const struct heir *a = left, *b = right;
+
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	return a->piece < b->piece ? -1 : a->piece > b->piece;
+}
+
+void again_begin(const struct places *places, struct script *script,
+                 struct again *again)
+{
+	*again = (struct again){.places = places,
+	                        .script = script,
+	                        .scale = 1,
+	                        .newest = (int32_t)script->count};
+	again->room = script->count + 1;
+	again->stands_in = allocate(again->room * sizeof(*again->stands_in));
+	memset(again->stands_in, -1, again->room * sizeof(*again->stands_in));
+	again->heirs = allocate(again->room * sizeof(*again->heirs));
+	for (size_t i = 0; i < script->count; i++)
+		if (script->pieces[i].given < 0)
+			again->heirs[again->heir_count++] = (struct heir){
+			        match_key(places, script->pieces[i].site, MATCH_LINE),
+			        (int32_t)i};
+	qsort(again->heirs, again->heir_count, sizeof(*again->heirs), by_key);
+}
+
+void again_end(struct again *again)
+{
+	free(again->stands_in);
+	free(again->heirs);
+	*again = (struct again){0};
+}
+
+void again_is(struct again *again, int32_t piece, int32_t stands_for)
+{
+	again->stands_in[piece] = stands_for;
+}
+
+/* The oldest piece of this place that was alive and still is; -1. */
+static int32_t heir_of(const struct again *again, int32_t piece)
+{
+	const struct script *script = again->script;
+	uint64_t key = match_key(again->places, script->pieces[piece].site, MATCH_LINE);
+	size_t low = 0, high = again->heir_count;
+
+	if (script->pieces[piece].given < 0)
+		return piece; /* it is alive itself */
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (again->heirs[middle].key < key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < again->heir_count && again->heirs[low].key == key; low++)
+		if (script->pieces[again->heirs[low].piece].given < 0)
+			return again->heirs[low].piece;
+	return -1;
+}
+
+/* Made once and kept for good: it is there already. */
+static bool kept_for_good(const struct piece *piece)
+{
+	return piece->given < 0 &&
+	       (piece->bucket == BUCKET_OPTIMIZER ||
+	        piece->bucket == BUCKET_PARAMETER || piece->bucket == BUCKET_BUFFER ||
+	        piece->bucket == BUCKET_WORKSPACE);
+}
+
+static void take(struct again *again, int32_t index)
+{
+	struct script *script = again->script;
+	struct piece piece = script->pieces[index];
+	int32_t old = -1, made;
+	bool computes = piece.phase == PHASE_FORWARD || piece.phase == PHASE_DATA ||
+	                piece.phase == PHASE_EVAL;
+
+	if (kept_for_good(&piece) || (again->only_forward && !computes))
+		return;
+	if (piece_scales(&piece) && again->scale != 1) {
+		piece.bytes = whole_of((double)piece.bytes * again->scale);
+		piece.requested = -1;
+	}
+	/* A gradient that nobody has let go of is added to: one of both remains. */
+	if (piece.bucket == BUCKET_GRADIENT)
+		old = heir_of(again, index);
+	piece.address = piece.ordinal = -1;
+	piece.given = -1;
+	made = script_take(script, piece);
+	again->stands_in[index] = made;
+	if (old >= 0 && old != made && old < again->newest)
+		script_give(script, old);
+}
+
+static void give(struct again *again, int32_t index, int32_t from)
+{
+	struct script *script = again->script;
+	int32_t other = again->stands_in[index];
+
+	if (other < 0 && script->pieces[index].taken < from)
+		other = heir_of(again, index);
+	if (other >= 0 && script->pieces[other].given < 0)
+		script_give(script, other);
+}
+
+void again_copy(struct again *again, int32_t from, int32_t to)
+{
+	for (int32_t at = from; at < to; at++) {
+		int32_t act = again->script->acts[at];
+		if (act == ACT_EMPTY || act == ACT_REFUSED)
+			continue;
+		if (act >= 0)
+			take(again, act);
+		else
+			give(again, ~act, from);
+	}
+}

@@ -1,0 +1,27 @@
+/* allocator.h - PyTorch's native caching allocator as a model: it hands out and takes back
+ * sizes, and says what it would ask the device for. */
+#ifndef TIDEMARK_ANALYSIS_ALLOCATOR_H
+#define TIDEMARK_ANALYSIS_ALLOCATOR_H
+
+#include "rules.h"
+
+struct allocator;
+
+/* capacity: bytes that it may take from the device, INT64_MAX without end. */
+struct allocator *allocator_new(const struct rules *rules, int64_t capacity);
+void allocator_free(struct allocator *allocator);
+
+/* A block for so many bytes; -1: refused, after all that is cached was given back. */
+int32_t allocator_take(struct allocator *allocator, int64_t bytes, int stream);
+void allocator_give(struct allocator *allocator, int32_t block);
+void allocator_empty_cache(struct allocator *allocator);
+
+int64_t allocator_reserved(const struct allocator *allocator);
+int64_t allocator_allocated(const struct allocator *allocator); /* as rounded */
+int64_t allocator_retries(const struct allocator *allocator);
+int64_t allocator_block_bytes(const struct allocator *allocator, int32_t block);
+
+/* What a request counts for. Source: round_size in c10/cuda/CUDACachingAllocator.cpp. */
+int64_t allocator_round(const struct rules *rules, int64_t bytes);
+
+#endif

@@ -1,0 +1,210 @@
+/* derived.c - the rest of a first step, from what is known without an earlier one.
+ *
+ * Gradients to come are the trained parameters' bytes. A backward gives back what the
+ * forward saved, the last first, and holds for each about as much again while it goes. States
+ * follow from the optimizer's class, and for a foreach Adam the square root of all second
+ * moments at once (torch.optim.adam, _multi_tensor_adam). What the rest of a forward makes is
+ * not known.
+ * Called from: rest.c. */
+#include "derived.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "again.h"
+#include "heap.h"
+#include "whatif_queries.h"
+#include "whole.h"
+
+double state_share(const char *optimizer)
+{
+	static const struct {
+		const char *name;
+		double share;
+	} known[] = {{"Adam", 2},         {"AdamW", 2},       {"NAdam", 2},
+	             {"RAdam", 2},        {"Adamax", 2},      {"Adagrad", 1},
+	             {"RMSprop", 1},      {"Rprop", 2},       {"Adadelta", 2},
+	             {"Lion", 1},         {"Muon", 1},        {"Adafactor", 0.01},
+	             {"AdamW8bit", 0.51}, {"Adam8bit", 0.51}, {"Lion8bit", 0.26}};
+
+	for (size_t i = 0; optimizer && i < sizeof(known) / sizeof(*known); i++)
+		if (!strcmp(known[i].name, optimizer))
+			return known[i].share;
+	return -1;
+}
+
+struct parameters {
+	int64_t *bytes;
+	size_t count;
+	int64_t sum;
+	int64_t unowned; /* of it, what no optimizer has */
+};
+
+static struct parameters trained(struct trace *trace, const struct device *device)
+{
+	struct parameters all = {0};
+	size_t room = 0;
+	struct rows *rows = db_rows(trace->db, sql_trainable, "t", device->name);
+
+	while (rows_next(rows)) {
+		all.bytes = grow(all.bytes, all.count, &room, sizeof(*all.bytes));
+		all.bytes[all.count++] = rows_number(rows, 1);
+		all.sum += rows_number(rows, 1);
+	}
+	all.unowned =
+	        rows_first(db_rows(trace->db,
+	                           "SELECT coalesce(sum(CAST(value AS INTEGER)), 0) "
+	                           "FROM meta WHERE key LIKE 'unowned.%'",
+	                           ""),
+	                   0);
+	return all;
+}
+
+static int32_t take(struct script *script, int64_t bytes, enum bucket_id bucket,
+                    enum phase_id phase)
+{
+	return script_take(
+	        script,
+	        (struct piece){.bytes = bytes,
+	                       .requested = -1,
+	                       .address = -1,
+	                       .site = -1,
+	                       .ordinal = -1,
+	                       .given = -1,
+	                       .bucket = (uint8_t)bucket,
+	                       .phase = (uint8_t)phase,
+	                       .phase_given = (uint8_t)phase,
+	                       .step = script->steps[script->step_count - 1].step});
+}
+
+static int64_t alive_in(const struct script *script, enum bucket_id bucket)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < script->count; i++)
+		if (script->pieces[i].given < 0 && script->pieces[i].bucket == bucket)
+			bytes += script->pieces[i].bytes;
+	return bytes;
+}
+
+/* What the forward saved goes, the newest first, beside a gradient of its size; the weights'
+ * gradients come in even shares between. */
+static void backward(struct script *script, const struct parameters *all)
+{
+	int64_t missing = all->sum - alive_in(script, BUCKET_GRADIENT), saved = 0,
+	        seen = 0;
+	int64_t held = script->refused_piece;
+	size_t next = all->count;
+
+	for (size_t i = 0; i < script->count; i++)
+		if (script->pieces[i].given < 0 && piece_scales(&script->pieces[i]))
+			saved += script->pieces[i].bytes;
+	for (size_t i = script->count; i-- > 0;) {
+		struct piece *piece = &script->pieces[i];
+		int64_t bytes = piece->bytes;
+		int32_t made;
+		if (piece->given >= 0 || !piece_scales(piece) || (int64_t)i == held ||
+		    piece->phase == PHASE_DATA || piece->address < 0)
+			continue;
+		made = take(script, bytes, BUCKET_TEMPORARY, PHASE_BACKWARD);
+		if (held >= 0)
+			script_give(script, (int32_t)held);
+		held = made;
+		script_give(script, (int32_t)i);
+		for (seen += bytes;
+		     next > 0 && missing > 0 &&
+		     (double)seen / (double)saved >=
+		             1 - (double)(next - 1) / (double)all->count;) {
+			take(script, all->bytes[--next], BUCKET_GRADIENT,
+			     PHASE_BACKWARD);
+			missing -= all->bytes[next];
+		}
+	}
+	while (next > 0 && missing > 0) {
+		take(script, all->bytes[--next], BUCKET_GRADIENT, PHASE_BACKWARD);
+		missing -= all->bytes[next];
+	}
+	if (held >= 0)
+		script_give(script, (int32_t)held);
+}
+
+static void steps(struct script *script, const struct parameters *all, double share)
+{
+	int64_t missing = whole_of(share * (double)(all->sum - all->unowned)) -
+	                  alive_in(script, BUCKET_OPTIMIZER);
+	size_t first = script->count;
+
+	for (size_t i = 0; i < all->count && missing > 0; i++) {
+		int64_t bytes = whole_of(share / 2 * (double)all->bytes[i]);
+		for (int twice = 0; twice < 2 && missing > 0 && bytes > 0; twice++) {
+			take(script, bytes, BUCKET_OPTIMIZER, PHASE_OPTIMIZER);
+			missing -= bytes;
+		}
+	}
+	if (share < 2)
+		return;
+	first = script->count;
+	for (size_t i = 0; i < all->count; i++)
+		take(script, all->bytes[i], BUCKET_TEMPORARY, PHASE_OPTIMIZER);
+	for (size_t i = first, end = script->count; i < end; i++)
+		script_give(script, (int32_t)i);
+}
+
+/* Gradients go as the next step begins, or stay to be added to. */
+static void drop_gradients(struct script *script)
+{
+	for (size_t i = 0; i < script->count; i++)
+		if (script->pieces[i].given < 0 &&
+		    script->pieces[i].bucket == BUCKET_GRADIENT)
+			script_give(script, (int32_t)i);
+}
+
+void derived_rest(struct trace *trace, const struct places *places,
+                  const struct device *device, struct script *script, int32_t from,
+                  struct rest *rest)
+{
+	enum phase_id phase = script->pieces[script->refused_piece].phase;
+	int32_t step = script->steps[script->step_count - 1].step;
+	struct parameters all = trained(trace, device);
+	struct rows *rows = db_rows(trace->db, "SELECT optimizer_class FROM run", "");
+	char *optimizer = rows_next(rows) ? rows_copy(rows, 0) : NULL;
+	double share = state_share(optimizer);
+	struct again again;
+
+	if (optimizer)
+		rows_free(rows);
+	if (phase != PHASE_BACKWARD && phase != PHASE_OPTIMIZER &&
+	    phase != PHASE_CLIP) {
+		snprintf(rest->why, sizeof(rest->why),
+		         step <= 1
+		                 ? "first step: activations of the rest of the forward "
+		                   "are not known"
+		                 : "no step before did what this one does: the rest of "
+		                   "it "
+		                   "is not known");
+	} else if (!all.count) {
+		snprintf(rest->why, sizeof(rest->why),
+		         "the trace names no trained parameters: gradients to come are "
+		         "not "
+		         "known");
+	} else {
+		rest->kind = REST_DERIVED;
+		if (phase == PHASE_BACKWARD)
+			backward(script, &all);
+		if (share < 0)
+			snprintf(rest->why, sizeof(rest->why),
+			         "what %s keeps for a parameter is not known",
+			         optimizer ? optimizer : "the optimizer");
+		steps(script, &all, share < 0 ? 2 : share);
+		drop_gradients(script);
+		int32_t end = (int32_t)script->act_count;
+		script_begin(script, step + 1);
+		rest->next = end;
+		again_begin(places, script, &again);
+		again_copy(&again, from, end);
+		again_end(&again);
+	}
+	free(optimizer);
+	free(all.bytes);
+}

@@ -1,0 +1,16 @@
+/* derived.h - the rest of a first step, from what is known without an earlier one. */
+#ifndef TIDEMARK_ANALYSIS_DERIVED_H
+#define TIDEMARK_ANALYSIS_DERIVED_H
+
+#include "rest.h"
+
+/* from: the first act of the step. Appends what can be derived, and says what cannot. */
+void derived_rest(struct trace *trace, const struct places *places,
+                  const struct device *device, struct script *script, int32_t from,
+                  struct rest *rest);
+
+/* Bytes of states that an optimizer's class keeps for each byte of a parameter; -1: unknown.
+ * Source: torch.optim, and bitsandbytes for its classes in 8 bits. */
+double state_share(const char *optimizer);
+
+#endif

@@ -1,0 +1,92 @@
+/* match.c - which pieces of two stretches of a script come from the same place.
+ *
+ * The n-th allocation of a place in one stretch is the n-th of that place in the other:
+ * where threads interleave differently, or one stretch has more turns of a loop, the others
+ * still find each other.
+ * Called from: whatif/. */
+#include "match.h"
+
+#include <stdlib.h>
+
+#include "heap.h"
+
+struct entry {
+	uint64_t key;
+	int32_t piece;
+};
+
+static uint64_t mix(uint64_t sum, uint64_t word)
+{
+	return (sum ^ word) * 0x9e3779b97f4a7c15u + 0x7f4a7c15u;
+}
+
+static uint64_t mix_text(uint64_t sum, const char *text)
+{
+	for (; text && *text; text++)
+		sum = mix(sum, (unsigned char)*text);
+	return mix(sum, 0);
+}
+
+uint64_t match_key(const struct places *places, int64_t id, enum match_level level)
+{
+	const struct site *site = places_site(places, id);
+	uint64_t sum = 1;
+
+	if (!site || (level == MATCH_MODULE && !site->module))
+		return 0;
+	if (level != MATCH_MODULE)
+		sum = site->stack >= 0 ? mix(sum, (uint64_t)site->stack)
+		                       : mix(sum, ~(uint64_t)site->phase);
+	sum = mix_text(sum, site->module);
+	if (level != MATCH_STACK)
+		sum = mix_text(sum, site->op);
+	return sum ? sum : 1;
+}
+
+static int by_key(const void *left, const void *right)
+{
+	const struct entry *a = left, *b = right;
+
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	return a->piece < b->piece ? -1 : a->piece > b->piece;
+}
+
+static struct entry *sorted(const struct places *places, const struct script *script,
+                            int32_t first, int32_t end, enum match_level level)
+{
+	struct entry *entries = allocate((size_t)(end - first + 1) * sizeof(*entries));
+
+	for (int32_t i = first; i < end; i++)
+		entries[i - first] = (struct entry){
+		        match_key(places, script->pieces[i].site, level), i};
+	qsort(entries, (size_t)(end - first), sizeof(*entries), by_key);
+	return entries;
+}
+
+int32_t *match_pieces(const struct places *places, const struct script *script,
+                      int32_t first, int32_t end, int32_t from, int32_t to,
+                      enum match_level level)
+{
+	size_t here = (size_t)(end - first), there = (size_t)(to - from), a = 0, b = 0;
+	struct entry *mine = sorted(places, script, first, end, level);
+	struct entry *theirs = sorted(places, script, from, to, level);
+	int32_t *found = allocate((here + 1) * sizeof(*found));
+
+	for (size_t i = 0; i < here; i++)
+		found[i] = -1;
+	while (a < here && b < there) {
+		if (mine[a].key < theirs[b].key) {
+			a++;
+		} else if (mine[a].key > theirs[b].key) {
+			b++;
+		} else {
+			if (mine[a].key)
+				found[mine[a].piece - first] = theirs[b].piece;
+			a++, b++;
+		}
+	}
+	free(mine);
+	free(theirs);
+	return found;
+}

@@ -1,0 +1,13 @@
+-- The device around PyTorch: its size, and what was in use and not reserved.
+-- ?1 device (id), ?2 a refusal (id of oom; less than 0: none)
+-- columns: total, outside (bytes)
+SELECT total, outside FROM (
+	SELECT device_total_bytes AS total,
+	       device_total_bytes - device_free_bytes - reserved_bytes AS outside, 1 AS rank, id
+	FROM oom WHERE id = ?2 AND device_free_bytes NOTNULL AND reserved_bytes NOTNULL
+	UNION ALL
+	SELECT device_total_bytes, device_total_bytes - device_free_bytes - reserved_bytes, 2, -id
+	FROM memory_sample
+	WHERE device = ?1 AND device_free_bytes NOTNULL AND reserved_bytes NOTNULL)
+ORDER BY rank, id
+LIMIT 1;

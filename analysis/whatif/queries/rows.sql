@@ -1,0 +1,9 @@
+-- Allocations of a device that are alive in a step or made after it began, in order.
+-- ?1 device (id), ?2 the step
+-- columns: id, site, bucket, bytes, requested, address, born_step, born, died_step, died,
+-- died_phase, phase
+SELECT a.id, a.site, a.bucket, a.bytes, a.requested, a.address, a.born_step, a.born,
+       a.died_step, a.died, a.died_phase, s.phase
+FROM allocation a JOIN site s ON s.id = a.site
+WHERE a.device = ?1 AND (a.born_step >= ?2 OR a.died_step IS NULL OR a.died_step >= ?2)
+ORDER BY a.id;

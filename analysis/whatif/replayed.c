@@ -1,0 +1,379 @@
+/* replayed.c - a script given to the model of the allocator, edited or not.
+ * Called from: advice/. */
+#include "replayed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "allocator.h"
+#include "heap.h"
+#include "whatif_queries.h"
+
+/* ---- edits -------------------------------------------------------------------------------- */
+
+void edit_begin(const struct script *script, struct edit *edit)
+{
+	size_t size = (script->count + 1) * sizeof(*edit->bytes);
+
+	*edit = (struct edit){0};
+	edit->bytes = allocate(size);
+	memset(edit->bytes, -1, size);
+	edit->given = allocate((script->count + 1) * sizeof(*edit->given));
+	memset(edit->given, -1, (script->count + 1) * sizeof(*edit->given));
+}
+
+static void touch(struct edit *edit, int32_t piece)
+{
+	edit->touched = grow(edit->touched, edit->touched_count, &edit->touched_room,
+	                     sizeof(*edit->touched));
+	edit->touched[edit->touched_count++] = piece;
+}
+
+void edit_bytes(struct edit *edit, int32_t piece, int64_t bytes)
+{
+	edit->bytes[piece] = bytes;
+	touch(edit, piece);
+}
+
+void edit_given(struct edit *edit, int32_t piece, int32_t act)
+{
+	edit->given[piece] = act;
+	touch(edit, piece);
+}
+
+void edit_extra(struct edit *edit, struct extra extra)
+{
+	edit->extras = grow(edit->extras, edit->extra_count, &edit->extra_room,
+	                    sizeof(*edit->extras));
+	edit->extras[edit->extra_count++] = extra;
+}
+
+void edit_clear(struct edit *edit)
+{
+	for (size_t i = 0; i < edit->touched_count; i++) {
+		edit->bytes[edit->touched[i]] = -1;
+		edit->given[edit->touched[i]] = EDIT_AS_WAS;
+	}
+	edit->touched_count = edit->extra_count = 0;
+	edit->empty_cache_each_step = false;
+}
+
+void edit_free(struct edit *edit)
+{
+	free(edit->bytes);
+	free(edit->given);
+	free(edit->extras);
+	free(edit->touched);
+	*edit = (struct edit){0};
+}
+
+/* ---- replays ------------------------------------------------------------------------------ */
+
+struct early { /* something that happens before an act and has no act of its own */
+	int32_t act, piece; /* piece: given back; or ~extra, taken or given back */
+	bool takes;
+};
+
+struct play {
+	const struct script *script;
+	const struct edit *edit;
+	struct allocator *allocator;
+	struct replayed *replayed;
+	int32_t *block; /* by piece; -1: it has none */
+	int32_t *extra; /* by extra */
+	struct early *early;
+	size_t early_count, early_at, early_room;
+	int64_t allocated;
+};
+
+static int by_act(const void *left, const void *right)
+{
+	const struct early *a = left, *b = right;
+
+	if (a->act != b->act)
+		return a->act < b->act ? -1 : 1;
+	return a->takes - b->takes; /* what goes makes room first */
+}
+
+static void put_early(struct play *play, struct early early)
+{
+	play->early = grow(play->early, play->early_count, &play->early_room,
+	                   sizeof(*play->early));
+	play->early[play->early_count++] = early;
+}
+
+static void gather(struct play *play)
+{
+	const struct edit *edit = play->edit;
+
+	for (size_t i = 0; edit && i < edit->touched_count; i++) {
+		int32_t piece = edit->touched[i], act = edit->given[piece];
+		if (act >= 0 && act != EDIT_NEVER)
+			put_early(play, (struct early){act, piece, false});
+	}
+	for (size_t i = 0; edit && i < edit->extra_count; i++) {
+		put_early(play,
+		          (struct early){edit->extras[i].from, ~(int32_t)i, true});
+		if (edit->extras[i].to >= 0)
+			put_early(play, (struct early){edit->extras[i].to, ~(int32_t)i,
+			                               false});
+	}
+	if (play->early_count)
+		qsort(play->early, play->early_count, sizeof(*play->early), by_act);
+}
+
+static int64_t asked(const struct play *play, int32_t index)
+{
+	const struct piece *piece = &play->script->pieces[index];
+	int64_t other = play->edit ? play->edit->bytes[index] : -1;
+
+	if (other >= 0)
+		return other;
+	return piece->requested > 0 ? piece->requested : piece->bytes;
+}
+
+/* false: refused. */
+static bool serve(struct play *play, int64_t bytes, int stream, int32_t act,
+                  int32_t *block)
+{
+	struct replayed *replayed = play->replayed;
+	int64_t now;
+
+	*block = -1;
+	if (!bytes)
+		return true;
+	*block = allocator_take(play->allocator, bytes, stream);
+	if (*block < 0) {
+		replayed->fits = false;
+		replayed->act = act;
+		replayed->requested = bytes;
+		return false;
+	}
+	now = allocator_allocated(play->allocator);
+	if (now > replayed->peak_allocated) {
+		replayed->peak_allocated = now;
+		replayed->peak_act = act;
+	}
+	if (allocator_reserved(play->allocator) > replayed->peak_reserved)
+		replayed->peak_reserved = allocator_reserved(play->allocator);
+	return true;
+}
+
+static void let_go(struct play *play, int32_t *block)
+{
+	if (*block >= 0)
+		allocator_give(play->allocator, *block);
+	*block = -1;
+}
+
+static bool early_ones(struct play *play, int32_t act)
+{
+	while (play->early_at < play->early_count &&
+	       play->early[play->early_at].act <= act) {
+		const struct early *early = &play->early[play->early_at++];
+		if (early->piece >= 0) {
+			/* In the meantime another edit may have moved it. */
+			if (play->edit->given[early->piece] == early->act)
+				let_go(play, &play->block[early->piece]);
+		} else if (!early->takes) {
+			let_go(play, &play->extra[~early->piece]);
+		} else {
+			const struct extra *extra = &play->edit->extras[~early->piece];
+			if (!serve(play, extra->bytes, extra->stream, act,
+			           &play->extra[~early->piece]))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool one_act(struct play *play, int32_t at)
+{
+	int32_t what = play->script->acts[at];
+
+	if (play->early_at < play->early_count && !early_ones(play, at))
+		return false;
+	if (what == ACT_EMPTY) {
+		allocator_empty_cache(play->allocator);
+	} else if (what >= 0) {
+		return serve(play, asked(play, what), play->script->pieces[what].stream,
+		             at, &play->block[what]);
+	} else if (what != ACT_REFUSED) {
+		int32_t moved = play->edit ? play->edit->given[~what] : EDIT_AS_WAS;
+		if (moved == EDIT_AS_WAS || moved < at)
+			let_go(play, &play->block[~what]);
+	}
+	return true;
+}
+
+static int64_t capacity_of(const struct script *script)
+{
+	int64_t room;
+
+	if (script->total < 0)
+		return INT64_MAX;
+	room = script->total - (script->outside > 0 ? script->outside : 0);
+	return script->limit < room ? script->limit : room;
+}
+
+static void play_begin(struct play *play, const struct script *script,
+                       const struct rules *rules, const struct edit *edit,
+                       int64_t capacity, struct replayed *replayed)
+{
+	*replayed = (struct replayed){.fits = true, .act = -1, .step = -1};
+	*play = (struct play){.script = script,
+	                      .edit = edit,
+	                      .replayed = replayed,
+	                      .allocator = allocator_new(rules, capacity)};
+	play->block = allocate((script->count + 1) * sizeof(*play->block));
+	memset(play->block, -1, (script->count + 1) * sizeof(*play->block));
+	if (edit) {
+		play->extra = allocate((edit->extra_count + 1) * sizeof(*play->extra));
+		memset(play->extra, -1, (edit->extra_count + 1) * sizeof(*play->extra));
+	}
+	gather(play);
+}
+
+static void play_end(struct play *play)
+{
+	play->replayed->retries = allocator_retries(play->allocator);
+	allocator_free(play->allocator);
+	free(play->block);
+	free(play->extra);
+	free(play->early);
+}
+
+static int32_t step_at(const struct script *script, int32_t act)
+{
+	int32_t step = -1;
+
+	for (size_t s = 0; s < script->step_count && script->steps[s].first <= act; s++)
+		step = script->steps[s].step;
+	return step;
+}
+
+void replay_script(const struct script *script, const struct rules *rules,
+                   const struct edit *edit, bool unbounded, struct replayed *replayed)
+{
+	struct play play;
+	size_t step = 0;
+
+	play_begin(&play, script, rules, edit,
+	           unbounded ? INT64_MAX : capacity_of(script), replayed);
+	for (size_t at = 0; at < script->act_count; at++) {
+		bool begins = step < script->step_count &&
+		              script->steps[step].first <= (int32_t)at;
+		if (begins && edit && edit->empty_cache_each_step)
+			allocator_empty_cache(play.allocator);
+		step += begins;
+		if (!one_act(&play, (int32_t)at))
+			break;
+	}
+	if (!replayed->fits)
+		replayed->step = step_at(script, replayed->act);
+	play_end(&play);
+}
+
+/* ---- held against the trace ----------------------------------------------------------------- */
+
+struct checks {
+	struct rows *rows;
+	bool more;
+	int64_t step, ordinal, reserved;
+};
+
+static void next_check(struct checks *checks)
+{
+	checks->more = rows_next(checks->rows);
+	if (!checks->more)
+		return;
+	checks->step = rows_number(checks->rows, 0);
+	checks->ordinal = rows_number(checks->rows, 1);
+	checks->reserved = rows_number(checks->rows, 2);
+}
+
+static void compare(const struct checks *checks, int64_t reserved,
+                    struct agreement *agreement)
+{
+	int64_t off = reserved > checks->reserved ? reserved - checks->reserved
+	                                          : checks->reserved - reserved;
+
+	agreement->samples++;
+	if (!off)
+		return;
+	agreement->differing++;
+	if (agreement->first_step < 0)
+		agreement->first_step = (int32_t)checks->step;
+	if (off > agreement->worst)
+		agreement->worst = off;
+}
+
+static void check_acts(const struct script *script, struct play *play,
+                       struct checks *checks, struct agreement *agreement)
+{
+	int64_t events = 0;
+	size_t step = 0;
+	size_t upto = script->act_count;
+
+	if (script->refused_piece >= 0)
+		upto = (size_t)script->pieces[script->refused_piece].taken;
+	for (size_t at = 0; at < upto; at++) {
+		int32_t what = script->acts[at];
+		while (step < script->step_count &&
+		       script->steps[step].first <= (int32_t)at)
+			step++;
+		if (!one_act(play, (int32_t)at))
+			return;
+		(void)events;
+		/* A sample is taken at the event that changed what is reserved. */
+		while (what >= 0 && step && checks->more &&
+		       (checks->step < script->steps[step - 1].step ||
+		        (checks->step == script->steps[step - 1].step &&
+		         checks->ordinal <= script->pieces[what].ordinal))) {
+			if (checks->step == script->steps[step - 1].step &&
+			    checks->ordinal == script->pieces[what].ordinal)
+				compare(checks, allocator_reserved(play->allocator),
+				        agreement);
+			next_check(checks);
+		}
+	}
+}
+
+void replay_check(struct trace *trace, const struct device *device,
+                  const struct script *script, const struct rules *rules,
+                  struct agreement *agreement)
+{
+	struct checks checks = {
+	        .rows = db_rows(trace->db, sql_samples_of, "i", device->id)};
+	struct replayed replayed;
+	struct play play;
+
+	*agreement = (struct agreement){.first_step = -1};
+	next_check(&checks);
+	play_begin(&play, script, rules, NULL, capacity_of(script), &replayed);
+	check_acts(script, &play, &checks, agreement);
+	agreement->refusal = replayed.fits;
+	if (replayed.fits && script->refused_piece >= 0) {
+		int32_t block;
+		agreement->refusal =
+		        !serve(&play, asked(&play, script->refused_piece), 0,
+		               script->pieces[script->refused_piece].taken, &block);
+	}
+	play_end(&play);
+	if (checks.more)
+		rows_free(checks.rows);
+	agreement->agrees = agreement->refusal && !agreement->differing;
+	if (rules->unknown)
+		snprintf(agreement->why, sizeof(agreement->why), "%s", rules->unknown);
+	else if (agreement->differing)
+		snprintf(agreement->why, sizeof(agreement->why),
+		         "the replay has other bytes reserved than the run at %lld of "
+		         "%lld "
+		         "samples, first in step %d",
+		         (long long)agreement->differing, (long long)agreement->samples,
+		         (int)agreement->first_step);
+	else if (!agreement->refusal)
+		snprintf(agreement->why, sizeof(agreement->why),
+		         "the replay is refused at another request than the run");
+}

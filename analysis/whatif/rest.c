@@ -1,0 +1,265 @@
+/* rest.c - what a run would still have asked for when it was refused.
+ *
+ * An earlier step is of the same kind if the places of this one are found in it, in both
+ * directions, up to the one that was refused: a first evaluation is not. Then the rest of
+ * that step is this one's, scaled by the ratio of what both have made, and the next step is
+ * all of it again. Without one, a loop inside the step may tell (derived.c: or parameters,
+ * what the forward saved, and the optimizer).
+ * Called from: advice/. */
+#include "rest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "again.h"
+#include "derived.h"
+#include "heap.h"
+#include "match.h"
+
+enum { TRIED = 12 }; /* earlier steps that are looked at */
+
+bool piece_scales(const struct piece *piece)
+{
+	bool computes = piece->phase == PHASE_DATA || piece->phase == PHASE_FORWARD ||
+	                piece->phase == PHASE_BACKWARD ||
+	                piece->phase == PHASE_RECOMPUTE || piece->phase == PHASE_EVAL;
+
+	return computes &&
+	       (piece->bucket == BUCKET_ACTIVATION || piece->bucket == BUCKET_INPUT ||
+	        piece->bucket == BUCKET_TEMPORARY);
+}
+
+struct span {
+	int32_t first, end; /* pieces */
+	int32_t from, to;   /* acts */
+};
+
+static struct span span_of(const struct script *script, size_t step)
+{
+	struct span span = {.from = script->steps[step].first,
+	                    .to = step + 1 < script->step_count
+	                                  ? script->steps[step + 1].first
+	                                  : (int32_t)script->act_count};
+	size_t low = 0, high = script->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (script->pieces[middle].taken < span.from)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	span.first = (int32_t)low;
+	for (; low < script->count && script->pieces[low].taken < span.to;)
+		low++;
+	span.end = (int32_t)low;
+	return span;
+}
+
+struct twin {
+	int32_t piece; /* the refused one's, in the other stretch; -1 */
+	int32_t *found;
+	double scale;
+	bool even; /* all that scales does so by the same factor */
+};
+
+static void measure_scale(const struct script *script, const struct span *here,
+                          struct twin *twin)
+{
+	double mine = 0, theirs = 0, off = 0;
+
+	for (int32_t i = here->first; i < here->end; i++) {
+		const struct piece *a = &script->pieces[i];
+		int32_t other = twin->found[i - here->first];
+		if (other < 0 || !piece_scales(a) ||
+		    !piece_scales(&script->pieces[other]))
+			continue;
+		mine += (double)a->bytes;
+		theirs += (double)script->pieces[other].bytes;
+	}
+	twin->scale = theirs > 0 ? mine / theirs : 1;
+	for (int32_t i = here->first; i < here->end; i++) {
+		const struct piece *a = &script->pieces[i];
+		int32_t other = twin->found[i - here->first];
+		double wanted;
+		if (other < 0 || !piece_scales(a))
+			continue;
+		wanted = (double)script->pieces[other].bytes * twin->scale;
+		off += (double)a->bytes > wanted ? (double)a->bytes - wanted
+		                                 : wanted - (double)a->bytes;
+	}
+	twin->even = off <= 0.15 * mine;
+	if (twin->scale > 0.99 && twin->scale < 1.01)
+		twin->scale = 1;
+}
+
+/* Of the bytes and the number of pieces in [first, end), how much has a counterpart. */
+static bool most_found(const struct script *script, const int32_t *found, int32_t first,
+                       int32_t end)
+{
+	double bytes = 0, all = 0;
+	int32_t count = 0;
+
+	for (int32_t i = first; i < end; i++) {
+		all += (double)script->pieces[i].bytes;
+		if (found[i - first] >= 0) {
+			bytes += (double)script->pieces[i].bytes;
+			count++;
+		}
+	}
+	return count >= (end - first) * 4 / 5 && bytes >= 0.8 * all;
+}
+
+/* Is `there` a stretch of the same kind, as far as this one came? */
+static bool alike(const struct places *places, const struct script *script,
+                  const struct span *here, const struct span *there,
+                  enum match_level level, struct twin *twin)
+{
+	int32_t refused = script->refused_piece, *back;
+	bool good;
+
+	twin->found = match_pieces(places, script, here->first, here->end, there->first,
+	                           there->end, level);
+	twin->piece = refused >= here->first ? twin->found[refused - here->first] : -1;
+	for (int by = MATCH_STACK; twin->piece < 0 && by <= (int)level; by++) {
+		int32_t *again =
+		        match_pieces(places, script, here->first, here->end,
+		                     there->first, there->end, (enum match_level)by);
+		twin->piece = again[refused - here->first];
+		free(again);
+	}
+	good = twin->piece >= 0 &&
+	       most_found(script, twin->found, here->first, refused);
+	if (good) {
+		back = match_pieces(places, script, there->first, twin->piece,
+		                    here->first, here->end, level);
+		good = level == MATCH_MODULE ||
+		       most_found(script, back, there->first, twin->piece);
+		free(back);
+	}
+	if (good) {
+		measure_scale(script, here, twin);
+		return true;
+	}
+	free(twin->found);
+	twin->found = NULL;
+	return false;
+}
+
+/* The rest of `there` after the twin, and where asked for all of it again. */
+static void go_on(const struct places *places, struct script *script,
+                  const struct span *here, const struct span *there,
+                  const struct twin *twin, struct rest *rest)
+{
+	struct again again;
+	int32_t step = script->steps[script->step_count - 1].step;
+	int32_t refused = script->refused_piece;
+
+	again_begin(places, script, &again);
+	again.scale = twin->scale;
+	again.only_forward = rest->kind == REST_FORWARD;
+	for (int32_t i = here->first; i < here->end; i++)
+		if (twin->found[i - here->first] >= 0)
+			again_is(&again, twin->found[i - here->first], i);
+	again_is(&again, twin->piece, refused);
+	again_copy(&again, script->pieces[twin->piece].taken + 1, there->to);
+	again_end(&again);
+	if (rest->kind == REST_FORWARD)
+		return;
+	script_begin(script, step + 1);
+	rest->next = (int32_t)script->act_count;
+	again_begin(places, script, &again);
+	again.scale = twin->scale;
+	again_copy(&again, there->from, there->to);
+	again_end(&again);
+}
+
+static bool from_step(const struct places *places, struct script *script,
+                      const struct span *here, enum match_level level,
+                      struct rest *rest)
+{
+	int tried = 0;
+
+	for (size_t s = script->step_count - 1; s-- > 0 && tried < TRIED; tried++) {
+		struct span there = span_of(script, s);
+		struct twin twin;
+		if (!script->steps[s].complete || script->steps[s].step < 1 ||
+		    !alike(places, script, here, &there, level, &twin))
+			continue;
+		rest->kind = level == MATCH_MODULE ? REST_FORWARD : REST_LIKE_STEP;
+		rest->like = script->steps[s].step;
+		rest->scale = twin.scale;
+		if (!twin.even)
+			snprintf(
+			        rest->why, sizeof(rest->why),
+			        "the shapes of this step differ from those of step %d, "
+			        "and not by one factor",
+			        (int)rest->like);
+		go_on(places, script, here, &there, &twin, rest);
+		free(twin.found);
+		return true;
+	}
+	return false;
+}
+
+/* The last two turns of a loop in this step that end where this one was refused. */
+static bool from_turn(const struct places *places, struct script *script,
+                      const struct span *here, struct rest *rest)
+{
+	int32_t refused = script->refused_piece, turn[2] = {-1, -1};
+	uint64_t key = match_key(places, script->pieces[refused].site, MATCH_STACK);
+	struct span now, then;
+	struct twin twin;
+
+	for (int32_t i = refused; key && i-- > here->first && turn[1] < 0;)
+		if (match_key(places, script->pieces[i].site, MATCH_STACK) == key)
+			turn[turn[0] >= 0] = i;
+	if (turn[1] < 0)
+		return false;
+	now = (struct span){turn[0] + 1, refused + 1, script->pieces[turn[0]].taken + 1,
+	                    (int32_t)script->act_count};
+	then = (struct span){turn[1] + 1, turn[0] + 1,
+	                     script->pieces[turn[1]].taken + 1, now.from};
+	if (!alike(places, script, &now, &then, MATCH_LINE, &twin))
+		return false;
+	rest->kind = REST_ITERATION;
+	rest->like = script->pieces[refused].step;
+	rest->scale = twin.scale;
+	free(twin.found);
+	/* A turn ends where the next one is refused: its rest is what followed the last. */
+	for (int turns = 0; turns < 2; turns++) {
+		struct again again;
+		again_begin(places, script, &again);
+		again_copy(&again, now.from, now.to);
+		again_end(&again);
+		if (!turns)
+			rest->next = (int32_t)script->act_count;
+	}
+	snprintf(rest->why, sizeof(rest->why),
+	         "how many turns of the loop were still to come");
+	return true;
+}
+
+void rest_forecast(struct trace *trace, const struct places *places,
+                   const struct device *device, struct script *script,
+                   struct rest *rest)
+{
+	struct span here;
+
+	*rest = (struct rest){.kind = REST_UNKNOWN,
+	                      .like = -1,
+	                      .scale = 1,
+	                      .first = (int32_t)script->act_count,
+	                      .next = -1};
+	if (script->refused_piece < 0 || !script->step_count) {
+		snprintf(rest->why, sizeof(rest->why),
+		         "the trace has no refused request");
+		return;
+	}
+	here = span_of(script, script->step_count - 1);
+	if (from_step(places, script, &here, MATCH_LINE, rest) ||
+	    from_turn(places, script, &here, rest) ||
+	    from_step(places, script, &here, MATCH_MODULE, rest))
+		return;
+	derived_rest(trace, places, device, script, here.from, rest);
+}

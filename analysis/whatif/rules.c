@@ -1,0 +1,131 @@
+/* rules.c - what PyTorch's native caching allocator does, by version and setting.
+ * Source: c10/cuda/CUDAAllocatorConfig.cpp.
+ * Called from: advice/. */
+#include "rules.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+
+#define MIB ((int64_t)1 << 20)
+
+/* The value behind "name:", up to a comma outside brackets; NULL. The caller's. */
+static char *setting(const char *text, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *at = text; at && (at = strstr(at, name)); at += length) {
+		const char *end;
+		int depth = 0;
+		if ((at > text && at[-1] != ',' && at[-1] != ' ') || at[length] != ':')
+			continue;
+		at += length + 1;
+		for (end = at; *end && (*end != ',' || depth); end++)
+			depth += (*end == '[') - (*end == ']');
+		return format_text("%.*s", (int)(end - at), at);
+	}
+	return NULL;
+}
+
+/* "8", or "[256:1,512:2,>:4]" by size in MiB: the table begins at 1 MiB. */
+static void read_divisions(const char *text, struct rules *rules)
+{
+	int last = 0;
+
+	for (int i = 0; i < 16; i++)
+		rules->roundup_divisions[i] = *text == '[' ? 0 : atoi(text);
+	if (*text != '[')
+		return;
+	for (const char *at = text + 1; *at && *at != ']';) {
+		char *end;
+		int64_t size = *at == '>' ? 0 : strtoll(at, &end, 10);
+		const char *colon = strchr(at, ':');
+		int divisions, upto = 16;
+		if (!colon)
+			return;
+		divisions = atoi(colon + 1);
+		for (int i = 0; size && i < 16; i++)
+			if ((int64_t)1 << i == size)
+				upto = i;
+		if (*at == '>')
+			upto = 16;
+		for (int i = last; i < upto; i++)
+			rules->roundup_divisions[i] = divisions;
+		if (upto < 16)
+			rules->roundup_divisions[upto] = divisions;
+		last = upto;
+		at = strchr(colon, ',') ? strchr(colon, ',') + 1 : "";
+	}
+}
+
+static void read_settings(const char *text, struct rules *rules)
+{
+	char *value;
+
+	if ((value = setting(text, "expandable_segments")))
+		rules->expandable = !strcmp(value, "True");
+	free(value);
+	if ((value = setting(text, "max_split_size_mb")))
+		rules->max_split = strtoll(value, NULL, 10) * MIB;
+	free(value);
+	if ((value = setting(text, "max_non_split_rounding_mb")))
+		rules->max_non_split_rounding = strtoll(value, NULL, 10) * MIB;
+	free(value);
+	if ((value = setting(text, "garbage_collection_threshold")))
+		rules->collect = strtod(value, NULL);
+	free(value);
+	if ((value = setting(text, "roundup_power2_divisions")))
+		read_divisions(value, rules);
+	free(value);
+	if ((value = setting(text, "backend")) && !strcmp(value, "cudaMallocAsync"))
+		rules->unknown =
+		        "memory came from cudaMallocAsync: its pool is not replayed";
+	free(value);
+}
+
+void rules_load(struct trace *trace, const struct device *device, struct rules *rules)
+{
+	struct rows *rows;
+
+	*rules = (struct rules){.max_split = INT64_MAX,
+	                        .max_non_split_rounding = 20 * MIB};
+	rows = db_rows(trace->db, "SELECT torch_version FROM run", "");
+	if (rows_next(rows)) {
+		const char *text = rows_text(rows, 0);
+		char *end = NULL;
+		if (text) {
+			rules->major = (int)strtol(text, &end, 10);
+			rules->minor = *end == '.' ? atoi(end + 1) : 0;
+		}
+		rows_free(rows);
+	}
+	rows = db_rows(trace->db, "SELECT value FROM meta WHERE key = 'alloc_conf'",
+	               "");
+	if (rows_next(rows)) {
+		const char *text = rows_text(rows, 0);
+		if (text)
+			read_settings(text, rules);
+		rows_free(rows);
+	}
+	/* Set by the program itself, its calls show it. */
+	if (rows_first(db_rows(trace->db,
+	                       "SELECT count(*) FROM segment WHERE device = ? AND host "
+	                       "= 0 AND "
+	                       "kind = 'cuMemCreate'",
+	                       "i", device->id),
+	               0) > 0)
+		rules->expandable = true;
+	if (rows_first(db_rows(trace->db,
+	                       "SELECT count(*) FROM segment WHERE device = ? AND host "
+	                       "= 0 AND "
+	                       "kind LIKE 'cudaMallocAsync%'",
+	                       "i", device->id),
+	               0) > 0)
+		rules->unknown =
+		        "memory came from cudaMallocAsync: its pool is not replayed";
+	if (rules->collect > 0 && !rules->unknown)
+		rules->unknown =
+		        "garbage_collection_threshold is set: what it gives back and "
+		        "when is not replayed";
+}

@@ -1,0 +1,523 @@
+/* script.c - a run on one device as a sequence of acts.
+ *
+ * A folded step is its pattern's events; what it leaves alive is either given back by a later
+ * step's pattern, or has a row of its own. A piece that a pattern gives back and that was made
+ * before it is found by its place and size, the oldest first.
+ * Called from: advice/, whatif/. */
+#include "script.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "whatif_queries.h"
+#include "whole.h"
+
+enum { ACTS_MOST = 1500000 }; /* of a long run, so many from its end */
+
+struct row {
+	struct piece piece;
+	int64_t id, born_step, born, died_step, died;
+	int32_t made; /* the piece that stands for it now; -1 */
+};
+
+struct number {
+	int64_t step, pattern, events;
+	bool complete, thinned;
+};
+
+struct moment_of { /* an event of a step */
+	int64_t ordinal;
+	int32_t row; /* ~row: it is given back */
+};
+
+struct load {
+	struct trace *trace;
+	const struct device *device;
+	struct script *script;
+	struct row *rows;
+	size_t row_count, row_room;
+	struct number *steps;
+	size_t step_count, step_room;
+	int32_t *by_born;                 /* rows, by step and event of birth */
+	int32_t *by_died;                 /* and of death */
+	int64_t refused_step, refused_at; /* -1: none */
+	struct pending *pending;          /* memory that was given back to the device */
+	size_t pending_count, pending_at, pending_room;
+	struct moment_of *events;
+	size_t event_count, event_room;
+	/* pieces that are alive and have no row of their own, in a hash of place and size */
+	int32_t *heirs, *next;
+	size_t heir_slots, next_room;
+};
+
+struct pending {
+	int64_t step, ordinal;
+};
+
+/* ---- building ----------------------------------------------------------------------------- */
+
+static void act(struct script *script, int32_t what)
+{
+	script->acts = grow(script->acts, script->act_count, &script->act_room,
+	                    sizeof(*script->acts));
+	script->acts[script->act_count++] = what;
+}
+
+void script_begin(struct script *script, int32_t step)
+{
+	script->steps = grow(script->steps, script->step_count, &script->step_room,
+	                     sizeof(*script->steps));
+	script->steps[script->step_count++] =
+	        (struct stretch){.step = step,
+	                         .first = (int32_t)script->act_count,
+	                         .forecast = script->refused_piece >= 0};
+}
+
+int32_t script_take(struct script *script, struct piece piece)
+{
+	int32_t index = (int32_t)script->count;
+
+	piece.taken = (int32_t)script->act_count;
+	piece.given = -1;
+	if (script->step_count)
+		piece.step = script->steps[script->step_count - 1].step;
+	script->pieces = grow(script->pieces, script->count, &script->room,
+	                      sizeof(*script->pieces));
+	script->pieces[script->count++] = piece;
+	act(script, index);
+	return index;
+}
+
+void script_give(struct script *script, int32_t piece)
+{
+	script->pieces[piece].given = (int32_t)script->act_count;
+	act(script, ~piece);
+}
+
+void script_free(struct script *script)
+{
+	free(script->pieces);
+	free(script->acts);
+	free(script->steps);
+	*script = (struct script){0};
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+static void read_steps(struct load *load)
+{
+	struct rows *rows = db_rows(load->trace->db, sql_steps, "");
+
+	while (rows_next(rows)) {
+		load->steps = grow(load->steps, load->step_count, &load->step_room,
+		                   sizeof(*load->steps));
+		load->steps[load->step_count++] =
+		        (struct number){.step = rows_number(rows, 0),
+		                        .pattern = rows_number(rows, 1),
+		                        .complete = rows_number(rows, 2),
+		                        .events = rows_number(rows, 3),
+		                        .thinned = rows_number(rows, 4)};
+	}
+}
+
+/* Of a long run, the step from which on it is told; the patterns are needed in any case. */
+static size_t first_told(const struct load *load)
+{
+	int64_t sum = 0;
+	size_t first = load->step_count;
+
+	while (first > 0 && sum + load->steps[first - 1].events <= ACTS_MOST) {
+		first--;
+		sum += load->steps[first].events;
+	}
+	return first < load->step_count ? first
+	       : load->step_count       ? load->step_count - 1
+	                                : 0;
+}
+
+static void read_rows(struct load *load, int64_t from)
+{
+	struct rows *rows =
+	        db_rows(load->trace->db, sql_rows, "ii", load->device->id, from);
+
+	while (rows_next(rows)) {
+		struct row row = {
+		        .id = rows_number(rows, 0),
+		        .born_step = rows_number(rows, 6),
+		        .born = rows_number(rows, 7),
+		        .died_step = rows_number_or(rows, 8, -1),
+		        .died = rows_number_or(rows, 9, -1),
+		        .made = -1,
+		        .piece = {.site = (int32_t)whole_within(
+		                          (double)rows_number(rows, 1), -1, INT32_MAX),
+		                  .bucket = (uint8_t)rows_number(rows, 2),
+		                  .bytes = rows_number(rows, 3),
+		                  .requested = rows_number_or(rows, 4, -1),
+		                  .address = rows_number(rows, 5),
+		                  .ordinal = (int32_t)whole_within(
+		                          (double)rows_number(rows, 7), -1, INT32_MAX),
+		                  .phase_given = (uint8_t)rows_number_or(rows, 10,
+		                                                         PHASE_OTHER),
+		                  .phase = (uint8_t)rows_number(rows, 11)}};
+		load->rows = grow(load->rows, load->row_count, &load->row_room,
+		                  sizeof(*load->rows));
+		load->rows[load->row_count++] = row;
+	}
+}
+
+/* qsort has no context: the rows that an order is made of. */
+static _Thread_local const struct row *ordered;
+
+static int by_birth(const void *left, const void *right)
+{
+	const struct row *a = &ordered[*(const int32_t *)left],
+	                 *b = &ordered[*(const int32_t *)right];
+
+	if (a->born_step != b->born_step)
+		return a->born_step < b->born_step ? -1 : 1;
+	return a->born < b->born ? -1 : a->born > b->born;
+}
+
+static int by_death(const void *left, const void *right)
+{
+	const struct row *a = &ordered[*(const int32_t *)left],
+	                 *b = &ordered[*(const int32_t *)right];
+
+	if (a->died_step != b->died_step)
+		return a->died_step < b->died_step ? -1 : 1;
+	return a->died < b->died ? -1 : a->died > b->died;
+}
+
+static void sort_rows(struct load *load)
+{
+	load->by_born = allocate((load->row_count + 1) * sizeof(*load->by_born));
+	load->by_died = allocate((load->row_count + 1) * sizeof(*load->by_died));
+	for (size_t i = 0; i < load->row_count; i++)
+		load->by_born[i] = load->by_died[i] = (int32_t)i;
+	ordered = load->rows;
+	qsort(load->by_born, load->row_count, sizeof(*load->by_born), by_birth);
+	qsort(load->by_died, load->row_count, sizeof(*load->by_died), by_death);
+}
+
+static size_t first_of(const struct load *load, const int32_t *order, bool death,
+                       int64_t step)
+{
+	size_t low = 0, high = load->row_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		const struct row *row = &load->rows[order[middle]];
+		if ((death ? row->died_step : row->born_step) < step)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int by_ordinal(const void *left, const void *right)
+{
+	const struct moment_of *a = left, *b = right;
+
+	return a->ordinal < b->ordinal ? -1 : a->ordinal > b->ordinal;
+}
+
+static void event(struct load *load, int64_t ordinal, int32_t row)
+{
+	load->events = grow(load->events, load->event_count, &load->event_room,
+	                    sizeof(*load->events));
+	load->events[load->event_count++] = (struct moment_of){ordinal, row};
+}
+
+/* The events of a step that has rows, in order. */
+static void read_events(struct load *load, int64_t pattern)
+{
+	load->event_count = 0;
+	for (size_t i = first_of(load, load->by_born, false, pattern);
+	     i < load->row_count && load->rows[load->by_born[i]].born_step == pattern;
+	     i++)
+		event(load, load->rows[load->by_born[i]].born, load->by_born[i]);
+	for (size_t i = first_of(load, load->by_died, true, pattern);
+	     i < load->row_count && load->rows[load->by_died[i]].died_step == pattern;
+	     i++)
+		event(load, load->rows[load->by_died[i]].died, ~load->by_died[i]);
+	if (load->event_count)
+		qsort(load->events, load->event_count, sizeof(*load->events),
+		      by_ordinal);
+}
+
+static void read_given_back(struct load *load)
+{
+	struct rows *rows =
+	        db_rows(load->trace->db, sql_given_back, "i", load->device->id);
+
+	while (rows_next(rows)) {
+		int64_t taken = rows_number(rows, 2),
+		        free = rows_number_or(rows, 3, -1);
+		/* Memory that lacked is given back by the allocator itself, which the model
+		 * does too. */
+		if (taken && (free < 0 || free < taken))
+			continue;
+		load->pending = grow(load->pending, load->pending_count,
+		                     &load->pending_room, sizeof(*load->pending));
+		load->pending[load->pending_count++] =
+		        (struct pending){rows_number(rows, 0), rows_number(rows, 1)};
+	}
+}
+
+/* ---- pieces without a row of their own ------------------------------------------------- */
+
+static size_t slot_of(const struct load *load, const struct piece *piece)
+{
+	uint64_t key =
+	        ((uint64_t)(uint32_t)piece->site << 32 ^ (uint64_t)piece->bytes) *
+	        0x9e3779b97f4a7c15u;
+
+	return (size_t)(key >> 32) & (load->heir_slots - 1);
+}
+
+static void remember(struct load *load, int32_t piece)
+{
+	size_t slot = slot_of(load, &load->script->pieces[piece]),
+	       before = load->next_room;
+
+	while ((size_t)piece >= load->next_room)
+		load->next_room = load->next_room ? load->next_room * 2 : 1024;
+	if (load->next_room != before)
+		load->next = resize(load->next, load->next_room * sizeof(*load->next));
+	load->next[piece] = -1;
+	if (load->heirs[slot] < 0) {
+		load->heirs[slot] = piece;
+		return;
+	}
+	int32_t at = load->heirs[slot];
+	while (load->next[at] >= 0)
+		at = load->next[at];
+	load->next[at] = piece;
+}
+
+/* The oldest piece of this place and size that is alive; -1. */
+static int32_t heir(struct load *load, const struct piece *like)
+{
+	size_t slot = slot_of(load, like);
+	int32_t *link = &load->heirs[slot];
+
+	while (*link >= 0) {
+		const struct piece *piece = &load->script->pieces[*link];
+		int32_t found = *link;
+		if (piece->given >= 0) {
+			*link = load->next[found];
+			continue;
+		}
+		if (piece->site == like->site && piece->bytes == like->bytes) {
+			*link = load->next[found];
+			return found;
+		}
+		link = &load->next[found];
+	}
+	return -1;
+}
+
+/* ---- telling ----------------------------------------------------------------------------- */
+
+static void empty_before(struct load *load, int64_t step, int64_t ordinal)
+{
+	while (load->pending_at < load->pending_count) {
+		const struct pending *next = &load->pending[load->pending_at];
+		if (next->step > step ||
+		    (next->step == step && next->ordinal > ordinal))
+			return;
+		act(load->script, ACT_EMPTY);
+		load->pending_at++;
+	}
+}
+
+static void birth(struct load *load, const struct number *step, int32_t index)
+{
+	struct row *row = &load->rows[index];
+	int32_t made = script_take(load->script, row->piece);
+
+	row->made = made;
+	/* What a folded step leaves alive: whoever gives it back may know another row. */
+	if (step->pattern != step->step || row->died_step != row->born_step)
+		remember(load, made);
+}
+
+static void death(struct load *load, const struct number *step, int32_t index)
+{
+	struct row *row = &load->rows[index];
+	bool own = row->born_step == step->pattern || step->pattern == step->step;
+	int32_t piece = own ? row->made : -1;
+
+	if (piece < 0 || load->script->pieces[piece].given >= 0)
+		piece = heir(load, &row->piece);
+	if (piece < 0 || load->script->pieces[piece].given >= 0) {
+		load->script->incomplete =
+		        "a folded step gives back what none before it took";
+		return;
+	}
+	load->script->pieces[piece].phase_given = row->piece.phase_given;
+	script_give(load->script, piece);
+}
+
+/* A row that a folded step has of its own stands for a birth of its pattern. */
+static void own_rows(struct load *load, const struct number *step, size_t first_piece)
+{
+	size_t at = first_piece;
+
+	for (size_t i = first_of(load, load->by_born, false, step->step);
+	     i < load->row_count &&
+	     load->rows[load->by_born[i]].born_step == step->step;
+	     i++) {
+		struct row *row = &load->rows[load->by_born[i]];
+		while (at < load->script->count &&
+		       load->script->pieces[at].ordinal < row->piece.ordinal)
+			at++;
+		if (at < load->script->count &&
+		    load->script->pieces[at].ordinal == row->piece.ordinal) {
+			row->made = (int32_t)at;
+			load->script->pieces[at].address = row->piece.address;
+			load->script->pieces[at].bucket = row->piece.bucket;
+		}
+	}
+}
+
+/* false: the refusal came. */
+static bool tell_step(struct load *load, const struct number *step)
+{
+	struct script *script = load->script;
+	size_t first_piece = script->count;
+
+	script_begin(script, (int32_t)step->step);
+	script->steps[script->step_count - 1].complete = step->complete;
+	if (step->thinned)
+		script->incomplete = "steps of it were thinned out to rollups "
+		                     "(TIDEMARK_MAX_SIZE)";
+	read_events(load, step->pattern);
+	for (size_t i = 0; i < load->event_count; i++) {
+		const struct moment_of *event = &load->events[i];
+		if (step->step == load->refused_step &&
+		    event->ordinal >= load->refused_at)
+			return false;
+		empty_before(load, step->step, event->ordinal);
+		if (event->row >= 0)
+			birth(load, step, event->row);
+		else
+			death(load, step, ~event->row);
+	}
+	if (step->pattern != step->step)
+		own_rows(load, step, first_piece);
+	return step->step != load->refused_step;
+}
+
+/* What was alive as the first step that is told began. */
+static void tell_before(struct load *load, int64_t from)
+{
+	for (size_t i = 0; i < load->row_count; i++) {
+		struct row *row = &load->rows[load->by_born[i]];
+		if (row->born_step < from &&
+		    (row->died_step < 0 || row->died_step >= from)) {
+			row->made = script_take(load->script, row->piece);
+			remember(load, row->made);
+		}
+	}
+}
+
+static void refuse(struct load *load, int64_t oom)
+{
+	struct rows *rows = db_rows(load->trace->db, sql_refusal, "i", oom);
+	struct piece piece = {.requested = -1, .address = -1, .ordinal = -1};
+
+	if (!rows_next(rows))
+		return;
+	piece.bytes = rows_number_or(rows, 2, 0);
+	piece.site = (int32_t)rows_number_or(rows, 3, -1);
+	piece.phase = (uint8_t)rows_number_or(rows, 4, PHASE_OTHER);
+	piece.bucket = BUCKET_ACTIVATION;
+	rows_free(rows);
+	empty_before(load, load->refused_step, load->refused_at);
+	act(load->script, ACT_REFUSED);
+	load->script->refused_piece = script_take(load->script, piece);
+}
+
+static void read_around(struct load *load, int64_t oom)
+{
+	struct rows *rows =
+	        db_rows(load->trace->db, sql_around, "ii", load->device->id, oom);
+	struct script *script = load->script;
+
+	script->total = load->device->total_bytes > 0 ? load->device->total_bytes : -1;
+	script->outside = -1;
+	script->limit = INT64_MAX;
+	if (rows_next(rows)) {
+		script->total = rows_number(rows, 0);
+		script->outside = rows_number(rows, 1);
+		rows_free(rows);
+	}
+	rows = db_rows(load->trace->db,
+	               "SELECT CAST(value AS REAL) * 1000000000 FROM meta "
+	               "WHERE key = 'memory_fraction.' || ?1",
+	               "t", load->device->name);
+	if (rows_next(rows)) {
+		double fraction = (double)rows_number(rows, 0) / 1e9;
+		if (fraction > 0 && fraction < 1 && script->total > 0)
+			script->limit = whole_of(fraction * (double)script->total);
+		rows_free(rows);
+	}
+}
+
+void script_load(struct trace *trace, const struct device *device, int64_t oom,
+                 struct script *script)
+{
+	struct load load = {.trace = trace,
+	                    .device = device,
+	                    .script = script,
+	                    .refused_step = -1,
+	                    .refused_at = -1,
+	                    .heir_slots = 1 << 14};
+	struct rows *rows;
+	size_t first;
+
+	*script = (struct script){.refused_piece = -1};
+	read_steps(&load);
+	read_around(&load, oom);
+	rows = db_rows(trace->db, sql_refusal, "i", oom);
+	if (rows_next(rows)) {
+		load.refused_step = rows_number(rows, 0);
+		load.refused_at = rows_number(rows, 1);
+		rows_free(rows);
+	}
+	while (load.step_count && load.refused_step >= 0 &&
+	       load.steps[load.step_count - 1].step > load.refused_step)
+		load.step_count--;
+	first = first_told(&load);
+	/* The patterns of what is told may lie before it. */
+	int64_t from = load.step_count ? load.steps[first].step : 0, rows_from = from;
+	for (size_t i = first; i < load.step_count; i++)
+		if (load.steps[i].pattern < rows_from)
+			rows_from = load.steps[i].pattern;
+	load.heirs = allocate(load.heir_slots * sizeof(*load.heirs));
+	memset(load.heirs, -1, load.heir_slots * sizeof(*load.heirs));
+	read_rows(&load, rows_from);
+	read_given_back(&load);
+	sort_rows(&load);
+	if (first > 0)
+		tell_before(&load, from);
+	while (load.pending_at < load.pending_count &&
+	       load.pending[load.pending_at].step < from)
+		load.pending_at++;
+	for (size_t i = first; i < load.step_count; i++)
+		if (!tell_step(&load, &load.steps[i]))
+			break;
+	if (load.refused_step >= 0)
+		refuse(&load, oom);
+	free(load.rows);
+	free(load.steps);
+	free(load.by_born);
+	free(load.by_died);
+	free(load.pending);
+	free(load.events);
+	free(load.heirs);
+	free(load.next);
+}
