@@ -347,12 +347,12 @@ void tmk_model_end_step(struct tmk_model *m, bool complete)
 	next_step(m);
 }
 
-/* A trace that ends in the middle of the run (killed, stopped) may end between a total and the
+/* A trace that ends in the middle of the run (killed, stopped; NULL: it goes on) may end between a total and the
  * report of a thread that was kept waiting: only what differed for longer is a mismatch. */
 static bool still_differs(const struct tmk_model *m, const struct tmk_device_state *d,
                           const char *ended)
 {
-	bool whole = !strcmp(ended, "exit");
+	bool whole = ended && !strcmp(ended, "exit");
 
 	return tmk_model_drifts(d) &&
 	       (whole || m->last_ns - d->drift_ns > TMK_KEPT_WAITING_NS);
