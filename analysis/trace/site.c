@@ -1,5 +1,5 @@
 /* site.c - where allocations come from, by name; and who owns a block.
- * Called from: advice/, answers/, commands/, reconcile/, run/, trace/. */
+ * Called from: advice/, answers/, commands/, reconcile/, run/, trace/, whatif/. */
 #include "site.h"
 
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * What the acts take is taken anew. What they give back is either their own, or was made
  * before them (gradients of the step before): then it is the oldest of the same place that is
  * alive at the script's end.
- * Called from: whatif/. */
+ * Called from: derived.c, rest.c. */
 #include "again.h"
 
 #include <stdlib.h>

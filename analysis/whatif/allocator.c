@@ -10,47 +10,16 @@
  * Called from: replayed.c. */
 #include "allocator.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "blocks.h"
 #include "heap.h"
 
 #define MIB ((int64_t)1 << 20)
 enum { LEAST = 512, SMALL_MIB = 1, SMALL_SEGMENT_MIB = 2, LARGE_SEGMENT_MIB = 20 };
 enum { MIN_LARGE_MIB = 10, ROUND_LARGE_MIB = 2 };
 #define STRETCH ((int64_t)1 << 44) /* addresses of one expandable segment */
-
-struct block {
-	int64_t address, bytes;
-	int32_t before, after; /* neighbours in the segment; -1 */
-	int32_t pool;
-	bool used, mapped, expandable;
-};
-
-/* Free blocks, by size and address. */
-struct shelf {
-	int32_t *blocks;
-	size_t count, room;
-};
-
-struct pool { /* of one stream: small, or large */
-	struct shelf free;
-	struct shelf unmapped; /* of expandable segments, by address */
-	int stream;
-	bool small;
-};
-
-struct allocator {
-	struct rules rules;
-	int64_t capacity, reserved, allocated, retries, next_address;
-	struct block *blocks;
-	size_t count, room;
-	int32_t *spare; /* numbers of blocks that are gone */
-	size_t spare_count, spare_room;
-	struct pool *pools;
-	size_t pool_count, pool_room;
-};
 
 struct allocator *allocator_new(const struct rules *rules, int64_t capacity)
 {
@@ -72,161 +41,6 @@ void allocator_free(struct allocator *a)
 	free(a->blocks);
 	free(a->spare);
 	free(a);
-}
-
-/* ---- shelves ------------------------------------------------------------------------- */
-
-/* Where a block of this size and address is, or would be. */
-static size_t place_of(const struct allocator *a, const struct shelf *shelf,
-                       int64_t bytes, int64_t address)
-{
-	size_t low = 0, high = shelf->count;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-		const struct block *block = &a->blocks[shelf->blocks[middle]];
-		if (block->bytes < bytes ||
-		    (block->bytes == bytes && block->address < address))
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static size_t place_by_address(const struct allocator *a, const struct shelf *shelf,
-                               int64_t address)
-{
-	size_t low = 0;
-
-	while (low < shelf->count && a->blocks[shelf->blocks[low]].address < address)
-		low++;
-	return low;
-}
-
-static void insert(struct shelf *shelf, size_t at, int32_t block)
-{
-	shelf->blocks =
-	        grow(shelf->blocks, shelf->count, &shelf->room, sizeof(*shelf->blocks));
-	memmove(&shelf->blocks[at + 1], &shelf->blocks[at],
-	        (shelf->count - at) * sizeof(*shelf->blocks));
-	shelf->blocks[at] = block;
-	shelf->count++;
-}
-
-static void take_out(struct shelf *shelf, size_t at)
-{
-	memmove(&shelf->blocks[at], &shelf->blocks[at + 1],
-	        (--shelf->count - at) * sizeof(*shelf->blocks));
-}
-
-static void put_back(struct allocator *a, int32_t number)
-{
-	const struct block *block = &a->blocks[number];
-	struct pool *pool = &a->pools[block->pool];
-
-	if (block->mapped)
-		insert(&pool->free,
-		       place_of(a, &pool->free, block->bytes, block->address), number);
-	else
-		insert(&pool->unmapped,
-		       place_by_address(a, &pool->unmapped, block->address), number);
-}
-
-static void pick_up(struct allocator *a, int32_t number)
-{
-	const struct block *block = &a->blocks[number];
-	struct pool *pool = &a->pools[block->pool];
-
-	if (block->mapped)
-		take_out(&pool->free,
-		         place_of(a, &pool->free, block->bytes, block->address));
-	else
-		take_out(&pool->unmapped,
-		         place_by_address(a, &pool->unmapped, block->address));
-}
-
-static int32_t pool_of(struct allocator *a, int stream, bool small)
-{
-	for (size_t i = 0; i < a->pool_count; i++)
-		if (a->pools[i].stream == stream && a->pools[i].small == small)
-			return (int32_t)i;
-	a->pools = grow(a->pools, a->pool_count, &a->pool_room, sizeof(*a->pools));
-	a->pools[a->pool_count] = (struct pool){.stream = stream, .small = small};
-	return (int32_t)a->pool_count++;
-}
-
-static int32_t new_block(struct allocator *a, struct block block)
-{
-	int32_t number;
-
-	if (a->spare_count) {
-		number = a->spare[--a->spare_count];
-	} else {
-		a->blocks = grow(a->blocks, a->count, &a->room, sizeof(*a->blocks));
-		number = (int32_t)a->count++;
-	}
-	a->blocks[number] = block;
-	return number;
-}
-
-static void drop_block(struct allocator *a, int32_t number)
-{
-	a->spare = grow(a->spare, a->spare_count, &a->spare_room, sizeof(*a->spare));
-	a->spare[a->spare_count++] = number;
-}
-
-/* ---- cutting and joining --------------------------------------------------------------- */
-
-static bool joins(const struct allocator *a, int32_t one, int32_t other)
-{
-	return other >= 0 && !a->blocks[other].used &&
-	       a->blocks[other].mapped == a->blocks[one].mapped;
-}
-
-/* A block that is on no shelf takes in free neighbours of its kind. */
-static int32_t join(struct allocator *a, int32_t number)
-{
-	struct block *block = &a->blocks[number];
-
-	if (joins(a, number, block->after)) {
-		int32_t gone = block->after;
-		pick_up(a, gone);
-		block->bytes += a->blocks[gone].bytes;
-		block->after = a->blocks[gone].after;
-		if (block->after >= 0)
-			a->blocks[block->after].before = number;
-		drop_block(a, gone);
-	}
-	if (joins(a, number, block->before)) {
-		int32_t gone = block->before;
-		pick_up(a, gone);
-		block->bytes += a->blocks[gone].bytes;
-		block->address = a->blocks[gone].address;
-		block->before = a->blocks[gone].before;
-		if (block->before >= 0)
-			a->blocks[block->before].after = number;
-		drop_block(a, gone);
-	}
-	return number;
-}
-
-/* Cuts a block in two; the rest, behind it, is on no shelf. */
-static int32_t cut(struct allocator *a, int32_t number, int64_t bytes)
-{
-	struct block rest = a->blocks[number];
-	int32_t other;
-
-	rest.address += bytes;
-	rest.bytes -= bytes;
-	rest.before = number;
-	rest.used = false;
-	other = new_block(a, rest);
-	a->blocks[number].bytes = bytes;
-	a->blocks[number].after = other;
-	if (rest.after >= 0)
-		a->blocks[rest.after].before = other;
-	return other;
 }
 
 static bool worth_a_cut(const struct allocator *a, const struct block *block,
@@ -273,12 +87,12 @@ static int32_t map(struct allocator *a, int32_t number, int64_t bytes)
 		size = block->bytes;
 	if (!from_device(a, size))
 		return -1;
-	pick_up(a, number);
+	blocks_pick_up(a, number);
 	if (size < block->bytes)
-		put_back(a, cut(a, number, size));
+		blocks_put_back(a, blocks_cut(a, number, size));
 	a->blocks[number].mapped = true;
-	number = join(a, number);
-	put_back(a, number);
+	number = blocks_join(a, number);
+	blocks_put_back(a, number);
 	return number;
 }
 
@@ -300,14 +114,14 @@ static int32_t find_stretch(struct allocator *a, int32_t pool, int64_t bytes)
 		if (room >= bytes)
 			return first;
 	}
-	made = new_block(a, (struct block){.address = a->next_address,
-	                                   .bytes = STRETCH,
-	                                   .before = -1,
-	                                   .after = -1,
-	                                   .pool = pool,
-	                                   .expandable = true});
+	made = blocks_new(a, (struct block){.address = a->next_address,
+	                                    .bytes = STRETCH,
+	                                    .before = -1,
+	                                    .after = -1,
+	                                    .pool = pool,
+	                                    .expandable = true});
 	a->next_address += 2 * STRETCH;
-	put_back(a, made);
+	blocks_put_back(a, made);
 	return made;
 }
 
@@ -329,7 +143,7 @@ static int32_t from_stretch(struct allocator *a, int32_t pool, int64_t bytes)
 		                                          : a->blocks[next].bytes);
 	}
 	if (number >= 0)
-		pick_up(a, number);
+		blocks_pick_up(a, number);
 	return number;
 }
 
@@ -345,14 +159,14 @@ static int32_t new_segment(struct allocator *a, int32_t pool, int64_t bytes)
 		return -1;
 	block.address = a->next_address;
 	a->next_address += size;
-	return new_block(a, block);
+	return blocks_new(a, block);
 }
 
 /* A free block that fits, off its shelf; -1. */
 static int32_t best_fit(struct allocator *a, int32_t number, int64_t bytes)
 {
 	struct shelf *shelf = &a->pools[number].free;
-	size_t at = place_of(a, shelf, bytes, 0);
+	size_t at = blocks_place(a, shelf, bytes, 0);
 	int32_t found;
 
 	if (at == shelf->count)
@@ -377,7 +191,7 @@ static int32_t best_fit(struct allocator *a, int32_t number, int64_t bytes)
 	if (bytes >= a->rules.max_split &&
 	    a->blocks[found].bytes >= bytes + a->rules.max_non_split_rounding)
 		return -1;
-	pick_up(a, found);
+	blocks_pick_up(a, found);
 	return found;
 }
 
@@ -394,19 +208,19 @@ static void unmap(struct allocator *a, int32_t number)
 
 	if (to <= from)
 		return;
-	pick_up(a, number);
+	blocks_pick_up(a, number);
 	if (to < block->address + block->bytes) {
-		put_back(a, cut(a, number, to - block->address));
+		blocks_put_back(a, blocks_cut(a, number, to - block->address));
 		block = &a->blocks[number];
 	}
 	if (from > block->address) {
-		int32_t rest = cut(a, number, from - block->address);
-		put_back(a, number);
+		int32_t rest = blocks_cut(a, number, from - block->address);
+		blocks_put_back(a, number);
 		number = rest;
 	}
 	a->blocks[number].mapped = false;
 	a->reserved -= to - from;
-	put_back(a, join(a, number));
+	blocks_put_back(a, blocks_join(a, number));
 }
 
 void allocator_empty_cache(struct allocator *a)
@@ -422,9 +236,9 @@ void allocator_empty_cache(struct allocator *a)
 			if (block->expandable) {
 				unmap(a, all[i]);
 			} else if (block->before < 0 && block->after < 0) {
-				pick_up(a, all[i]);
+				blocks_pick_up(a, all[i]);
 				a->reserved -= block->bytes;
-				drop_block(a, all[i]);
+				blocks_drop(a, all[i]);
 			}
 		}
 		free(all);
@@ -442,7 +256,8 @@ static bool give_oversized(struct allocator *a, int32_t pool, int64_t bytes)
 	if (a->rules.max_split == INT64_MAX)
 		return false;
 	while (freed < wanted && shelf->count) {
-		size_t at = place_of(a, shelf, freed ? a->rules.max_split : wanted, 0);
+		size_t at =
+		        blocks_place(a, shelf, freed ? a->rules.max_split : wanted, 0);
 		struct block *block;
 		int32_t number;
 		if (at == shelf->count)
@@ -454,8 +269,8 @@ static bool give_oversized(struct allocator *a, int32_t pool, int64_t bytes)
 			break;
 		freed += block->bytes;
 		a->reserved -= block->bytes;
-		take_out(shelf, at);
-		drop_block(a, number);
+		blocks_take_out(shelf, at);
+		blocks_drop(a, number);
 	}
 	return freed >= wanted;
 }
@@ -487,7 +302,7 @@ int64_t allocator_round(const struct rules *rules, int64_t bytes)
 int32_t allocator_take(struct allocator *a, int64_t bytes, int stream)
 {
 	int64_t size = allocator_round(&a->rules, bytes);
-	int32_t pool = pool_of(a, stream, size <= SMALL_MIB * MIB);
+	int32_t pool = blocks_pool(a, stream, size <= SMALL_MIB * MIB);
 	int32_t found = best_fit(a, pool, size);
 
 	if (found < 0)
@@ -502,7 +317,7 @@ int32_t allocator_take(struct allocator *a, int64_t bytes, int stream)
 	if (found < 0)
 		return -1;
 	if (worth_a_cut(a, &a->blocks[found], size))
-		put_back(a, cut(a, found, size));
+		blocks_put_back(a, blocks_cut(a, found, size));
 	a->blocks[found].used = true;
 	a->allocated += a->blocks[found].bytes;
 	return found;
@@ -512,7 +327,7 @@ void allocator_give(struct allocator *a, int32_t number)
 {
 	a->allocated -= a->blocks[number].bytes;
 	a->blocks[number].used = false;
-	put_back(a, join(a, number));
+	blocks_put_back(a, blocks_join(a, number));
 }
 
 int64_t allocator_reserved(const struct allocator *a)
