@@ -242,11 +242,14 @@ static int32_t refused_before(const struct scene *scene)
 
 	while (rows_next(rows))
 		ordinal = rows_number(rows, 0);
-	for (size_t i = 0; ordinal >= 0 && i < scene->script.count; i++)
+	if (ordinal < 0)
+		return -1;
+	for (size_t i = 0; i < scene->script.count; i++)
 		if (scene->script.pieces[i].step == scene->step &&
 		    scene->script.pieces[i].ordinal >= ordinal)
 			return scene->script.pieces[i].taken;
-	return -1;
+	/* Nothing was taken in between. */
+	return scene->script.pieces[scene->script.refused_piece].taken;
 }
 
 static void leave_except(struct scene *scene)
@@ -308,7 +311,7 @@ static void unowned_gradients(struct scene *scene)
 	bool zeroed = given_by_zero_grad(scene);
 	int64_t bytes = 0;
 
-	if (levers_models(scene))
+	if (levers_models(scene) || scene->growth->count)
 		return;
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
@@ -481,14 +484,18 @@ void levers_faults(struct scene *scene)
 {
 	struct turns turns;
 
-	turns_find(scene->places, &scene->script, scene->from, scene->rest.first,
-	           &turns);
 	stop_leak(scene);
-	of_turns(scene, &turns);
-	backward_each(scene, &turns);
-	no_grad(scene, &turns);
-	turns_free(&turns);
-	leave_except(scene);
+	/* A retry in an except block looks like a turn, and like a forward that is new. */
+	if (refused_before(scene) >= 0) {
+		leave_except(scene);
+	} else {
+		turns_find(scene->places, &scene->script, scene->from,
+		           scene->rest.first, &turns);
+		of_turns(scene, &turns);
+		backward_each(scene, &turns);
+		no_grad(scene, &turns);
+		turns_free(&turns);
+	}
 	unowned_gradients(scene);
 	zero_grad_first(scene);
 	load_on_cpu(scene);

@@ -231,19 +231,31 @@ static void bucket_view(struct scene *scene)
 	          false);
 }
 
-/* The dense gradient of an embedding has all its rows. */
+static bool looks_up_rows(const struct site *site)
+{
+	return site && site->op &&
+	       (strstr(site->op, "embedding_dense_backward") ||
+	        strstr(site->op, "embedding_bag_dense_backward") ||
+	        strstr(site->op, "EmbeddingBackward") ||
+	        strstr(site->op, "EmbeddingBagBackward"));
+}
+
+/* The dense gradient of an embedding has all its rows: it is made of zeros (or of nothing, by
+ * older versions) in the backward of a look-up. */
 static void sparse_gradients(struct scene *scene)
 {
 	int64_t bytes = 0;
+	bool looked_up = false;
 
-	for (size_t i = 0; i < scene->script.count; i++) {
+	for (size_t i = 0; i < scene->script.count; i++)
+		looked_up = looked_up ||
+		            looks_up_rows(scene_site(scene, &scene->script.pieces[i]));
+	for (size_t i = 0; looked_up && i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
-		if (!site || !site->op || piece->bytes < 16 << 20 ||
-		    (strcmp(site->op, "aten::embedding_dense_backward") != 0 &&
-		     strcmp(site->op, "EmbeddingBackward0") != 0 &&
-		     !strstr(site->op, "embedding_bag_dense_backward") &&
-		     !strstr(site->op, "EmbeddingBagBackward")))
+		if (piece->phase != PHASE_BACKWARD || piece->bytes < 16 << 20 ||
+		    !site || !site->op ||
+		    (strcmp(site->op, "aten::zeros") != 0 && !looks_up_rows(site)))
 			continue;
 		bytes = piece->bytes > bytes ? piece->bytes : bytes;
 		edit_bytes(&scene->edit, (int32_t)i, piece->bytes / 64 + 512);

@@ -135,6 +135,7 @@ static int32_t needed(const struct scene *scene, const struct layer_run *run)
 	for (int32_t i = run->first; i <= run->last; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		if (layers_holds(scene, run, i) && piece->given > run->over &&
+		    piece->phase_given == PHASE_BACKWARD &&
 		    (first < 0 || piece->given < first))
 			first = piece->given;
 	}
@@ -149,7 +150,8 @@ static int64_t let_go(struct scene *scene, const struct layer_run *run)
 	for (int32_t i = run->first; i <= run->last; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		if (!layers_holds(scene, run, i) || i == run->output ||
-		    (piece->given >= 0 && piece->given <= run->over) ||
+		    (piece->given >= 0 && (piece->given <= run->over ||
+		                           piece->phase_given == PHASE_FORWARD)) ||
 		    scene_weight_like(scene, piece))
 			continue;
 		bytes += piece->bytes;

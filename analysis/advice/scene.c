@@ -247,6 +247,8 @@ static char *delay_text(const struct scene *scene, int64_t bytes)
 
 	if (rate < 1 || !scene->growth->count)
 		return NULL;
+	if (bytes < rate)
+		return copy_text("what grows takes that in less than a step");
 	return format_text("only delays it: about %lld steps instead of %lld",
 	                   (long long)(scene->step + bytes / rate),
 	                   (long long)scene->step);
@@ -321,7 +323,8 @@ void scene_try(struct scene *scene, struct lever lever, bool always)
 	lever.peak = endless.peak_allocated;
 	lever.saves = scene->base_peak - endless.peak_allocated;
 	edit_clear(&scene->edit);
-	if (lever.saves <= 0 && !always) {
+	/* Less than a two-hundredth of the peak is noise. */
+	if (lever.saves <= scene->base_peak / 200 && !always) {
 		lever_free(&lever);
 		return;
 	}

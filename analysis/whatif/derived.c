@@ -190,6 +190,11 @@ void derived_rest(struct trace *trace, const struct places *places,
 		         "known");
 	} else {
 		rest->kind = REST_DERIVED;
+		/* Refused in a step, it is most likely a state; temporaries follow them. */
+		if (phase == PHASE_OPTIMIZER && share > 0 &&
+		    alive_in(script, BUCKET_OPTIMIZER) <
+		            whole_of(share * (double)all.sum))
+			script->pieces[script->refused_piece].bucket = BUCKET_OPTIMIZER;
 		if (phase == PHASE_BACKWARD)
 			backward(script, &all);
 		if (share < 0)

@@ -211,6 +211,11 @@ static bool from_turn(const struct places *places, struct script *script,
 	struct span now, then;
 	struct twin twin;
 
+	/* A backward and an optimizer go over layers and weights: that is no loop. */
+	if (script->pieces[refused].phase == PHASE_BACKWARD ||
+	    script->pieces[refused].phase == PHASE_RECOMPUTE ||
+	    script->pieces[refused].phase == PHASE_OPTIMIZER)
+		return false;
 	for (int32_t i = refused; key && i-- > here->first && turn[1] < 0;)
 		if (match_key(places, script->pieces[i].site, MATCH_STACK) == key)
 			turn[turn[0] >= 0] = i;
