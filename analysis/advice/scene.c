@@ -100,48 +100,57 @@ static void find_weights(struct scene *scene)
 	}
 }
 
-/* The dimension that most bytes of the forward share as a factor of their first one, of
- * those that inputs have. */
+bool shape_has(const struct shape *shape, int64_t batch)
+{
+	if (!shape->count)
+		return false;
+	if (shape->of[0] % batch == 0)
+		return true;
+	for (int k = 1; k < shape->count; k++)
+		if (shape->of[k] == batch)
+			return true;
+	return false;
+}
+
+/* Of what grows with the data in this step, the share of bytes that have the dimension. */
+static double share_of(const struct scene *scene, int64_t batch)
+{
+	const struct script *script = &scene->script;
+	double bytes = 0, all = 0;
+
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		const struct shape *shape = scene_shape(scene, piece);
+		if (piece->taken < scene->from || piece->taken >= scene->rest.first ||
+		    !piece_scales(piece) || !shape->count ||
+		    scene_weight_like(scene, piece))
+			continue;
+		all += (double)piece->bytes;
+		if (shape_has(shape, batch))
+			bytes += (double)piece->bytes;
+	}
+	return all > 0 ? bytes / all : 0;
+}
+
+/* The first dimension of what the step was given; else of what it made first that most of the
+ * rest has too. */
 static void find_batch(struct scene *scene)
 {
 	const struct script *script = &scene->script;
-	int64_t candidates[16];
-	size_t count = 0;
-	double best = 0;
+	enum { INPUTS, ANYTHING, PASSES };
 
-	for (size_t i = script->count; i-- > 0 && count < 16;) {
-		const struct piece *piece = &script->pieces[i];
-		const struct shape *shape = scene_shape(scene, piece);
-		bool there = false;
-		bool data = piece->bucket == BUCKET_INPUT ||
-		            (piece_scales(piece) && shape->count >= 2 &&
-		             piece->bytes >= 4096);
-		if (!data || shape->count < 1 || shape->of[0] < 2 ||
-		    piece->taken < scene->from)
-			continue;
-		for (size_t k = 0; k < count; k++)
-			there = there || candidates[k] == shape->of[0];
-		if (!there)
-			candidates[count++] = shape->of[0];
-	}
-	for (size_t k = 0; k < count; k++) {
-		double bytes = 0, all = 0;
-		for (size_t i = 0; i < script->count; i++) {
+	for (int pass = INPUTS; pass < PASSES && !scene->batch; pass++) {
+		for (size_t i = 0; i < script->count && !scene->batch; i++) {
 			const struct piece *piece = &script->pieces[i];
 			const struct shape *shape = scene_shape(scene, piece);
-			if (piece->taken < scene->from || !piece_scales(piece) ||
-			    !shape->count || scene_weight_like(scene, piece))
-				continue;
-			all += (double)piece->bytes;
-			if (shape->of[0] % candidates[k] == 0)
-				bytes += (double)piece->bytes;
-		}
-		/* The smallest one that divides as much: 16 and not 16 x 511. */
-		if (all > 0 && bytes >= 0.7 * all &&
-		    (!scene->batch || bytes > best * 1.02 ||
-		     (bytes >= best * 0.98 && candidates[k] < scene->batch))) {
-			scene->batch = candidates[k];
-			best = bytes;
+			bool fits = piece->taken >= scene->from &&
+			            piece->taken < scene->rest.first &&
+			            (piece->bucket == BUCKET_INPUT ||
+			             (pass == ANYTHING && piece_scales(piece)));
+			if (fits && shape->count >= 2 && shape->of[0] >= 2 &&
+			    !scene_weight_like(scene, piece) &&
+			    share_of(scene, shape->of[0]) >= 0.7)
+				scene->batch = shape->of[0];
 		}
 	}
 }
@@ -164,15 +173,20 @@ static void find_length(struct scene *scene)
 static void prepare(struct scene *scene)
 {
 	const struct places *places = scene->places;
-	size_t last = scene->script.step_count;
+	const struct script *script = &scene->script;
+	int32_t refused = script->refused_piece;
+	size_t last = script->step_count;
 
 	scene->shapes = allocate((places->site_count + 1) * sizeof(*scene->shapes));
 	scene->weight_like = allocate(places->site_count + 1);
 	for (size_t i = 0; i < places->site_count; i++)
 		scene->shapes[i] = shape_of(places->sites[i].shape);
+	while (last > 1 && refused >= 0 &&
+	       script->steps[last - 1].first > script->pieces[refused].taken)
+		last--;
 	if (last) {
-		scene->step = scene->script.steps[last - 1].step;
-		scene->from = scene->script.steps[last - 1].first;
+		scene->step = script->steps[last - 1].step;
+		scene->from = script->steps[last - 1].first;
 	}
 	find_weights(scene);
 	find_batch(scene);
@@ -194,8 +208,8 @@ void scene_load(struct trace *trace, const struct places *places,
 	rules_load(trace, device, &scene->rules);
 	script_load(trace, device, oom->id, &scene->script);
 	replay_check(trace, device, &scene->script, &scene->rules, &scene->agreement);
-	prepare(scene);
 	rest_forecast(trace, places, device, &scene->script, &scene->rest);
+	prepare(scene);
 	edit_begin(&scene->script, &scene->edit);
 	replay_script(&scene->script, &scene->rules, NULL, true, &replayed);
 	scene->base_peak = replayed.peak_allocated;

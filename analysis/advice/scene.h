@@ -12,6 +12,10 @@ struct shape {
 	int count; /* 0: not known */
 };
 
+/* Has it this many samples: as its first dimension, alone or times another, or as a later one
+ * (transposed)? */
+bool shape_has(const struct shape *shape, int64_t batch);
+
 struct scene {
 	struct trace *trace;
 	const struct places *places;
