@@ -14,22 +14,20 @@
 static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length)
 {
 	double share = (double)part / (double)whole;
-	/* What is forecast has the shapes of the step that it is told from. */
-	int64_t there =
-	        length ? whole : whole_of((double)whole / scene->rest.scale + 0.5);
+	/* What is forecast from a step of another size has that one's shapes. */
+	bool scaled = scene->rest.scale != 1;
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct shape *shape = scene_shape(scene, piece);
 		int64_t bytes = piece->requested >= 0 ? piece->requested : piece->bytes;
 		double factor = 1;
-		int64_t here =
-		        piece->taken >= scene->rest.first && there > 0 ? there : whole;
+		bool other = scaled && piece->taken >= scene->rest.first;
 		if (!piece_scales(piece) || scene_weight_like(scene, piece))
 			continue;
 		if (!shape->count && !length && piece->bytes >= 1 << 20)
 			factor = share;
-		if (!length && shape_has(shape, here))
+		if (!length && (other || shape_has(shape, whole)))
 			factor = share;
 		for (int k = 0; length && k < shape->count; k++) {
 			bool flat = k == 0 && scene->batch > 1 &&

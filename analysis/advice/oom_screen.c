@@ -322,13 +322,21 @@ static void print_below(const char *text, FILE *out)
 	fputs(style(PLAIN), out);
 }
 
-static void print_lever(const struct lever *lever, int number, FILE *out)
+/* What is not known of the whole is said once, above. */
+static bool said_above(const struct levers *levers, const char *why)
+{
+	return (levers->doubt && !strcmp(levers->doubt, why)) ||
+	       (levers->unknown && !strcmp(levers->unknown, why));
+}
+
+static void print_lever(const struct levers *levers, const struct lever *lever,
+                        int number, FILE *out)
 {
 	fprintf(out, "  %d %s%s%s %10s  ", number, style(mark_style(lever->mark)),
 	        mark_sign(lever->mark), style(PLAIN), text_size(lever->saves).s);
 	text_wrap(out, lever->change, 18, 18);
 	print_below(lever->basis, out);
-	if (lever->why)
+	if (lever->why && !said_above(levers, lever->why))
 		print_below(lever->why, out);
 }
 
@@ -344,13 +352,17 @@ static void print_levers(const struct answer *answer, FILE *out)
 	fprintf(out, "\n  %swhat would make it fit%s   ", style(DIM), style(PLAIN));
 	text_wrap(out, head, 26, 26);
 	free(head);
-	if (levers->doubt) {
+	if (levers->doubt || levers->unknown) {
+		char *text =
+		        format_text("%s%s", levers->doubt ? "" : "not known: ",
+		                    levers->doubt ? levers->doubt : levers->unknown);
 		fprintf(out, "%4s%s", "", style(YELLOW));
-		text_wrap(out, levers->doubt, 4, 4);
+		text_wrap(out, text, 4, 4);
 		fputs(style(PLAIN), out);
+		free(text);
 	}
 	for (size_t i = 0; i < levers->count && i < SHOWN; i++)
-		print_lever(&levers->list[i], (int)i + 1, out);
+		print_lever(levers, &levers->list[i], (int)i + 1, out);
 	if (levers->count > SHOWN)
 		fprintf(out, "    %s more; --json has all\n",
 		        text_count((int64_t)(levers->count - SHOWN)).s);

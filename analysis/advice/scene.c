@@ -72,32 +72,41 @@ int scene_layer(const char *module, int64_t *index)
 	return -1;
 }
 
+static int by_text(const void *left, const void *right)
+{
+	return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
 /* Shapes of weights have nothing to do with the batch, whatever numbers are in them. */
 static void find_weights(struct scene *scene)
 {
 	const struct places *places = scene->places;
+	const char **shapes = allocate((places->site_count + 1) * sizeof(*shapes));
+	size_t count = 0;
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
-		if (!site || !site->shape ||
-		    (piece->bucket != BUCKET_PARAMETER &&
-		     piece->bucket != BUCKET_GRADIENT &&
-		     piece->bucket != BUCKET_OPTIMIZER &&
-		     piece->bucket != BUCKET_BUFFER))
+		bool weight = piece->bucket == BUCKET_PARAMETER ||
+		              piece->bucket == BUCKET_GRADIENT ||
+		              piece->bucket == BUCKET_OPTIMIZER ||
+		              piece->bucket == BUCKET_BUFFER;
+		if (!site || !site->shape || !weight ||
+		    scene->weight_like[site_index(scene, site)])
 			continue;
 		scene->weight_like[site_index(scene, site)] = true;
+		if (scene->shapes[site_index(scene, site)].count > 1)
+			shapes[count++] = site->shape;
 	}
-	for (size_t i = 0; i < places->site_count; i++) {
+	if (count)
+		qsort(shapes, count, sizeof(*shapes), by_text);
+	for (size_t i = 0; count && i < places->site_count; i++) {
 		const struct site *site = &places->sites[i];
-		bool like = scene->weight_like[i];
-		for (size_t j = 0; !like && site->shape && j < places->site_count; j++)
-			like = scene->weight_like[j] && places->sites[j].shape &&
-			       scene->shapes[j].count > 1 &&
-			       !strcmp(places->sites[j].shape, site->shape);
-		if (like && !scene->weight_like[i] && site->phase == PHASE_BACKWARD)
+		if (site->phase == PHASE_BACKWARD && site->shape &&
+		    bsearch(&site->shape, shapes, count, sizeof(*shapes), by_text))
 			scene->weight_like[i] = true;
 	}
+	free(shapes);
 }
 
 bool shape_has(const struct shape *shape, int64_t batch)
@@ -140,17 +149,22 @@ static void find_batch(struct scene *scene)
 	enum { INPUTS, ANYTHING, PASSES };
 
 	for (int pass = INPUTS; pass < PASSES && !scene->batch; pass++) {
-		for (size_t i = 0; i < script->count && !scene->batch; i++) {
+		int64_t tried = 0, last = 0;
+		for (size_t i = 0; i < script->count && !scene->batch && tried < 64;
+		     i++) {
 			const struct piece *piece = &script->pieces[i];
 			const struct shape *shape = scene_shape(scene, piece);
 			bool fits = piece->taken >= scene->from &&
 			            piece->taken < scene->rest.first &&
 			            (piece->bucket == BUCKET_INPUT ||
 			             (pass == ANYTHING && piece_scales(piece)));
-			if (fits && shape->count >= 2 && shape->of[0] >= 2 &&
-			    !scene_weight_like(scene, piece) &&
-			    share_of(scene, shape->of[0]) >= 0.7)
-				scene->batch = shape->of[0];
+			if (!fits || shape->count < 2 || shape->of[0] < 2 ||
+			    shape->of[0] == last || scene_weight_like(scene, piece))
+				continue;
+			last = shape->of[0];
+			tried++;
+			if (share_of(scene, last) >= 0.7)
+				scene->batch = last;
 		}
 	}
 }
@@ -189,8 +203,6 @@ static void prepare(struct scene *scene)
 		scene->from = script->steps[last - 1].first;
 	}
 	find_weights(scene);
-	find_batch(scene);
-	find_length(scene);
 }
 
 void scene_load(struct trace *trace, const struct places *places,
@@ -208,8 +220,11 @@ void scene_load(struct trace *trace, const struct places *places,
 	rules_load(trace, device, &scene->rules);
 	script_load(trace, device, oom->id, &scene->script);
 	replay_check(trace, device, &scene->script, &scene->rules, &scene->agreement);
-	rest_forecast(trace, places, device, &scene->script, &scene->rest);
 	prepare(scene);
+	rest_forecast(trace, places, device, scene->weight_like, &scene->script,
+	              &scene->rest);
+	find_batch(scene);
+	find_length(scene);
 	edit_begin(&scene->script, &scene->edit);
 	replay_script(&scene->script, &scene->rules, NULL, true, &replayed);
 	scene->base_peak = replayed.peak_allocated;

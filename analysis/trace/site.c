@@ -8,6 +8,30 @@
 #include "heap.h"
 #include "trace_queries.h"
 
+static uint64_t mix(uint64_t sum, uint64_t word)
+{
+	return (sum ^ word) * 0x9e3779b97f4a7c15u + 0x7f4a7c15u;
+}
+
+static uint64_t mix_text(uint64_t sum, const char *text)
+{
+	for (; text && *text; text++)
+		sum = mix(sum, (unsigned char)*text);
+	return mix(sum, 0);
+}
+
+/* Frames of C differ from version to version and from thread to thread: they don't count. */
+static void number_place(struct site *site)
+{
+	uint64_t stack =
+	        site->stack >= 0 ? (uint64_t)site->stack : ~(uint64_t)site->phase;
+
+	site->by_stack = mix_text(mix(1, stack), site->module) | 1;
+	site->by_line = mix_text(site->by_stack, site->op) | 1;
+	site->by_module =
+	        site->module ? mix_text(mix_text(2, site->module), site->op) | 1 : 0;
+}
+
 static void load_sites(struct trace *trace, struct places *places)
 {
 	size_t room = 0;
@@ -27,6 +51,7 @@ static void load_sites(struct trace *trace, struct places *places)
 		                      .shape = rows_copy(rows, 6),
 		                      .dtype = rows_copy(rows, 7),
 		                      .scope = rows_copy(rows, 9)};
+		number_place(&places->sites[places->site_count - 1]);
 	}
 }
 

@@ -15,6 +15,9 @@ struct site {
 	char *module, *class; /* its name, or its class where it has none; its class */
 	char *op, *shape, *dtype; /* NULL where not known, as those before */
 	char *scope; /* 'rollout / kv cache'; NULL: in none of the program's own */
+	/* The place as a number: stack, module and operator; stack and module; module and
+	 * operator (0: no module). Equal for equal places. */
+	uint64_t by_line, by_stack, by_module;
 };
 
 /* The owner of a block, as Python names it: a parameter, a buffer, optimizer state. */

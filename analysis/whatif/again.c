@@ -90,6 +90,13 @@ static bool kept_for_good(const struct piece *piece)
 	        piece->bucket == BUCKET_WORKSPACE);
 }
 
+static bool is_fixed(const struct again *again, const struct piece *piece)
+{
+	const struct site *site = places_site(again->places, piece->site);
+
+	return site && again->fixed && again->fixed[site - again->places->sites];
+}
+
 static void take(struct again *again, int32_t index)
 {
 	struct script *script = again->script;
@@ -100,7 +107,7 @@ static void take(struct again *again, int32_t index)
 
 	if (kept_for_good(&piece) || (again->only_forward && !computes))
 		return;
-	if (piece_scales(&piece) && again->scale != 1) {
+	if (again->scale != 1 && piece_scales(&piece) && !is_fixed(again, &piece)) {
 		piece.bytes = whole_of((double)piece.bytes * again->scale);
 		piece.requested = -1;
 	}

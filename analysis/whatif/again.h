@@ -9,6 +9,7 @@ struct again {
 	const struct places *places;
 	struct script *script;
 	double scale;       /* of what grows with the batch */
+	const bool *fixed;  /* by site's index in places: what does not; NULL */
 	int32_t *stands_in; /* by piece: the one that stands for it at the end; -1 */
 	size_t room;
 	struct heir *heirs; /* what was alive when the acts begin again, by place */

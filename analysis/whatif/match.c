@@ -15,32 +15,15 @@ struct entry {
 	int32_t piece;
 };
 
-static uint64_t mix(uint64_t sum, uint64_t word)
-{
-	return (sum ^ word) * 0x9e3779b97f4a7c15u + 0x7f4a7c15u;
-}
-
-static uint64_t mix_text(uint64_t sum, const char *text)
-{
-	for (; text && *text; text++)
-		sum = mix(sum, (unsigned char)*text);
-	return mix(sum, 0);
-}
-
 uint64_t match_key(const struct places *places, int64_t id, enum match_level level)
 {
 	const struct site *site = places_site(places, id);
-	uint64_t sum = 1;
 
-	if (!site || (level == MATCH_MODULE && !site->module))
+	if (!site)
 		return 0;
-	if (level != MATCH_MODULE)
-		sum = site->stack >= 0 ? mix(sum, (uint64_t)site->stack)
-		                       : mix(sum, ~(uint64_t)site->phase);
-	sum = mix_text(sum, site->module);
-	if (level != MATCH_STACK)
-		sum = mix_text(sum, site->op);
-	return sum ? sum : 1;
+	return level == MATCH_LINE    ? site->by_line
+	       : level == MATCH_STACK ? site->by_stack
+	                              : site->by_module;
 }
 
 static int by_key(const void *left, const void *right)

@@ -147,7 +147,7 @@ static bool alike(const struct places *places, const struct script *script,
 }
 
 /* The rest of `there` after the twin, and where asked for all of it again. */
-static void go_on(const struct places *places, struct script *script,
+static void go_on(const struct places *places, const bool *fixed, struct script *script,
                   const struct span *here, const struct span *there,
                   const struct twin *twin, struct rest *rest)
 {
@@ -157,6 +157,7 @@ static void go_on(const struct places *places, struct script *script,
 
 	again_begin(places, script, &again);
 	again.scale = twin->scale;
+	again.fixed = fixed;
 	again.only_forward = rest->kind == REST_FORWARD;
 	for (int32_t i = here->first; i < here->end; i++)
 		if (twin->found[i - here->first] >= 0)
@@ -170,13 +171,14 @@ static void go_on(const struct places *places, struct script *script,
 	rest->next = (int32_t)script->act_count;
 	again_begin(places, script, &again);
 	again.scale = twin->scale;
+	again.fixed = fixed;
 	again_copy(&again, there->from, there->to);
 	again_end(&again);
 }
 
-static bool from_step(const struct places *places, struct script *script,
-                      const struct span *here, enum match_level level,
-                      struct rest *rest)
+static bool from_step(const struct places *places, const bool *fixed,
+                      struct script *script, const struct span *here,
+                      enum match_level level, struct rest *rest)
 {
 	int tried = 0;
 
@@ -195,7 +197,7 @@ static bool from_step(const struct places *places, struct script *script,
 			        "the shapes of this step differ from those of step %d, "
 			        "and not by one factor",
 			        (int)rest->like);
-		go_on(places, script, here, &there, &twin, rest);
+		go_on(places, fixed, script, here, &there, &twin, rest);
 		free(twin.found);
 		return true;
 	}
@@ -246,8 +248,8 @@ static bool from_turn(const struct places *places, struct script *script,
 }
 
 void rest_forecast(struct trace *trace, const struct places *places,
-                   const struct device *device, struct script *script,
-                   struct rest *rest)
+                   const struct device *device, const bool *fixed,
+                   struct script *script, struct rest *rest)
 {
 	struct span here;
 
@@ -262,9 +264,9 @@ void rest_forecast(struct trace *trace, const struct places *places,
 		return;
 	}
 	here = span_of(script, script->step_count - 1);
-	if (from_step(places, script, &here, MATCH_LINE, rest) ||
+	if (from_step(places, fixed, script, &here, MATCH_LINE, rest) ||
 	    from_turn(places, script, &here, rest) ||
-	    from_step(places, script, &here, MATCH_MODULE, rest))
+	    from_step(places, fixed, script, &here, MATCH_MODULE, rest))
 		return;
 	derived_rest(trace, places, device, script, here.from, rest);
 }

@@ -23,10 +23,11 @@ struct rest {
 	char why[160]; /* a sentence about what is not known, "" where all is */
 };
 
-/* site of the refused allocation, -1 where not known; appends to the script. */
+/* Appends to the script. fixed: by the index of a site in places, what has a weight's shape and
+ * does not grow with the batch. */
 void rest_forecast(struct trace *trace, const struct places *places,
-                   const struct device *device, struct script *script,
-                   struct rest *rest);
+                   const struct device *device, const bool *fixed,
+                   struct script *script, struct rest *rest);
 
 /* Does a piece grow with the batch? What was born of data, forward and backward, and is no
  * gradient, weight or state. */

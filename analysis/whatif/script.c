@@ -10,21 +10,9 @@
 #include <string.h>
 
 #include "heap.h"
+#include "recording.h"
 #include "whatif_queries.h"
 #include "whole.h"
-
-enum { ACTS_MOST = 1500000 }; /* of a long run, so many from its end */
-
-struct row {
-	struct piece piece;
-	int64_t id, born_step, born, died_step, died;
-	int32_t made; /* the piece that stands for it now; -1 */
-};
-
-struct number {
-	int64_t step, pattern, events;
-	bool complete, thinned;
-};
 
 struct moment_of { /* an event of a step */
 	int64_t ordinal;
@@ -32,27 +20,15 @@ struct moment_of { /* an event of a step */
 };
 
 struct load {
-	struct trace *trace;
-	const struct device *device;
+	struct recording rec;
 	struct script *script;
-	struct row *rows;
-	size_t row_count, row_room;
-	struct number *steps;
-	size_t step_count, step_room;
-	int32_t *by_born;                 /* rows, by step and event of birth */
-	int32_t *by_died;                 /* and of death */
 	int64_t refused_step, refused_at; /* -1: none */
-	struct pending *pending;          /* memory that was given back to the device */
-	size_t pending_count, pending_at, pending_room;
+	size_t pending_at;
 	struct moment_of *events;
 	size_t event_count, event_room;
 	/* pieces that are alive and have no row of their own, in a hash of place and size */
 	int32_t *heirs, *next;
 	size_t heir_slots, next_room;
-};
-
-struct pending {
-	int64_t step, ordinal;
 };
 
 /* ---- building ----------------------------------------------------------------------------- */
@@ -103,119 +79,6 @@ void script_free(struct script *script)
 	*script = (struct script){0};
 }
 
-/* ---- reading ------------------------------------------------------------------------------ */
-
-static void read_steps(struct load *load)
-{
-	struct rows *rows = db_rows(load->trace->db, sql_steps, "");
-
-	while (rows_next(rows)) {
-		load->steps = grow(load->steps, load->step_count, &load->step_room,
-		                   sizeof(*load->steps));
-		load->steps[load->step_count++] =
-		        (struct number){.step = rows_number(rows, 0),
-		                        .pattern = rows_number(rows, 1),
-		                        .complete = rows_number(rows, 2),
-		                        .events = rows_number(rows, 3),
-		                        .thinned = rows_number(rows, 4)};
-	}
-}
-
-/* Of a long run, the step from which on it is told; the patterns are needed in any case. */
-static size_t first_told(const struct load *load)
-{
-	int64_t sum = 0;
-	size_t first = load->step_count;
-
-	while (first > 0 && sum + load->steps[first - 1].events <= ACTS_MOST) {
-		first--;
-		sum += load->steps[first].events;
-	}
-	return first < load->step_count ? first
-	       : load->step_count       ? load->step_count - 1
-	                                : 0;
-}
-
-static void read_rows(struct load *load, int64_t from)
-{
-	struct rows *rows =
-	        db_rows(load->trace->db, sql_rows, "ii", load->device->id, from);
-
-	while (rows_next(rows)) {
-		struct row row = {
-		        .id = rows_number(rows, 0),
-		        .born_step = rows_number(rows, 6),
-		        .born = rows_number(rows, 7),
-		        .died_step = rows_number_or(rows, 8, -1),
-		        .died = rows_number_or(rows, 9, -1),
-		        .made = -1,
-		        .piece = {.site = (int32_t)whole_within(
-		                          (double)rows_number(rows, 1), -1, INT32_MAX),
-		                  .bucket = (uint8_t)rows_number(rows, 2),
-		                  .bytes = rows_number(rows, 3),
-		                  .requested = rows_number_or(rows, 4, -1),
-		                  .address = rows_number(rows, 5),
-		                  .ordinal = (int32_t)whole_within(
-		                          (double)rows_number(rows, 7), -1, INT32_MAX),
-		                  .phase_given = (uint8_t)rows_number_or(rows, 10,
-		                                                         PHASE_OTHER),
-		                  .phase = (uint8_t)rows_number(rows, 11)}};
-		load->rows = grow(load->rows, load->row_count, &load->row_room,
-		                  sizeof(*load->rows));
-		load->rows[load->row_count++] = row;
-	}
-}
-
-/* qsort has no context: the rows that an order is made of. */
-static _Thread_local const struct row *ordered;
-
-static int by_birth(const void *left, const void *right)
-{
-	const struct row *a = &ordered[*(const int32_t *)left],
-	                 *b = &ordered[*(const int32_t *)right];
-
-	if (a->born_step != b->born_step)
-		return a->born_step < b->born_step ? -1 : 1;
-	return a->born < b->born ? -1 : a->born > b->born;
-}
-
-static int by_death(const void *left, const void *right)
-{
-	const struct row *a = &ordered[*(const int32_t *)left],
-	                 *b = &ordered[*(const int32_t *)right];
-
-	if (a->died_step != b->died_step)
-		return a->died_step < b->died_step ? -1 : 1;
-	return a->died < b->died ? -1 : a->died > b->died;
-}
-
-static void sort_rows(struct load *load)
-{
-	load->by_born = allocate((load->row_count + 1) * sizeof(*load->by_born));
-	load->by_died = allocate((load->row_count + 1) * sizeof(*load->by_died));
-	for (size_t i = 0; i < load->row_count; i++)
-		load->by_born[i] = load->by_died[i] = (int32_t)i;
-	ordered = load->rows;
-	qsort(load->by_born, load->row_count, sizeof(*load->by_born), by_birth);
-	qsort(load->by_died, load->row_count, sizeof(*load->by_died), by_death);
-}
-
-static size_t first_of(const struct load *load, const int32_t *order, bool death,
-                       int64_t step)
-{
-	size_t low = 0, high = load->row_count;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-		const struct row *row = &load->rows[order[middle]];
-		if ((death ? row->died_step : row->born_step) < step)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 static int by_ordinal(const void *left, const void *right)
 {
 	const struct moment_of *a = left, *b = right;
@@ -234,36 +97,21 @@ static void event(struct load *load, int64_t ordinal, int32_t row)
 static void read_events(struct load *load, int64_t pattern)
 {
 	load->event_count = 0;
-	for (size_t i = first_of(load, load->by_born, false, pattern);
-	     i < load->row_count && load->rows[load->by_born[i]].born_step == pattern;
+	for (size_t i = recording_first(&load->rec, false, pattern);
+	     i < load->rec.row_count &&
+	     load->rec.rows[load->rec.by_born[i]].born_step == pattern;
 	     i++)
-		event(load, load->rows[load->by_born[i]].born, load->by_born[i]);
-	for (size_t i = first_of(load, load->by_died, true, pattern);
-	     i < load->row_count && load->rows[load->by_died[i]].died_step == pattern;
+		event(load, load->rec.rows[load->rec.by_born[i]].born,
+		      load->rec.by_born[i]);
+	for (size_t i = recording_first(&load->rec, true, pattern);
+	     i < load->rec.row_count &&
+	     load->rec.rows[load->rec.by_died[i]].died_step == pattern;
 	     i++)
-		event(load, load->rows[load->by_died[i]].died, ~load->by_died[i]);
+		event(load, load->rec.rows[load->rec.by_died[i]].died,
+		      ~load->rec.by_died[i]);
 	if (load->event_count)
 		qsort(load->events, load->event_count, sizeof(*load->events),
 		      by_ordinal);
-}
-
-static void read_given_back(struct load *load)
-{
-	struct rows *rows =
-	        db_rows(load->trace->db, sql_given_back, "i", load->device->id);
-
-	while (rows_next(rows)) {
-		int64_t taken = rows_number(rows, 2),
-		        free = rows_number_or(rows, 3, -1);
-		/* Memory that lacked is given back by the allocator itself, which the model
-		 * does too. */
-		if (taken && (free < 0 || free < taken))
-			continue;
-		load->pending = grow(load->pending, load->pending_count,
-		                     &load->pending_room, sizeof(*load->pending));
-		load->pending[load->pending_count++] =
-		        (struct pending){rows_number(rows, 0), rows_number(rows, 1)};
-	}
 }
 
 /* ---- pieces without a row of their own ------------------------------------------------- */
@@ -323,8 +171,8 @@ static int32_t heir(struct load *load, const struct piece *like)
 
 static void empty_before(struct load *load, int64_t step, int64_t ordinal)
 {
-	while (load->pending_at < load->pending_count) {
-		const struct pending *next = &load->pending[load->pending_at];
+	while (load->pending_at < load->rec.pending_count) {
+		const struct pending *next = &load->rec.pending[load->pending_at];
 		if (next->step > step ||
 		    (next->step == step && next->ordinal > ordinal))
 			return;
@@ -335,7 +183,7 @@ static void empty_before(struct load *load, int64_t step, int64_t ordinal)
 
 static void birth(struct load *load, const struct number *step, int32_t index)
 {
-	struct row *row = &load->rows[index];
+	struct row *row = &load->rec.rows[index];
 	int32_t made = script_take(load->script, row->piece);
 
 	row->made = made;
@@ -346,7 +194,7 @@ static void birth(struct load *load, const struct number *step, int32_t index)
 
 static void death(struct load *load, const struct number *step, int32_t index)
 {
-	struct row *row = &load->rows[index];
+	struct row *row = &load->rec.rows[index];
 	bool own = row->born_step == step->pattern || step->pattern == step->step;
 	int32_t piece = own ? row->made : -1;
 
@@ -366,11 +214,11 @@ static void own_rows(struct load *load, const struct number *step, size_t first_
 {
 	size_t at = first_piece;
 
-	for (size_t i = first_of(load, load->by_born, false, step->step);
-	     i < load->row_count &&
-	     load->rows[load->by_born[i]].born_step == step->step;
+	for (size_t i = recording_first(&load->rec, false, step->step);
+	     i < load->rec.row_count &&
+	     load->rec.rows[load->rec.by_born[i]].born_step == step->step;
 	     i++) {
-		struct row *row = &load->rows[load->by_born[i]];
+		struct row *row = &load->rec.rows[load->rec.by_born[i]];
 		while (at < load->script->count &&
 		       load->script->pieces[at].ordinal < row->piece.ordinal)
 			at++;
@@ -414,8 +262,8 @@ static bool tell_step(struct load *load, const struct number *step)
 /* What was alive as the first step that is told began. */
 static void tell_before(struct load *load, int64_t from)
 {
-	for (size_t i = 0; i < load->row_count; i++) {
-		struct row *row = &load->rows[load->by_born[i]];
+	for (size_t i = 0; i < load->rec.row_count; i++) {
+		struct row *row = &load->rec.rows[load->rec.by_born[i]];
 		if (row->born_step < from &&
 		    (row->died_step < 0 || row->died_step >= from)) {
 			row->made = script_take(load->script, row->piece);
@@ -426,7 +274,7 @@ static void tell_before(struct load *load, int64_t from)
 
 static void refuse(struct load *load, int64_t oom)
 {
-	struct rows *rows = db_rows(load->trace->db, sql_refusal, "i", oom);
+	struct rows *rows = db_rows(load->rec.trace->db, sql_refusal, "i", oom);
 	struct piece piece = {.requested = -1, .address = -1, .ordinal = -1};
 
 	if (!rows_next(rows))
@@ -443,11 +291,12 @@ static void refuse(struct load *load, int64_t oom)
 
 static void read_around(struct load *load, int64_t oom)
 {
-	struct rows *rows =
-	        db_rows(load->trace->db, sql_around, "ii", load->device->id, oom);
+	struct rows *rows = db_rows(load->rec.trace->db, sql_around, "ii",
+	                            load->rec.device->id, oom);
 	struct script *script = load->script;
 
-	script->total = load->device->total_bytes > 0 ? load->device->total_bytes : -1;
+	script->total =
+	        load->rec.device->total_bytes > 0 ? load->rec.device->total_bytes : -1;
 	script->outside = -1;
 	script->limit = INT64_MAX;
 	if (rows_next(rows)) {
@@ -455,10 +304,10 @@ static void read_around(struct load *load, int64_t oom)
 		script->outside = rows_number(rows, 1);
 		rows_free(rows);
 	}
-	rows = db_rows(load->trace->db,
+	rows = db_rows(load->rec.trace->db,
 	               "SELECT CAST(value AS REAL) * 1000000000 FROM meta "
 	               "WHERE key = 'memory_fraction.' || ?1",
-	               "t", load->device->name);
+	               "t", load->rec.device->name);
 	if (rows_next(rows)) {
 		double fraction = (double)rows_number(rows, 0) / 1e9;
 		if (fraction > 0 && fraction < 1 && script->total > 0)
@@ -467,56 +316,61 @@ static void read_around(struct load *load, int64_t oom)
 	}
 }
 
+/* A step that equals those around it: what it leaves alive, and nothing else. */
+static void tell_left(struct load *load, const struct number *step)
+{
+	for (size_t i = recording_first(&load->rec, false, step->step);
+	     i < load->rec.row_count &&
+	     load->rec.rows[load->rec.by_born[i]].born_step == step->step;
+	     i++) {
+		struct row *row = &load->rec.rows[load->rec.by_born[i]];
+		row->made = script_take(load->script, row->piece);
+		load->script->pieces[row->made].step = (int32_t)step->step;
+		remember(load, row->made);
+	}
+}
+
+static void tell(struct load *load)
+{
+	const struct recording *rec = &load->rec;
+	int64_t from = rec->step_count ? rec->steps[rec->first].step : 0;
+
+	if (rec->first > 0)
+		tell_before(load, from);
+	while (load->pending_at < rec->pending_count &&
+	       rec->pending[load->pending_at].step < from)
+		load->pending_at++;
+	for (size_t i = rec->first; i < rec->step_count; i++) {
+		if (!rec->steps[i].told && load->script->step_count)
+			tell_left(load, &rec->steps[i]);
+		else if (!tell_step(load, &rec->steps[i]))
+			return;
+	}
+}
+
 void script_load(struct trace *trace, const struct device *device, int64_t oom,
                  struct script *script)
 {
-	struct load load = {.trace = trace,
-	                    .device = device,
-	                    .script = script,
+	struct load load = {.script = script,
 	                    .refused_step = -1,
 	                    .refused_at = -1,
 	                    .heir_slots = 1 << 14};
-	struct rows *rows;
-	size_t first;
+	struct rows *rows = db_rows(trace->db, sql_refusal, "i", oom);
 
 	*script = (struct script){.refused_piece = -1};
-	read_steps(&load);
-	read_around(&load, oom);
-	rows = db_rows(trace->db, sql_refusal, "i", oom);
 	if (rows_next(rows)) {
 		load.refused_step = rows_number(rows, 0);
 		load.refused_at = rows_number(rows, 1);
 		rows_free(rows);
 	}
-	while (load.step_count && load.refused_step >= 0 &&
-	       load.steps[load.step_count - 1].step > load.refused_step)
-		load.step_count--;
-	first = first_told(&load);
-	/* The patterns of what is told may lie before it. */
-	int64_t from = load.step_count ? load.steps[first].step : 0, rows_from = from;
-	for (size_t i = first; i < load.step_count; i++)
-		if (load.steps[i].pattern < rows_from)
-			rows_from = load.steps[i].pattern;
+	recording_load(trace, device, load.refused_step, &load.rec);
+	read_around(&load, oom);
 	load.heirs = allocate(load.heir_slots * sizeof(*load.heirs));
 	memset(load.heirs, -1, load.heir_slots * sizeof(*load.heirs));
-	read_rows(&load, rows_from);
-	read_given_back(&load);
-	sort_rows(&load);
-	if (first > 0)
-		tell_before(&load, from);
-	while (load.pending_at < load.pending_count &&
-	       load.pending[load.pending_at].step < from)
-		load.pending_at++;
-	for (size_t i = first; i < load.step_count; i++)
-		if (!tell_step(&load, &load.steps[i]))
-			break;
+	tell(&load);
 	if (load.refused_step >= 0)
 		refuse(&load, oom);
-	free(load.rows);
-	free(load.steps);
-	free(load.by_born);
-	free(load.by_died);
-	free(load.pending);
+	recording_free(&load.rec);
 	free(load.events);
 	free(load.heirs);
 	free(load.next);

@@ -82,7 +82,7 @@ def test_who_is_on_the_device_is_named(case, died, answer):
     assert abs(told[None] - own) <= 0.01 * 2**30  # PyTorch rounds to a hundredth of a GiB
     if case == "outside":
         assert told[1] == pytest.approx(2700 << 20, abs=0.01 * 2**30)
-        lever, = [v for v in event["levers"] if v["lever"] == "free the device"]
+        lever, = [v for v in event["levers"] if v["id"] == "free_device"]
         assert lever["change"].startswith("end process 1, which has 2.64 GiB")
 
 
@@ -94,17 +94,34 @@ def test_a_page_of_eighty_columns(died, tidemark):
     assert not any(line != line.rstrip() for line in screen.splitlines())
 
 
+FIRST = {"leak": "stop_leak", "fragmentation": "stop_leak", "fraction": "raise_limit",
+         "outside": "free_device"}
+
+
 def test_the_first_lever_is_the_one_for_the_reason(case, died, answer):
-    levers = answer("oom", died.file)["events"][0]["levers"]
-    first = {"leak": "stop the leak", "fragmentation": "expandable segments",
-             "fraction": "raise the limit", "outside": "free the device"}
-    assert levers[0]["enough"]
-    assert all(lever["saves_bytes"] > 0 and lever["basis"] for lever in levers)
-    if case in first:
-        assert levers[0]["lever"] == first[case]
+    event, = answer("oom", died.file)["events"]
+    levers = event["levers"]
+    assert event["replay"]["samples"] > 10 and event["replay"]["differing_samples"] == 0
+    assert all(lever["basis"] and lever["enough"] == (lever["mark"] == "fits")
+               for lever in levers)
+    if case == "outside":  # refused in the first forward: nobody knows how it goes on
+        assert event["replay"]["unknown"]
+        assert {lever["mark"] for lever in levers} <= {"unknown", "short"}
     else:
-        assert {lever["lever"] for lever in levers if lever["enough"]} == {
-            "checkpointing", "smaller batch"}
+        assert levers[0]["mark"] == "fits"
+    if case in FIRST:
+        assert levers[0]["id"] == FIRST[case]
+    else:
+        assert {lever["id"] for lever in levers if lever["enough"]} == {
+            "smaller_batch", "accumulate"}
+
+
+def test_what_only_delays_a_leak_says_so(sim, answer):
+    run = sim("fragmentation.py", memory="4GiB", THEN="raise")
+    event, = answer("oom", run.file)["events"]
+    marks = {lever["id"]: lever for lever in event["levers"]}
+    assert marks["expandable_segments"]["mark"] == "short"
+    assert "steps instead of" in marks["bf16_autocast"]["why"]
 
 
 def test_buckets_add_up_to_the_device(died, answer):
@@ -161,9 +178,13 @@ def test_expandable_segments_do_what_the_lever_says(sim, answer):
 def test_the_batch_that_the_lever_names_fits(sim, answer):
     run = sim("batch.py", memory="4GiB", THEN="raise")
     levers = answer("oom", run.file)["events"][0]["levers"]
-    change, = [lever["change"] for lever in levers if lever["lever"] == "smaller batch"]
-    batch = int(change.split()[1])
-    assert sim("fits.py", batch, memory="4GiB").code == 0
+    lever, = [lever for lever in levers if lever["id"] == "smaller_batch"]
+    batch = lever["value"]
+    assert lever["mark"] == "fits" and lever["change"].startswith(f"batch {batch} instead of 48")
+    smaller = sim("fits.py", batch, memory="4GiB")
+    assert smaller.code == 0
+    peak = answer("peak", smaller.file)["devices"][0]["allocated_bytes"]
+    assert abs(peak - lever["peak_bytes"]) <= 0.03 * peak
     assert sim("fits.py", 2 * batch, memory="4GiB").code == 1  # and it is no idle caution
 
 
