@@ -185,6 +185,18 @@ void tmk_about_device(int index)
 	              (const char *[]){properties});
 }
 
+/* How the caching allocator was told to behave: a replay needs it. The newer name comes first,
+ * as in torch. */
+static void allocator_settings(void)
+{
+	const char *text = getenv("PYTORCH_ALLOC_CONF");
+
+	if (!text || !*text)
+		text = getenv("PYTORCH_CUDA_ALLOC_CONF");
+	if (text && *text)
+		tmk_emit_meta("alloc_conf", text);
+}
+
 void tmk_about_run(void)
 {
 	if (tmk_settings.verbose)
@@ -200,6 +212,7 @@ void tmk_about_run(void)
 	versions();
 	if (*tmk_settings.run_id)
 		tmk_emit_meta("run_id", tmk_settings.run_id);
+	allocator_settings();
 	tmk_stacks_init();
 	tmk_report_capabilities();
 	tmk_nvtx_report();

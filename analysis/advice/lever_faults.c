@@ -5,28 +5,8 @@
 
 #include "advice_queries.h"
 #include "heap.h"
-#include "layers.h"
+#include "scene.h"
 #include "text.h"
-#include "turns.h"
-
-static struct line site_line(const struct scene *scene, int64_t id)
-{
-	const struct site *site = places_site(scene->places, id);
-
-	return line_of(scene->trace, site ? site->stack : -1);
-}
-
-/* "model.py:31", or the operator where no line is known; the caller's. */
-static char *where_text(const struct scene *scene, int64_t id)
-{
-	struct line line = site_line(scene, id);
-	const struct site *site = places_site(scene->places, id);
-	char *text = line.file ? line_text(&line)
-	                       : copy_text(site && site->op ? site->op : "?");
-
-	line_free(&line);
-	return text;
-}
 
 static bool computed(const struct piece *piece)
 {
@@ -58,7 +38,7 @@ static void stop_leak(struct scene *scene)
 		    growth_find(scene->growth, piece->site, piece->bucket))
 			edit_given(&scene->edit, (int32_t)i, end);
 	}
-	where = where_text(scene, root);
+	where = scene_where(scene, root);
 	scene_try(scene,
 	          (struct lever){
 	                  .id = "stop_leak",
@@ -66,7 +46,7 @@ static void stop_leak(struct scene *scene)
 	                  .fault = true,
 	                  .cures = true,
 	                  .cost = 1,
-	                  .line = site_line(scene, root),
+	                  .line = scene_line(scene, root),
 	                  .change = format_text(
 	                          "let go of what %s makes; if it is a loss, keep "
 	                          "loss.item(): a tensor keeps its graph",
@@ -76,161 +56,6 @@ static void stop_leak(struct scene *scene)
 	                          text_size(growth_rate(scene->growth)).s)},
 	          true);
 	free(where);
-}
-
-/* What earlier turns of a loop in this step left behind. */
-static void let_turns_go(struct scene *scene, const struct turns *turns)
-{
-	for (size_t i = 0; i < scene->script.count; i++) {
-		const struct piece *piece = &scene->script.pieces[i];
-		int turn = turns_of(turns, piece);
-		int32_t end;
-		if (turn < 0 || !computed(piece))
-			continue;
-		if ((size_t)turn + 1 < turns->count)
-			end = turns->begin[turn + 1];
-		else if (scene->rest.next > piece->taken)
-			end = scene->rest.next;
-		else
-			continue;
-		if (piece->given < 0 || piece->given > end)
-			edit_given(&scene->edit, (int32_t)i, end);
-	}
-}
-
-static bool trains(const struct scene *scene)
-{
-	struct rows *rows =
-	        db_rows(scene->trace->db,
-	                "SELECT 1 FROM run WHERE optimizer_class NOTNULL", "");
-	bool found = rows_next(rows);
-
-	if (found)
-		rows_free(rows);
-	return found;
-}
-
-static void of_turns(struct scene *scene, const struct turns *turns)
-{
-	int64_t site;
-	char *where;
-
-	if (turns->count < 2 || turns->newest < 0 ||
-	    turns->kept * 20 < scene->oom->moment.allocated ||
-	    scene->rest.kind == REST_LIKE_STEP)
-		return;
-	site = scene->script.pieces[turns->newest].site;
-	where = where_text(scene, site);
-	let_turns_go(scene, turns);
-	scene_try(scene,
-	          (struct lever){
-	                  .id = "stop_leak",
-	                  .lever = "keep less of each turn",
-	                  .fault = true,
-	                  .cures = true,
-	                  .cost = 1,
-	                  .line = site_line(scene, site),
-	                  .change = format_text(
-	                          "%s keeps what it makes in each turn: .item(), "
-	                          ".detach().cpu(), or let go of it",
-	                          where),
-	                  .basis = format_text(
-	                          "%s from %lld turns of a loop in this step, %s each",
-	                          text_size(turns->kept).s, (long long)turns->count - 1,
-	                          text_size(turns->rate).s)},
-	          true);
-	free(where);
-}
-
-/* Several forwards before one backward: each with a backward of its own holds one graph. */
-static void backward_each(struct scene *scene, const struct turns *turns)
-{
-	if (turns->count < 2 || !turns->gradients || !trains(scene) ||
-	    turns->kept * 20 < scene->oom->moment.allocated)
-		return;
-	let_turns_go(scene, turns);
-	scene_try(scene,
-	          (struct lever){
-	                  .id = "backward_each",
-	                  .lever = "backward per turn",
-	                  .cost = 1,
-	                  .fault = scene->rest.kind == REST_LIKE_STEP,
-	                  .cures = true,
-	                  .change = copy_text(
-	                          "(loss / n).backward() in each turn instead of the "
-	                          "backward of a sum of losses"),
-	                  .basis = format_text(
-	                          "graphs of %lld forwards alive at once, %s each",
-	                          (long long)turns->count, text_size(turns->rate).s)},
-	          false);
-}
-
-/* Without a graph a tensor lives until the next layers have used it. */
-static void free_forward(struct scene *scene)
-{
-	struct layer_runs runs;
-	enum { FURTHER = 8 };
-
-	layers_find(scene, scene->from, &runs);
-	for (size_t i = 0; i < scene->script.count; i++) {
-		const struct piece *piece = &scene->script.pieces[i];
-		int32_t end = -1;
-		size_t inside = runs.count;
-		if (piece->taken < scene->from || piece->phase != PHASE_FORWARD ||
-		    piece->bucket != BUCKET_ACTIVATION)
-			continue;
-		for (size_t k = 0; k < runs.count && inside == runs.count; k++)
-			if ((int32_t)i >= runs.list[k].first &&
-			    (int32_t)i <= runs.list[k].last)
-				inside = k;
-		if (inside + 1 < runs.count)
-			end = runs.list[inside + 1].over;
-		else if (i + FURTHER < scene->script.count)
-			end = scene->script.pieces[i + FURTHER].taken;
-		if (end > piece->taken && (piece->given < 0 || piece->given > end))
-			edit_given(&scene->edit, (int32_t)i, end);
-	}
-	layers_free(&runs);
-}
-
-static bool trained_before(const struct scene *scene)
-{
-	for (size_t s = 0; s < scene->script.step_count; s++)
-		if (scene->script.steps[s].complete)
-			return true;
-	return false;
-}
-
-/* A forward with gradients that no backward follows: another line than training's, after
- * training; or turns without a backward; or a program without an optimizer. */
-static void no_grad(struct scene *scene, const struct turns *turns)
-{
-	enum phase_id phase = scene->oom->moment.phase;
-	bool training = trains(scene);
-	bool evaluates = trained_before(scene) && scene->rest.kind != REST_LIKE_STEP;
-	bool loops = turns->count >= 2 && turns->gradients &&
-	             scene->rest.kind != REST_LIKE_STEP;
-
-	if (phase != PHASE_FORWARD && phase != PHASE_DATA && phase != PHASE_OTHER)
-		return;
-	if (!evaluates && !loops && training)
-		return;
-	free_forward(scene);
-	scene_try(scene,
-	          (struct lever){
-	                  .id = "no_grad",
-	                  .lever = "no_grad",
-	                  .fault = true,
-	                  .cures = true,
-	                  .cost = 1,
-	                  .line = site_line(scene, scene->oom->site),
-	                  .change = copy_text(
-	                          "with torch.no_grad(): around this forward, if "
-	                          "no backward follows it (evaluation, "
-	                          "prediction, a teacher)"),
-	                  .basis = copy_text(
-	                          "what it keeps for a backward goes, layer by layer")},
-	          false);
 }
 
 /* The act at which the last refusal before this one came; -1. */
@@ -273,7 +98,7 @@ static void leave_except(struct scene *scene)
 	                         .fault = true,
 	                         .cures = true,
 	                         .cost = 1,
-	                         .line = site_line(scene, scene->oom->site),
+	                         .line = scene_line(scene, scene->oom->site),
 	                         .change = copy_text(
 	                                 "leave the except block before trying again: "
 	                                 "the exception's traceback holds the frames, "
@@ -482,19 +307,12 @@ static void old_optimizer(struct scene *scene)
 
 void levers_faults(struct scene *scene)
 {
-	struct turns turns;
-
 	stop_leak(scene);
 	/* A retry in an except block looks like a turn, and like a forward that is new. */
 	if (refused_before(scene) >= 0) {
 		leave_except(scene);
 	} else {
-		turns_find(scene->places, &scene->script, scene->from,
-		           scene->rest.first, &turns);
-		of_turns(scene, &turns);
-		backward_each(scene, &turns);
-		no_grad(scene, &turns);
-		turns_free(&turns);
+		levers_forward(scene);
 	}
 	unowned_gradients(scene);
 	zero_grad_first(scene);

@@ -251,6 +251,24 @@ void scene_free(struct scene *scene)
 	free(scene->weight_like);
 }
 
+struct line scene_line(const struct scene *scene, int64_t id)
+{
+	const struct site *site = places_site(scene->places, id);
+
+	return line_of(scene->trace, site ? site->stack : -1);
+}
+
+char *scene_where(const struct scene *scene, int64_t id)
+{
+	struct line line = scene_line(scene, id);
+	const struct site *site = places_site(scene->places, id);
+	char *text = line.file ? line_text(&line)
+	                       : copy_text(site && site->op ? site->op : "?");
+
+	line_free(&line);
+	return text;
+}
+
 /* Bytes that PyTorch may have. */
 static int64_t capacity(const struct scene *scene)
 {
@@ -263,10 +281,15 @@ static int64_t capacity(const struct scene *scene)
 	return script->limit < room ? script->limit : room;
 }
 
+static double share_used(const struct scene *scene, const struct replayed *replayed)
+{
+	return (double)replayed->peak_reserved / (double)capacity(scene);
+}
+
 bool scene_fits(struct scene *scene, struct replayed *replayed)
 {
 	replay_script(&scene->script, &scene->rules, &scene->edit, false, replayed);
-	return replayed->fits;
+	return replayed->fits && share_used(scene, replayed) <= scene->rest.trust;
 }
 
 /* How many steps longer a run goes on that leaks, with so many bytes more. */
@@ -286,7 +309,7 @@ static char *delay_text(const struct scene *scene, int64_t bytes)
 static void judge_fit(const struct scene *scene, struct lever *lever,
                       const struct replayed *replayed)
 {
-	double share = (double)replayed->peak_reserved / (double)capacity(scene);
+	bool close = share_used(scene, replayed) > scene->rest.trust;
 	const char *why = NULL;
 
 	if (scene->growth->count && !lever->cures) {
@@ -302,9 +325,9 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 		why = scene->rest.why;
 	else if (scene->rest.kind == REST_LIKE_STEP && *scene->rest.why)
 		why = scene->rest.why;
-	else if (scene->rest.kind == REST_DERIVED && share > 0.95)
+	else if (close && scene->rest.kind == REST_DERIVED)
 		why = "it would be close, and the rest of a first step is only derived";
-	else if (scene->rest.kind == REST_FORWARD && share > 0.97)
+	else if (close)
 		why = "it would be close, and the rest of this forward is told from "
 		      "another";
 	lever->mark = why ? MARK_UNKNOWN : MARK_FITS;
@@ -319,15 +342,20 @@ static void judge(const struct scene *scene, struct lever *lever,
 		lever->why = copy_text(scene->levers->doubt);
 	} else if (replayed->fits) {
 		judge_fit(scene, lever, replayed);
-	} else if (lever->rough ||
-	           (scene->rest.kind == REST_DERIVED &&
-	            replayed->act >= scene->rest.first &&
-	            (double)lever->peak < 1.05 * (double)capacity(scene))) {
+	} else if (lever->rough) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why = copy_text("its bytes are an estimate");
+	} else if (scene->rest.kind == REST_ITERATION &&
+	           replayed->act >= scene->rest.first && !lever->cures) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why = copy_text(scene->rest.why);
+	} else if (scene->rest.kind == REST_DERIVED &&
+	           replayed->act >= scene->rest.first &&
+	           (double)lever->peak * scene->rest.trust < (double)capacity(scene)) {
 		lever->mark = MARK_UNKNOWN;
 		lever->why =
-		        copy_text(lever->rough ? "its bytes are an estimate"
-		                               : "it would be close, and the rest of a "
-		                                 "first step is only derived");
+		        copy_text("it would be close, and the rest of a first step is "
+		                  "only derived");
 	} else {
 		lever->mark = MARK_SHORT;
 	}

@@ -44,11 +44,17 @@ const struct site *scene_site(const struct scene *scene, const struct piece *pie
 const struct shape *scene_shape(const struct scene *scene, const struct piece *piece);
 bool scene_weight_like(const struct scene *scene, const struct piece *piece);
 
+/* The user's line of a place; its texts are the caller's. And "model.py:31", or the operator
+ * where no line is known; the caller's. */
+struct line scene_line(const struct scene *scene, int64_t site);
+char *scene_where(const struct scene *scene, int64_t site);
+
 /* Replays with scene->edit, fills saves, peak and mark, and keeps the lever where it saves
  * anything or is always wanted; clears the edit. Takes the lever's texts. */
 void scene_try(struct scene *scene, struct lever lever, bool always);
 
-/* Does the run reach the end of what is forecast with the edit? */
+/* Does the run reach the end of what is forecast with the edit, with room where that is only
+ * derived? */
 bool scene_fits(struct scene *scene, struct replayed *replayed);
 
 /* Which list's which layer a module is in: "h.3.mlp" is 3 of "h". Returns the length of the
@@ -57,6 +63,7 @@ int scene_layer(const char *module, int64_t *index);
 
 /* The levers, each file its kind. */
 void levers_faults(struct scene *scene);
+void levers_forward(struct scene *scene);
 bool levers_models(
         struct scene *scene); /* false: all that is trained has an optimizer */
 void levers_room(struct scene *scene);

@@ -31,10 +31,14 @@ static int by_key(const void *left, const void *right)
 void again_begin(const struct places *places, struct script *script,
                  struct again *again)
 {
-	*again = (struct again){.places = places,
-	                        .script = script,
-	                        .scale = 1,
-	                        .newest = (int32_t)script->count};
+	*again = (struct again){
+	        .places = places,
+	        .script = script,
+	        .scale = 1,
+	        .newest = (int32_t)script->count,
+	        .since = script->refused_piece < 0
+	                         ? (int32_t)script->act_count
+	                         : script->pieces[script->refused_piece].taken};
 	again->room = script->count + 1;
 	again->stands_in = allocate(again->room * sizeof(*again->stands_in));
 	memset(again->stands_in, -1, again->room * sizeof(*again->stands_in));
@@ -90,6 +94,25 @@ static bool kept_for_good(const struct piece *piece)
 	        piece->bucket == BUCKET_WORKSPACE);
 }
 
+/* Does a name get the new one instead of the old (`logits = model(x)`)? What was still there when
+ * the run ended, alone of its place, is let go of so; of two, a list keeps them. */
+static bool replaces(const struct again *again, int32_t index, int32_t old)
+{
+	const struct script *script = again->script;
+	const struct piece *piece = &script->pieces[index];
+	uint64_t key = match_key(again->places, piece->site, MATCH_LINE);
+	int alive = 0;
+
+	if (piece->bucket == BUCKET_GRADIENT)
+		return true; /* added to: one of both remains */
+	if ((piece->given >= 0 && piece->given < again->since) || old < 0 || !key)
+		return false;
+	for (size_t i = 0; i < again->heir_count; i++)
+		alive += again->heirs[i].key == key &&
+		         script->pieces[again->heirs[i].piece].given < 0;
+	return alive < 2;
+}
+
 static bool is_fixed(const struct again *again, const struct piece *piece)
 {
 	const struct site *site = places_site(again->places, piece->site);
@@ -111,9 +134,10 @@ static void take(struct again *again, int32_t index)
 		piece.bytes = whole_of((double)piece.bytes * again->scale);
 		piece.requested = -1;
 	}
-	/* A gradient that nobody has let go of is added to: one of both remains. */
-	if (piece.bucket == BUCKET_GRADIENT)
+	if (piece.bucket != BUCKET_WORKSPACE)
 		old = heir_of(again, index);
+	if (old >= 0 && !replaces(again, index, old))
+		old = -1;
 	piece.address = piece.ordinal = -1;
 	piece.given = -1;
 	made = script_take(script, piece);

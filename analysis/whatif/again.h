@@ -16,6 +16,7 @@ struct again {
 	size_t heir_count;
 	bool only_forward; /* leave out what is taken in other phases */
 	int32_t newest;    /* pieces from here on are not of the run any more */
+	int32_t since; /* the act of the refusal: what is given back later is forecast */
 };
 
 /* Before the first copy: what is alive at the script's end can be given back by it. */

@@ -107,7 +107,14 @@ static void backward(struct script *script, const struct parameters *all)
 		if (piece->given >= 0 || !piece_scales(piece) || (int64_t)i == held ||
 		    piece->phase == PHASE_DATA || piece->address < 0)
 			continue;
+		/* A sum or a count beside large tensors has no gradient to speak of. */
+		if (held >= 0 && bytes * 64 < script->pieces[held].bytes) {
+			script_give(script, (int32_t)i);
+			seen += bytes;
+			continue;
+		}
 		made = take(script, bytes, BUCKET_TEMPORARY, PHASE_BACKWARD);
+		script->pieces[made].site = script->pieces[i].site;
 		if (held >= 0)
 			script_give(script, (int32_t)held);
 		held = made;
@@ -129,11 +136,25 @@ static void backward(struct script *script, const struct parameters *all)
 		script_give(script, (int32_t)held);
 }
 
+/* What the optimizer holds beside weights, gradients and states. */
+static int64_t passing(const struct script *script)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		if (piece->given < 0 && piece->phase == PHASE_OPTIMIZER &&
+		    piece->bucket != BUCKET_OPTIMIZER)
+			bytes += piece->bytes;
+	}
+	return bytes;
+}
+
 static void steps(struct script *script, const struct parameters *all, double share)
 {
-	int64_t missing = whole_of(share * (double)(all->sum - all->unowned)) -
-	                  alive_in(script, BUCKET_OPTIMIZER);
-	size_t first = script->count;
+	int64_t owned = all->sum - all->unowned;
+	int64_t missing =
+	        whole_of(share * (double)owned) - alive_in(script, BUCKET_OPTIMIZER);
 
 	for (size_t i = 0; i < all->count && missing > 0; i++) {
 		int64_t bytes = whole_of(share / 2 * (double)all->bytes[i]);
@@ -144,20 +165,28 @@ static void steps(struct script *script, const struct parameters *all, double sh
 	}
 	if (share < 2)
 		return;
-	first = script->count;
-	for (size_t i = 0; i < all->count; i++)
+	missing = owned - passing(script);
+	for (size_t i = 0; i < all->count && missing > 0; i++) {
 		take(script, all->bytes[i], BUCKET_TEMPORARY, PHASE_OPTIMIZER);
-	for (size_t i = first, end = script->count; i < end; i++)
-		script_give(script, (int32_t)i);
+		missing -= all->bytes[i];
+	}
 }
 
-/* Gradients go as the next step begins, or stay to be added to. */
-static void drop_gradients(struct script *script)
+/* Gradients go as the next step begins, or stay to be added to; what an optimizer or a backward
+ * held goes with them. */
+static void end_step(struct script *script)
 {
-	for (size_t i = 0; i < script->count; i++)
-		if (script->pieces[i].given < 0 &&
-		    script->pieces[i].bucket == BUCKET_GRADIENT)
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		bool held = piece->bucket == BUCKET_TEMPORARY ||
+		            piece->bucket == BUCKET_ACTIVATION;
+		bool late = piece->phase == PHASE_OPTIMIZER ||
+		            piece->phase == PHASE_BACKWARD ||
+		            piece->phase == PHASE_CLIP;
+		if (piece->given < 0 &&
+		    (piece->bucket == BUCKET_GRADIENT || (held && late)))
 			script_give(script, (int32_t)i);
+	}
 }
 
 void derived_rest(struct trace *trace, const struct places *places,
@@ -190,6 +219,7 @@ void derived_rest(struct trace *trace, const struct places *places,
 		         "known");
 	} else {
 		rest->kind = REST_DERIVED;
+		rest->trust = phase == PHASE_BACKWARD ? 0.9 : 0.97;
 		/* Refused in a step, it is most likely a state; temporaries follow them. */
 		if (phase == PHASE_OPTIMIZER && share > 0 &&
 		    alive_in(script, BUCKET_OPTIMIZER) <
@@ -202,7 +232,7 @@ void derived_rest(struct trace *trace, const struct places *places,
 			         "what %s keeps for a parameter is not known",
 			         optimizer ? optimizer : "the optimizer");
 		steps(script, &all, share < 0 ? 2 : share);
-		drop_gradients(script);
+		end_step(script);
 		int32_t end = (int32_t)script->act_count;
 		script_begin(script, step + 1);
 		rest->next = end;

@@ -191,6 +191,7 @@ static bool from_step(const struct places *places, const bool *fixed,
 		rest->kind = level == MATCH_MODULE ? REST_FORWARD : REST_LIKE_STEP;
 		rest->like = script->steps[s].step;
 		rest->scale = twin.scale;
+		rest->trust = rest->kind == REST_FORWARD ? 0.95 : 1;
 		if (!twin.even)
 			snprintf(
 			        rest->why, sizeof(rest->why),
@@ -256,6 +257,7 @@ void rest_forecast(struct trace *trace, const struct places *places,
 	*rest = (struct rest){.kind = REST_UNKNOWN,
 	                      .like = -1,
 	                      .scale = 1,
+	                      .trust = 1,
 	                      .first = (int32_t)script->act_count,
 	                      .next = -1};
 	if (script->refused_piece < 0 || !script->step_count) {

@@ -18,6 +18,7 @@ struct rest {
 	enum rest_kind kind;
 	int32_t like;  /* the step it is told from; -1 */
 	double scale;  /* this step's sizes beside that one's */
+	double trust;  /* of the device, up to which a fit is believed */
 	int32_t first; /* the first act that is forecast */
 	int32_t next; /* the first act of the next step or turn; -1: none is forecast */
 	char why[160]; /* a sentence about what is not known, "" where all is */

@@ -1,0 +1,192 @@
+/* lever_forward.c - levers on forwards that keep what nobody asked them to keep: turns of a loop, and
+ * evaluations with gradients.
+ * Called from: lever_faults.c. */
+#include <stdlib.h>
+
+#include "heap.h"
+#include "layers.h"
+#include "text.h"
+#include "turns.h"
+
+static bool computed(const struct piece *piece)
+{
+	return piece->bucket == BUCKET_ACTIVATION ||
+	       piece->bucket == BUCKET_TEMPORARY || piece->bucket == BUCKET_INPUT;
+}
+
+/* What earlier turns of a loop in this step left behind. */
+static void let_turns_go(struct scene *scene, const struct turns *turns)
+{
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		int turn = turns_of(turns, piece);
+		int32_t end;
+		if (turn < 0 || !computed(piece))
+			continue;
+		if ((size_t)turn + 1 < turns->count)
+			end = turns->begin[turn + 1];
+		else if (scene->rest.next > piece->taken)
+			end = scene->rest.next;
+		else
+			continue;
+		if (piece->given < 0 || piece->given > end)
+			edit_given(&scene->edit, (int32_t)i, end);
+	}
+}
+
+static bool trains(const struct scene *scene)
+{
+	struct rows *rows =
+	        db_rows(scene->trace->db,
+	                "SELECT 1 FROM run WHERE optimizer_class NOTNULL", "");
+	bool found = rows_next(rows);
+
+	if (found)
+		rows_free(rows);
+	return found;
+}
+
+static bool trained_before(const struct scene *scene)
+{
+	for (size_t s = 0; s < scene->script.step_count; s++)
+		if (scene->script.steps[s].complete)
+			return true;
+	return false;
+}
+
+static void of_turns(struct scene *scene, const struct turns *turns)
+{
+	int64_t site;
+	char *where;
+
+	if (turns->count < 2 || turns->newest < 0 ||
+	    turns->kept * 20 < scene->oom->moment.allocated ||
+	    scene->rest.kind == REST_LIKE_STEP ||
+	    (turns->gradients && trains(scene) && !trained_before(scene)))
+		return;
+	site = scene->script.pieces[turns->newest].site;
+	where = scene_where(scene, site);
+	let_turns_go(scene, turns);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "stop_leak",
+	                  .lever = "keep less of each turn",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .line = scene_line(scene, site),
+	                  .change = format_text(
+	                          "%s keeps what it makes in each turn: .item(), "
+	                          ".detach().cpu(), or let go of it",
+	                          where),
+	                  .basis = format_text(
+	                          "%s from %lld turns of a loop in this step, %s each",
+	                          text_size(turns->kept).s, (long long)turns->count - 1,
+	                          text_size(turns->rate).s)},
+	          true);
+	free(where);
+}
+
+/* Several forwards before one backward: each with a backward of its own holds one graph. */
+static void backward_each(struct scene *scene, const struct turns *turns)
+{
+	if (turns->count < 2 || !turns->gradients || !trains(scene) ||
+	    turns->kept * 20 < scene->oom->moment.allocated)
+		return;
+	let_turns_go(scene, turns);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "backward_each",
+	                  .lever = "backward per turn",
+	                  .cost = 1,
+	                  .fault = scene->rest.kind == REST_LIKE_STEP ||
+	                           !trained_before(scene),
+	                  .cures = true,
+	                  .change = copy_text(
+	                          "(loss / n).backward() in each turn instead of the "
+	                          "backward of a sum of losses"),
+	                  .basis = format_text(
+	                          "graphs of %lld forwards alive at once, %s each",
+	                          (long long)turns->count, text_size(turns->rate).s)},
+	          false);
+}
+
+/* When a tensor of a forward would go if no graph held it: inside a layer a few tensors later,
+ * what a layer hands on when the next one is done. */
+static int32_t end_without_graph(const struct scene *scene,
+                                 const struct layer_runs *runs, int32_t piece)
+{
+	enum { IN_LAYER = 3, ELSEWHERE = 6 };
+	size_t count = scene->script.count, run = runs->count, soon;
+
+	for (size_t k = 0; k < runs->count && run == runs->count; k++)
+		if (piece >= runs->list[k].first && piece <= runs->list[k].last)
+			run = k;
+	if (run + 1 < runs->count && piece == runs->list[run].output)
+		return runs->list[run + 1].over;
+	soon = (size_t)piece + (run < runs->count ? IN_LAYER : ELSEWHERE);
+	return soon < count ? scene->script.pieces[soon].taken : -1;
+}
+
+static void free_forward(struct scene *scene)
+{
+	struct layer_runs runs;
+
+	layers_find(scene, scene->from, &runs);
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		int32_t end;
+		if (piece->taken < scene->from || piece->phase != PHASE_FORWARD ||
+		    piece->bucket != BUCKET_ACTIVATION)
+			continue;
+		end = end_without_graph(scene, &runs, (int32_t)i);
+		if (end > piece->taken && (piece->given < 0 || piece->given > end))
+			edit_given(&scene->edit, (int32_t)i, end);
+	}
+	layers_free(&runs);
+}
+
+/* A forward with gradients that no backward follows: another line than training's, after
+ * training; or turns without a backward; or a program without an optimizer. */
+static void no_grad(struct scene *scene, const struct turns *turns)
+{
+	enum phase_id phase = scene->oom->moment.phase;
+	bool training = trains(scene);
+	bool evaluates = trained_before(scene) && scene->rest.kind != REST_LIKE_STEP;
+	bool loops = turns->count >= 2 && turns->gradients &&
+	             scene->rest.kind != REST_LIKE_STEP &&
+	             (!training || trained_before(scene));
+
+	if (phase != PHASE_FORWARD && phase != PHASE_DATA && phase != PHASE_OTHER)
+		return;
+	if (!evaluates && !loops && training)
+		return;
+	free_forward(scene);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "no_grad",
+	                  .lever = "no_grad",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .line = scene_line(scene, scene->oom->site),
+	                  .change = copy_text(
+	                          "with torch.no_grad(): around this forward, if "
+	                          "no backward follows it (evaluation, "
+	                          "prediction, a teacher)"),
+	                  .basis = copy_text(
+	                          "what it keeps for a backward goes, layer by layer")},
+	          false);
+}
+
+void levers_forward(struct scene *scene)
+{
+	struct turns turns;
+
+	turns_find(scene->places, &scene->script, scene->from, scene->rest.first,
+	           &turns);
+	of_turns(scene, &turns);
+	backward_each(scene, &turns);
+	no_grad(scene, &turns);
+	turns_free(&turns);
+}
