@@ -11,7 +11,8 @@ The head of a program is comments:
   # cause: a sentence
   # fix: no_grad stop_leak                what is known to make it fit; any one of them
   # levers: no_grad smaller_batch=64      what the script applies for LEVER=id or LEVER=id=VALUE;
-                                          after the sign: what it has without a lever
+                                          after the sign: what it has without a lever.
+                                          VALUE of accumulate: micro-batches in a step
   # simulate: --rank 0 --world 4          more words for `tidemark simulate` (may be missing)
 
 What a run said is kept under the build folder, by the script's text, the simulated device and,
@@ -49,12 +50,14 @@ OLD_NAMES = {"stop the leak": "stop_leak", "free gradients": "zero_grad_first",
              "raise the limit": "raise_limit", "free the device": "free_device",
              "8-bit optimizer": "8bit_optimizer"}
 
-#: applied from outside the script, whatever its head says
-OUTSIDE = {"expandable_segments": {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"},
-           "free_device": {}}
-
-#: levers: {id: ({variable: text, {} for the value}, value without a lever)}
+#: levers: {id: Way}; words are for `tidemark simulate`
 Program = collections.namedtuple("Program", "name path memory cause fixes levers words")
+#: how a lever is applied: {variable: text}, words for the script, "{}" for the value in both;
+#: and the value without a lever
+Way = collections.namedtuple("Way", "env arguments value", defaults=({}, (), None))
+
+#: applied from outside the script, whatever its head says
+OUTSIDE = {"expandable_segments": Way({"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"})}
 
 
 # ------------------------------------------------------------------ programs
@@ -65,17 +68,16 @@ def from_head(path):
     levers = {}
     for word in head.get("levers", "").split():
         name, _, value = word.partition("=")
-        levers[name] = ({"LEVER": f"{name}={{}}" if value else name},
-                        float(value) if value else None)
+        levers[name] = Way({"LEVER": f"{name}={{}}" if value else name},
+                           value=int(value) if value else None)
     return Program(path.stem, path, head["memory"], head.get("cause", ""),
                    head.get("fix", "").split(), levers, shlex.split(head.get("simulate", "")))
 
 
 def from_list(folder, listed):
-    """Programs without heads of ours: FILE.json has name -> {memory, cause, fix, levers}."""
+    """Programs without heads of ours: the file has name -> {memory, cause, fix, levers}."""
     for name, entry in json.loads(listed.read_text()).items():
-        levers = {lever: (entry_of["env"], entry_of.get("value"))
-                  for lever, entry_of in entry.get("levers", {}).items()}
+        levers = {lever: Way(**way) for lever, way in entry.get("levers", {}).items()}
         yield Program(name, folder / f"{entry.get('file', name)}.py", entry["memory"],
                       entry.get("cause", ""), entry.get("fix", "").split(), levers,
                       shlex.split(entry.get("simulate", "")))
@@ -120,15 +122,17 @@ class Runs:
         self.lock = threading.Lock()
         KEPT.mkdir(parents=True, exist_ok=True)
 
-    def run(self, program, env, memory, words, trace=False):
+    def run(self, program, memory, setting, trace=False):
         """{fits, peak, status, error?}; with `trace` also the trace's place."""
-        key = digest(program.path.read_bytes(), sorted(env.items()), memory, words, self.device,
-                     TORCH.name, self.library if trace else None)
+        env, words, arguments = setting
+        key = digest(program.path.read_bytes(), sorted(env.items()), memory,
+                     [*words, *arguments], self.device, TORCH.name,
+                     self.library if trace else None)
         kept, db = KEPT / f"{program.name}-{key}.json", KEPT / f"{program.name}-{key}.db"
         if kept.exists() and not self.again and (not trace or db.exists()):
             return json.loads(kept.read_text()) | {"trace": str(db)}
         with tempfile.TemporaryDirectory(prefix="levers.") as folder:
-            result = self.start(program, env, memory, words, pathlib.Path(folder))
+            result = self.start(program, memory, setting, pathlib.Path(folder))
             if trace and (pathlib.Path(folder) / "a.db").exists():
                 shutil.move(f"{folder}/a.db", db)
         with self.lock:
@@ -137,11 +141,12 @@ class Runs:
             kept.write_text(json.dumps(result))
         return result | {"trace": str(db)}
 
-    def start(self, program, env, memory, words, folder):
+    def start(self, program, memory, setting, folder):
+        env, words, arguments = setting
         command = [where.COMMAND, "simulate", "--gpu", "a100-80gb",
                    *(["--memory", memory] if memory else []), *words,
                    "-o", folder / "a.db", "--json", folder / "a.json",
-                   "--", where.PYTHON, program.path]
+                   "--", where.PYTHON, program.path, *arguments]
         try:
             done = subprocess.run(
                 command, cwd=folder, text=True, timeout=900,
@@ -157,7 +162,7 @@ class Runs:
             gpu = {}
         result = {"fits": done.returncode == 0 and gpu.get("verdict") == "fits",
                   "peak": gpu.get("peak_allocated_bytes"), "status": done.returncode}
-        if not gpu or (done.returncode and gpu["verdict"] == "fits") or done.returncode > 1:
+        if not result["fits"] and gpu.get("verdict") != "does not fit":
             lines = [x for x in done.stderr.splitlines() if x.strip()]
             result["error"] = next((x for x in reversed(lines) if "Error" in x),
                                    lines[-1] if lines else f"exit status {done.returncode}")
@@ -183,7 +188,7 @@ def lever_id(lever):
 def lever_value(lever, base):
     """The number that the lever's change names; None: none."""
     if lever.get("value") is not None:
-        return lever["value"]
+        return int(lever["value"])
     change = lever.get("change", "")
     if number := re.search(r"\b(\d+) instead of \d+", change):
         return int(number[1])
@@ -193,26 +198,22 @@ def lever_value(lever, base):
 
 
 def how(program, name, value):
-    """(environment, words for simulate) of the program with a lever; None: it cannot apply it."""
+    """(environment, words for simulate, words for the script) with a lever; None: no way to."""
     words = program.words
     if name == "free_device" and "--outside" in words:
         at = words.index("--outside")
-        return {}, words[:at] + words[at + 2:]
-    if name in OUTSIDE and name not in program.levers:
-        return (OUTSIDE[name], words) if OUTSIDE[name] else None
-    if name not in program.levers:
+        return {}, words[:at] + words[at + 2:], []
+    way = program.levers.get(name) or OUTSIDE.get(name)
+    texts = [*way.env.values(), *way.arguments] if way else []
+    if not way or (value is None and any("{}" in text for text in texts)):
         return None
-    env, base = program.levers[name]
-    if any("{}" in text for text in env.values()):
-        if value is None:
-            return None
-        env = {k: text.format(int(value)) for k, text in env.items()}
-    return env, words
+    return ({key: text.format(value) for key, text in way.env.items()}, words,
+            [text.format(value) for text in way.arguments])
 
 
 def held_against(runs, program, rank, lever, need):
     name = lever_id(lever)
-    value = lever_value(lever, program.levers.get(name, (None, None))[1])
+    value = lever_value(lever, program.levers.get(name, Way()).value)
     mark = lever.get("mark") or ("fits" if lever.get("enough") else "short")
     row = {"id": name, "value": value, "mark": mark, "rank": rank, "change": lever.get("change"),
            "why": lever.get("why"), "saves_bytes": lever.get("saves_bytes"), "tried": False,
@@ -222,7 +223,7 @@ def held_against(runs, program, rank, lever, need):
     applied = how(program, name, value)
     if not applied:
         return row
-    result = runs.run(program, applied[0], program.memory, applied[1])
+    result = runs.run(program, program.memory, applied)
     row |= {"tried": True, "fits": result["fits"], "peak_bytes": result["peak"]}
     if "error" in result:
         row |= {"tried": False, "broke": result["error"]}
@@ -234,12 +235,13 @@ def held_against(runs, program, rank, lever, need):
 def evaluate(runs, program, everything):
     out = {"program": program.name, "memory": program.memory, "cause": program.cause,
            "fixes": program.fixes, "levers": [], "unnamed": []}
-    base = runs.run(program, {}, program.memory, program.words, trace=True)
+    plain = ({}, program.words, [])
+    base = runs.run(program, program.memory, plain, trace=True)
     if "error" in base:
         return out | {"problem": base["error"]}
     if base["fits"]:
         return out | {"problem": "it does not run out of memory"}
-    ample = runs.run(program, {}, None, program.words)
+    ample = runs.run(program, None, plain)
     out["need_bytes"] = ample["peak"] if ample["fits"] else None
     try:
         event = oom_of(base["trace"])
@@ -253,10 +255,11 @@ def evaluate(runs, program, everything):
     named = [row["id"] for row in out["levers"]]
     out["fix_rank"] = next((i for i, n in enumerate(named, 1) if n in program.fixes), None)
     for name in dict.fromkeys([*program.fixes, *(program.levers if everything else [])]):
-        _, base_value = program.levers.get(name, (None, None))
-        applied = name not in named and how(program, name, base_value and base_value // 2)
+        whole = program.levers.get(name, Way()).value
+        value = 4 if name == "accumulate" else whole and whole // 2
+        applied = name not in named and how(program, name, value)
         if applied:
-            result = runs.run(program, applied[0], program.memory, applied[1])
+            result = runs.run(program, program.memory, applied)
             out["unnamed"].append({"id": name, "fits": result["fits"], "peak_bytes":
                                    result["peak"], "broke": result.get("error")})
     return out
@@ -388,7 +391,7 @@ def main():
                         help="what heads would say, for programs that have none")
     parser.add_argument("-j", type=int, default=1, help="runs at a time; default: 1")
     parser.add_argument("--all", action="store_true",
-                        help="apply also the levers that are not named (numbers are halved)")
+                        help="apply also the levers that are not named (with half of their numbers)")
     parser.add_argument("--again", action="store_true", help="run all anew")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", action="store_true", help="put the table into docs/advice.md")
