@@ -8,6 +8,7 @@
 #include "frames.h"
 #include "json.h"
 #include "profile.h"
+#include "with.h"
 
 enum fit {
 	FITS,
@@ -59,6 +60,7 @@ bool outcome_derive(const struct outcome *run, const struct profile *card,
 
 /* The verdict on the screen, and as JSON. */
 void outcomes_print(const struct outcome *outcomes, size_t count, FILE *out);
-void outcomes_json(const struct outcome *outcomes, size_t count, FILE *out);
+void outcomes_json(const struct outcome *outcomes, size_t count,
+                   const struct with *with, FILE *out);
 
 #endif

@@ -218,7 +218,8 @@ static void json_outcome(const struct outcome *outcome, struct json *json)
 	json_end(json);
 }
 
-void outcomes_json(const struct outcome *outcomes, size_t count, FILE *out)
+void outcomes_json(const struct outcome *outcomes, size_t count,
+                   const struct with *with, FILE *out)
 {
 	struct json json;
 
@@ -228,5 +229,7 @@ void outcomes_json(const struct outcome *outcomes, size_t count, FILE *out)
 	for (size_t i = 0; i < count; i++)
 		json_outcome(&outcomes[i], &json);
 	json_end(&json);
+	if (with->count)
+		with_json(with, &json);
 	json_end(&json);
 }
