@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "brief.h"
 #include "command.h"
 #include "fail.h"
 #include "heap.h"
@@ -242,6 +243,26 @@ static void answer(struct session *session)
 	free(done);
 }
 
+/* Why it does not fit: the page's first lines, from the trace of the first card that ran out. */
+static void say_end(const struct session *session)
+{
+	for (size_t i = 0; i < session->count; i++) {
+		const struct outcome *outcome = &session->outcomes[i];
+		struct brief brief;
+		struct trace *trace;
+		if (!outcome->ran || !outcome->ran_out || !outcome->trace)
+			continue;
+		trace = trace_open(outcome->trace);
+		if (brief_load(trace, &brief)) {
+			fputc('\n', stderr);
+			brief_print(&brief, stderr);
+			brief_free(&brief);
+		}
+		trace_close(trace);
+		return;
+	}
+}
+
 static int say(const struct session *session)
 {
 	char *text = NULL;
@@ -265,6 +286,10 @@ static int say(const struct session *session)
 		status = STATUS_USAGE;
 	fwrite(text, 1, size, stderr);
 	free(text);
+	if (status == STATUS_NO && !quiet)
+		say_end(session);
+	if (size)
+		outcomes_next(session->outcomes, stderr);
 	if (session->json) {
 		outcomes_json(session->outcomes, session->count, &session->with,
 		              session->json);

@@ -169,10 +169,14 @@ void outcomes_print(const struct outcome *outcomes, size_t count, FILE *out)
 		print_table(outcomes, count, out);
 		print_runs(outcomes, count, out);
 	}
+}
+
+void outcomes_next(const struct outcome *first, FILE *out)
+{
 	if (quiet || !first->trace)
 		return;
-	fprintf(out, "\n  %snext     %stidemark peak %s\n", style(DIM), style(PLAIN),
-	        tracing_shorter(first->trace));
+	fprintf(out, "\n  %snext     %stidemark %s %s\n", style(DIM), style(PLAIN),
+	        first->ran_out ? "oom" : "peak", tracing_shorter(first->trace));
 }
 
 /* Null where nothing is known: a run that failed by itself says nothing of memory. */

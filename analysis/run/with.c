@@ -1,6 +1,6 @@
 /* with.c - `simulate --with`: levers that are applied to a program from outside. The program's
  * Python applies them (simulator/with/); here is which, and what became of each.
- * Called from: commands/simulate.c, outcome_print.c. */
+ * Called from: commands/simulate.c, outcome_print.c, verify.c. */
 #include "with.h"
 
 #include <stdlib.h>
