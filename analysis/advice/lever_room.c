@@ -217,6 +217,7 @@ static void checkpointing(struct scene *scene)
 		                .id = "checkpointing",
 		                .lever = "checkpointing",
 		                .cost = 2,
+		                .target = format_text("%.*s", best->length, best->list),
 		                .change = format_text(
 		                        "torch.utils.checkpoint around each of %.*s%s* "
 		                        "(Hugging Face: "

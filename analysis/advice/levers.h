@@ -13,12 +13,15 @@ struct verified {
 	int64_t peak; /* bytes allocated */
 	int64_t step;
 	char *phase;
+	int64_t until; /* the run was ended after this step; 0: it ended by itself */
+	char *why;     /* it was run, and says nothing: why; else NULL */
 };
 
 struct lever {
 	const char *id;       /* of INTERFACE.md */
 	const char *lever;    /* a word for people: "smaller batch" */
 	char *change, *basis; /* what to do, and what was edited */
+	char *target;         /* the list to checkpoint; NULL: of another lever */
 	int64_t value;        /* a batch, a length, devices; 0: it has none */
 	int64_t saves;        /* of the peak of allocated bytes, in the replay */
 	int64_t peak;         /* allocated in the replay with it; -1: not replayed */

@@ -96,6 +96,12 @@ static void write_verified(const struct verified *verified, struct json *json)
 	json_object(json, "verified");
 	json_truth(json, "fits", verified->fits);
 	json_number(json, "peak_allocated_bytes", verified->peak);
+	if (!verified->fits) {
+		json_number(json, "step", verified->step);
+		json_text(json, "phase", verified->phase);
+	}
+	if (verified->until)
+		json_number(json, "ended_after_step", verified->until);
 	json_end(json);
 }
 

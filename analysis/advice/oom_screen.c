@@ -1,5 +1,6 @@
 /* oom_screen.c - one page about a refused allocation.
- * Called from: commands/oom.c, oom_json.c. */
+ * Called from: brief.c, commands/oom.c, oom_json.c. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -329,15 +330,51 @@ static bool said_above(const struct levers *levers, const char *why)
 	       (levers->unknown && !strcmp(levers->unknown, why));
 }
 
+/* What was seen in a run, and how far the replay was from it. */
+static char *seen_text(const struct lever *lever)
+{
+	const struct verified *seen = &lever->verified;
+	char *until, *off, *text;
+	bool replayed = lever->peak > 0 && seen->peak > 0;
+
+	if (!seen->ran)
+		return seen->why ? format_text("run: %s", seen->why) : NULL;
+	if (!seen->fits)
+		return format_text("run and still out of memory in step %s, %s",
+		                   text_count(seen->step).s,
+		                   seen->phase ? seen->phase : "other");
+	until = seen->until ? format_text(" up to step %s, where it was ended",
+	                                  text_count(seen->until).s)
+	                    : copy_text("");
+	off = replayed ? format_text("; the replay had %s, %.1f %% off",
+	                             text_size(lever->peak).s,
+	                             100 * fabs((double)(lever->peak - seen->peak)) /
+	                                     (double)seen->peak)
+	               : copy_text("");
+	text = format_text("run and fits%s, peak %s%s", until, text_size(seen->peak).s,
+	                   off);
+	free(until);
+	free(off);
+	return text;
+}
+
 static void print_lever(const struct levers *levers, const struct lever *lever,
                         int number, FILE *out)
 {
-	fprintf(out, "  %d %s%s%s %10s  ", number, style(mark_style(lever->mark)),
-	        mark_sign(lever->mark), style(PLAIN), text_size(lever->saves).s);
+	char *seen = seen_text(lever);
+	enum mark mark = !lever->verified.ran   ? lever->mark
+	                 : lever->verified.fits ? MARK_FITS
+	                                        : MARK_SHORT;
+
+	fprintf(out, "  %d %s%s%s %10s  ", number, style(mark_style(mark)),
+	        mark_sign(mark), style(PLAIN), text_size(lever->saves).s);
 	text_wrap(out, lever->change, 18, 18);
+	if (seen)
+		print_below(seen, out);
 	print_below(lever->basis, out);
-	if (lever->why && !said_above(levers, lever->why))
+	if (lever->why && !lever->verified.ran && !said_above(levers, lever->why))
 		print_below(lever->why, out);
+	free(seen);
 }
 
 static void print_levers(const struct answer *answer, FILE *out)

@@ -366,7 +366,9 @@ static void lever_free(struct lever *lever)
 	free(lever->change);
 	free(lever->basis);
 	free(lever->why);
+	free(lever->target);
 	free(lever->verified.phase);
+	free(lever->verified.why);
 	line_free(&lever->line);
 }
 

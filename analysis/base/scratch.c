@@ -1,7 +1,8 @@
 /* scratch.c - temporary files that are gone when the command ends.
- * Called from: run/simulation.c, trace/file.c, trace/trace.c. */
+ * Called from: run/, trace/. */
 #include "scratch.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,18 +17,23 @@ static pid_t owner; /* a forked child's exit must not remove the parent's files 
 
 static void clean(void)
 {
-	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal", "-ring"};
+	struct dirent *entry;
+	DIR *list;
+
 	if (!folder || getpid() != owner)
 		return;
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
-		char *name = format_text("%s/trace.db%s", folder, suffixes[i]);
+	list = opendir(folder);
+	while (list && (entry = readdir(list))) {
+		char *name = format_text("%s/%s", folder, entry->d_name);
 		unlink(name);
 		free(name);
 	}
+	if (list)
+		closedir(list);
 	rmdir(folder);
 }
 
-char *scratch_path(void)
+char *scratch_file(const char *name)
 {
 	const char *place = getenv("TMPDIR");
 
@@ -42,7 +48,12 @@ char *scratch_path(void)
 		owner = getpid();
 		atexit(clean);
 	}
-	return format_text("%s/trace.db", folder);
+	return format_text("%s/%s", folder, name);
+}
+
+char *scratch_path(void)
+{
+	return scratch_file("trace.db");
 }
 
 static int copy_file(const char *from, const char *to)

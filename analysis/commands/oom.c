@@ -6,12 +6,14 @@
 #include "oom_answer.h"
 #include "screen.h"
 #include "text.h"
+#include "verify.h"
 #include "trace_queries.h"
 
 #include <stdlib.h>
 
 struct asked {
 	struct trace *trace;
+	const struct options *options;
 	int64_t step, top;
 	struct json *json; /* NULL: the screen */
 	FILE *out;
@@ -34,6 +36,10 @@ static void answer_device(struct asked *asked, const struct device *device)
 		if (!asked->json && i + 1 < count)
 			continue;
 		answer_make(asked->trace, &places, &growth, &ooms[i], &answer);
+		/* Earlier ones were survived. */
+		if (asked->options->value[OPT_VERIFY] && i + 1 == count)
+			verify_levers(asked->trace, &ooms[i], &answer.levers,
+			              asked->options);
 		if (asked->json)
 			answer_json(&answer, asked->top, asked->json);
 		else
@@ -105,7 +111,8 @@ static void headrooms(struct asked *asked, const struct device *devices, size_t 
 int cmd_oom(const struct options *options)
 {
 	bool as_json = options->value[OPT_JSON];
-	struct asked asked = {.step = -1, .top = as_json ? INT64_MAX : 6};
+	struct asked asked = {
+	        .options = options, .step = -1, .top = as_json ? INT64_MAX : 6};
 	struct device *devices;
 	struct json json;
 	size_t count;

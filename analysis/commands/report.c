@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "brief.h"
 #include "command.h"
 #include "commands_queries.h"
 #include "fail.h"
@@ -270,15 +271,66 @@ static void print_device(struct trace *trace, const struct device *device, int64
 	print_phases(trace, device, &point, step, out);
 }
 
-static void answer_json(struct trace *trace, const struct run *run,
-                        const struct device *devices, size_t count, int64_t step,
-                        FILE *out)
+/* What a run has to say before its figures: that it died of memory, or grows. */
+struct first {
+	bool died;
+	struct brief brief;
+	int64_t rate; /* bytes more with every step; 0: it does not grow */
+};
+
+static void first_load(struct trace *trace, const struct device *devices, size_t count,
+                       struct first *first)
+{
+	first->died = brief_load(trace, &first->brief);
+	for (size_t i = 0; i < count && !first->rate; i++) {
+		struct places places;
+		struct growth growth;
+		places_load(trace, devices[i].name, &places);
+		growth_load(trace, &places, &devices[i], -1, &growth);
+		if (growth.count)
+			first->rate = growth_rate(&growth);
+		growth_free(&growth);
+		places_free(&places);
+	}
+}
+
+static void first_print(const struct first *first, FILE *out)
+{
+	if (first->died)
+		brief_print(&first->brief, out);
+	if (first->rate > 0)
+		fprintf(out,
+		        "%sGROWS%s  %s more is kept with every step; see 'tidemark "
+		        "leaks'\n",
+		        style(BOLD), style(PLAIN), text_size(first->rate).s);
+	if (first->died || first->rate > 0)
+		fputc('\n', out);
+}
+
+static void first_json(const struct first *first, struct json *json)
+{
+	if (first->died)
+		brief_json(&first->brief, "out_of_memory", json);
+	else
+		json_null(json, "out_of_memory");
+	json_number(json, "growth_bytes_per_step", first->rate);
+}
+
+static const char *first_command(const struct first *first)
+{
+	return first->died ? "oom" : first->rate > 0 ? "leaks" : "peak";
+}
+
+static void whole_json(struct trace *trace, const struct run *run,
+                       const struct device *devices, size_t count, int64_t step,
+                       const struct first *first, FILE *out)
 {
 	struct json json;
 
 	json_begin(&json, out);
 	trace_json_head(trace, &json);
 	json_run(trace, run, &json);
+	first_json(first, &json);
 	json_array(&json, "devices");
 	for (size_t i = 0; i < count; i++)
 		json_device(trace, &devices[i], step, &json);
@@ -292,6 +344,7 @@ int cmd_report(const struct options *options)
 {
 	int64_t step = -1;
 	struct run run = {0};
+	struct first first = {.died = false};
 	struct trace *trace;
 	struct device *devices;
 	size_t count;
@@ -303,10 +356,12 @@ int cmd_report(const struct options *options)
 		trace_step(trace, step); /* ends here where there is none */
 	devices = trace_devices(trace, options->value[OPT_DEVICE], &count);
 	run_load(trace, &run);
+	first_load(trace, devices, count, &first);
 	out = screen_open();
 	if (options->value[OPT_JSON]) {
-		answer_json(trace, &run, devices, count, step, out);
+		whole_json(trace, &run, devices, count, step, &first, out);
 	} else {
+		first_print(&first, out);
 		print_run(trace, &run, out);
 		for (size_t i = 0; i < count; i++)
 			print_device(trace, &devices[i], step, out);
@@ -316,8 +371,10 @@ int cmd_report(const struct options *options)
 		fputc('\n', out);
 		losses_print(trace, out);
 		capabilities_print(trace, out);
-		next_commands(trace, out, "peak", "timeline");
+		next_commands(trace, out, first_command(&first), "timeline");
 	}
+	if (first.died)
+		brief_free(&first.brief);
 	run_free(&run);
 	trace_close(trace);
 	return screen_close(out);

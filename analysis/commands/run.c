@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "brief.h"
 #include "command.h"
 #include "fail.h"
 #include "launch.h"
@@ -43,11 +44,30 @@ static void say_peak(const char *path)
 	trace_close(trace);
 }
 
+/* The first trace that tells of it: of many ranks the others died of that one. */
+static const char *say_end(char **files, size_t made)
+{
+	for (size_t i = 0; i < made && i < 8; i++) {
+		struct trace *trace = trace_open(files[i]);
+		struct brief brief;
+		bool ended = brief_load(trace, &brief);
+		if (ended) {
+			brief_print(&brief, stderr);
+			brief_free(&brief);
+		}
+		trace_close(trace);
+		if (ended)
+			return files[i];
+	}
+	return NULL;
+}
+
 /* In a child process: what the trace holds can't change the program's exit status. */
 static void summarise(const char *path, const char *token)
 {
 	char **files;
 	size_t made = tracing_files(path, token, &files);
+	const char *died;
 
 	if (!made)
 		warn("no trace: the program never allocated device memory through "
@@ -57,7 +77,10 @@ static void summarise(const char *path, const char *token)
 		say_peak(tracing_shorter(files[i]));
 	if (made > 8)
 		warn("and %zu traces more", made - 8);
-	if (made)
+	died = say_end(files, made);
+	if (died)
+		warn("next   tidemark oom %s", tracing_shorter(died));
+	else if (made)
 		warn("next   tidemark report %s", tracing_shorter(files[0]));
 	exit(0);
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "brief.h"
 #include "command.h"
 #include "fail.h"
 #include "heap.h"
@@ -23,6 +24,7 @@
 #include "stubs.h"
 #include "text.h"
 #include "tracing.h"
+#include "with.h"
 
 struct session {
 	const struct options *options;
@@ -30,8 +32,10 @@ struct session {
 	struct profile *cards;
 	struct outcome *outcomes; /* one a card */
 	size_t count;
-	int64_t outside; /* bytes that other processes hold on the device */
-	FILE *json;      /* NULL: not asked for */
+	int64_t outside;  /* bytes that other processes hold on the device */
+	FILE *json;       /* NULL: not asked for */
+	struct with with; /* levers, and what became of them; none: as it is written */
+	bool without;     /* one of them was not applied: no verdict */
 };
 
 static int list_cards(void)
@@ -55,6 +59,14 @@ static int list_cards(void)
 	table_print(table, out, 2, true);
 	table_free(table);
 	profiles_free(cards, count);
+	return screen_close(out);
+}
+
+static int list_levers(void)
+{
+	FILE *out = screen_open();
+
+	with_list(out);
 	return screen_close(out);
 }
 
@@ -182,6 +194,10 @@ static void run_on(struct session *session, size_t index)
 	        launch_wait(session->program, session->options->words, SIGTERM);
 	count = tracing_files(path, token, &files);
 	outcome_read(outcome, files, count, &log);
+	if (session->with.count && !with_read(&session->with)) {
+		session->without = true;
+		outcome->fit = NO_ANSWER;
+	}
 	stubs_list_free(files, count);
 	free(log.path);
 	free(path);
@@ -227,6 +243,26 @@ static void answer(struct session *session)
 	free(done);
 }
 
+/* Why it does not fit: the page's first lines, from the trace of the first card that ran out. */
+static void say_end(const struct session *session)
+{
+	for (size_t i = 0; i < session->count; i++) {
+		const struct outcome *outcome = &session->outcomes[i];
+		struct brief brief;
+		struct trace *trace;
+		if (!outcome->ran || !outcome->ran_out || !outcome->trace)
+			continue;
+		trace = trace_open(outcome->trace);
+		if (brief_load(trace, &brief)) {
+			fputc('\n', stderr);
+			brief_print(&brief, stderr);
+			brief_free(&brief);
+		}
+		trace_close(trace);
+		return;
+	}
+}
+
 static int say(const struct session *session)
 {
 	char *text = NULL;
@@ -238,16 +274,25 @@ static int say(const struct session *session)
 		const struct outcome *outcome = &session->outcomes[i];
 		if (outcome->fit == DOES_NOT_FIT && !status)
 			status = STATUS_NO;
-		if (outcome->fit == NO_ANSWER && outcome->ran)
+		if (outcome->fit == NO_ANSWER && outcome->ran &&
+		    (!session->without || outcome->status))
 			status = simulation_failed(outcome, session->compile_lacks);
 	}
 	if (session->count > 1 || session->outcomes[0].fit != NO_ANSWER)
 		outcomes_print(session->outcomes, session->count, out);
 	fclose(out);
+	with_say(&session->with);
+	if (session->without)
+		status = STATUS_USAGE;
 	fwrite(text, 1, size, stderr);
 	free(text);
+	if (status == STATUS_NO && !quiet)
+		say_end(session);
+	if (size)
+		outcomes_next(session->outcomes, stderr);
 	if (session->json) {
-		outcomes_json(session->outcomes, session->count, session->json);
+		outcomes_json(session->outcomes, session->count, &session->with,
+		              session->json);
 		if (fclose(session->json))
 			fail(STATUS_NO, "cannot write '%s': %s",
 			     session->options->value[OPT_JSON_FILE], strerror(errno));
@@ -264,17 +309,23 @@ static void free_session(struct session *session)
 	free(session->program);
 	free(session->stubs);
 	free(session->compile_lacks);
+	with_free(&session->with);
 }
 
 int cmd_simulate(const struct options *options)
 {
 	struct session session = {.options = options};
 	const char *gpu = options->value[OPT_SIM_GPU];
+	const char *with = options->value[OPT_SIM_WITH];
 	int status;
 
 	if (gpu && !strcmp(gpu, "list"))
 		return list_cards();
+	if (with && !strcmp(with, "list"))
+		return list_levers();
 	tracing_check(options);
+	if (with)
+		with_parse(with, &session.with);
 	if (!options->count)
 		fail(STATUS_USAGE, "name a program: 'tidemark simulate --gpu h100-80gb "
 		                   "-- python train.py'");
@@ -298,6 +349,8 @@ int cmd_simulate(const struct options *options)
 	stubs_prepare(session.stubs);
 	if (options->value[OPT_SIM_WORLD])
 		stubs_pose(session.stubs);
+	if (session.with.count)
+		with_prepare(&session.with, session.stubs);
 	answer(&session);
 	status = say(&session);
 	free_session(&session);

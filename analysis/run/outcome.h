@@ -8,6 +8,7 @@
 #include "frames.h"
 #include "json.h"
 #include "profile.h"
+#include "with.h"
 
 enum fit {
 	FITS,
@@ -57,8 +58,10 @@ void outcome_free(struct outcome *outcome);
 bool outcome_derive(const struct outcome *run, const struct profile *card,
                     struct outcome *outcome);
 
-/* The verdict on the screen, and as JSON. */
+/* The verdict on the screen, what to type next, and the verdict as JSON. */
 void outcomes_print(const struct outcome *outcomes, size_t count, FILE *out);
-void outcomes_json(const struct outcome *outcomes, size_t count, FILE *out);
+void outcomes_next(const struct outcome *first, FILE *out);
+void outcomes_json(const struct outcome *outcomes, size_t count,
+                   const struct with *with, FILE *out);
 
 #endif

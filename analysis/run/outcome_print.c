@@ -169,10 +169,14 @@ void outcomes_print(const struct outcome *outcomes, size_t count, FILE *out)
 		print_table(outcomes, count, out);
 		print_runs(outcomes, count, out);
 	}
+}
+
+void outcomes_next(const struct outcome *first, FILE *out)
+{
 	if (quiet || !first->trace)
 		return;
-	fprintf(out, "\n  %snext     %stidemark peak %s\n", style(DIM), style(PLAIN),
-	        tracing_shorter(first->trace));
+	fprintf(out, "\n  %snext     %stidemark %s %s\n", style(DIM), style(PLAIN),
+	        first->ran_out ? "oom" : "peak", tracing_shorter(first->trace));
 }
 
 /* Null where nothing is known: a run that failed by itself says nothing of memory. */
@@ -218,7 +222,8 @@ static void json_outcome(const struct outcome *outcome, struct json *json)
 	json_end(json);
 }
 
-void outcomes_json(const struct outcome *outcomes, size_t count, FILE *out)
+void outcomes_json(const struct outcome *outcomes, size_t count,
+                   const struct with *with, FILE *out)
 {
 	struct json json;
 
@@ -228,5 +233,7 @@ void outcomes_json(const struct outcome *outcomes, size_t count, FILE *out)
 	for (size_t i = 0; i < count; i++)
 		json_outcome(&outcomes[i], &json);
 	json_end(&json);
+	if (with->count)
+		with_json(with, &json);
 	json_end(&json);
 }

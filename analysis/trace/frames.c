@@ -12,11 +12,11 @@
 static bool is_library(const struct frame *frame)
 {
 	static const char *const marks[] = {
-	        "/site-packages/",     "/dist-packages/",  "/lib/python",
-	        "/torch/nn/",          "/torch/autograd/", "/torch/optim/",
-	        "/torch/utils/",       "/torch/_",         "/torch/cuda/",
-	        "/torch/amp/",         "/torch/fx/",       "/torch/distributed/",
-	        "/torch/functional.py"};
+	        "/site-packages/",      "/dist-packages/",  "/lib/python",
+	        "/torch/nn/",           "/torch/autograd/", "/torch/optim/",
+	        "/torch/utils/",        "/torch/_",         "/torch/cuda/",
+	        "/torch/amp/",          "/torch/fx/",       "/torch/distributed/",
+	        "/torch/functional.py", "/tidemark_with/"};
 	const char *file = frame->file ? frame->file : "";
 
 	if (frame->line < 0 || *file == '<')

@@ -31,14 +31,11 @@ static int by_key(const void *left, const void *right)
 void again_begin(const struct places *places, struct script *script,
                  struct again *again)
 {
-	*again = (struct again){
-	        .places = places,
-	        .script = script,
-	        .scale = 1,
-	        .newest = (int32_t)script->count,
-	        .since = script->refused_piece < 0
-	                         ? (int32_t)script->act_count
-	                         : script->pieces[script->refused_piece].taken};
+	*again = (struct again){.places = places,
+	                        .script = script,
+	                        .scale = 1,
+	                        .zeroed = -1,
+	                        .newest = (int32_t)script->count};
 	again->room = script->count + 1;
 	again->stands_in = allocate(again->room * sizeof(*again->stands_in));
 	memset(again->stands_in, -1, again->room * sizeof(*again->stands_in));
@@ -105,7 +102,8 @@ static bool replaces(const struct again *again, int32_t index, int32_t old)
 
 	if (piece->bucket == BUCKET_GRADIENT)
 		return true; /* added to: one of both remains */
-	if ((piece->given >= 0 && piece->given < again->since) || old < 0 || !key)
+	/* What the copied acts give back themselves they give back in the copy. */
+	if ((piece->given >= 0 && piece->given < again->until) || old < 0 || !key)
 		return false;
 	for (size_t i = 0; i < again->heir_count; i++)
 		alive += again->heirs[i].key == key &&
@@ -157,12 +155,29 @@ static void give(struct again *again, int32_t index, int32_t from)
 		script_give(script, other);
 }
 
+static void zero_gradients(struct again *again)
+{
+	struct script *script = again->script;
+
+	for (size_t i = 0; i < again->heir_count; i++) {
+		int32_t piece = again->heirs[i].piece;
+		if (script->pieces[piece].bucket == BUCKET_GRADIENT &&
+		    script->pieces[piece].given < 0)
+			script_give(script, piece);
+	}
+	again->zeroed = -1;
+}
+
 void again_copy(struct again *again, int32_t from, int32_t to)
 {
+	again->until = to;
 	for (int32_t at = from; at < to; at++) {
 		int32_t act = again->script->acts[at];
 		if (act == ACT_EMPTY || act == ACT_REFUSED)
 			continue;
+		if (act >= 0 && again->zeroed >= 0 &&
+		    again->script->pieces[act].ordinal >= again->zeroed)
+			zero_gradients(again);
 		if (act >= 0)
 			take(again, act);
 		else

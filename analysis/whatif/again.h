@@ -16,7 +16,8 @@ struct again {
 	size_t heir_count;
 	bool only_forward; /* leave out what is taken in other phases */
 	int32_t newest;    /* pieces from here on are not of the run any more */
-	int32_t since; /* the act of the refusal: what is given back later is forecast */
+	int32_t until;     /* the end of the acts that are being copied */
+	int64_t zeroed; /* the event at which gradients of the step before go; -1: the acts say */
 };
 
 /* Before the first copy: what is alive at the script's end can be given back by it. */
