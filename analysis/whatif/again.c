@@ -34,7 +34,6 @@ void again_begin(const struct places *places, struct script *script,
 	*again = (struct again){.places = places,
 	                        .script = script,
 	                        .scale = 1,
-	                        .zeroed = -1,
 	                        .newest = (int32_t)script->count};
 	again->room = script->count + 1;
 	again->stands_in = allocate(again->room * sizeof(*again->stands_in));
@@ -155,19 +154,6 @@ static void give(struct again *again, int32_t index, int32_t from)
 		script_give(script, other);
 }
 
-static void zero_gradients(struct again *again)
-{
-	struct script *script = again->script;
-
-	for (size_t i = 0; i < again->heir_count; i++) {
-		int32_t piece = again->heirs[i].piece;
-		if (script->pieces[piece].bucket == BUCKET_GRADIENT &&
-		    script->pieces[piece].given < 0)
-			script_give(script, piece);
-	}
-	again->zeroed = -1;
-}
-
 void again_copy(struct again *again, int32_t from, int32_t to)
 {
 	again->until = to;
@@ -175,9 +161,6 @@ void again_copy(struct again *again, int32_t from, int32_t to)
 		int32_t act = again->script->acts[at];
 		if (act == ACT_EMPTY || act == ACT_REFUSED)
 			continue;
-		if (act >= 0 && again->zeroed >= 0 &&
-		    again->script->pieces[act].ordinal >= again->zeroed)
-			zero_gradients(again);
 		if (act >= 0)
 			take(again, act);
 		else

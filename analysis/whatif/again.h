@@ -17,7 +17,6 @@ struct again {
 	bool only_forward; /* leave out what is taken in other phases */
 	int32_t newest;    /* pieces from here on are not of the run any more */
 	int32_t until;     /* the end of the acts that are being copied */
-	int64_t zeroed; /* the event at which gradients of the step before go; -1: the acts say */
 };
 
 /* Before the first copy: what is alive at the script's end can be given back by it. */

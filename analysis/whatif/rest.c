@@ -146,39 +146,18 @@ static bool alike(const struct places *places, const struct script *script,
 	return false;
 }
 
-/* The event of a step at which zero_grad was called, where it found nothing to let go of (a first
- * step); -1. */
-static int64_t zeroed_at(struct trace *trace, const struct script *script,
-                         const struct span *there, int32_t step)
-{
-	for (int32_t at = there->from; at < there->to; at++) {
-		int32_t act = script->acts[at];
-		if (act < 0 && act > ACT_REFUSED &&
-		    script->pieces[~act].bucket == BUCKET_GRADIENT &&
-		    script->pieces[~act].phase_given == PHASE_ZERO_GRAD)
-			return -1;
-	}
-	return rows_first(db_rows(trace->db,
-	                          "SELECT coalesce(min(first), -1) FROM span "
-	                          "WHERE step = ? AND phase = ?",
-	                          "ii", (int64_t)step, (int64_t)PHASE_ZERO_GRAD),
-	                  -1);
-}
-
 /* The rest of `there` after the twin, and where asked for all of it again. */
-static void go_on(struct trace *trace, const struct places *places, const bool *fixed,
-                  struct script *script, const struct span *here,
-                  const struct span *there, const struct twin *twin, struct rest *rest)
+static void go_on(const struct places *places, const bool *fixed, struct script *script,
+                  const struct span *here, const struct span *there,
+                  const struct twin *twin, struct rest *rest)
 {
 	struct again again;
 	int32_t step = script->steps[script->step_count - 1].step;
 	int32_t refused = script->refused_piece;
-	int64_t zeroed = zeroed_at(trace, script, there, rest->like);
 
 	again_begin(places, script, &again);
 	again.scale = twin->scale;
 	again.fixed = fixed;
-	again.zeroed = zeroed;
 	again.only_forward = rest->kind == REST_FORWARD;
 	for (int32_t i = here->first; i < here->end; i++)
 		if (twin->found[i - here->first] >= 0)
@@ -193,13 +172,12 @@ static void go_on(struct trace *trace, const struct places *places, const bool *
 	again_begin(places, script, &again);
 	again.scale = twin->scale;
 	again.fixed = fixed;
-	again.zeroed = zeroed;
 	again_copy(&again, there->from, there->to);
 	again_end(&again);
 }
 
-static bool from_step(struct trace *trace, const struct places *places,
-                      const bool *fixed, struct script *script, const struct span *here,
+static bool from_step(const struct places *places, const bool *fixed,
+                      struct script *script, const struct span *here,
                       enum match_level level, struct rest *rest)
 {
 	int tried = 0;
@@ -220,7 +198,7 @@ static bool from_step(struct trace *trace, const struct places *places,
 			        "the shapes of this step differ from those of step %d, "
 			        "and not by one factor",
 			        (int)rest->like);
-		go_on(trace, places, fixed, script, here, &there, &twin, rest);
+		go_on(places, fixed, script, here, &there, &twin, rest);
 		free(twin.found);
 		return true;
 	}
@@ -288,9 +266,9 @@ void rest_forecast(struct trace *trace, const struct places *places,
 		return;
 	}
 	here = span_of(script, script->step_count - 1);
-	if (from_step(trace, places, fixed, script, &here, MATCH_LINE, rest) ||
+	if (from_step(places, fixed, script, &here, MATCH_LINE, rest) ||
 	    from_turn(places, script, &here, rest) ||
-	    from_step(trace, places, fixed, script, &here, MATCH_MODULE, rest))
+	    from_step(places, fixed, script, &here, MATCH_MODULE, rest))
 		return;
 	derived_rest(trace, places, device, script, here.from, rest);
 }
