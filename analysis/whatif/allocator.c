@@ -203,8 +203,10 @@ static void unmap(struct allocator *a, int32_t number)
 	int64_t page =
 	        (a->pools[block->pool].small ? SMALL_SEGMENT_MIB : LARGE_SEGMENT_MIB) *
 	        MIB;
-	int64_t from = (block->address + page - 1) / page * page;
-	int64_t to = (block->address + block->bytes) / page * page;
+	/* Pages are counted from the beginning of the stretch. */
+	int64_t base = block->address - (block->address - STRETCH) % (2 * STRETCH);
+	int64_t from = base + (block->address - base + page - 1) / page * page;
+	int64_t to = base + (block->address + block->bytes - base) / page * page;
 
 	if (to <= from)
 		return;
@@ -297,6 +299,17 @@ int64_t allocator_round(const struct rules *rules, int64_t bytes)
 		return part ? (bytes + part - 1) / part * part : bytes;
 	}
 	return (bytes + LEAST - 1) / LEAST * LEAST;
+}
+
+bool allocator_lacks(struct allocator *a, int64_t bytes, int stream)
+{
+	int64_t size = allocator_round(&a->rules, bytes);
+	int32_t pool = blocks_pool(a, stream, size <= SMALL_MIB * MIB);
+	int32_t found = best_fit(a, pool, size);
+
+	if (found >= 0)
+		blocks_put_back(a, found);
+	return found < 0 && segment_for(size) > a->capacity - a->reserved;
 }
 
 int32_t allocator_take(struct allocator *a, int64_t bytes, int stream)

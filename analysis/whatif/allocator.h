@@ -14,6 +14,9 @@ void allocator_free(struct allocator *allocator);
 /* A block for so many bytes; -1: refused, after all that is cached was given back. */
 int32_t allocator_take(struct allocator *allocator, int64_t bytes, int stream);
 void allocator_give(struct allocator *allocator, int32_t block);
+/* Would a request find neither a block nor room on the device, so that cached memory is given back
+ * for it? */
+bool allocator_lacks(struct allocator *allocator, int64_t bytes, int stream);
 void allocator_empty_cache(struct allocator *allocator);
 
 int64_t allocator_reserved(const struct allocator *allocator);

@@ -135,12 +135,8 @@ static void read_given_back(struct recording *rec)
 	        db_rows(rec->trace->db, sql_given_back, "i", rec->device->id);
 
 	while (rows_next(rows)) {
-		int64_t taken = rows_number(rows, 2),
-		        free = rows_number_or(rows, 3, -1);
-		/* Memory that lacked is given back by the allocator itself, which the model
-		 * does too. */
-		if (taken && (free < 0 || free < taken))
-			continue;
+		/* Memory that lacked is given back by the allocator itself: all that is
+		 * free, as by empty_cache(), before it asks again. */
 		rec->pending = grow(rec->pending, rec->pending_count,
 		                    &rec->pending_room, sizeof(*rec->pending));
 		rec->pending[rec->pending_count++] =

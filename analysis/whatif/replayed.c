@@ -84,7 +84,7 @@ struct play {
 	int32_t *extra; /* by extra */
 	struct early *early;
 	size_t early_count, early_at, early_room;
-	int64_t allocated;
+	bool empties; /* memory was given back before the next act */
 };
 
 static int by_act(const void *left, const void *right)
@@ -195,8 +195,18 @@ static bool one_act(struct play *play, int32_t at)
 	if (play->early_at < play->early_count && !early_ones(play, at))
 		return false;
 	if (what == ACT_EMPTY) {
-		allocator_empty_cache(play->allocator);
-	} else if (what >= 0) {
+		play->empties = true;
+		return true;
+	}
+	if (play->empties) {
+		/* For a request that lacks memory the allocator does it itself, and with
+		 * max_split_size not all of it. */
+		if (what < 0 || !allocator_lacks(play->allocator, asked(play, what),
+		                                 play->script->pieces[what].stream))
+			allocator_empty_cache(play->allocator);
+		play->empties = false;
+	}
+	if (what >= 0) {
 		return serve(play, asked(play, what), play->script->pieces[what].stream,
 		             at, &play->block[what]);
 	} else if (what != ACT_REFUSED) {
