@@ -4,6 +4,7 @@
 #include "losses.h"
 #include "next.h"
 #include "oom_answer.h"
+#include "replayed.h"
 #include "screen.h"
 #include "text.h"
 #include "verify.h"
@@ -56,6 +57,25 @@ static void answer_device(struct asked *asked, const struct device *device)
 	places_free(&places);
 }
 
+/* How far the model of the allocator has the run's own reserved bytes. */
+static void agreement_json(struct asked *asked, const struct device *device)
+{
+	struct script script;
+	struct rules rules;
+	struct agreement agreement;
+
+	rules_load(asked->trace, device, &rules);
+	script_load(asked->trace, device, -1, &script);
+	replay_check(asked->trace, device, &script, &rules, &agreement);
+	json_object(asked->json, "replay");
+	json_number(asked->json, "samples", agreement.samples);
+	json_number(asked->json, "differing_samples", agreement.differing);
+	json_number(asked->json, "worst_bytes", agreement.worst);
+	json_text(asked->json, "doubt", *agreement.why ? agreement.why : NULL);
+	json_end(asked->json);
+	script_free(&script);
+}
+
 /* How close a run came that never ran out. */
 static void headroom(struct asked *asked, const struct device *device)
 {
@@ -78,6 +98,7 @@ static void headroom(struct asked *asked, const struct device *device)
 			json_number(asked->json, "device_total_bytes", total);
 			json_number(asked->json, "headroom_bytes", total - used);
 		}
+		agreement_json(asked, device);
 		json_end(asked->json);
 		return;
 	}
