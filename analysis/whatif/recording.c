@@ -9,7 +9,7 @@
 #include "whatif_queries.h"
 #include "whole.h"
 
-enum { ACTS_MOST = 600000 }; /* of a long run, so many from its end */
+enum { ACTS_MOST = 200000 }; /* of a long run, so many from its end */
 
 /* A damaged trace may have any number. */
 static int64_t sound(int64_t bytes)

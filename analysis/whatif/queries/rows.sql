@@ -4,6 +4,12 @@
 -- died_phase, phase
 SELECT a.id, a.site, a.bucket, a.bytes, a.requested, a.address, a.born_step, a.born,
        a.died_step, a.died, a.died_phase, s.phase
-FROM allocation a JOIN site s ON s.id = a.site
-WHERE a.device = ?1 AND (a.born_step >= ?2 OR a.died_step IS NULL OR a.died_step >= ?2)
-ORDER BY a.id;
+FROM allocation a CROSS JOIN site s ON s.id = a.site
+WHERE a.id >= (SELECT min(first_allocation) FROM step WHERE id >= ?2)
+  AND a.device = ?1 AND a.born_step >= ?2
+UNION ALL
+SELECT a.id, a.site, a.bucket, a.bytes, a.requested, a.address, a.born_step, a.born,
+       a.died_step, a.died, a.died_phase, s.phase
+FROM allocation a INDEXED BY allocation_crossing CROSS JOIN site s ON s.id = a.site
+WHERE a.born_step < ?2 AND (a.died_step IS NULL OR a.died_step > a.born_step)
+  AND a.device = ?1 AND (a.died_step IS NULL OR a.died_step >= ?2);
