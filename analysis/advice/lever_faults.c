@@ -5,6 +5,7 @@
 
 #include "advice_queries.h"
 #include "heap.h"
+#include "match.h"
 #include "scene.h"
 #include "text.h"
 
@@ -54,6 +55,47 @@ static void stop_leak(struct scene *scene)
 	                  .basis = format_text(
 	                          "kept from earlier steps, %s more with each step",
 	                          text_size(growth_rate(scene->growth)).s)},
+	          true);
+	free(where);
+}
+
+/* A block that is made anew with more in it each time stays as it was at first. */
+static void stop_swelling(struct scene *scene)
+{
+	const struct swelling *swelling = &scene->swelling;
+	struct script *script = &scene->script;
+	uint64_t key;
+	int64_t first = 0, site;
+	char *where;
+
+	if (swelling->newest < 0 || scene->growth->count)
+		return;
+	site = script->pieces[swelling->newest].site;
+	key = match_key(scene->places, site, MATCH_LINE);
+	for (size_t i = 0; i < script->count; i++) {
+		if (match_key(scene->places, script->pieces[i].site, MATCH_LINE) != key)
+			continue;
+		first = first ? first : script->pieces[i].bytes;
+		edit_bytes(&scene->edit, (int32_t)i, first);
+	}
+	where = scene_where(scene, site);
+	scene_try(scene,
+	          (struct lever){.id = "stop_leak",
+	                         .lever = "stop what grows",
+	                         .fault = true,
+	                         .cures = true,
+	                         .cost = 1,
+	                         .line = scene_line(scene, site),
+	                         .change = format_text("%s makes a larger tensor each "
+	                                               "time (torch.cat of all there "
+	                                               "was): keep the parts on the "
+	                                               "CPU, or only what is needed",
+	                                               where),
+	                         .basis = format_text(
+	                                 "%s now, %s more with each of %lld times",
+	                                 text_size(swelling->bytes).s,
+	                                 text_size(swelling->rate).s,
+	                                 (long long)swelling->times)},
 	          true);
 	free(where);
 }
@@ -308,6 +350,7 @@ static void old_optimizer(struct scene *scene)
 void levers_faults(struct scene *scene)
 {
 	stop_leak(scene);
+	stop_swelling(scene);
 	/* A retry in an except block looks like a turn, and like a forward that is new. */
 	if (refused_before(scene) >= 0) {
 		leave_except(scene);

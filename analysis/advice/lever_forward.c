@@ -5,6 +5,7 @@
 
 #include "heap.h"
 #include "layers.h"
+#include "match.h"
 #include "text.h"
 #include "turns.h"
 
@@ -146,13 +147,35 @@ static void free_forward(struct scene *scene)
 	layers_free(&runs);
 }
 
+/* Is most of this forward made at lines, or from callers, that no complete step had? */
+static bool is_new(const struct scene *scene)
+{
+	const struct script *script = &scene->script;
+	int32_t refused = script->refused_piece, first = refused, known = 0, count;
+	int32_t before = 0, *found;
+
+	while (first > 0 && script->pieces[first - 1].taken >= scene->from &&
+	       script->pieces[first - 1].phase != PHASE_BACKWARD)
+		first--;
+	while (before < first && script->pieces[before].taken < scene->from)
+		before++;
+	count = refused - first;
+	found = match_pieces(scene->places, script, first, refused, 0, before,
+	                     MATCH_STACK);
+	for (int32_t i = 0; i < count; i++)
+		known += found[i] >= 0;
+	free(found);
+	return known * 2 <= count;
+}
+
 /* A forward with gradients that no backward follows: another line than training's, after
  * training; or turns without a backward; or a program without an optimizer. */
 static void no_grad(struct scene *scene, const struct turns *turns)
 {
 	enum phase_id phase = scene->oom->moment.phase;
 	bool training = trains(scene);
-	bool evaluates = trained_before(scene) && scene->rest.kind != REST_LIKE_STEP;
+	bool evaluates = trained_before(scene) && scene->rest.kind != REST_LIKE_STEP &&
+	                 is_new(scene);
 	bool loops = turns->count >= 2 && turns->gradients &&
 	             scene->rest.kind != REST_LIKE_STEP &&
 	             (!training || trained_before(scene));

@@ -148,10 +148,8 @@ bool levers_models(struct scene *scene)
 
 	while (rows_next(rows)) {
 		char *root = rows_copy(rows, 0);
-		if (rows_number(rows, 1) * 100 >= scene->oom->moment.allocated) {
-			unowned_root(scene, root, rows_number(rows, 1));
-			told = true;
-		}
+		unowned_root(scene, root, rows_number(rows, 1));
+		told = true;
 		free(root);
 	}
 	copies_elsewhere(scene);

@@ -42,6 +42,14 @@ static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length
 	}
 }
 
+/* A part that is looked for is not taken at the edge: holes fall differently by chance. */
+static bool with_room(const struct scene *scene, const struct replayed *replayed)
+{
+	return (double)replayed->peak_allocated <=
+	               0.97 * (double)scene_capacity(scene) &&
+	       replayed->retries == 0;
+}
+
 /* The largest part with which the run fits, a thirty-second below the whole at the most; 0. */
 static int64_t largest(struct scene *scene, int64_t whole, bool length)
 {
@@ -51,7 +59,7 @@ static int64_t largest(struct scene *scene, int64_t whole, bool length)
 	while (high - low > 1 && (high - low) * 64 > whole) {
 		int64_t middle = (low + high) / 2;
 		shrink(scene, whole, middle, length);
-		if (scene_fits(scene, &replayed))
+		if (scene_fits(scene, &replayed) && with_room(scene, &replayed))
 			low = middle;
 		else
 			high = middle;

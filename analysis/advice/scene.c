@@ -121,24 +121,27 @@ bool shape_has(const struct shape *shape, int64_t batch)
 	return false;
 }
 
-/* Of what grows with the data in this step, the share of bytes that have the dimension. */
-static double share_of(const struct scene *scene, int64_t batch)
+/* Is it a dimension of samples: most bytes of this step's forward have it, and of many it is the
+ * first? */
+static bool is_batch(const struct scene *scene, int64_t batch)
 {
 	const struct script *script = &scene->script;
-	double bytes = 0, all = 0;
+	double has = 0, first = 0, all = 0;
 
 	for (size_t i = 0; i < script->count; i++) {
 		const struct piece *piece = &script->pieces[i];
 		const struct shape *shape = scene_shape(scene, piece);
 		if (piece->taken < scene->from || piece->taken >= scene->rest.first ||
-		    !piece_scales(piece) || !shape->count ||
-		    scene_weight_like(scene, piece))
+		    !piece_scales(piece) || piece->phase == PHASE_BACKWARD ||
+		    !shape->count || scene_weight_like(scene, piece))
 			continue;
 		all += (double)piece->bytes;
 		if (shape_has(shape, batch))
-			bytes += (double)piece->bytes;
+			has += (double)piece->bytes;
+		if (shape->of[0] % batch == 0)
+			first += (double)piece->bytes;
 	}
-	return all > 0 ? bytes / all : 0;
+	return has >= 0.7 * all && first >= 0.4 * all && all > 0;
 }
 
 /* The first dimension of what the step was given; else of what it made first that most of the
@@ -163,7 +166,7 @@ static void find_batch(struct scene *scene)
 				continue;
 			last = shape->of[0];
 			tried++;
-			if (share_of(scene, last) >= 0.7)
+			if (is_batch(scene, last))
 				scene->batch = last;
 		}
 	}
@@ -221,6 +224,7 @@ void scene_load(struct trace *trace, const struct places *places,
 	script_load(trace, device, oom->id, &scene->script);
 	replay_check(trace, device, &scene->script, &scene->rules, &scene->agreement);
 	prepare(scene);
+	swelling_find(places, &scene->script, &scene->swelling);
 	rest_forecast(trace, places, device, scene->weight_like, &scene->script,
 	              &scene->rest);
 	find_batch(scene);
@@ -269,8 +273,7 @@ char *scene_where(const struct scene *scene, int64_t id)
 	return text;
 }
 
-/* Bytes that PyTorch may have. */
-static int64_t capacity(const struct scene *scene)
+int64_t scene_capacity(const struct scene *scene)
 {
 	const struct script *script = &scene->script;
 	int64_t room =
@@ -283,7 +286,7 @@ static int64_t capacity(const struct scene *scene)
 
 static double share_used(const struct scene *scene, const struct replayed *replayed)
 {
-	return (double)replayed->peak_reserved / (double)capacity(scene);
+	return (double)replayed->peak_reserved / (double)scene_capacity(scene);
 }
 
 bool scene_fits(struct scene *scene, struct replayed *replayed)
@@ -313,8 +316,18 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 	const char *why = NULL;
 
 	if (scene->growth->count && !lever->cures) {
-		lever->mark = MARK_SHORT;
+		int64_t rate = growth_rate(scene->growth);
+		/* How many steps were planned nobody knows: a few more help nobody, many may. */
+		lever->mark = rate > 0 && lever->saves / rate > scene->step / 2
+		                      ? MARK_UNKNOWN
+		                      : MARK_SHORT;
 		lever->why = delay_text(scene, lever->saves);
+		return;
+	}
+	if (scene->swelling.newest >= 0 && !lever->cures) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why =
+		        copy_text("it delays what grows, for how long is not known");
 		return;
 	}
 	if (lever->rough)
@@ -351,7 +364,8 @@ static void judge(const struct scene *scene, struct lever *lever,
 		lever->why = copy_text(scene->rest.why);
 	} else if (scene->rest.kind == REST_DERIVED &&
 	           replayed->act >= scene->rest.first &&
-	           (double)lever->peak * scene->rest.trust < (double)capacity(scene)) {
+	           (double)lever->peak * scene->rest.trust <
+	                   (double)scene_capacity(scene)) {
 		lever->mark = MARK_UNKNOWN;
 		lever->why =
 		        copy_text("it would be close, and the rest of a first step is "

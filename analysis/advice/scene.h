@@ -5,6 +5,7 @@
 #include "levers.h"
 #include "replayed.h"
 #include "rest.h"
+#include "swelling.h"
 
 enum { DIMENSIONS = 8 };
 struct shape {
@@ -26,6 +27,7 @@ struct scene {
 	struct rules rules;
 	struct agreement agreement;
 	struct rest rest;
+	struct swelling swelling;
 	struct edit edit;
 	struct shape *shapes; /* by site, in the order of places */
 	int32_t step, from;   /* the one that was refused, and its first act */
@@ -52,6 +54,9 @@ char *scene_where(const struct scene *scene, int64_t site);
 /* Replays with scene->edit, fills saves, peak and mark, and keeps the lever where it saves
  * anything or is always wanted; clears the edit. Takes the lever's texts. */
 void scene_try(struct scene *scene, struct lever lever, bool always);
+
+/* Bytes that PyTorch may have. */
+int64_t scene_capacity(const struct scene *scene);
 
 /* Does the run reach the end of what is forecast with the edit, with room where that is only
  * derived? */

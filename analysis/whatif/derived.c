@@ -189,6 +189,27 @@ static void end_step(struct script *script)
 	}
 }
 
+/* Has this step's backward made much and let go of next to nothing that the forward saved? */
+static bool keeps_all(const struct script *script, int32_t from)
+{
+	enum { MADE = 8 };
+	int64_t made = 0, freed = 0;
+	int count = 0;
+
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		if (piece->taken < from || !piece_scales(piece))
+			continue;
+		if (piece->phase == PHASE_BACKWARD) {
+			made += piece->bytes;
+			count++;
+		} else if (piece->given >= 0 && piece->phase_given == PHASE_BACKWARD) {
+			freed += piece->bytes;
+		}
+	}
+	return count >= MADE && freed * 10 < made;
+}
+
 void derived_rest(struct trace *trace, const struct places *places,
                   const struct device *device, struct script *script, int32_t from,
                   struct rest *rest)
@@ -212,6 +233,11 @@ void derived_rest(struct trace *trace, const struct places *places,
 		                 : "no step before did what this one does: the rest of "
 		                   "it "
 		                   "is not known");
+	} else if (phase == PHASE_BACKWARD && keeps_all(script, from)) {
+		snprintf(rest->why, sizeof(rest->why),
+		         "this backward lets go of nothing (create_graph, "
+		         "retain_graph): what "
+		         "it still makes is not known");
 	} else if (!all.count) {
 		snprintf(rest->why, sizeof(rest->why),
 		         "the trace names no trained parameters: gradients to come are "

@@ -101,13 +101,22 @@ def look(known):
         owned = {id(p) for o in alive("optimizers") for g in o.param_groups for p in g["params"]}
         if not owned:
             return
-        for r in alive("roots"):
-            bare = sum(p.numel() * p.element_size() for p in r.parameters()
+        def bare(m):
+            return sum(p.numel() * p.element_size() for p in m.parameters()
                        if p.requires_grad and id(p) not in owned)
-            key = "unowned." + known["root_names"].get(id(r), "")
-            if bare and known.get(key) != bare:
-                known[key] = bare
-                emit_run(key, str(bare))
+
+        for r in alive("roots"):
+            root = known["root_names"].get(id(r), "")
+            parts = [(root, r)] if root else []
+            if any(id(p) in owned for p in r.parameters()):
+                # of a model that is trained in part: the parts that are not
+                parts = [((root + "." if root else "") + name, m)
+                         for name, m in r.named_children()
+                         if not any(id(p) in owned for p in m.parameters())]
+            for name, part in parts:
+                if bare(part) and known.get("unowned." + name) != bare(part):
+                    known["unowned." + name] = bare(part)
+                    emit_run("unowned." + name, str(bare(part)))
             # a copy: of a model that nobody trains (reference, average, teacher)
             name = known["root_names"].get(id(r))
             whole = sum(p.numel() * p.element_size() for p in r.parameters())
