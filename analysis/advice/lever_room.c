@@ -379,8 +379,14 @@ static void bf16_autocast(struct scene *scene)
 
 void levers_room(struct scene *scene)
 {
-	smaller_batch(scene);
-	shorter_sequence(scene);
+	/* An optimizer's step asks for what weights ask for, whatever the batch. */
+	bool grows = scene->oom->moment.phase != PHASE_OPTIMIZER ||
+	             scene->rest.kind == REST_LIKE_STEP;
+
+	if (grows) {
+		smaller_batch(scene);
+		shorter_sequence(scene);
+	}
 	checkpointing(scene);
 	flash_attention(scene);
 	chunked_loss(scene);

@@ -120,6 +120,18 @@ static void json_within(const struct leaks *leaks, struct json *json)
 		json_null(json, "within_step");
 	}
 	line_free(&line);
+	site = places_site(&leaks->places, within->swells_site);
+	line = line_of(leaks->trace, within->swells && site ? site->stack : -1);
+	if (within->swells) {
+		json_object(json, "swelling_block");
+		json_number(json, "bytes", within->swells);
+		json_number(json, "grows_by_bytes", within->swells_by);
+		line_json(json, "line", &line);
+		json_end(json);
+	} else {
+		json_null(json, "swelling_block");
+	}
+	line_free(&line);
 }
 
 static void json_leaks(const struct leaks *leaks, struct json *json)
@@ -130,7 +142,8 @@ static void json_leaks(const struct leaks *leaks, struct json *json)
 
 	json_object(json, NULL);
 	json_text(json, "device", leaks->device->name);
-	json_truth(json, "leaks", growth->count || leaks->within.turns);
+	json_truth(json, "leaks",
+	           growth->count || leaks->within.turns || leaks->within.swells);
 	json_truth(json, "enough_steps", !growth->too_short);
 	json_number(json, "from_step", growth->from);
 	json_number(json, "to_step", growth->to);
@@ -228,6 +241,19 @@ static void print_within(const struct leaks *leaks, FILE *out)
 			        text_count(within->full).s);
 	}
 	free(chain);
+	if (!within->swells)
+		return;
+	site = places_site(&leaks->places, within->swells_site);
+	chain = line_chain(leaks->trace, site ? site->stack : -1, 3);
+	text = format_text(
+	        "a block of %s is made anew and larger each time, by %s, at %s "
+	        "(torch.cat of all there was?)",
+	        text_size(within->swells).s, text_size(within->swells_by).s,
+	        *chain ? chain : sign(DASH));
+	fputs("  ", out);
+	text_wrap(out, text, 2, 2);
+	free(text);
+	free(chain);
 }
 
 static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
@@ -244,7 +270,9 @@ static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
 	fprintf(out, "steps %s to %s compared\n", text_count(growth->from).s,
 	        text_count(growth->to).s);
 	print_within(leaks, out);
-	if (!growth->count && growth->level <= 0) {
+	if (!growth->count && (growth->level <= 0 || leaks->within.swells)) {
+		if (leaks->within.swells)
+			return;
 		fputs("  nothing grows from step to step\n", out);
 		return;
 	}

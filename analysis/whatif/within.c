@@ -6,6 +6,7 @@
 
 #include "match.h"
 #include "script.h"
+#include "swelling.h"
 #include "turns.h"
 
 static int32_t step_end(const struct script *script, size_t step)
@@ -104,6 +105,7 @@ void within_find(struct trace *trace, const struct places *places,
 	                                     "SELECT max(id) FROM oom WHERE device = ?",
 	                                     "i", device->id),
 	                             0);
+	struct swelling swelling;
 	struct script script;
 
 	*within = (struct within){.site = -1, .full = -1};
@@ -111,5 +113,11 @@ void within_find(struct trace *trace, const struct places *places,
 	for (size_t s = script.step_count; s-- > 0;)
 		if (look(places, &script, s, within))
 			break;
+	swelling_find(places, &script, &swelling);
+	if (swelling.newest >= 0) {
+		within->swells = swelling.bytes;
+		within->swells_by = swelling.rate;
+		within->swells_site = script.pieces[swelling.newest].site;
+	}
 	script_free(&script);
 }

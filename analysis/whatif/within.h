@@ -12,6 +12,8 @@ struct within {
 	bool gradients;      /* it is what autograd saves */
 	bool refused;        /* the step ended in a refusal */
 	int64_t full;        /* the turn that would not fit any more; -1: not known */
+	int64_t swells; /* bytes of one block that is made anew, larger each time; 0 */
+	int64_t swells_by, swells_site; /* bytes each time; its place */
 };
 
 /* The newest step that has such a loop. What a backward after the loop gives back is no leak,
