@@ -1,5 +1,6 @@
 /* event.c - assembling events. Called from: wrap_c10.c, wrap_cuda.c, wrap_driver.c. */
 #include "event.h"
+#include "enrich.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -101,6 +102,7 @@ void tmk_event_oom_message(const char *text)
 	if (!oom_awaits_message)
 		tmk_event_oom(-1, 0, 0, tmk_event_device(), "exception");
 	oom_awaits_message = false;
+	tmk_enrich_watch_end();
 	tmk_emit_text(TMK_REC_OOM_MESSAGE, 0, 0, 0, 1, &text);
 }
 

@@ -14,7 +14,8 @@
 #	mallocs      jemalloc and tcmalloc
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
 #	guests       memray and greenlet, for tests/faults
-#	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton
+#	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,
+#	             liger-kernel
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
 set -eu
@@ -177,7 +178,7 @@ END
 libraries() {
 	"$cache/venv/bin/pip" install --disable-pip-version-check -q --no-deps --target "$1" \
 		accelerate==1.15.0 bitsandbytes==0.50.2 lightning==2.6.6 \
-		lightning-utilities==0.15.3 peft==0.21.2 pillow==13.0.0 \
+		lightning-utilities==0.15.3 liger-kernel==0.8.5 peft==0.21.2 pillow==13.0.0 \
 		pytorch-lightning==2.6.6 torchmetrics==1.9.0 torchvision==0.26.0 \
 		transformers==5.23.0 triton==3.6.0 &&
 		"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \

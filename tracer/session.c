@@ -197,6 +197,9 @@ void tmk_session_finish(int status, bool known)
 			tmk_say("the writer needs more than 2 s; 'tidemark report' "
 			        "will finish '%s'",
 			        tmk_rings.header->trace);
+		else if (status && !tmk_settings.quiet && *tmk_writer_died(writer))
+			tmk_say("out of memory in %s; tidemark oom %s",
+			        tmk_writer_died(writer), tmk_rings.header->trace);
 	}
 	tmk_self.guard = 0;
 }

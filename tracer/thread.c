@@ -11,10 +11,16 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "died.h"
 #include "emit.h"
 #include "latch.h"
 #include "settings.h"
 #include "writer_private.h"
+
+const char *tmk_writer_died(const struct tmk_writer *w)
+{
+	return w->died;
+}
 
 void tmk_writer_stop(struct tmk_writer *w)
 {
@@ -94,6 +100,7 @@ static void write_run(struct tmk_writer *w)
 	if (!tmk_store_failed(w->store)) {
 		tmk_writer_drain(w, true);
 		tmk_writer_end(w, "exit");
+		tmk_died_text(w->store, w->died, sizeof(w->died));
 	}
 }
 

@@ -16,6 +16,8 @@ void *tmk_writer_run(void *writer);
 const char *tmk_writer_wait_open(struct tmk_writer *w);
 /* Waits until everything is in the trace; false if that takes longer than `ns`. */
 bool tmk_writer_wait_done(struct tmk_writer *w, uint64_t ns);
+/* Of one that is done: where the run ran out of memory, if that ended it; "" else. */
+const char *tmk_writer_died(const struct tmk_writer *w);
 /* Asks it to take what is left and end. Any thread. */
 void tmk_writer_stop(struct tmk_writer *w);
 

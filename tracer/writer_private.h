@@ -47,6 +47,7 @@ struct tmk_writer {
 	_Atomic uint32_t opened; /* 1 the store is open, 2 it cannot be (message) */
 	_Atomic uint32_t done;   /* 1 nothing more will be written */
 	char message[300];
+	char died[300]; /* of a run that ended out of memory: where; read when done */
 };
 
 /* Opens trace and model; false with a sentence. */

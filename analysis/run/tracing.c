@@ -107,6 +107,8 @@ bool tracing_prepare(const struct options *options, const char *output_path,
 		memcpy(random, &(pid_t){getpid()}, sizeof(pid_t));
 	for (int i = 0; i < 16; i++)
 		sprintf(token + 2 * i, "%02x", random[i]);
+	setenv("TIDEMARK_QUIET", "1",
+	       1); /* what it would say at its end is said here */
 	setenv("TIDEMARK_RUN_ID", token, 1);
 	free(preload);
 	free(library);

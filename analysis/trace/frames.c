@@ -8,15 +8,13 @@
 #include "heap.h"
 #include "term.h"
 
-/* PyTorch may lie anywhere (PYTHONPATH, a source tree): its folders tell. */
 static bool is_library(const struct frame *frame)
 {
 	static const char *const marks[] = {
-	        "/site-packages/",      "/dist-packages/",  "/lib/python",
-	        "/torch/nn/",           "/torch/autograd/", "/torch/optim/",
-	        "/torch/utils/",        "/torch/_",         "/torch/cuda/",
-	        "/torch/amp/",          "/torch/fx/",       "/torch/distributed/",
-	        "/torch/functional.py", "/tidemark_with/"};
+#define LIBRARY(part) part,
+#include "libraries.def"
+#undef LIBRARY
+	};
 	const char *file = frame->file ? frame->file : "";
 
 	if (frame->line < 0 || *file == '<')

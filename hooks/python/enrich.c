@@ -23,7 +23,11 @@ __asm__(".section .rodata\n"
         "tmk_enrich_py: .incbin \"" TMK_ENRICH_FILE "\"\n"
         ".byte 0\n"
         ".previous\n");
-extern const char tmk_enrich_py[];
+__asm__(".section .rodata\n"
+        "tmk_ended_py: .incbin \"" TMK_ENDED_FILE "\"\n"
+        ".byte 0\n"
+        ".previous\n");
+extern const char tmk_enrich_py[], tmk_ended_py[];
 
 /* The interpreter's C API, as far as it is used; all of it stable since 3.2. */
 struct method {
@@ -175,6 +179,19 @@ static void *emit_run(void *self, void *args)
 	return none();
 }
 
+static void *emit_meta(void *self, void *args)
+{
+	(void)self;
+	const char *key, *value;
+	if (!py.ParseTuple(args, "ss", &key, &value))
+		return NULL;
+	if (tmk_is_active() && tmk_enter()) {
+		tmk_emit_meta(key, value);
+		tmk_leave();
+	}
+	return none();
+}
+
 /* ---- reading without harm ------------------------------------------------------------- */
 
 struct instances {
@@ -290,6 +307,38 @@ static int pending(void *arg)
 	tmk_enrich_quiet(false);
 	py.Err_Restore(type, value, trace);
 	return 0;
+}
+
+/* Once a process: Python's own list of what to call at its end has it from then on. */
+static int watch_end(void *arg)
+{
+	static struct method tell = {"emit_meta", emit_meta, METH_VARARGS, NULL};
+	(void)arg;
+	void *type, *value, *trace;
+	py.Err_Fetch(&type, &value, &trace);
+	void *scope = py.Dict_New(), *emit = py.CFunction(&tell, NULL, NULL);
+	if (scope && emit) {
+		py.Dict_SetItemString(scope, "__builtins__", py.GetBuiltins());
+		py.Dict_SetItemString(scope, "emit_meta", emit);
+		void *result = py.Run_String(tmk_ended_py, FILE_INPUT, scope, scope);
+		if (result)
+			py.DecRef(result);
+	}
+	py.Err_Clear();
+	if (emit)
+		py.DecRef(emit);
+	if (scope)
+		py.DecRef(scope);
+	py.Err_Restore(type, value, trace);
+	return 0;
+}
+
+void tmk_enrich_watch_end(void)
+{
+	static atomic_bool asked;
+	if (atomic_load(&usable) && !atomic_exchange(&asked, true) &&
+	    py.AddPendingCall(watch_end, NULL))
+		atomic_store(&asked, false);
 }
 
 void tmk_enrich_ask(void)

@@ -19,6 +19,10 @@ void tmk_enrich_ask(void);
 /* The same, and has it look for models and optimizers that are new, whatever it takes. */
 void tmk_enrich_search(void);
 
+/* Has Python tell at its end which exception ended the program. Like tmk_enrich_ask(), and
+ * called where a request for memory was refused. */
+void tmk_enrich_watch_end(void);
+
 /* In a forked child. */
 void tmk_enrich_forked(void);
 

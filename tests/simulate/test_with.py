@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from conftest import TRAIN
-from where import need
+from where import LIBRARIES, need
 
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 GPT = (PROGRAMS / "gpt.py").read_text()
@@ -70,6 +70,33 @@ def test_a_library_has_it_too(simulate, newest_torch, kind, lever):
     by_hand = simulate(path, [], OTHERS, kind, lever)
     assert outside.status == by_hand.status == 0, outside.err
     assert outside.gpu["peak_allocated_bytes"] == by_hand.gpu["peak_allocated_bytes"]
+
+
+def test_a_loss_in_parts_is_smaller_than_the_logits(simulate, newest_torch):
+    if not (LIBRARIES / "liger_kernel").exists():
+        pytest.skip("no liger-kernel among the libraries: run tests/setup.sh anew")
+    path = f"{newest_torch}:{LIBRARIES}"
+    done = simulate(path, ["--with", "chunked_loss"], OTHERS, "lora")
+    plain = simulate(path, [], OTHERS, "lora").gpu["peak_allocated_bytes"]
+    assert done.json["with"][0]["what"] == "liger-kernel in LlamaForCausalLM"
+    logits = 8 * 256 * 8000 * 4
+    assert plain - done.gpu["peak_allocated_bytes"] > logits
+
+
+def test_a_model_that_refuses_a_lever_runs_on(simulate, newest_torch):
+    source = '''
+import torch
+class Stubborn(torch.nn.Linear):
+    supports_gradient_checkpointing = True
+    def gradient_checkpointing_enable(self, **_):
+        raise ValueError("not me")
+model = Stubborn(64, 64).cuda()
+model(torch.zeros(8, 64, device="cuda")).sum().backward()
+print("trained")
+'''
+    done = simulate(newest_torch, ["--with", "checkpointing"], source)
+    assert "trained" in done.out
+    without_verdict(done, "checkpointing", "Stubborn refuses it: ValueError: not me")
 
 
 def test_without_a_loader_labels_are_cut_like_the_batch(simulate, newest_torch):

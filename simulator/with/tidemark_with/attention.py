@@ -13,7 +13,7 @@ class FlashAttention(Lever):
 
     def after_torch(self, torch, models):
         self.torch = torch
-        models.on_first_run(self.switch)
+        models.on_first_run(self, self.switch)
         former = torch.nn.MultiheadAttention.forward
 
         @functools.wraps(former)

@@ -10,7 +10,7 @@ class Checkpointing(Lever):
     def after_torch(self, torch, models):
         import torch.utils.checkpoint
         self.torch, self.models = torch, models
-        models.on_first_run(self.wrap)
+        models.on_first_run(self, self.wrap)
 
     def wrap(self, root):
         if not any(p.requires_grad for p in root.parameters()):

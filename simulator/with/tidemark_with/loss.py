@@ -8,7 +8,7 @@ class ChunkedLoss(Lever):
         self.why = None
 
     def after_torch(self, torch, models):
-        models.on_first_run(self.apply)
+        models.on_first_run(self, self.apply)
 
     def apply(self, root):
         try:
@@ -18,7 +18,7 @@ class ChunkedLoss(Lever):
             return
         for module in root.modules():
             config = getattr(module, "config", None)
-            if not hasattr(module, "lm_head") or not getattr(config, "model_type", None):
+            if "lm_head" not in module._modules or not getattr(config, "model_type", None):
                 continue
             try:
                 _apply_liger_kernel_to_instance(

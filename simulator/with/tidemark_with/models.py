@@ -12,12 +12,12 @@ class Models:
         self.local = threading.local()
         self.seen = weakref.WeakSet()
         self.texts = []       # of each root, as it first ran
-        self.listeners = []   # called with a root before it runs for the first time
+        self.listeners = []   # levers, and what they do with a root before its first run
         self.wrappers = []    # (root, arguments, keywords, call) -> result, around each run
         self.patched = False
 
-    def on_first_run(self, function):
-        self.listeners.append(function)
+    def on_first_run(self, lever, function):
+        self.listeners.append((lever, function))
         self.watch()
 
     def around(self, function):
@@ -64,8 +64,12 @@ class Models:
             self.seen.add(root)
             if len(self.texts) < 4:
                 self.texts.append(described(root))
-            for listen in self.listeners:
-                listen(root)
+            for lever, listen in self.listeners:
+                try:
+                    listen(root)
+                except Exception as error:
+                    lever.report.absent(f"{type(root).__name__} refuses it: "
+                                        f"{type(error).__name__}: {error}")
         own = root.__dict__.get("_call_impl")  # a lever's, of a moment ago
 
         def call(*args, **kwargs):
