@@ -60,6 +60,7 @@ static void unowned_root(struct scene *scene, const char *root, int64_t bytes)
 	                .fault = true,
 	                .cures = true,
 	                .cost = 1,
+	                .target = copy_text(root),
 	                .change = format_text(
 	                        "with torch.no_grad(): around the forward of %s", root),
 	                .basis = copy_text(basis)},

@@ -21,7 +21,7 @@ struct lever {
 	const char *id;       /* of INTERFACE.md */
 	const char *lever;    /* a word for people: "smaller batch" */
 	char *change, *basis; /* what to do, and what was edited */
-	char *target;         /* the list to checkpoint; NULL: of another lever */
+	char *target;         /* the list to checkpoint, the model not to train; NULL */
 	int64_t value;        /* a batch, a length, devices; 0: it has none */
 	int64_t saves;        /* of the peak of allocated bytes, in the replay */
 	int64_t peak;         /* allocated in the replay with it; -1: not replayed */

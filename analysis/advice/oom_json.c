@@ -91,6 +91,8 @@ static void write_verified(const struct verified *verified, struct json *json)
 {
 	if (!verified->ran) {
 		json_null(json, "verified");
+		if (verified->why)
+			json_text(json, "not_verified", verified->why);
 		return;
 	}
 	json_object(json, "verified");

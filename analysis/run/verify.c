@@ -69,8 +69,9 @@ static char *with_text(struct work *work, const struct lever *lever)
 		               ? format_text("%s=%s", lever->id, lever->target)
 		               : copy_text(lever->id);
 	if (!strcmp(lever->id, "no_grad")) {
-		place = lever->line.file ? calling_line(work->trace, work->oom->stack)
-		                         : NULL;
+		place = lever->target      ? copy_text(lever->target)
+		        : lever->line.file ? calling_line(work->trace, work->oom->stack)
+		                           : NULL;
 		text = format_text("no_grad_in_eval%s%s", place ? "=" : "",
 		                   place ? place : "");
 		free(place);

@@ -139,6 +139,30 @@ def test_a_lever_with_nothing_to_hold_on_to(simulate, newest_torch, lever, text)
     without_verdict(done, name(lever), text)
 
 
+@pytest.mark.parametrize("lever, flag", [("foreach_off", "foreach=False"),
+                                         ("fused_optimizer", "fused=True")])
+def test_an_optimizer_that_is_so_already(simulate, newest_torch, lever, flag):
+    source = TRAIN.replace("fused=True", flag)
+    done = simulate(newest_torch, ["--with", lever], source, "100")
+    without_verdict(done, lever, f"AdamW has {flag}")
+
+
+@pytest.mark.parametrize("name", ["teacher", "Teacher"])
+def test_a_model_that_is_named_keeps_no_graph(simulate, newest_torch, name):
+    source = '''
+import torch
+class Teacher(torch.nn.Linear):
+    pass
+teacher, student = Teacher(512, 512).cuda(), torch.nn.Linear(512, 512).cuda()
+x = torch.zeros(8, 512, device="cuda")
+(student(x) - teacher(x)).pow(2).mean().backward()
+print(teacher.weight.grad is None, student.weight.grad is None)
+'''
+    done = simulate(newest_torch, ["--with", f"no_grad_in_eval={name}"], source)
+    assert done.out.split() == ["True", "False"], done.err
+    assert done.json["with"][0]["what"] == "Teacher"
+
+
 def test_a_batch_that_is_small_already(simulate, newest_torch):
     done = simulate(newest_torch, ["--with", "smaller_batch=8"], GPT, "1", "--loader")
     without_verdict(done, "smaller_batch", "the data loader yields batches of 8")

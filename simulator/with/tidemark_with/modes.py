@@ -58,7 +58,8 @@ class Bf16Autocast(Lever):
 
 class NoGradInEval(Lever):
     """Around each forward of a model that the program itself has put into eval mode. A value is
-    a place, FILE:LINE: there without asking for the mode. What a gradient goes through to an input
+    a place, FILE:LINE, or a model, by its name in the script or its class: without asking for the
+    mode. What a gradient goes through to an input
     (a perceptual loss) is left."""
 
     def __init__(self, report, value):
@@ -80,6 +81,9 @@ class NoGradInEval(Lever):
         torch.nn.Module.train = train
 
     def wanted(self, root):
+        if self.value and ":" not in self.value:
+            script = sys.modules.get("__main__")
+            return getattr(script, self.value, None) is root or type(root).__name__ == self.value
         if self.value:
             frame = sys._getframe(2)
             while frame:
@@ -102,7 +106,8 @@ class NoGradInEval(Lever):
 
     def why_not(self, models):
         if self.value:
-            return f"no model was called with gradients at {self.value}; {models.text()}"
+            where = "at " if ":" in self.value else "that is called "
+            return f"no model was called with gradients {where}{self.value}; {models.text()}"
         if not self.evaluated:
             return f"the program puts no model into eval mode; {models.text()}"
         return f"no model in eval mode ran with gradients on; {models.text()}"

@@ -17,7 +17,8 @@ class Flags(Lever):
 
     def __init__(self, report, value):
         super().__init__(report, value)
-        self.others = set()  # classes of optimizers that have no such flag
+        self.others = set()   # classes of optimizers that have no such flag
+        self.already = set()  # ... and of those that have it as it should be
 
     def after_torch(self, torch, models):
         before_each_step(self.before_step)
@@ -25,8 +26,8 @@ class Flags(Lever):
     def before_step(self, optimizer, args, kwargs):
         groups = getattr(optimizer, "param_groups", [])
         if not any(self.changes(group) for group in groups):
-            if not all(self.flag in group for group in groups):
-                self.others.add(type(optimizer).__name__)
+            has = all(self.flag in group for group in groups)
+            (self.already if has else self.others).add(type(optimizer).__name__)
             return
         for group in groups:
             if self.changes(group):
@@ -34,6 +35,8 @@ class Flags(Lever):
         self.report.applied(type(optimizer).__name__)
 
     def why_not(self, models):
+        if self.already:
+            return f"{' and '.join(sorted(self.already))} has {self.flag}={self.wanted[self.flag]}"
         if self.others:
             return f"{' and '.join(sorted(self.others))} has no '{self.flag}'"
         return f"no optimizer stepped; {models.text()}"
@@ -65,10 +68,6 @@ class FusedOptimizer(Flags):
 
     def changes(self, group):
         return "fused" in group and not group["fused"] and not group.get("differentiable")
-
-    def why_not(self, models):
-        return super().why_not(models) if self.others else \
-            f"no optimizer stepped that was not fused already; {models.text()}"
 
 
 class EightBitOptimizer(Lever):
