@@ -15,9 +15,9 @@ The head of a program is comments:
                                           VALUE of accumulate: micro-batches in a step
   # simulate: --rank 0 --world 4          more words for `tidemark simulate` (may be missing)
 
-What a run said is kept under the build folder, by the script's text, the simulated device and,
-where the trace is read, the library: changes under analysis/ need no new runs but those of
-levers that were not named before.
+What a run said is kept under the build folder, by the script's text, the simulated device's source
+and, where the trace is read, the library's: changes under analysis/ need no new runs but those of
+levers that were not named before. The files of another build folder may be copied there.
 """
 import argparse
 import collections
@@ -107,16 +107,18 @@ def digest(*parts):
     return one.hexdigest()[:20]
 
 
-def version_of(folder):
-    """What is built there, as one word."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and ".so" in p.name)
-    return digest(*[p.name for p in files], *[p.read_bytes() for p in files])
+def version_of(*names):
+    """What these files and folders of the source hold, as one word."""
+    files = sorted(p for name in names for p in [where.ROOT / name, *(where.ROOT / name).rglob("*")]
+                   if p.is_file() and p.suffix != ".pyc")
+    return digest(*[str(p.relative_to(where.ROOT)) for p in files],
+                  *[p.read_bytes() for p in files])
 
 
 class Runs:
     def __init__(self, again):
-        self.device = version_of(where.SIMULATOR)
-        self.library = digest(where.LIBRARY.read_bytes())
+        self.device = version_of("simulator")
+        self.library = version_of("tracer", "hooks", "schema.sql")
         self.again = again
         self.made = 0
         self.lock = threading.Lock()

@@ -32,7 +32,7 @@ def collect(agent):
     with torch.no_grad() if LEVER == "no_grad" else nullcontext():
         for _ in range(HORIZON):
             policy, value = agent(obs)
-            action = policy.sample()
+            action = (policy.mean + policy.stddev * torch.randn_like(policy.mean)).detach()
             logp = policy.log_prob(action).sum(-1)
             if LEVER == "stop_leak":
                 logp, value = logp.detach(), value.detach()
