@@ -4,7 +4,8 @@
 Each program of tests/oom/programs is run on the simulated device with the memory that its
 head names, and must run out of it there. What `tidemark oom` then says is held against runs:
 every lever that the script can apply is applied (or, where it cannot, `tidemark simulate --with`),
-and the script is run again with the same memory. docs/advice.md says what the columns mean; --write puts the table there.
+and the script is run again with the same memory. docs/advice.md says what the columns mean;
+--write puts the table there.
 
 The head of a program is comments:
   # memory: 6GiB                          as `tidemark simulate --memory` takes it
