@@ -3,8 +3,9 @@
 
 Each program of tests/oom/programs is run on the simulated device with the memory that its
 head names, and must run out of it there. What `tidemark oom` then says is held against runs:
-every lever that the script can apply is applied, and the script is run again with the same
-memory. docs/advice.md says what the columns mean; --write puts the table there.
+every lever that the script can apply is applied (or, where it cannot, `tidemark simulate --with`),
+and the script is run again with the same memory. docs/advice.md says what the columns mean;
+--write puts the table there.
 
 The head of a program is comments:
   # memory: 6GiB                          as `tidemark simulate --memory` takes it
@@ -15,9 +16,9 @@ The head of a program is comments:
                                           VALUE of accumulate: micro-batches in a step
   # simulate: --rank 0 --world 4          more words for `tidemark simulate` (may be missing)
 
-What a run said is kept under the build folder, by the script's text, the simulated device and,
-where the trace is read, the library: changes under analysis/ need no new runs but those of
-levers that were not named before.
+What a run said is kept under the build folder, by the script's text, the simulated device's source
+and, where the trace is read, the library's: changes under analysis/ need no new runs but those of
+levers that were not named before. The files of another build folder may be copied there.
 """
 import argparse
 import collections
@@ -45,6 +46,8 @@ PAGE = where.ROOT / "docs" / "advice.md"
 BEGIN, END = "<!-- levers.py writes from here -->", "<!-- to here -->"
 SIGN = {"fits": "✓", "short": "✗", "unknown": "?"}
 
+HEAD = re.compile(r"^# (memory|cause|fix|levers|simulate): *(.*)$", re.M)
+
 #: the words of traces read by a `tidemark oom` that gives no ids
 OLD_NAMES = {"stop the leak": "stop_leak", "free gradients": "zero_grad_first",
              "raise the limit": "raise_limit", "free the device": "free_device",
@@ -59,12 +62,15 @@ Way = collections.namedtuple("Way", "env arguments value", defaults=({}, (), Non
 #: applied from outside the script, whatever its head says
 OUTSIDE = {"expandable_segments": Way({"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"})}
 
+#: what `tidemark simulate --with` can do where the script cannot
+WITH = ("foreach_off", "fused_optimizer", "8bit_optimizer", "bf16_autocast", "smaller_batch",
+        "chunked_loss", "flash_attention")
+
 
 # ------------------------------------------------------------------ programs
 
 def from_head(path):
-    head = dict(re.findall(r"^# (memory|cause|fix|levers|simulate): *(.*)$",
-                           path.read_text(), re.M))
+    head = dict(HEAD.findall(path.read_text()))
     levers = {}
     for word in head.get("levers", "").split():
         name, _, value = word.partition("=")
@@ -107,16 +113,18 @@ def digest(*parts):
     return one.hexdigest()[:20]
 
 
-def version_of(folder):
-    """What is built there, as one word."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and ".so" in p.name)
-    return digest(*[p.name for p in files], *[p.read_bytes() for p in files])
+def version_of(*names):
+    """What these files and folders of the source hold, as one word."""
+    files = sorted(p for name in names for p in [where.ROOT / name, *(where.ROOT / name).rglob("*")]
+                   if p.is_file() and p.suffix != ".pyc")
+    return digest(*[str(p.relative_to(where.ROOT)) for p in files],
+                  *[p.read_bytes() for p in files])
 
 
 class Runs:
     def __init__(self, again):
-        self.device = version_of(where.SIMULATOR)
-        self.library = digest(where.LIBRARY.read_bytes())
+        self.device = version_of("simulator")
+        self.library = version_of("tracer", "hooks", "schema.sql")
         self.again = again
         self.made = 0
         self.lock = threading.Lock()
@@ -125,7 +133,7 @@ class Runs:
     def run(self, program, memory, setting, trace=False):
         """{fits, peak, status, error?}; with `trace` also the trace's place."""
         env, words, arguments = setting
-        key = digest(program.path.read_bytes(), sorted(env.items()), memory,
+        key = digest(HEAD.sub("", program.path.read_text()), sorted(env.items()), memory,
                      [*words, *arguments], self.device, TORCH.name,
                      self.library if trace else None)
         kept, db = KEPT / f"{program.name}-{key}.json", KEPT / f"{program.name}-{key}.db"
@@ -211,6 +219,14 @@ def how(program, name, value):
             [text.format(value) for text in way.arguments])
 
 
+def applied_from_outside(program, name, value):
+    """The same, by `tidemark simulate --with`."""
+    if name not in WITH or (name == "smaller_batch" and value is None):
+        return None
+    word = f"{name}={value}" if name == "smaller_batch" else name
+    return {}, ["--with", word, *program.words], []
+
+
 def held_against(runs, program, rank, lever, need):
     name = lever_id(lever)
     value = lever_value(lever, program.levers.get(name, Way()).value)
@@ -221,12 +237,14 @@ def held_against(runs, program, rank, lever, need):
     if row["predicted_bytes"] is None and need and row["saves_bytes"] is not None:
         row["predicted_bytes"] = need - row["saves_bytes"]
     applied = how(program, name, value)
-    if not applied:
+    outside = None if applied else applied_from_outside(program, name, value)
+    if not applied and not outside:
         return row
-    result = runs.run(program, program.memory, applied)
-    row |= {"tried": True, "fits": result["fits"], "peak_bytes": result["peak"]}
+    result = runs.run(program, program.memory, applied or outside)
+    row |= {"tried": True, "fits": result["fits"], "peak_bytes": result["peak"],
+            "by": "hand" if applied else "--with"}
     if "error" in result:
-        row |= {"tried": False, "broke": result["error"]}
+        row |= {"tried": False, "broke" if applied else "refused": result["error"]}
     elif result["fits"] and result["peak"] and row["predicted_bytes"] is not None:
         row["off"] = row["predicted_bytes"] / result["peak"] - 1
     return row
@@ -365,6 +383,7 @@ def show(result):
     for row in result["levers"]:
         said = "not tried" if not row["tried"] else "fits" if row["fits"] else "ran out"
         said = f"broke: {row['broke']}" if row.get("broke") else said
+        said += " (--with)" if row["tried"] and row["by"] == "--with" else ""
         wrong = row["tried"] and row["mark"] != "unknown" and row["fits"] != (row["mark"] == "fits")
         off = f"  predicted {gib(row['predicted_bytes'])}, {100 * row['off']:+.1f} %" \
             if "off" in row else ""

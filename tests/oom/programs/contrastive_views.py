@@ -1,6 +1,6 @@
 # memory: 4150MiB
 # cause: two views of a large batch and their similarities at once
-# fix: smaller_batch checkpointing bf16_autocast
+# fix: smaller_batch bf16_autocast
 # levers: smaller_batch=4096 checkpointing bf16_autocast
 import os
 import torch

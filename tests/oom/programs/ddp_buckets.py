@@ -1,4 +1,4 @@
-# memory: 5GiB
+# memory: 5050MiB
 # simulate: --rank 0 --world 4
 # cause: DDP's buckets are a second copy of the gradients
 # fix: bucket_view

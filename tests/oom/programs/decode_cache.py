@@ -1,4 +1,4 @@
-# memory: 3GiB
+# memory: 1650MiB
 # cause: a key and value cache grows by torch.cat with every token that is generated
 # fix: smaller_batch shorter_sequence
 # levers: smaller_batch=64 shorter_sequence=500 bf16_autocast

@@ -1,4 +1,4 @@
-# memory: 8GiB
+# memory: 6200MiB
 # cause: a frozen reference model lies beside the policy
 # fix: frozen_copy_elsewhere
 # levers: frozen_copy_elsewhere smaller_batch=4 shorter_sequence=256 checkpointing bf16_autocast 8bit_optimizer foreach_off fused_optimizer zero_grad_first

@@ -1,4 +1,4 @@
-# memory: 2GiB
+# memory: 1450MiB
 # cause: a feature bank grows by torch.cat in every step
 # fix: stop_leak
 # levers: stop_leak smaller_batch=512 8bit_optimizer

@@ -1,4 +1,4 @@
-# memory: 5GiB
+# memory: 4900MiB
 # cause: the model of the first stage and its optimizer stay alive while the second stage trains
 # fix: old_optimizer
 # levers: old_optimizer smaller_batch=64 checkpointing bf16_autocast 8bit_optimizer foreach_off fused_optimizer

@@ -1,4 +1,4 @@
-# memory: 6GiB
+# memory: 4750MiB
 # cause: messages along all edges of a graph are kept in every layer
 # fix: checkpointing bf16_autocast
 # levers: checkpointing bf16_autocast 8bit_optimizer foreach_off

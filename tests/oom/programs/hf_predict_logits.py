@@ -1,4 +1,4 @@
-# memory: 4GiB
+# memory: 1200MiB
 # cause: Trainer's evaluation keeps the logits of all batches on the GPU
 # fix: stop_leak
 # levers: stop_leak smaller_batch=8 bf16_autocast shorter_sequence=128
@@ -11,9 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArgumen
 
 lever, _, value = os.environ.get("LEVER", "").partition("=")
 length = int(value) if lever == "shorter_sequence" else 128
-rows = [{"input_ids": torch.arange(length), "labels": torch.arange(length)} for _ in range(400)]
+rows = [{"input_ids": torch.arange(length), "labels": torch.arange(length)} for _ in range(256)]
 model = LlamaForCausalLM(LlamaConfig(
-    vocab_size=32000, hidden_size=256, intermediate_size=688, num_hidden_layers=4,
+    vocab_size=8000, hidden_size=256, intermediate_size=688, num_hidden_layers=4,
     num_attention_heads=8))
 with tempfile.TemporaryDirectory() as folder:
     trainer = Trainer(

@@ -1,6 +1,6 @@
-# memory: 10GiB
+# memory: 9450MiB
 # cause: per_device_train_batch_size is too large
-# fix: smaller_batch checkpointing bf16_autocast
+# fix: smaller_batch checkpointing accumulate
 # levers: smaller_batch=16 checkpointing bf16_autocast 8bit_optimizer accumulate=1 fused_optimizer flash_attention shorter_sequence=512
 """GPT-2 from a configuration, trained by Hugging Face's Trainer."""
 import os

@@ -1,4 +1,4 @@
-# memory: 6GiB
+# memory: 7GiB
 # cause: all differences between points and centres are written out at once
 # fix: smaller_batch
 # levers: smaller_batch=40000

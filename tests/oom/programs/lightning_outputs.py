@@ -1,4 +1,4 @@
-# memory: 3GiB
+# memory: 1000MiB
 # cause: a LightningModule collects its step outputs for the end of the epoch
 # fix: stop_leak
 # levers: stop_leak smaller_batch=64 8bit_optimizer foreach_off fused_optimizer bf16_autocast

@@ -1,4 +1,4 @@
-# memory: 5GiB
+# memory: 2350MiB
 # cause: log-probabilities of the whole vocabulary in float32, for a score of one token each
 # fix: chunked_loss smaller_batch
 # levers: chunked_loss smaller_batch=16 shorter_sequence=512

@@ -1,4 +1,4 @@
-# memory: 8GiB
+# memory: 10950MiB
 # cause: adapters are small, the activations under them are not
 # fix: checkpointing smaller_batch
 # levers: checkpointing smaller_batch=8 shorter_sequence=1024 flash_attention bf16_autocast 8bit_optimizer chunked_loss

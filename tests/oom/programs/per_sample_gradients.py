@@ -1,4 +1,4 @@
-# memory: 5GiB
+# memory: 1500MiB
 # cause: a gradient for each sample, as differential privacy needs it
 # fix: smaller_batch accumulate
 # levers: smaller_batch=64 accumulate=1

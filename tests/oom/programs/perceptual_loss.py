@@ -1,4 +1,4 @@
-# memory: 6GiB
+# memory: 1850MiB
 # cause: the target's features are computed with a graph, by a network that nobody trains
 # fix: unowned_gradients no_grad
 # levers: unowned_gradients no_grad smaller_batch=8 checkpointing bf16_autocast zero_grad_first

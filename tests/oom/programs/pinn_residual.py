@@ -1,4 +1,4 @@
-# memory: 3GiB
+# memory: 2100MiB
 # cause: derivatives of derivatives at very many collocation points
 # fix: smaller_batch accumulate
 # levers: smaller_batch=60000 accumulate=1

@@ -1,4 +1,4 @@
-# memory: 2950MiB
+# memory: 1450MiB
 # cause: predictions of a whole test set are collected on the GPU
 # fix: stop_leak
 # levers: stop_leak smaller_batch=16 bf16_autocast
@@ -13,7 +13,7 @@ batch = int(VALUE) if LEVER == "smaller_batch" else 16
 
 
 class FCN(nn.Sequential):
-    def __init__(self, classes=30):
+    def __init__(self, classes=12):
         super().__init__(nn.Conv2d(3, 48, 3, 2, 1), nn.ReLU(), nn.Conv2d(48, 96, 3, 2, 1), nn.ReLU(),
                          nn.Conv2d(96, 96, 3, 1, 1), nn.ReLU(), nn.Conv2d(96, classes, 1),
                          nn.Upsample(scale_factor=4, mode="bilinear"))
@@ -42,4 +42,4 @@ def predict(model, batches):
 
 model = FCN().cuda()
 train(model, 6)
-predict(model, 40)
+predict(model, 30)

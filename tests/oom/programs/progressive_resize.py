@@ -1,4 +1,4 @@
-# memory: 5GiB
+# memory: 3680MiB
 # cause: the pictures grow between epochs: the cache is cut for the old size
 # fix: empty_cache expandable_segments
 # levers: empty_cache smaller_batch=32 checkpointing bf16_autocast

@@ -1,4 +1,4 @@
-# memory: 3GiB
+# memory: 2150MiB
 # cause: a copy of the weights is kept on the GPU after every epoch
 # fix: stop_leak frozen_copy_elsewhere
 # levers: stop_leak frozen_copy_elsewhere smaller_batch=64 8bit_optimizer

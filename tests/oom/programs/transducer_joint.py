@@ -1,4 +1,4 @@
-# memory: 5GiB
+# memory: 1850MiB
 # cause: the joint of a transducer has a place for every frame, label and symbol
 # fix: smaller_batch chunked_loss
 # levers: smaller_batch=16 chunked_loss bf16_autocast 8bit_optimizer

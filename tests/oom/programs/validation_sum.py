@@ -1,4 +1,4 @@
-# memory: 2GiB
+# memory: 1650MiB
 # cause: the validation loss is summed as a tensor with its graph
 # fix: no_grad stop_leak
 # levers: no_grad stop_leak smaller_batch=256 8bit_optimizer zero_grad_first checkpointing bf16_autocast foreach_off

@@ -1,4 +1,4 @@
-# memory: 7GiB
+# memory: 2850MiB
 # cause: one volume is already more than fits
 # fix: checkpointing bf16_autocast
 # levers: checkpointing bf16_autocast foreach_off 8bit_optimizer
