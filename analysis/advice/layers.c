@@ -3,7 +3,7 @@
  * Layers are modules whose dotted name has a number in it: 'h.3.mlp' is of layer 3 of the
  * list 'h'. A pass through one begins with its first tensor and is over when another layer, or
  * a module outside the list, makes one.
- * Called from: lever_faults.c, lever_room.c. */
+ * Called from: lever_forward.c, lever_room.c. */
 #include "layers.h"
 
 #include <stdlib.h>

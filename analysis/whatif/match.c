@@ -3,7 +3,7 @@
  * The n-th allocation of a place in one stretch is the n-th of that place in the other:
  * where threads interleave differently, or one stretch has more turns of a loop, the others
  * still find each other.
- * Called from: whatif/. */
+ * Called from: advice/, whatif/. */
 #include "match.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* swelling.c - one block that is made anew, larger each time, at one line.
- * Called from: advice/, whatif/. */
+ * Called from: advice/scene.c, within.c. */
 #include "swelling.h"
 
 #include "match.h"
