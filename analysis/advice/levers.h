@@ -44,6 +44,7 @@ struct levers {
 	int64_t samples, differing; /* the replay held against the trace */
 };
 
+void lever_free(struct lever *lever); /* its texts */
 void levers_make(struct trace *trace, const struct places *places,
                  const struct growth *growth, const struct oom *oom,
                  struct levers *levers);

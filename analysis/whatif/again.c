@@ -11,7 +11,6 @@
 
 #include "heap.h"
 #include "match.h"
-#include "rest.h"
 #include "whole.h"
 
 struct heir {

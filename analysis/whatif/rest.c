@@ -18,17 +18,6 @@
 
 enum { TRIED = 12 }; /* earlier steps that are looked at */
 
-bool piece_scales(const struct piece *piece)
-{
-	bool computes = piece->phase == PHASE_DATA || piece->phase == PHASE_FORWARD ||
-	                piece->phase == PHASE_BACKWARD ||
-	                piece->phase == PHASE_RECOMPUTE || piece->phase == PHASE_EVAL;
-
-	return computes &&
-	       (piece->bucket == BUCKET_ACTIVATION || piece->bucket == BUCKET_INPUT ||
-	        piece->bucket == BUCKET_TEMPORARY);
-}
-
 struct span {
 	int32_t first, end; /* pieces */
 	int32_t from, to;   /* acts */

@@ -30,8 +30,4 @@ void rest_forecast(struct trace *trace, const struct places *places,
                    const struct device *device, const bool *fixed,
                    struct script *script, struct rest *rest);
 
-/* Does a piece grow with the batch? What was born of data, forward and backward, and is no
- * gradient, weight or state. */
-bool piece_scales(const struct piece *piece);
-
 #endif

@@ -31,6 +31,17 @@ struct load {
 	size_t heir_slots, next_room;
 };
 
+bool piece_scales(const struct piece *piece)
+{
+	bool computes = piece->phase == PHASE_DATA || piece->phase == PHASE_FORWARD ||
+	                piece->phase == PHASE_BACKWARD ||
+	                piece->phase == PHASE_RECOMPUTE || piece->phase == PHASE_EVAL;
+
+	return computes &&
+	       (piece->bucket == BUCKET_ACTIVATION || piece->bucket == BUCKET_INPUT ||
+	        piece->bucket == BUCKET_TEMPORARY);
+}
+
 /* ---- building ----------------------------------------------------------------------------- */
 
 static void act(struct script *script, int32_t what)

@@ -62,4 +62,8 @@ void script_begin(struct script *script, int32_t step);
 int32_t script_take(struct script *script, struct piece piece);
 void script_give(struct script *script, int32_t piece);
 
+/* Does a piece grow with the batch? What was born of data, forward and backward, and is no
+ * gradient, weight or state. */
+bool piece_scales(const struct piece *piece);
+
 #endif

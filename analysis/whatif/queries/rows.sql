@@ -10,6 +10,5 @@ WHERE a.id >= (SELECT min(first_allocation) FROM step WHERE id >= ?2)
 UNION ALL
 SELECT a.id, a.site, a.bucket, a.bytes, a.requested, a.address, a.born_step, a.born,
        a.died_step, a.died, a.died_phase, s.phase
-FROM allocation a INDEXED BY allocation_crossing CROSS JOIN site s ON s.id = a.site
-WHERE a.born_step < ?2 AND (a.died_step IS NULL OR a.died_step > a.born_step)
-  AND a.device = ?1 AND (a.died_step IS NULL OR a.died_step >= ?2);
+FROM crossing a CROSS JOIN site s ON s.id = a.site
+WHERE a.born_step < ?2 AND a.device = ?1 AND coalesce(a.died_step >= ?2, 1);

@@ -1,0 +1,56 @@
+/* levers.c - what would make a run fit, in the order in which to try it.
+ * Called from: oom_screen.c. */
+#include "levers.h"
+
+#include <stdlib.h>
+
+#include "scene.h"
+
+const char *const mark_names[] = {"fits", "unknown", "short"};
+
+/* What removes a fault first, unless it is seen to fall short; then what fits, then what is
+ * not known; among them by what they cost. */
+static int order_of(const struct lever *lever)
+{
+	if (lever->fault && lever->mark != MARK_SHORT)
+		return lever->mark == MARK_FITS ? 0 : 1;
+	return lever->mark == MARK_FITS ? 2 : lever->mark == MARK_UNKNOWN ? 3 : 4;
+}
+
+static int by_use(const void *left, const void *right)
+{
+	const struct lever *a = left, *b = right;
+
+	if (order_of(a) != order_of(b))
+		return order_of(a) - order_of(b);
+	if (a->cost != b->cost)
+		return a->cost - b->cost;
+	return a->saves > b->saves ? -1 : a->saves < b->saves;
+}
+
+void levers_make(struct trace *trace, const struct places *places,
+                 const struct growth *growth, const struct oom *oom,
+                 struct levers *levers)
+{
+	struct scene scene;
+
+	*levers = (struct levers){0};
+	scene_load(trace, places, growth, oom, levers, &scene);
+	levers_faults(&scene);
+	levers_room(&scene);
+	levers_optimizer(&scene);
+	levers_around(&scene);
+	scene_free(&scene);
+	if (levers->count)
+		qsort(levers->list, levers->count, sizeof(*levers->list), by_use);
+}
+
+void levers_free(struct levers *levers)
+{
+	for (size_t i = 0; i < levers->count; i++)
+		lever_free(&levers->list[i]);
+	free(levers->list);
+	free(levers->doubt);
+	free(levers->unknown);
+	*levers = (struct levers){0};
+}
