@@ -7,7 +7,7 @@
  * segments without a block and asks once more. Expandable segments are one stretch of
  * addresses for each pool, of which pages are backed as they are needed.
  * Source: c10/cuda/CUDACachingAllocator.cpp, DeviceCachingAllocator, PyTorch 2.1 to 2.15.
- * Called from: replayed.c. */
+ * Called from: replayed.c, streams.c. */
 #include "allocator.h"
 
 #include <stdlib.h>
@@ -361,4 +361,21 @@ int64_t allocator_retries(const struct allocator *a)
 int64_t allocator_block_bytes(const struct allocator *a, int32_t block)
 {
 	return a->blocks[block].bytes;
+}
+
+int32_t allocator_take_at(struct allocator *a, int64_t bytes, int stream,
+                          int64_t address)
+{
+	int64_t next = a->next_address;
+	int32_t block;
+
+	a->next_address = address;
+	block = allocator_take(a, bytes, stream);
+	a->next_address = next;
+	return block;
+}
+
+int64_t allocator_address(const struct allocator *a, int32_t block)
+{
+	return a->blocks[block].address;
 }

@@ -13,6 +13,10 @@ void allocator_free(struct allocator *allocator);
 
 /* A block for so many bytes; -1: refused, after all that is cached was given back. */
 int32_t allocator_take(struct allocator *allocator, int64_t bytes, int stream);
+/* ... and a new segment, if it takes one, lies at this address. */
+int32_t allocator_take_at(struct allocator *allocator, int64_t bytes, int stream,
+                          int64_t address);
+int64_t allocator_address(const struct allocator *allocator, int32_t block);
 void allocator_give(struct allocator *allocator, int32_t block);
 /* Would a request find neither a block nor room on the device, so that cached memory is given back
  * for it? */

@@ -1,6 +1,6 @@
 /* rules.c - what PyTorch's native caching allocator does, by version and setting.
  * Source: c10/cuda/CUDAAllocatorConfig.cpp.
- * Called from: advice/scene.c, commands/oom.c. */
+ * Called from: advice/scene.c, commands/oom.c, streams.c. */
 #include "rules.h"
 
 #include <stdlib.h>

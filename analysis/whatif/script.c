@@ -11,6 +11,7 @@
 
 #include "heap.h"
 #include "recording.h"
+#include "streams.h"
 #include "whatif_queries.h"
 #include "whole.h"
 
@@ -24,6 +25,7 @@ struct load {
 	struct script *script;
 	int64_t refused_step, refused_at; /* -1: none */
 	size_t pending_at;
+	size_t exact; /* acts before the first folded step */
 	struct moment_of *events;
 	size_t event_count, event_room;
 	/* pieces that are alive and have no row of their own, in a hash of place and size */
@@ -345,17 +347,22 @@ static void tell(struct load *load)
 {
 	const struct recording *rec = &load->rec;
 	int64_t from = rec->step_count ? rec->steps[rec->first].step : 0;
+	bool folded = false, goes_on = true;
 
 	if (rec->first > 0)
 		tell_before(load, from);
 	while (load->pending_at < rec->pending_count &&
 	       rec->pending[load->pending_at].step < from)
 		load->pending_at++;
-	for (size_t i = rec->first; i < rec->step_count; i++) {
+	for (size_t i = rec->first; i < rec->step_count && goes_on; i++) {
+		folded = folded || rec->first > 0 ||
+		         rec->steps[i].pattern != rec->steps[i].step;
 		if (!rec->steps[i].told && load->script->step_count)
 			tell_left(load, &rec->steps[i]);
-		else if (!tell_step(load, &rec->steps[i]))
-			return;
+		else
+			goes_on = tell_step(load, &rec->steps[i]);
+		if (!folded)
+			load->exact = load->script->act_count;
 	}
 }
 
@@ -381,6 +388,7 @@ void script_load(struct trace *trace, const struct device *device, int64_t oom,
 	tell(&load);
 	if (load.refused_step >= 0)
 		refuse(&load, oom);
+	streams_find(trace, device, script, load.exact);
 	recording_free(&load.rec);
 	free(load.events);
 	free(load.heirs);
