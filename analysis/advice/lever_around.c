@@ -1,5 +1,5 @@
 /* lever_around.c - levers on the allocator's settings, the device, and more devices.
- * Called from: scene.c. */
+ * Called from: levers.c. */
 #include <stdlib.h>
 #include <string.h>
 

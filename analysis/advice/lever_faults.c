@@ -1,5 +1,5 @@
 /* lever_faults.c - levers that remove a fault: memory that nobody wanted to keep.
- * Called from: scene.c. */
+ * Called from: levers.c. */
 #include <stdlib.h>
 #include <string.h>
 

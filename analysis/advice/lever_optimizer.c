@@ -1,5 +1,5 @@
 /* lever_optimizer.c - levers on the optimizer, its states and gradients.
- * Called from: scene.c. */
+ * Called from: levers.c. */
 #include <stdlib.h>
 #include <string.h>
 

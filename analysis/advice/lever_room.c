@@ -1,5 +1,5 @@
 /* lever_room.c - levers that buy room: less data at once, less kept of a forward.
- * Called from: scene.c. */
+ * Called from: levers.c. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * that step is this one's, scaled by the ratio of what both have made, and the next step is
  * all of it again. Without one, a loop inside the step may tell (derived.c: or parameters,
  * what the forward saved, and the optimizer).
- * Called from: advice/, whatif/. */
+ * Called from: advice/scene.c. */
 #include "rest.h"
 
 #include <stdio.h>
