@@ -145,7 +145,7 @@ class Runs:
                 shutil.move(f"{folder}/a.db", db)
         with self.lock:
             self.made += 1
-        if "error" not in result:
+        if "error" not in result or "--with" in words:
             kept.write_text(json.dumps(result))
         return result | {"trace": str(db)}
 
@@ -383,6 +383,7 @@ def show(result):
     for row in result["levers"]:
         said = "not tried" if not row["tried"] else "fits" if row["fits"] else "ran out"
         said = f"broke: {row['broke']}" if row.get("broke") else said
+        said = f"not tried: {row['refused']}" if row.get("refused") else said
         said += " (--with)" if row["tried"] and row["by"] == "--with" else ""
         wrong = row["tried"] and row["mark"] != "unknown" and row["fits"] != (row["mark"] == "fits")
         off = f"  predicted {gib(row['predicted_bytes'])}, {100 * row['off']:+.1f} %" \
