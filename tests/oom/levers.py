@@ -172,8 +172,9 @@ class Runs:
                   "peak": gpu.get("peak_allocated_bytes"), "status": done.returncode}
         if not result["fits"] and gpu.get("verdict") != "does not fit":
             lines = [x for x in done.stderr.splitlines() if x.strip()]
-            result["error"] = next((x for x in reversed(lines) if "Error" in x),
-                                   lines[-1] if lines else f"exit status {done.returncode}")
+            error = next((x for x in reversed(lines) if "Error" in x),
+                         lines[-1] if lines else f"exit status {done.returncode}")
+            result["error"] = error[:160]
         return result
 
 
