@@ -291,7 +291,8 @@ def sums(results):
     tried = [row for row in rows if row["tried"]]
     marked = {m: [row for row in tried if row["mark"] == m] for m in SIGN}
     first = [row for row in marked["fits"] if row["rank"] == 1]
-    off = [abs(row["off"]) for row in tried if "off" in row]
+    off = [abs(row["off"]) for row in tried if "off" in row and row["mark"] != "unknown"]
+    unsure = [abs(row["off"]) for row in marked["unknown"] if "off" in row]
     good = [r for r in results if "problem" not in r]
     return {
         "programs": len(results), "problems": len(results) - len(good),
@@ -304,6 +305,8 @@ def sums(results):
         "not_tried": sum(not row["tried"] for row in rows),
         "compared": len(off), "off_median": statistics.median(off) if off else None,
         "off_worst": max(off) if off else None,
+        "unknown_compared": len(unsure),
+        "unknown_off_median": statistics.median(unsure) if unsure else None,
         "fix_named": sum(bool(r.get("fix_rank")) for r in good),
         "fix_first": sum(r.get("fix_rank") == 1 for r in good),
         "with_fix": sum(bool(r["fixes"]) for r in good),
@@ -326,8 +329,10 @@ def summary(results):
         ("✓ in the first place that came true", share(s["first_true"], s["first"]), "all"),
         ("✗ that would have fitted", share(s["short_fitted"], s["short"]), "at most 5 %"),
         ("? that fitted", share(s["unknown_fitted"], s["unknown"]), ""),
-        ("predicted peak off by, median", f"{percent(s['off_median'])} of {s['compared']}", "3 %"),
-        ("predicted peak off by, worst", percent(s["off_worst"]), "15 %"),
+        ("predicted peak of ✓ and ✗ off by, median", f"{percent(s['off_median'])} of {s['compared']}", "3 %"),
+        ("predicted peak of ✓ and ✗ off by, worst", percent(s["off_worst"]), "15 %"),
+        ("... of levers marked ?, median",
+         f"{percent(s['unknown_off_median'])} of {s['unknown_compared']}", ""),
         ("known fix named", share(s["fix_named"], s["with_fix"]), ""),
         ("known fix in the first place", share(s["fix_first"], s["with_fix"]), ""),
         ("levers that the script cannot apply", str(s["not_tried"]), ""),
