@@ -145,7 +145,7 @@ class Runs:
                 shutil.move(f"{folder}/a.db", db)
         with self.lock:
             self.made += 1
-        if "error" not in result:
+        if "error" not in result or "--with" in words:
             kept.write_text(json.dumps(result))
         return result | {"trace": str(db)}
 
@@ -172,8 +172,9 @@ class Runs:
                   "peak": gpu.get("peak_allocated_bytes"), "status": done.returncode}
         if not result["fits"] and gpu.get("verdict") != "does not fit":
             lines = [x for x in done.stderr.splitlines() if x.strip()]
-            result["error"] = next((x for x in reversed(lines) if "Error" in x),
-                                   lines[-1] if lines else f"exit status {done.returncode}")
+            error = next((x for x in reversed(lines) if "Error" in x),
+                         lines[-1] if lines else f"exit status {done.returncode}")
+            result["error"] = error[:160]
         return result
 
 
@@ -290,7 +291,8 @@ def sums(results):
     tried = [row for row in rows if row["tried"]]
     marked = {m: [row for row in tried if row["mark"] == m] for m in SIGN}
     first = [row for row in marked["fits"] if row["rank"] == 1]
-    off = [abs(row["off"]) for row in tried if "off" in row]
+    off = [abs(row["off"]) for row in tried if "off" in row and row["mark"] != "unknown"]
+    unsure = [abs(row["off"]) for row in marked["unknown"] if "off" in row]
     good = [r for r in results if "problem" not in r]
     return {
         "programs": len(results), "problems": len(results) - len(good),
@@ -303,6 +305,8 @@ def sums(results):
         "not_tried": sum(not row["tried"] for row in rows),
         "compared": len(off), "off_median": statistics.median(off) if off else None,
         "off_worst": max(off) if off else None,
+        "unknown_compared": len(unsure),
+        "unknown_off_median": statistics.median(unsure) if unsure else None,
         "fix_named": sum(bool(r.get("fix_rank")) for r in good),
         "fix_first": sum(r.get("fix_rank") == 1 for r in good),
         "with_fix": sum(bool(r["fixes"]) for r in good),
@@ -325,8 +329,10 @@ def summary(results):
         ("✓ in the first place that came true", share(s["first_true"], s["first"]), "all"),
         ("✗ that would have fitted", share(s["short_fitted"], s["short"]), "at most 5 %"),
         ("? that fitted", share(s["unknown_fitted"], s["unknown"]), ""),
-        ("predicted peak off by, median", f"{percent(s['off_median'])} of {s['compared']}", "3 %"),
-        ("predicted peak off by, worst", percent(s["off_worst"]), "15 %"),
+        ("predicted peak of ✓ and ✗ off by, median", f"{percent(s['off_median'])} of {s['compared']}", "3 %"),
+        ("predicted peak of ✓ and ✗ off by, worst", percent(s["off_worst"]), "15 %"),
+        ("... of levers marked ?, median",
+         f"{percent(s['unknown_off_median'])} of {s['unknown_compared']}", ""),
         ("known fix named", share(s["fix_named"], s["with_fix"]), ""),
         ("known fix in the first place", share(s["fix_first"], s["with_fix"]), ""),
         ("levers that the script cannot apply", str(s["not_tried"]), ""),
@@ -383,6 +389,7 @@ def show(result):
     for row in result["levers"]:
         said = "not tried" if not row["tried"] else "fits" if row["fits"] else "ran out"
         said = f"broke: {row['broke']}" if row.get("broke") else said
+        said = f"not tried: {row['refused']}" if row.get("refused") else said
         said += " (--with)" if row["tried"] and row["by"] == "--with" else ""
         wrong = row["tried"] and row["mark"] != "unknown" and row["fits"] != (row["mark"] == "fits")
         off = f"  predicted {gib(row['predicted_bytes'])}, {100 * row['off']:+.1f} %" \

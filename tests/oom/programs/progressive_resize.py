@@ -1,6 +1,6 @@
-# memory: 3680MiB
+# memory: 3600MiB
 # cause: the pictures grow between epochs: the cache is cut for the old size
-# fix: empty_cache expandable_segments
+# fix: expandable_segments
 # levers: empty_cache smaller_batch=32 checkpointing bf16_autocast
 import os
 import torch
