@@ -368,7 +368,7 @@ static void print_lever(const struct levers *levers, const struct lever *lever,
 
 	fprintf(out, "  %d %s%s%s %10s  ", number, style(mark_style(mark)),
 	        mark_sign(mark), style(PLAIN), text_size(lever->saves).s);
-	text_wrap(out, lever->change, 18, 18);
+	text_wrap(out, lever->change, 18, 17 + text_width(mark_sign(mark)));
 	if (seen)
 		print_below(seen, out);
 	print_below(lever->basis, out);
