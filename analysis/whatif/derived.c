@@ -246,6 +246,9 @@ void derived_rest(struct trace *trace, const struct places *places,
 	} else {
 		rest->kind = REST_DERIVED;
 		rest->trust = phase == PHASE_BACKWARD ? 0.9 : 0.97;
+		/* DDP makes its buckets anew after the first step. */
+		if (alive_in(script, BUCKET_COMMUNICATION) > 0)
+			rest->trust = 0.85;
 		/* Refused in a step, it is most likely a state; temporaries follow them. */
 		if (phase == PHASE_OPTIMIZER && share > 0 &&
 		    alive_in(script, BUCKET_OPTIMIZER) <
