@@ -101,29 +101,31 @@ def look(known):
         owned = {id(p) for o in alive("optimizers") for g in o.param_groups for p in g["params"]}
         if not owned:
             return
+
+        def tell_bytes(key, count):
+            if count and known.get(key) != count:
+                known[key] = count
+                emit_run(key, str(count))
+
         def bare(m):
             return sum(p.numel() * p.element_size() for p in m.parameters()
                        if p.requires_grad and id(p) not in owned)
 
         for r in alive("roots"):
             root = known["root_names"].get(id(r), "")
+            trained = any(id(p) in owned for p in r.parameters())
             parts = [(root, r)] if root else []
-            if any(id(p) in owned for p in r.parameters()):
+            if trained:
                 # of a model that is trained in part: the parts that are not
                 parts = [((root + "." if root else "") + name, m)
                          for name, m in r.named_children()
                          if not any(id(p) in owned for p in m.parameters())]
             for name, part in parts:
-                if bare(part) and known.get("unowned." + name) != bare(part):
-                    known["unowned." + name] = bare(part)
-                    emit_run("unowned." + name, str(bare(part)))
+                tell_bytes("unowned." + name, bare(part))
             # a copy: of a model that nobody trains (reference, average, teacher)
-            name = known["root_names"].get(id(r))
-            whole = sum(p.numel() * p.element_size() for p in r.parameters())
-            if name and whole and not any(id(p) in owned for p in r.parameters()):
-                if known.get("aside." + name) != whole:
-                    known["aside." + name] = whole
-                    emit_run("aside." + name, str(whole))
+            if root and not trained:
+                tell_bytes("aside." + root,
+                           sum(p.numel() * p.element_size() for p in r.parameters()))
 
     def inner(t):
         # The tensors behind a wrapper (quantised weights, jagged ones): it has no memory.
