@@ -12,15 +12,11 @@
 /* What Python says ended the program; where it says something else, memory did not. */
 static bool ended_otherwise(struct trace *trace)
 {
-	struct rows *rows =
-	        db_rows(trace->db, "SELECT value FROM meta WHERE key = 'uncaught'", "");
-	bool otherwise = false;
+	char *class = rows_first_text(db_rows(
+	        trace->db, "SELECT value FROM meta WHERE key = 'uncaught'", ""));
+	bool otherwise = class && !strstr(class, "OutOfMemory");
 
-	if (rows_next(rows)) {
-		const char *class = rows_text(rows, 0);
-		otherwise = class && !strstr(class, "OutOfMemory");
-		rows_free(rows);
-	}
+	free(class);
 	return otherwise;
 }
 

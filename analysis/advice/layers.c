@@ -14,8 +14,7 @@
 static bool in_forward(const struct piece *piece)
 {
 	return (piece->phase == PHASE_FORWARD || piece->phase == PHASE_EVAL) &&
-	       (piece->bucket == BUCKET_ACTIVATION ||
-	        piece->bucket == BUCKET_TEMPORARY || piece->bucket == BUCKET_INPUT);
+	       piece_computed(piece);
 }
 
 bool layers_same_list(const struct layer_run *a, const struct layer_run *b)

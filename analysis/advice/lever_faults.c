@@ -9,12 +9,6 @@
 #include "scene.h"
 #include "text.h"
 
-static bool computed(const struct piece *piece)
-{
-	return piece->bucket == BUCKET_ACTIVATION ||
-	       piece->bucket == BUCKET_TEMPORARY || piece->bucket == BUCKET_INPUT;
-}
-
 static int32_t next_step(const struct scene *scene, int32_t step)
 {
 	for (size_t s = 0; s < scene->script.step_count; s++)
@@ -35,9 +29,8 @@ static void stop_leak(struct scene *scene)
 		const struct piece *piece = &scene->script.pieces[i];
 		int32_t end = next_step(scene, piece->step);
 		if (piece->step >= 1 && end >= 0 &&
-		    (piece->given < 0 || piece->given > end) &&
 		    growth_find(scene->growth, piece->site, piece->bucket))
-			edit_given(&scene->edit, (int32_t)i, end);
+			edit_given_by(&scene->edit, &scene->script, (int32_t)i, end);
 	}
 	where = scene_where(scene, root);
 	scene_try(scene,
@@ -119,20 +112,17 @@ static int32_t refused_before(const struct scene *scene)
 	return scene->script.pieces[scene->script.refused_piece].taken;
 }
 
-static void leave_except(struct scene *scene)
+static void leave_except(struct scene *scene, int32_t before)
 {
-	int32_t before = refused_before(scene);
 	int64_t bytes = 0;
 
-	if (before < 0)
-		return;
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		if (piece->step != scene->step || piece->taken >= before ||
-		    !computed(piece) || (piece->given >= 0 && piece->given <= before))
+		    !piece_computed(piece))
 			continue;
-		bytes += piece->bytes;
-		edit_given(&scene->edit, (int32_t)i, before);
+		if (edit_given_by(&scene->edit, &scene->script, (int32_t)i, before))
+			bytes += piece->bytes;
 	}
 	scene_try(scene,
 	          (struct lever){.id = "leave_except",
@@ -226,10 +216,9 @@ static void zero_grad_first(struct scene *scene)
 			edit_clear(&scene->edit); /* accumulation: they are needed */
 			return;
 		}
-		if (piece->given < 0 || piece->given > end) {
-			bytes += piece->step + 1 == scene->step ? piece->bytes : 0;
-			edit_given(&scene->edit, (int32_t)i, end);
-		}
+		if (edit_given_by(&scene->edit, &scene->script, (int32_t)i, end) &&
+		    piece->step + 1 == scene->step)
+			bytes += piece->bytes;
 	}
 	if (!bytes) {
 		edit_clear(&scene->edit);
@@ -298,6 +287,13 @@ static void load_on_cpu(struct scene *scene)
 	          false);
 }
 
+/* Is it a state that the run still had when it was refused? */
+static bool is_state(const struct scene *scene, const struct piece *piece)
+{
+	return piece->bucket == BUCKET_OPTIMIZER && piece->given < 0 &&
+	       piece->taken < scene->rest.first && piece->bytes >= 4096;
+}
+
 /* States of one place that were made in two steps, both alive: the older are of an optimizer
  * that was replaced. */
 static void old_optimizer(struct scene *scene)
@@ -307,8 +303,7 @@ static void old_optimizer(struct scene *scene)
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
-		if (piece->bucket != BUCKET_OPTIMIZER || piece->given >= 0 ||
-		    piece->taken >= scene->rest.first || piece->bytes < 4096)
+		if (!is_state(scene, piece))
 			continue;
 		newest = piece->step > newest ? piece->step : newest;
 		oldest = piece->step < oldest ? piece->step : oldest;
@@ -317,8 +312,7 @@ static void old_optimizer(struct scene *scene)
 		return;
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
-		if (piece->bucket != BUCKET_OPTIMIZER || piece->given >= 0 ||
-		    piece->taken >= scene->rest.first || piece->bytes < 4096)
+		if (!is_state(scene, piece))
 			continue;
 		if (piece->step == newest)
 			young += piece->bytes;
@@ -349,14 +343,15 @@ static void old_optimizer(struct scene *scene)
 
 void levers_faults(struct scene *scene)
 {
+	int32_t before = refused_before(scene);
+
 	stop_leak(scene);
 	stop_swelling(scene);
 	/* A retry in an except block looks like a turn, and like a forward that is new. */
-	if (refused_before(scene) >= 0) {
-		leave_except(scene);
-	} else {
+	if (before >= 0)
+		leave_except(scene, before);
+	else
 		levers_forward(scene);
-	}
 	unowned_gradients(scene);
 	zero_grad_first(scene);
 	load_on_cpu(scene);

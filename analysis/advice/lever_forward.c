@@ -9,12 +9,6 @@
 #include "text.h"
 #include "turns.h"
 
-static bool computed(const struct piece *piece)
-{
-	return piece->bucket == BUCKET_ACTIVATION ||
-	       piece->bucket == BUCKET_TEMPORARY || piece->bucket == BUCKET_INPUT;
-}
-
 /* What earlier turns of a loop in this step left behind. */
 static void let_turns_go(struct scene *scene, const struct turns *turns)
 {
@@ -22,7 +16,7 @@ static void let_turns_go(struct scene *scene, const struct turns *turns)
 		const struct piece *piece = &scene->script.pieces[i];
 		int turn = turns_of(turns, piece);
 		int32_t end;
-		if (turn < 0 || !computed(piece))
+		if (turn < 0 || !piece_computed(piece))
 			continue;
 		if ((size_t)turn + 1 < turns->count)
 			end = turns->begin[turn + 1];
@@ -30,8 +24,7 @@ static void let_turns_go(struct scene *scene, const struct turns *turns)
 			end = scene->rest.next;
 		else
 			continue;
-		if (piece->given < 0 || piece->given > end)
-			edit_given(&scene->edit, (int32_t)i, end);
+		edit_given_by(&scene->edit, &scene->script, (int32_t)i, end);
 	}
 }
 
@@ -141,8 +134,8 @@ static void free_forward(struct scene *scene)
 		    piece->bucket != BUCKET_ACTIVATION)
 			continue;
 		end = end_without_graph(scene, &runs, (int32_t)i);
-		if (end > piece->taken && (piece->given < 0 || piece->given > end))
-			edit_given(&scene->edit, (int32_t)i, end);
+		if (end > piece->taken)
+			edit_given_by(&scene->edit, &scene->script, (int32_t)i, end);
 	}
 	layers_free(&runs);
 }

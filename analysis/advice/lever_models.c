@@ -26,7 +26,6 @@ static void without_gradients(struct scene *scene, const char *root)
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
-		int32_t end;
 		if (!in_root(site, root))
 			continue;
 		if (piece->phase == PHASE_BACKWARD) {
@@ -37,9 +36,8 @@ static void without_gradients(struct scene *scene, const char *root)
 		    piece->bucket != BUCKET_ACTIVATION ||
 		    i + FURTHER >= scene->script.count)
 			continue;
-		end = scene->script.pieces[i + FURTHER].taken;
-		if (piece->given < 0 || piece->given > end)
-			edit_given(&scene->edit, (int32_t)i, end);
+		edit_given_by(&scene->edit, &scene->script, (int32_t)i,
+		              scene->script.pieces[i + FURTHER].taken);
 	}
 }
 

@@ -8,16 +8,11 @@
 #include "text.h"
 #include "whole.h"
 
-static bool in_step(const struct piece *piece)
-{
-	return piece->phase == PHASE_OPTIMIZER;
-}
-
 /* Temporaries that live beside each other in a step: an optimizer that goes over all weights
  * at once has many. */
 static bool passing(const struct piece *piece)
 {
-	return in_step(piece) && piece->bucket != BUCKET_OPTIMIZER &&
+	return piece->phase == PHASE_OPTIMIZER && piece->bucket != BUCKET_OPTIMIZER &&
 	       piece->bucket != BUCKET_PARAMETER && piece->bucket != BUCKET_GRADIENT &&
 	       piece->bucket != BUCKET_COMMUNICATION;
 }
@@ -64,9 +59,7 @@ static void without_foreach(struct scene *scene, int64_t keep)
 	for (size_t s = 0; s < scene->script.step_count; s++) {
 		int32_t from = -1, to = -1;
 		int32_t begins = scene->script.steps[s].first;
-		int32_t ends = s + 1 < scene->script.step_count
-		                       ? scene->script.steps[s + 1].first
-		                       : (int32_t)scene->script.act_count;
+		int32_t ends = script_step_end(&scene->script, s);
 		for (int32_t at = begins; at < ends; at++) {
 			int32_t act = scene->script.acts[at];
 			if (act >= 0 && passing(&scene->script.pieces[act])) {
@@ -124,8 +117,7 @@ static void small_states(struct scene *scene)
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
-		int64_t numbers =
-		        (piece->requested >= 0 ? piece->requested : piece->bytes) / 4;
+		int64_t numbers = piece_asked(piece) / 4;
 		if (passing(piece))
 			edit_bytes(&scene->edit, (int32_t)i, 0);
 		if (piece->bucket != BUCKET_OPTIMIZER || numbers < 4096 ||

@@ -20,7 +20,6 @@ static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct shape *shape = scene_shape(scene, piece);
-		int64_t bytes = piece->requested >= 0 ? piece->requested : piece->bytes;
 		double factor = 1;
 		bool other = scaled && piece->taken >= scene->rest.first;
 		if (!piece_scales(piece) || scene_weight_like(scene, piece))
@@ -38,7 +37,7 @@ static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length
 		}
 		if (factor < 1)
 			edit_bytes(&scene->edit, (int32_t)i,
-			           whole_of((double)bytes * factor) + 1);
+			           whole_of((double)piece_asked(piece) * factor) + 1);
 	}
 }
 
@@ -46,7 +45,7 @@ static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length
 static bool with_room(const struct scene *scene, const struct replayed *replayed)
 {
 	return (double)replayed->peak_allocated <=
-	               0.97 * (double)scene_capacity(scene) &&
+	               0.97 * (double)script_capacity(&scene->script) &&
 	       replayed->retries == 0;
 }
 

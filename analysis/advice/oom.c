@@ -52,21 +52,6 @@ static enum verdict judge(const struct oom *oom)
 	return holes ? FRAGMENTATION : SHORTAGE;
 }
 
-/* set_per_process_memory_fraction, where Python told it. */
-static double fraction_of(struct trace *trace, const struct device *device)
-{
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT value FROM meta WHERE key = "
-	                            "'memory_fraction.' || ?1",
-	                            "t", device->name);
-	const char *text = rows_next(rows) ? rows_text(rows, 0) : NULL;
-	double fraction = text ? strtod(text, NULL) : 1;
-
-	if (text)
-		rows_free(rows);
-	return fraction > 0 && fraction < 1 ? fraction : 1;
-}
-
 static void measure(struct trace *trace, struct oom *oom)
 {
 	const struct moment *moment = &oom->moment;
@@ -86,7 +71,7 @@ static void measure(struct trace *trace, struct oom *oom)
 		oom->excess = oom->outside - ((int64_t)CONTEXT_MIB << 20);
 	}
 	oom->processes = processes_named(oom->message);
-	oom->fraction = fraction_of(trace, moment->device);
+	oom->fraction = trace_memory_fraction(trace, moment->device);
 	oom->verdict = judge(oom);
 	/* Under a limit what the device has free does not help. */
 	oom->lacking = oom->forecast.growth > oom->segment ? oom->forecast.growth

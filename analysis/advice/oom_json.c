@@ -6,14 +6,6 @@
 
 #include <stdlib.h>
 
-static void known(struct json *json, const char *key, int64_t number)
-{
-	if (number < 0)
-		json_null(json, key);
-	else
-		json_number(json, key, number);
-}
-
 static void write_request(const struct answer *answer, struct json *json)
 {
 	const struct oom *oom = answer->oom;
@@ -70,7 +62,7 @@ static void write_steps(const struct answer *answer, struct json *json)
 		json_end(json);
 	}
 	json_end(json);
-	known(json, "compared_with_step", answer->oom->forecast.step);
+	json_known(json, "compared_with_step", answer->oom->forecast.step);
 	json_array(json, "differences");
 	for (size_t i = 0; i < answer->differences.count; i++) {
 		const struct difference *d = &answer->differences.list[i];
@@ -116,13 +108,13 @@ static void write_lever(const struct lever *lever, struct json *json)
 	if (lever->value)
 		json_number(json, "value", lever->value);
 	json_number(json, "saves_bytes", lever->saves);
-	known(json, "peak_bytes", lever->peak);
+	json_known(json, "peak_bytes", lever->peak);
 	json_truth(json, "enough", lever->mark == MARK_FITS);
 	json_text(json, "mark", mark_names[lever->mark]);
 	json_text(json, "why", lever->why);
 	json_text(json, "basis", lever->basis);
 	json_text(json, "file", lever->line.file);
-	known(json, "line", lever->line.file ? lever->line.number : -1);
+	json_known(json, "line", lever->line.file ? lever->line.number : -1);
 	json_truth(json, "fault", lever->fault);
 	write_verified(&lever->verified, json);
 	json_end(json);
@@ -135,7 +127,7 @@ static void write_levers(const struct answer *answer, struct json *json)
 	json_object(json, "replay");
 	json_number(json, "samples", levers->samples);
 	json_number(json, "differing_samples", levers->differing);
-	known(json, "peak_allocated_bytes", levers->peak);
+	json_known(json, "peak_allocated_bytes", levers->peak);
 	json_text(json, "doubt", levers->doubt);
 	json_text(json, "unknown", levers->unknown);
 	json_end(json);
@@ -152,16 +144,16 @@ static void write_figures(const struct oom *oom, struct json *json)
 	json_number(json, "requested_bytes", oom->requested);
 	json_number(json, "segment_bytes", oom->segment);
 	json_number(json, "allocated_bytes", oom->moment.allocated);
-	known(json, "reserved_bytes", oom->moment.reserved);
-	known(json, "device_free_bytes", oom->free);
-	known(json, "device_total_bytes", oom->moment.total);
+	json_known(json, "reserved_bytes", oom->moment.reserved);
+	json_known(json, "device_free_bytes", oom->free);
+	json_known(json, "device_total_bytes", oom->moment.total);
 	json_number(json, "largest_free_block_bytes", oom->hole);
 	json_number(json, "cached_bytes", oom->cached);
 	json_text(json, "segments", segments_states[oom->segments.state]);
 	json_truth(json, "expandable", oom->segments.expandable);
 	json_text(json, "verdict", verdict_names[oom->verdict]);
 	json_text(json, "why", why);
-	known(json, "outside_bytes", oom->outside);
+	json_known(json, "outside_bytes", oom->outside);
 	json_array(json, "processes");
 	for (size_t i = 0; i < oom->processes.count; i++) {
 		const struct process *process = &oom->processes.of[i];

@@ -211,6 +211,7 @@ void scene_load(struct trace *trace, const struct places *places,
                 struct levers *levers, struct scene *scene)
 {
 	const struct device *device = oom->moment.device;
+	struct agreement agreement;
 	struct replayed replayed;
 
 	*scene = (struct scene){.trace = trace,
@@ -220,7 +221,7 @@ void scene_load(struct trace *trace, const struct places *places,
 	                        .levers = levers};
 	rules_load(trace, device, &scene->rules);
 	script_load(trace, device, oom->id, &scene->script);
-	replay_check(trace, device, &scene->script, &scene->rules, &scene->agreement);
+	replay_check(trace, device, &scene->script, &scene->rules, &agreement);
 	prepare(scene);
 	swelling_find(places, &scene->script, &scene->swelling);
 	rest_forecast(trace, places, device, scene->weight_like, &scene->script,
@@ -231,16 +232,16 @@ void scene_load(struct trace *trace, const struct places *places,
 	replay_script(&scene->script, &scene->rules, NULL, true, &replayed);
 	scene->base_peak = replayed.peak_allocated;
 	levers->peak = replayed.peak_allocated;
-	levers->samples = scene->agreement.samples;
-	levers->differing = scene->agreement.differing;
+	levers->samples = agreement.samples;
+	levers->differing = agreement.differing;
 	if (scene->rules.unknown)
 		levers->doubt = copy_text(scene->rules.unknown);
 	else if (scene->script.incomplete)
 		levers->doubt = copy_text(scene->script.incomplete);
-	else if (!scene->agreement.agrees)
-		levers->doubt = copy_text(*scene->agreement.why
-		                                  ? scene->agreement.why
-		                                  : "the replay differs from the run");
+	else if (!agreement.agrees)
+		levers->doubt =
+		        copy_text(*agreement.why ? agreement.why
+		                                 : "the replay differs from the run");
 	if (*scene->rest.why)
 		levers->unknown = copy_text(scene->rest.why);
 }
@@ -271,20 +272,10 @@ char *scene_where(const struct scene *scene, int64_t id)
 	return text;
 }
 
-int64_t scene_capacity(const struct scene *scene)
-{
-	const struct script *script = &scene->script;
-	int64_t room =
-	        script->total < 0
-	                ? INT64_MAX
-	                : script->total - (script->outside > 0 ? script->outside : 0);
-
-	return script->limit < room ? script->limit : room;
-}
-
 static double share_used(const struct scene *scene, const struct replayed *replayed)
 {
-	return (double)replayed->peak_reserved / (double)scene_capacity(scene);
+	return (double)replayed->peak_reserved /
+	       (double)script_capacity(&scene->script);
 }
 
 bool scene_fits(struct scene *scene, struct replayed *replayed)
@@ -363,7 +354,7 @@ static void judge(const struct scene *scene, struct lever *lever,
 	} else if (scene->rest.kind == REST_DERIVED &&
 	           replayed->act >= scene->rest.first &&
 	           (double)lever->peak * scene->rest.trust <
-	                   (double)scene_capacity(scene)) {
+	                   (double)script_capacity(&scene->script)) {
 		lever->mark = MARK_UNKNOWN;
 		lever->why =
 		        copy_text("it would be close, and the rest of a first step is "

@@ -25,7 +25,6 @@ struct scene {
 	struct levers *levers;
 	struct script script;
 	struct rules rules;
-	struct agreement agreement;
 	struct rest rest;
 	struct swelling swelling;
 	struct edit edit;
@@ -54,9 +53,6 @@ char *scene_where(const struct scene *scene, int64_t site);
 /* Replays with scene->edit, fills saves, peak and mark, and keeps the lever where it saves
  * anything or is always wanted; clears the edit. Takes the lever's texts. */
 void scene_try(struct scene *scene, struct lever lever, bool always);
-
-/* Bytes that PyTorch may have. */
-int64_t scene_capacity(const struct scene *scene);
 
 /* Does the run reach the end of what is forecast with the edit, with room where that is only
  * derived? */

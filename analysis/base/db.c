@@ -204,6 +204,17 @@ int64_t rows_first(struct rows *rows, int64_t otherwise)
 	return number;
 }
 
+char *rows_first_text(struct rows *rows)
+{
+	char *text;
+
+	if (!rows_next(rows))
+		return NULL;
+	text = rows_copy(rows, 0);
+	rows_free(rows);
+	return text;
+}
+
 int64_t db_number(struct db *db, int64_t otherwise, const char *sql)
 {
 	return rows_first(db_rows(db, sql, ""), otherwise);

@@ -44,7 +44,9 @@ int64_t rows_number_or(struct rows *rows, int column, int64_t otherwise);
 /* The first column of the first row; otherwise where there is none or it is NULL. The rows
  * are freed. */
 int64_t rows_first(struct rows *rows, int64_t otherwise);
-/* ... of a query without parameters. */
+/* The same as a text, the caller's; NULL where there is none. */
+char *rows_first_text(struct rows *rows);
+/* A number, of a query without parameters. */
 int64_t db_number(struct db *db, int64_t otherwise, const char *sql);
 
 #endif

@@ -78,6 +78,14 @@ void json_number(struct json *json, const char *key, int64_t number)
 	fprintf(json->out, "%" PRId64, number);
 }
 
+void json_known(struct json *json, const char *key, int64_t number)
+{
+	if (number < 0)
+		json_null(json, key);
+	else
+		json_number(json, key, number);
+}
+
 void json_truth(struct json *json, const char *key, bool truth)
 {
 	start(json, key);

@@ -23,6 +23,7 @@ void json_array(struct json *json, const char *key);
 void json_end(struct json *json); /* closes what was opened last */
 
 void json_number(struct json *json, const char *key, int64_t number);
+void json_known(struct json *json, const char *key, int64_t number); /* < 0: null */
 void json_truth(struct json *json, const char *key, bool truth);
 void json_null(struct json *json, const char *key);
 

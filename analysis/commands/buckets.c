@@ -59,14 +59,6 @@ static void rule_free(struct rule *rule)
 	free(rule->what);
 }
 
-static void known(struct json *json, const char *key, int64_t number)
-{
-	if (number < 0)
-		json_null(json, key);
-	else
-		json_number(json, key, number);
-}
-
 static void json_rules(struct trace *trace, const struct account *account, int bucket,
                        struct json *json)
 {
@@ -111,7 +103,7 @@ static void json_buckets(struct trace *trace, const struct account *account,
 		json_number(json, "blocks", entry->blocks);
 		json_number(json, "rounding_bytes", entry->rounding);
 		json_number(json, "maximum_bytes", most->bytes);
-		known(json, "maximum_step", most->step);
+		json_known(json, "maximum_step", most->step);
 		json_text(json, "maximum_phase", maximum_phase(trace, most));
 		json_rules(trace, account, b, json);
 		json_end(json);
@@ -131,14 +123,14 @@ static void json_cache(const struct account *account, struct json *json)
 	const struct segments *segments = &account->segments;
 
 	json_object(json, "cache");
-	known(json, "bytes", account->cache);
+	json_known(json, "bytes", account->cache);
 	if (account->split) {
 		json_number(json, "free_segment_bytes", segments->free_whole);
 		json_number(json, "split_remainder_bytes", segments->free_split);
 	}
 	json_end(json);
 	json_object(json, "context");
-	known(json, "bytes", account->context);
+	json_known(json, "bytes", account->context);
 	json_number(json, "of_this_process_bytes", segments->others);
 	json_end(json);
 }
@@ -171,9 +163,9 @@ static void json_account(struct trace *trace, const struct account *account,
 	json_number(json, "allocated_bytes", moment->allocated);
 	json_number(json, "rounding_bytes", account->segments.rounding);
 	json_cache(account, json);
-	known(json, "reserved_bytes", moment->reserved);
-	known(json, "device_used_bytes", moment->used);
-	known(json, "device_total_bytes", moment->total);
+	json_known(json, "reserved_bytes", moment->reserved);
+	json_known(json, "device_used_bytes", moment->used);
+	json_known(json, "device_total_bytes", moment->total);
 	json_truth(json, "maxima_complete", !account->maxima.thinned);
 	json_rows(trace, account, by, json);
 	json_end(json);

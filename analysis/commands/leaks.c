@@ -91,14 +91,6 @@ static void json_grower(const struct leaks *leaks, struct json *json,
 	line_free(&line);
 }
 
-static void json_known(struct json *json, const char *key, int64_t number)
-{
-	if (number < 0)
-		json_null(json, key);
-	else
-		json_number(json, key, number);
-}
-
 /* NULL where nothing grows inside one step. */
 static void json_within(const struct leaks *leaks, struct json *json)
 {

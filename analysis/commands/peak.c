@@ -62,14 +62,6 @@ static void free_peak(struct peak *peak)
 	places_free(&peak->places);
 }
 
-static void json_known(struct json *json, const char *key, int64_t number)
-{
-	if (number < 0)
-		json_null(json, key);
-	else
-		json_number(json, key, number);
-}
-
 static void json_sums(const struct peak *peak, struct json *json, const char *list,
                       const char *key, unsigned by)
 {

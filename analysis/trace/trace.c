@@ -1,5 +1,6 @@
 /* trace.c - a trace as the commands see it: its file, devices, steps and peaks.
- * Called from: advice/, answers/, commands/, plan/, reconcile/, run/, trace/. */
+ * Called from: advice/, answers/, commands/, plan/, reconcile/, run/, trace/,
+ *     whatif/. */
 #include "trace.h"
 
 #include <glob.h>
@@ -319,6 +320,18 @@ const char *trace_bucket(const struct trace *trace, int64_t bucket)
 	return bucket >= 0 && bucket < BUCKETS && trace->buckets[bucket]
 	               ? trace->buckets[bucket]
 	               : "unnamed";
+}
+
+double trace_memory_fraction(struct trace *trace, const struct device *device)
+{
+	char *text = rows_first_text(db_rows(trace->db,
+	                                     "SELECT value FROM meta WHERE key = "
+	                                     "'memory_fraction.' || ?1",
+	                                     "t", device->name));
+	double fraction = text ? strtod(text, NULL) : 1;
+
+	free(text);
+	return fraction > 0 && fraction < 1 ? fraction : 1;
 }
 
 int64_t trace_complete_steps(struct trace *trace)

@@ -80,6 +80,10 @@ struct sample trace_sample(struct trace *trace, int64_t device,
 const char *trace_phase(const struct trace *trace, int64_t phase);
 const char *trace_bucket(const struct trace *trace, int64_t bucket);
 
+/* The share of a device that set_per_process_memory_fraction left to PyTorch, where Python told
+ * it; 1: all. */
+double trace_memory_fraction(struct trace *trace, const struct device *device);
+
 /* Steps with their own Optimizer.step(). */
 int64_t trace_complete_steps(struct trace *trace);
 

@@ -30,14 +30,15 @@ static int by_key(const void *left, const void *right)
 void again_begin(const struct places *places, struct script *script,
                  struct again *again)
 {
+	size_t room = script->count + 1;
+
 	*again = (struct again){.places = places,
 	                        .script = script,
 	                        .scale = 1,
 	                        .newest = (int32_t)script->count};
-	again->room = script->count + 1;
-	again->stands_in = allocate(again->room * sizeof(*again->stands_in));
-	memset(again->stands_in, -1, again->room * sizeof(*again->stands_in));
-	again->heirs = allocate(again->room * sizeof(*again->heirs));
+	again->stands_in = allocate(room * sizeof(*again->stands_in));
+	memset(again->stands_in, -1, room * sizeof(*again->stands_in));
+	again->heirs = allocate(room * sizeof(*again->heirs));
 	for (size_t i = 0; i < script->count; i++)
 		if (script->pieces[i].given < 0)
 			again->heirs[again->heir_count++] = (struct heir){

@@ -11,7 +11,6 @@ struct again {
 	double scale;       /* of what grows with the batch */
 	const bool *fixed;  /* by site's index in places: what does not; NULL */
 	int32_t *stands_in; /* by piece: the one that stands for it at the end; -1 */
-	size_t room;
 	struct heir *heirs; /* what was alive when the acts begin again, by place */
 	size_t heir_count;
 	bool only_forward; /* leave out what is taken in other phases */

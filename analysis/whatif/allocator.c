@@ -15,10 +15,10 @@
 
 #include "blocks.h"
 #include "heap.h"
+#include "segments.h"
 
 #define MIB ((int64_t)1 << 20)
 enum { LEAST = 512, SMALL_MIB = 1, SMALL_SEGMENT_MIB = 2, LARGE_SEGMENT_MIB = 20 };
-enum { MIN_LARGE_MIB = 10, ROUND_LARGE_MIB = 2 };
 #define STRETCH ((int64_t)1 << 44) /* addresses of one expandable segment */
 
 struct allocator *allocator_new(const struct rules *rules, int64_t capacity)
@@ -43,7 +43,7 @@ void allocator_free(struct allocator *a)
 	free(a);
 }
 
-static bool worth_a_cut(const struct allocator *a, const struct block *block,
+static bool worth_a_cut(const struct allocator *a, const struct cell *block,
                         int64_t bytes)
 {
 	int64_t rest = block->bytes - bytes;
@@ -63,21 +63,11 @@ static bool from_device(struct allocator *a, int64_t bytes)
 	return true;
 }
 
-static int64_t segment_for(int64_t bytes)
-{
-	if (bytes <= SMALL_MIB * MIB)
-		return SMALL_SEGMENT_MIB * MIB;
-	if (bytes < MIN_LARGE_MIB * MIB)
-		return LARGE_SEGMENT_MIB * MIB;
-	return (bytes + ROUND_LARGE_MIB * MIB - 1) / (ROUND_LARGE_MIB * MIB) *
-	       (ROUND_LARGE_MIB * MIB);
-}
-
 /* Backs the first bytes of an unmapped block with pages; joined with its neighbours, on a
  * shelf. -1: the device has none left. */
 static int32_t map(struct allocator *a, int32_t number, int64_t bytes)
 {
-	struct block *block = &a->blocks[number];
+	struct cell *block = &a->blocks[number];
 	int64_t page =
 	        (a->pools[block->pool].small ? SMALL_SEGMENT_MIB : LARGE_SEGMENT_MIB) *
 	        MIB;
@@ -114,12 +104,12 @@ static int32_t find_stretch(struct allocator *a, int32_t pool, int64_t bytes)
 		if (room >= bytes)
 			return first;
 	}
-	made = blocks_new(a, (struct block){.address = a->next_address,
-	                                    .bytes = STRETCH,
-	                                    .before = -1,
-	                                    .after = -1,
-	                                    .pool = pool,
-	                                    .expandable = true});
+	made = blocks_new(a, (struct cell){.address = a->next_address,
+	                                   .bytes = STRETCH,
+	                                   .before = -1,
+	                                   .after = -1,
+	                                   .pool = pool,
+	                                   .expandable = true});
 	a->next_address += 2 * STRETCH;
 	blocks_put_back(a, made);
 	return made;
@@ -149,8 +139,8 @@ static int32_t from_stretch(struct allocator *a, int32_t pool, int64_t bytes)
 
 static int32_t new_segment(struct allocator *a, int32_t pool, int64_t bytes)
 {
-	int64_t size = segment_for(bytes);
-	struct block block = {
+	int64_t size = segment_size(bytes);
+	struct cell block = {
 	        .bytes = size, .before = -1, .after = -1, .pool = pool, .mapped = true};
 
 	if (a->rules.expandable)
@@ -174,8 +164,8 @@ static int32_t best_fit(struct allocator *a, int32_t number, int64_t bytes)
 	found = shelf->blocks[at];
 	/* The last one of a stretch counts for what it can grow to. */
 	for (; a->rules.expandable && at + 1 < shelf->count; at++) {
-		const struct block *one = &a->blocks[shelf->blocks[at]];
-		const struct block *next = &a->blocks[shelf->blocks[at + 1]];
+		const struct cell *one = &a->blocks[shelf->blocks[at]];
+		const struct cell *next = &a->blocks[shelf->blocks[at + 1]];
 		int64_t grows = one->after >= 0 && !a->blocks[one->after].mapped
 		                        ? a->blocks[one->after].bytes
 		                        : 0;
@@ -199,7 +189,7 @@ static int32_t best_fit(struct allocator *a, int32_t number, int64_t bytes)
 
 static void unmap(struct allocator *a, int32_t number)
 {
-	struct block *block = &a->blocks[number];
+	struct cell *block = &a->blocks[number];
 	int64_t page =
 	        (a->pools[block->pool].small ? SMALL_SEGMENT_MIB : LARGE_SEGMENT_MIB) *
 	        MIB;
@@ -234,7 +224,7 @@ void allocator_empty_cache(struct allocator *a)
 		if (count)
 			memcpy(all, shelf->blocks, count * sizeof(*all));
 		for (size_t i = 0; i < count; i++) {
-			struct block *block = &a->blocks[all[i]];
+			struct cell *block = &a->blocks[all[i]];
 			if (block->expandable) {
 				unmap(a, all[i]);
 			} else if (block->before < 0 && block->after < 0) {
@@ -260,7 +250,7 @@ static bool give_oversized(struct allocator *a, int32_t pool, int64_t bytes)
 	while (freed < wanted && shelf->count) {
 		size_t at =
 		        blocks_place(a, shelf, freed ? a->rules.max_split : wanted, 0);
-		struct block *block;
+		struct cell *block;
 		int32_t number;
 		if (at == shelf->count)
 			at = shelf->count - 1;
@@ -309,7 +299,7 @@ bool allocator_lacks(struct allocator *a, int64_t bytes, int stream)
 
 	if (found >= 0)
 		blocks_put_back(a, found);
-	return found < 0 && segment_for(size) > a->capacity - a->reserved;
+	return found < 0 && segment_size(size) > a->capacity - a->reserved;
 }
 
 int32_t allocator_take(struct allocator *a, int64_t bytes, int stream)

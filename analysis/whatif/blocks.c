@@ -16,7 +16,7 @@ size_t blocks_place(const struct allocator *a, const struct shelf *shelf, int64_
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
-		const struct block *block = &a->blocks[shelf->blocks[middle]];
+		const struct cell *block = &a->blocks[shelf->blocks[middle]];
 		if (block->bytes < bytes ||
 		    (block->bytes == bytes && block->address < address))
 			low = middle + 1;
@@ -54,7 +54,7 @@ void blocks_take_out(struct shelf *shelf, size_t at)
 
 void blocks_put_back(struct allocator *a, int32_t number)
 {
-	const struct block *block = &a->blocks[number];
+	const struct cell *block = &a->blocks[number];
 	struct pool *pool = &a->pools[block->pool];
 
 	if (block->mapped)
@@ -68,7 +68,7 @@ void blocks_put_back(struct allocator *a, int32_t number)
 
 void blocks_pick_up(struct allocator *a, int32_t number)
 {
-	const struct block *block = &a->blocks[number];
+	const struct cell *block = &a->blocks[number];
 	struct pool *pool = &a->pools[block->pool];
 
 	if (block->mapped)
@@ -89,7 +89,7 @@ int32_t blocks_pool(struct allocator *a, int stream, bool small)
 	return (int32_t)a->pool_count++;
 }
 
-int32_t blocks_new(struct allocator *a, struct block block)
+int32_t blocks_new(struct allocator *a, struct cell block)
 {
 	int32_t number;
 
@@ -120,7 +120,7 @@ static bool joins(const struct allocator *a, int32_t one, int32_t other)
 /* A block that is on no shelf takes in free neighbours of its kind. */
 int32_t blocks_join(struct allocator *a, int32_t number)
 {
-	struct block *block = &a->blocks[number];
+	struct cell *block = &a->blocks[number];
 
 	if (joins(a, number, block->after)) {
 		int32_t gone = block->after;
@@ -147,7 +147,7 @@ int32_t blocks_join(struct allocator *a, int32_t number)
 /* Cuts a block in two; the rest, behind it, is on no shelf. */
 int32_t blocks_cut(struct allocator *a, int32_t number, int64_t bytes)
 {
-	struct block rest = a->blocks[number];
+	struct cell rest = a->blocks[number];
 	int32_t other;
 
 	rest.address += bytes;

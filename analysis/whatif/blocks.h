@@ -8,7 +8,7 @@
 
 #include "allocator.h"
 
-struct block {
+struct cell {
 	int64_t address, bytes;
 	int32_t before, after; /* neighbours in the segment; -1 */
 	int32_t pool;
@@ -31,7 +31,7 @@ struct pool { /* of one stream: small, or large */
 struct allocator {
 	struct rules rules;
 	int64_t capacity, reserved, allocated, retries, next_address;
-	struct block *blocks;
+	struct cell *blocks;
 	size_t count, room;
 	int32_t *spare; /* numbers of blocks that are gone */
 	size_t spare_count, spare_room;
@@ -48,7 +48,7 @@ void blocks_put_back(struct allocator *a, int32_t number);
 void blocks_pick_up(struct allocator *a, int32_t number);
 void blocks_take_out(struct shelf *shelf, size_t at);
 
-int32_t blocks_new(struct allocator *a, struct block block);
+int32_t blocks_new(struct allocator *a, struct cell block);
 void blocks_drop(struct allocator *a, int32_t number);
 
 /* The number of a stream's pool; it is made where there is none. */

@@ -17,7 +17,9 @@
 #include "whatif_queries.h"
 #include "whole.h"
 
-double state_share(const char *optimizer)
+/* Bytes of states that an optimizer's class keeps for each byte of a parameter; -1: unknown.
+ * Source: torch.optim, and bitsandbytes for its classes in 8 bits. */
+static double state_share(const char *optimizer)
 {
 	static const struct {
 		const char *name;
@@ -210,65 +212,76 @@ static bool keeps_all(const struct script *script, int32_t from)
 	return count >= MADE && freed * 10 < made;
 }
 
+/* Why nothing can be derived; NULL: it can. */
+static const char *why_not(const struct script *script, int32_t from,
+                           const struct parameters *all)
+{
+	enum phase_id phase = script->pieces[script->refused_piece].phase;
+
+	if (phase != PHASE_BACKWARD && phase != PHASE_OPTIMIZER && phase != PHASE_CLIP)
+		return script->steps[script->step_count - 1].step <= 1
+		               ? "first step: activations of the rest of the forward "
+		                 "are "
+		                 "not known"
+		               : "no step before did what this one does: the rest of "
+		                 "it is "
+		                 "not known";
+	if (phase == PHASE_BACKWARD && keeps_all(script, from))
+		return "this backward lets go of nothing (create_graph, retain_graph): "
+		       "what it still makes is not known";
+	return all->count ? NULL
+	                  : "the trace names no trained parameters: gradients to come "
+	                    "are not known";
+}
+
+/* The rest of the step, and all of it again. */
+static void derive(const struct places *places, struct script *script, int32_t from,
+                   const struct parameters *all, double share, struct rest *rest)
+{
+	struct piece *refused = &script->pieces[script->refused_piece];
+	enum phase_id phase = refused->phase;
+	int32_t step = script->steps[script->step_count - 1].step, end;
+	struct again again;
+
+	rest->kind = REST_DERIVED;
+	rest->trust = phase == PHASE_BACKWARD ? 0.9 : 0.97;
+	/* DDP makes its buckets anew after the first step. */
+	if (alive_in(script, BUCKET_COMMUNICATION) > 0)
+		rest->trust = 0.85;
+	/* Refused in a step, it is most likely a state; temporaries follow them. */
+	if (phase == PHASE_OPTIMIZER &&
+	    alive_in(script, BUCKET_OPTIMIZER) < whole_of(share * (double)all->sum))
+		refused->bucket = BUCKET_OPTIMIZER;
+	if (phase == PHASE_BACKWARD)
+		backward(script, all);
+	steps(script, all, share);
+	end_step(script);
+	end = (int32_t)script->act_count;
+	script_begin(script, step + 1);
+	rest->next = end;
+	again_begin(places, script, &again);
+	again_copy(&again, from, end);
+	again_end(&again);
+}
+
 void derived_rest(struct trace *trace, const struct places *places,
                   const struct device *device, struct script *script, int32_t from,
                   struct rest *rest)
 {
-	enum phase_id phase = script->pieces[script->refused_piece].phase;
-	int32_t step = script->steps[script->step_count - 1].step;
 	struct parameters all = trained(trace, device);
-	struct rows *rows = db_rows(trace->db, "SELECT optimizer_class FROM run", "");
-	char *optimizer = rows_next(rows) ? rows_copy(rows, 0) : NULL;
+	char *optimizer = rows_first_text(
+	        db_rows(trace->db, "SELECT optimizer_class FROM run", ""));
+	const char *why = why_not(script, from, &all);
 	double share = state_share(optimizer);
-	struct again again;
 
-	if (optimizer)
-		rows_free(rows);
-	if (phase != PHASE_BACKWARD && phase != PHASE_OPTIMIZER &&
-	    phase != PHASE_CLIP) {
+	if (why)
+		snprintf(rest->why, sizeof(rest->why), "%s", why);
+	else if (share < 0)
 		snprintf(rest->why, sizeof(rest->why),
-		         step <= 1
-		                 ? "first step: activations of the rest of the forward "
-		                   "are not known"
-		                 : "no step before did what this one does: the rest of "
-		                   "it "
-		                   "is not known");
-	} else if (phase == PHASE_BACKWARD && keeps_all(script, from)) {
-		snprintf(rest->why, sizeof(rest->why),
-		         "this backward lets go of nothing (create_graph, "
-		         "retain_graph): what "
-		         "it still makes is not known");
-	} else if (!all.count) {
-		snprintf(rest->why, sizeof(rest->why),
-		         "the trace names no trained parameters: gradients to come are "
-		         "not "
-		         "known");
-	} else {
-		rest->kind = REST_DERIVED;
-		rest->trust = phase == PHASE_BACKWARD ? 0.9 : 0.97;
-		/* DDP makes its buckets anew after the first step. */
-		if (alive_in(script, BUCKET_COMMUNICATION) > 0)
-			rest->trust = 0.85;
-		/* Refused in a step, it is most likely a state; temporaries follow them. */
-		if (phase == PHASE_OPTIMIZER && share > 0 &&
-		    alive_in(script, BUCKET_OPTIMIZER) <
-		            whole_of(share * (double)all.sum))
-			script->pieces[script->refused_piece].bucket = BUCKET_OPTIMIZER;
-		if (phase == PHASE_BACKWARD)
-			backward(script, &all);
-		if (share < 0)
-			snprintf(rest->why, sizeof(rest->why),
-			         "what %s keeps for a parameter is not known",
-			         optimizer ? optimizer : "the optimizer");
-		steps(script, &all, share < 0 ? 2 : share);
-		end_step(script);
-		int32_t end = (int32_t)script->act_count;
-		script_begin(script, step + 1);
-		rest->next = end;
-		again_begin(places, script, &again);
-		again_copy(&again, from, end);
-		again_end(&again);
-	}
+		         "what %s keeps for a parameter is not known",
+		         optimizer ? optimizer : "the optimizer");
+	if (!why)
+		derive(places, script, from, &all, share < 0 ? 2 : share, rest);
 	free(optimizer);
 	free(all.bytes);
 }

@@ -9,8 +9,4 @@ void derived_rest(struct trace *trace, const struct places *places,
                   const struct device *device, struct script *script, int32_t from,
                   struct rest *rest);
 
-/* Bytes of states that an optimizer's class keeps for each byte of a parameter; -1: unknown.
- * Source: torch.optim, and bitsandbytes for its classes in 8 bits. */
-double state_share(const char *optimizer);
-
 #endif

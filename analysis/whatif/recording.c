@@ -56,7 +56,6 @@ static void read_rows(struct recording *rec, int64_t from)
 
 	while (rows_next(rows)) {
 		struct row row = {
-		        .id = rows_number(rows, 0),
 		        .born_step = rows_number(rows, 6),
 		        .born = rows_number(rows, 7),
 		        .died_step = rows_number_or(rows, 8, -1),

@@ -6,7 +6,7 @@
 
 struct row {
 	struct piece piece;
-	int64_t id, born_step, born, died_step, died;
+	int64_t born_step, born, died_step, died;
 	int32_t made; /* the piece that stands for it now; -1 */
 };
 

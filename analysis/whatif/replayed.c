@@ -42,6 +42,17 @@ void edit_given(struct edit *edit, int32_t piece, int32_t act)
 	touch(edit, piece);
 }
 
+bool edit_given_by(struct edit *edit, const struct script *script, int32_t piece,
+                   int32_t act)
+{
+	int32_t given = script->pieces[piece].given;
+
+	if (given >= 0 && given <= act)
+		return false;
+	edit_given(edit, piece, act);
+	return true;
+}
+
 void edit_extra(struct edit *edit, struct extra extra)
 {
 	edit->extras = grow(edit->extras, edit->extra_count, &edit->extra_room,
@@ -109,7 +120,7 @@ static void gather(struct play *play)
 
 	for (size_t i = 0; edit && i < edit->touched_count; i++) {
 		int32_t piece = edit->touched[i], act = edit->given[piece];
-		if (act >= 0 && act != EDIT_NEVER)
+		if (act >= 0)
 			put_early(play, (struct early){act, piece, false});
 	}
 	for (size_t i = 0; edit && i < edit->extra_count; i++) {
@@ -125,12 +136,11 @@ static void gather(struct play *play)
 
 static int64_t asked(const struct play *play, int32_t index)
 {
-	const struct piece *piece = &play->script->pieces[index];
 	int64_t other = play->edit ? play->edit->bytes[index] : -1;
 
 	if (other >= 0)
 		return other;
-	return piece->requested > 0 ? piece->requested : piece->bytes;
+	return piece_asked(&play->script->pieces[index]);
 }
 
 /* false: refused. */
@@ -147,14 +157,11 @@ static bool serve(struct play *play, int64_t bytes, int stream, int32_t act,
 	if (*block < 0) {
 		replayed->fits = false;
 		replayed->act = act;
-		replayed->requested = bytes;
 		return false;
 	}
 	now = allocator_allocated(play->allocator);
-	if (now > replayed->peak_allocated) {
+	if (now > replayed->peak_allocated)
 		replayed->peak_allocated = now;
-		replayed->peak_act = act;
-	}
 	if (allocator_reserved(play->allocator) > replayed->peak_reserved)
 		replayed->peak_reserved = allocator_reserved(play->allocator);
 	return true;
@@ -217,21 +224,11 @@ static bool one_act(struct play *play, int32_t at)
 	return true;
 }
 
-static int64_t capacity_of(const struct script *script)
-{
-	int64_t room;
-
-	if (script->total < 0)
-		return INT64_MAX;
-	room = script->total - (script->outside > 0 ? script->outside : 0);
-	return script->limit < room ? script->limit : room;
-}
-
 static void play_begin(struct play *play, const struct script *script,
                        const struct rules *rules, const struct edit *edit,
                        int64_t capacity, struct replayed *replayed)
 {
-	*replayed = (struct replayed){.fits = true, .act = -1, .step = -1};
+	*replayed = (struct replayed){.fits = true, .act = -1};
 	*play = (struct play){.script = script,
 	                      .edit = edit,
 	                      .replayed = replayed,
@@ -254,15 +251,6 @@ static void play_end(struct play *play)
 	free(play->early);
 }
 
-static int32_t step_at(const struct script *script, int32_t act)
-{
-	int32_t step = -1;
-
-	for (size_t s = 0; s < script->step_count && script->steps[s].first <= act; s++)
-		step = script->steps[s].step;
-	return step;
-}
-
 void replay_script(const struct script *script, const struct rules *rules,
                    const struct edit *edit, bool unbounded, struct replayed *replayed)
 {
@@ -270,7 +258,7 @@ void replay_script(const struct script *script, const struct rules *rules,
 	size_t step = 0;
 
 	play_begin(&play, script, rules, edit,
-	           unbounded ? INT64_MAX : capacity_of(script), replayed);
+	           unbounded ? INT64_MAX : script_capacity(script), replayed);
 	for (size_t at = 0; at < script->act_count; at++) {
 		bool begins = step < script->step_count &&
 		              script->steps[step].first <= (int32_t)at;
@@ -280,8 +268,6 @@ void replay_script(const struct script *script, const struct rules *rules,
 		if (!one_act(&play, (int32_t)at))
 			break;
 	}
-	if (!replayed->fits)
-		replayed->step = step_at(script, replayed->act);
 	play_end(&play);
 }
 
@@ -322,7 +308,6 @@ static void compare(const struct checks *checks, int64_t reserved,
 static void check_acts(const struct script *script, struct play *play,
                        struct checks *checks, struct agreement *agreement)
 {
-	int64_t events = 0;
 	size_t step = 0;
 	size_t upto = script->act_count;
 
@@ -335,7 +320,6 @@ static void check_acts(const struct script *script, struct play *play,
 			step++;
 		if (!one_act(play, (int32_t)at))
 			return;
-		(void)events;
 		/* A sample is taken at the event that changed what is reserved. */
 		while (what >= 0 && step && checks->more &&
 		       (checks->step < script->steps[step - 1].step ||
@@ -361,7 +345,7 @@ void replay_check(struct trace *trace, const struct device *device,
 
 	*agreement = (struct agreement){.first_step = -1};
 	next_check(&checks);
-	play_begin(&play, script, rules, NULL, capacity_of(script), &replayed);
+	play_begin(&play, script, rules, NULL, script_capacity(script), &replayed);
 	check_acts(script, &play, &checks, agreement);
 	agreement->refusal = replayed.fits;
 	if (replayed.fits && script->refused_piece >= 0) {

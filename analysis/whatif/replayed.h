@@ -19,30 +19,29 @@ struct edit {
 	int64_t *
 	        bytes; /* by piece: what it asks for instead; 0: dropped; -1: as it was */
 	int32_t *
-	        given; /* by piece: the act before which it is given back; EDIT_AS_WAS; or
-	                 * EDIT_NEVER */
+	        given; /* by piece: the act before which it is given back; EDIT_AS_WAS */
 	struct extra *extras; /* in any order; replay sorts them by from */
 	size_t extra_count, extra_room;
 	bool empty_cache_each_step;
 	int32_t *touched; /* pieces that were changed: for edit_clear */
 	size_t touched_count, touched_room;
 };
-enum { EDIT_AS_WAS = -1, EDIT_NEVER = INT32_MAX };
+enum { EDIT_AS_WAS = -1 };
 
 void edit_begin(const struct script *script, struct edit *edit);
 void edit_clear(struct edit *edit);
 void edit_free(struct edit *edit);
 void edit_bytes(struct edit *edit, int32_t piece, int64_t bytes); /* 0 drops it */
 void edit_given(struct edit *edit, int32_t piece, int32_t act);
+/* The same, where it would have been given back later or never; false: it was gone by then. */
+bool edit_given_by(struct edit *edit, const struct script *script, int32_t piece,
+                   int32_t act);
 void edit_extra(struct edit *edit, struct extra extra);
 
 struct replayed {
-	bool fits;         /* every act was served to the script's end */
-	int32_t act;       /* the first that was refused; -1 */
-	int32_t step;      /* its step */
-	int64_t requested; /* its bytes */
+	bool fits;   /* every act was served to the script's end */
+	int32_t act; /* the first that was refused; -1 */
 	int64_t peak_allocated, peak_reserved; /* bytes, up to there */
-	int32_t peak_act;
 	int64_t retries; /* how often cached memory was given back to serve a request */
 };
 

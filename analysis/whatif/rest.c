@@ -26,9 +26,7 @@ struct span {
 static struct span span_of(const struct script *script, size_t step)
 {
 	struct span span = {.from = script->steps[step].first,
-	                    .to = step + 1 < script->step_count
-	                                  ? script->steps[step + 1].first
-	                                  : (int32_t)script->act_count};
+	                    .to = script_step_end(script, step)};
 	size_t low = 0, high = script->count;
 
 	while (low < high) {

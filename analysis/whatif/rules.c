@@ -1,4 +1,5 @@
-/* rules.c - what PyTorch's native caching allocator does, by version and setting.
+/* rules.c - what PyTorch's native caching allocator does, by its settings. They were held against runs of
+ * 2.6 and 2.11, where they are the same.
  * Source: c10/cuda/CUDAAllocatorConfig.cpp.
  * Called from: advice/scene.c, commands/oom.c, streams.c. */
 #include "rules.h"
@@ -9,6 +10,9 @@
 #include "heap.h"
 
 #define MIB ((int64_t)1 << 20)
+
+static const char async_pool[] =
+        "memory came from cudaMallocAsync: its pool is not replayed";
 
 /* The value behind "name:", up to a comma outside brackets; NULL. The caller's. */
 static char *setting(const char *text, const char *name)
@@ -79,51 +83,35 @@ static void read_settings(const char *text, struct rules *rules)
 		read_divisions(value, rules);
 	free(value);
 	if ((value = setting(text, "backend")) && !strcmp(value, "cudaMallocAsync"))
-		rules->unknown =
-		        "memory came from cudaMallocAsync: its pool is not replayed";
+		rules->unknown = async_pool;
 	free(value);
+}
+
+/* Did memory of the device come by a call of this name (a pattern of LIKE)? */
+static bool took_by(struct trace *trace, const struct device *device, const char *call)
+{
+	return rows_first(db_rows(trace->db,
+	                          "SELECT count(*) FROM segment WHERE device = ? AND "
+	                          "host = 0 AND kind LIKE ?",
+	                          "it", device->id, call),
+	                  0) > 0;
 }
 
 void rules_load(struct trace *trace, const struct device *device, struct rules *rules)
 {
-	struct rows *rows;
+	char *settings = rows_first_text(db_rows(
+	        trace->db, "SELECT value FROM meta WHERE key = 'alloc_conf'", ""));
 
 	*rules = (struct rules){.max_split = INT64_MAX,
 	                        .max_non_split_rounding = 20 * MIB};
-	rows = db_rows(trace->db, "SELECT torch_version FROM run", "");
-	if (rows_next(rows)) {
-		const char *text = rows_text(rows, 0);
-		char *end = NULL;
-		if (text) {
-			rules->major = (int)strtol(text, &end, 10);
-			rules->minor = *end == '.' ? atoi(end + 1) : 0;
-		}
-		rows_free(rows);
-	}
-	rows = db_rows(trace->db, "SELECT value FROM meta WHERE key = 'alloc_conf'",
-	               "");
-	if (rows_next(rows)) {
-		const char *text = rows_text(rows, 0);
-		if (text)
-			read_settings(text, rules);
-		rows_free(rows);
-	}
+	if (settings)
+		read_settings(settings, rules);
+	free(settings);
 	/* Set by the program itself, its calls show it. */
-	if (rows_first(db_rows(trace->db,
-	                       "SELECT count(*) FROM segment WHERE device = ? AND host "
-	                       "= 0 AND "
-	                       "kind = 'cuMemCreate'",
-	                       "i", device->id),
-	               0) > 0)
+	if (took_by(trace, device, "cuMemCreate"))
 		rules->expandable = true;
-	if (rows_first(db_rows(trace->db,
-	                       "SELECT count(*) FROM segment WHERE device = ? AND host "
-	                       "= 0 AND "
-	                       "kind LIKE 'cudaMallocAsync%'",
-	                       "i", device->id),
-	               0) > 0)
-		rules->unknown =
-		        "memory came from cudaMallocAsync: its pool is not replayed";
+	if (took_by(trace, device, "cudaMallocAsync%"))
+		rules->unknown = async_pool;
 	if (rules->collect > 0 && !rules->unknown)
 		rules->unknown =
 		        "garbage_collection_threshold is set: what it gives back and "

@@ -1,4 +1,4 @@
-/* rules.h - what PyTorch's native caching allocator does, by version and setting. */
+/* rules.h - what PyTorch's native caching allocator does, by its settings. */
 #ifndef TIDEMARK_ANALYSIS_RULES_H
 #define TIDEMARK_ANALYSIS_RULES_H
 
@@ -8,7 +8,6 @@
 #include "trace.h"
 
 struct rules {
-	int major, minor; /* of PyTorch; 0: not known, the newest is taken */
 	bool expandable;
 	int64_t max_split; /* max_split_size_mb in bytes; INT64_MAX: none */
 	int64_t max_non_split_rounding; /* bytes */
@@ -19,7 +18,7 @@ struct rules {
 	        *unknown; /* why there can be no replay: another backend, ...; NULL */
 };
 
-/* From run.torch_version, meta 'alloc_conf' and the segments' calls. */
+/* From meta 'alloc_conf' and the segments' calls. */
 void rules_load(struct trace *trace, const struct device *device, struct rules *rules);
 
 #endif

@@ -33,17 +33,6 @@ struct load {
 	size_t heir_slots, next_room;
 };
 
-bool piece_scales(const struct piece *piece)
-{
-	bool computes = piece->phase == PHASE_DATA || piece->phase == PHASE_FORWARD ||
-	                piece->phase == PHASE_BACKWARD ||
-	                piece->phase == PHASE_RECOMPUTE || piece->phase == PHASE_EVAL;
-
-	return computes &&
-	       (piece->bucket == BUCKET_ACTIVATION || piece->bucket == BUCKET_INPUT ||
-	        piece->bucket == BUCKET_TEMPORARY);
-}
-
 /* ---- building ----------------------------------------------------------------------------- */
 
 static void act(struct script *script, int32_t what)
@@ -58,9 +47,7 @@ void script_begin(struct script *script, int32_t step)
 	script->steps = grow(script->steps, script->step_count, &script->step_room,
 	                     sizeof(*script->steps));
 	script->steps[script->step_count++] =
-	        (struct stretch){.step = step,
-	                         .first = (int32_t)script->act_count,
-	                         .forecast = script->refused_piece >= 0};
+	        (struct stretch){.step = step, .first = (int32_t)script->act_count};
 }
 
 int32_t script_take(struct script *script, struct piece piece)
@@ -307,6 +294,7 @@ static void read_around(struct load *load, int64_t oom)
 	struct rows *rows = db_rows(load->rec.trace->db, sql_around, "ii",
 	                            load->rec.device->id, oom);
 	struct script *script = load->script;
+	double fraction;
 
 	script->total =
 	        load->rec.device->total_bytes > 0 ? load->rec.device->total_bytes : -1;
@@ -317,16 +305,9 @@ static void read_around(struct load *load, int64_t oom)
 		script->outside = rows_number(rows, 1);
 		rows_free(rows);
 	}
-	rows = db_rows(load->rec.trace->db,
-	               "SELECT CAST(value AS REAL) * 1000000000 FROM meta "
-	               "WHERE key = 'memory_fraction.' || ?1",
-	               "t", load->rec.device->name);
-	if (rows_next(rows)) {
-		double fraction = (double)rows_number(rows, 0) / 1e9;
-		if (fraction > 0 && fraction < 1 && script->total > 0)
-			script->limit = whole_of(fraction * (double)script->total);
-		rows_free(rows);
-	}
+	fraction = trace_memory_fraction(load->rec.trace, load->rec.device);
+	if (fraction < 1 && script->total > 0)
+		script->limit = whole_of(fraction * (double)script->total);
 }
 
 /* A step that equals those around it: what it leaves alive, and nothing else. */

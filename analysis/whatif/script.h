@@ -8,21 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "piece.h"
 #include "trace.h"
-
-/* One block's life. Acts are positions in script->acts. */
-struct piece {
-	int64_t bytes;     /* as the allocator counted it */
-	int64_t requested; /* what was asked for; -1: not known, then it is bytes */
-	int64_t address; /* as recorded; of a folded step, its pattern's; -1: forecast */
-	int32_t site;    /* id; -1: not known */
-	int32_t step;    /* in which it was taken */
-	int32_t taken, given; /* acts; given -1: never */
-	int32_t ordinal; /* of its birth in its step (its pattern's numbers); -1: forecast */
-	uint8_t bucket, phase; /* phase: in which it was taken */
-	uint8_t phase_given;   /* in which it was given back; PHASE_OTHER where never */
-	uint8_t stream;        /* a class of segments; 0 is the one that is used most */
-};
 
 /* What happens at a position: piece >= 0 is taken; ~piece is given back; ACT_EMPTY is
  * empty_cache(), ACT_REFUSED the refusal that is asked about. */
@@ -31,7 +18,7 @@ enum { ACT_EMPTY = INT32_MIN, ACT_REFUSED = INT32_MIN + 1 };
 struct stretch {
 	int32_t step;  /* number */
 	int32_t first; /* its first act */
-	bool complete, forecast;
+	bool complete;
 };
 
 struct script {
@@ -44,7 +31,6 @@ struct script {
 	int64_t total;   /* bytes of the device; -1: not known */
 	int64_t outside; /* of it, what is not PyTorch's: context, other processes; -1 */
 	int64_t limit;   /* the memory fraction in bytes; INT64_MAX: none */
-	int64_t begins; /* allocated before the first act: more than 0 where rows are lost */
 	int32_t refused_piece; /* what was refused, as a piece that was taken; -1: none */
 	const char *incomplete; /* why it does not tell all; NULL: it does */
 };
@@ -62,8 +48,21 @@ void script_begin(struct script *script, int32_t step);
 int32_t script_take(struct script *script, struct piece piece);
 void script_give(struct script *script, int32_t piece);
 
-/* Does a piece grow with the batch? What was born of data, forward and backward, and is no
- * gradient, weight or state. */
-bool piece_scales(const struct piece *piece);
+/* The act after a step's last one. */
+static inline int32_t script_step_end(const struct script *script, size_t step)
+{
+	return step + 1 < script->step_count ? script->steps[step + 1].first
+	                                     : (int32_t)script->act_count;
+}
+
+/* Bytes that PyTorch may have of the device. */
+static inline int64_t script_capacity(const struct script *script)
+{
+	int64_t room = INT64_MAX;
+
+	if (script->total >= 0)
+		room = script->total - (script->outside > 0 ? script->outside : 0);
+	return script->limit < room ? script->limit : room;
+}
 
 #endif

@@ -190,21 +190,12 @@ static bool note_apart(struct finding *finding, int64_t address,
 	return true;
 }
 
-static int64_t asked(const struct piece *piece)
-{
-	return piece->requested > 0 ? piece->requested : piece->bytes;
-}
-
 /* Up to the first piece that the model places elsewhere than the run did. */
 static bool tell_apart(struct finding *finding, size_t exact)
 {
 	const struct script *script = finding->script;
-	int64_t room =
-	        script->total > 0
-	                ? script->total - (script->outside > 0 ? script->outside : 0)
-	                : INT64_MAX;
-	struct allocator *model = allocator_new(
-	        &finding->rules, script->limit < room ? script->limit : room);
+	struct allocator *model =
+	        allocator_new(&finding->rules, script_capacity(script));
 	int32_t *blocks = allocate((script->count + 1) * sizeof(*blocks));
 	bool found = false, empties = false;
 
@@ -216,14 +207,15 @@ static bool tell_apart(struct finding *finding, size_t exact)
 		if (empties || act == ACT_REFUSED)
 			continue;
 		if (was_empties &&
-		    (!piece || !allocator_lacks(model, asked(piece), piece->stream)))
+		    (!piece ||
+		     !allocator_lacks(model, piece_asked(piece), piece->stream)))
 			allocator_empty_cache(model);
 		if (!piece) {
 			allocator_give(model, blocks[~act]);
 			continue;
 		}
-		blocks[act] = allocator_take_at(model, asked(piece), piece->stream,
-		                                piece->address);
+		blocks[act] = allocator_take_at(model, piece_asked(piece),
+		                                piece->stream, piece->address);
 		if (blocks[act] < 0)
 			break;
 		if (allocator_address(model, blocks[act]) != piece->address) {

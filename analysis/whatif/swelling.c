@@ -6,42 +6,33 @@
 
 enum { TIMES = 5 }; /* in a row, each larger than the one before by about as much */
 
-/* Blocks are rounded; what was asked for is not. */
-static int64_t asked(const struct piece *piece)
-{
-	return piece->requested > 0 ? piece->requested : piece->bytes;
-}
-
 /* Is a piece the newest of a row that grows evenly? */
 static bool swells(const struct places *places, const struct script *script,
                    int32_t newest, struct swelling *found)
 {
 	uint64_t key = match_key(places, script->pieces[newest].site, MATCH_LINE);
-	int64_t last = asked(&script->pieces[newest]), least = INT64_MAX, most = 0;
-	int32_t step = script->pieces[newest].step;
+	int64_t last = piece_asked(&script->pieces[newest]), least = INT64_MAX,
+	        most = 0;
 	int times = 0;
-	bool within = true;
 
 	for (int32_t i = newest; key && i-- > 0 && times < TIMES;) {
 		const struct piece *piece = &script->pieces[i];
-		int64_t more = last - asked(piece);
+		int64_t more = last - piece_asked(piece);
 		if (match_key(places, piece->site, MATCH_LINE) != key)
 			continue;
 		if (more <= 0)
 			return false;
 		least = more < least ? more : least;
 		most = more > most ? more : most;
-		last = asked(piece);
-		within = within && piece->step == step;
+		last = piece_asked(piece);
 		times++;
 	}
 	if (times < TIMES || most > 2 * least + 4096)
 		return false;
-	*found = (struct swelling){.newest = newest,
-	                           .bytes = script->pieces[newest].bytes,
-	                           .rate = (asked(&script->pieces[newest]) - last) /
-	                                   times,
-	                           .within = within};
+	*found = (struct swelling){
+	        .newest = newest,
+	        .bytes = script->pieces[newest].bytes,
+	        .rate = (piece_asked(&script->pieces[newest]) - last) / times};
 	for (int32_t i = 0; i <= newest; i++)
 		found->times +=
 		        match_key(places, script->pieces[i].site, MATCH_LINE) == key;

@@ -11,7 +11,6 @@ struct swelling {
 	int64_t bytes;  /* of it */
 	int64_t rate;   /* by how much it is larger than the one before */
 	int64_t times;  /* how often it was made */
-	bool within;    /* all of it inside one step */
 };
 
 /* The largest one among what is alive at the end, and what was refused. */

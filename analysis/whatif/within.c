@@ -9,12 +9,6 @@
 #include "swelling.h"
 #include "turns.h"
 
-static int32_t step_end(const struct script *script, size_t step)
-{
-	return step + 1 < script->step_count ? script->steps[step + 1].first
-	                                     : (int32_t)script->act_count;
-}
-
 /* Bytes of turns that are over and that no backward gave back. */
 static int64_t kept_for_good(const struct script *script, const struct turns *turns,
                              int32_t to)
@@ -43,7 +37,7 @@ static bool usual(const struct places *places, const struct script *script, int3
 
 	for (size_t s = 0; key && s < before; s++)
 		for (int32_t at = script->steps[s].first;
-		     script->steps[s].complete && at < step_end(script, s); at++)
+		     script->steps[s].complete && at < script_step_end(script, s); at++)
 			if (script->acts[at] >= 0 &&
 			    match_key(places, script->pieces[script->acts[at]].site,
 			              MATCH_LINE) == key)
@@ -53,7 +47,7 @@ static bool usual(const struct places *places, const struct script *script, int3
 
 static int64_t room_left(const struct script *script, int32_t act)
 {
-	int64_t now = script->begins;
+	int64_t now = 0;
 
 	if (script->total < 0)
 		return -1;
@@ -71,7 +65,7 @@ static bool look(const struct places *places, const struct script *script, size_
                  struct within *within)
 {
 	enum { TURNS = 3, LEAST = 1 << 20 };
-	int32_t from = script->steps[step].first, to = step_end(script, step);
+	int32_t from = script->steps[step].first, to = script_step_end(script, step);
 	struct turns turns;
 	int64_t left, kept = 0;
 
