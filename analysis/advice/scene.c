@@ -321,11 +321,8 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 	}
 	if (lever->rough)
 		why = "its bytes are an estimate";
-	else if (scene->rest.kind == REST_UNKNOWN)
-		why = scene->rest.why;
-	else if (scene->rest.kind == REST_ITERATION && !lever->cures)
-		why = scene->rest.why;
-	else if (scene->rest.kind == REST_LIKE_STEP && *scene->rest.why)
+	else if (*scene->rest.why &&
+	         !(scene->rest.kind == REST_ITERATION && lever->cures))
 		why = scene->rest.why;
 	else if (close && scene->rest.kind == REST_DERIVED)
 		why = "it would be close, and the rest of a first step is only derived";

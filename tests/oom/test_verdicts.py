@@ -124,6 +124,14 @@ def test_what_only_delays_a_leak_says_so(sim, answer):
     assert "steps instead of" in marks["bf16_autocast"]["why"]
 
 
+def test_no_lever_is_seen_to_fit_while_the_states_to_come_are_not_known(sim, answer):
+    run = sim("own_optimizer.py", memory="2700MiB")
+    event, = answer("oom", run.file)["events"]
+    assert (event["step"], event["phase"]) == (1, "backward")
+    assert event["replay"]["unknown"] == "what Mine keeps for a parameter is not known"
+    assert event["levers"] and not any(lever["enough"] for lever in event["levers"])
+
+
 def test_buckets_add_up_to_the_device(died, answer):
     lost = answer("oom", died.file)["lost_events"]
     if lost:
