@@ -71,10 +71,18 @@ def look(known):
                 return config
         return None
 
+    def whole(m):
+        # One that is being made, by a wrapper that shards say, has no answer yet.
+        try:
+            next(m.parameters(), None)
+            return True
+        except Exception:
+            return False
+
     def name_roots():
         # "teacher", "ema": what the script calls each model, or its class, where more than
         # one has parameters. A name once given stays.
-        models = [r for r in alive("roots") if next(r.parameters(), None) is not None]
+        models = [r for r in roots if next(r.parameters(), None) is not None]
         given = known.setdefault("root_names", {})
         for gone in set(given) - {id(r) for r in models}:
             del given[gone]  # its number may be another's next
@@ -111,7 +119,7 @@ def look(known):
             return sum(p.numel() * p.element_size() for p in m.parameters()
                        if p.requires_grad and id(p) not in owned)
 
-        for r in alive("roots"):
+        for r in roots:
             root = known["root_names"].get(id(r), "")
             trained = any(id(p) in owned for p in r.parameters())
             parts = [(root, r)] if root else []
@@ -210,8 +218,9 @@ def look(known):
     names = {}
     # where they lie changes; their rule does not
     gradients = known["looks"] <= 3 or each_step
+    roots = [r for r in alive("roots") if whole(r)]
     root_names = name_roots()
-    for r in alive("roots"):
+    for r in roots:
         root = root_names.get(id(r), "")
         around = root + "." if root else ""
         for path, m in r.named_modules():
@@ -233,7 +242,7 @@ def look(known):
                     tell_gradient(p)
         for path, b in r.named_buffers():
             tell(BUFFER, (around + path).replace("_fsdp_wrapped_module.", ""), b, False)
-    for r in alive("roots")[: "model" not in seen]:
+    for r in roots[: "model" not in seen]:
         seen.add("model")
         model = unwrapped(r)
         emit_run("model_class", type(model).__name__)
