@@ -51,6 +51,15 @@ def test_every_bucket_is_the_oracles_to_the_byte_and_every_byte_has_a_cause(
     assert after["at"] == "backward"
     assert after["parameter"][0] and after["gradient"][0] and after["total"][0]
     every_byte_has_a_cause(tmp_path / "t.db")
+    the_replay_is_the_run(tmp_path / "t.db")
+
+
+def the_replay_is_the_run(trace):
+    """The model of PyTorch's allocator, nothing edited, has the recorded reserved bytes."""
+    done = subprocess.run([runs.COMMAND, "oom", "--json", trace], capture_output=True, text=True,
+                          check=True)
+    device, = json.loads(done.stdout)["headroom"]
+    assert device["replay"]["samples"] > 0 and device["replay"]["differing_samples"] == 0, device
 
 
 def every_byte_has_a_cause(trace):
