@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,14 +76,43 @@ static int create_trace(char *path, size_t size)
 	return 0;
 }
 
+/* The writer's stack is mapped here, once, and taken again in a forked child, where its thread
+ * is not. From glibc it would be a stack that a thread has left behind, whose blocks of
+ * thread-local storage pthread_create frees first, outside any lock that fork() takes (2.36:
+ * get_cached_stack): in a child that was forked in the middle of that they are freed twice. */
+static int set_stack(pthread_attr_t *attr)
+{
+	enum { SIZE = 8 << 20, GUARD = 64 << 10 };
+	static char *stack;
+	if (!stack) {
+		char *p = mmap(NULL, SIZE + GUARD, PROT_NONE,
+		               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK,
+		               -1, 0);
+		if (p == MAP_FAILED)
+			return -errno;
+		if (mprotect(p + GUARD, SIZE, PROT_READ | PROT_WRITE))
+			return -errno;
+		stack = p + GUARD;
+	}
+	return -pthread_attr_setstack(attr, stack, SIZE);
+}
+
 static int start_writer(void)
 {
 	sigset_t all, old;
-	sigfillset(&all);
-	/* The program's signals are the program's threads' business. */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int err = -pthread_create(&writer_thread, NULL, tmk_writer_run, writer);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_t attr;
+	int err = -pthread_attr_init(&attr);
+	if (err)
+		return err;
+	err = set_stack(&attr);
+	if (!err) {
+		/* The program's signals are the program's threads' business. */
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		err = -pthread_create(&writer_thread, &attr, tmk_writer_run, writer);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	pthread_attr_destroy(&attr);
 	return err;
 }
 

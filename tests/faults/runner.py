@@ -27,7 +27,8 @@ def environment(**more):
     env = {k: v for k, v in os.environ.items()
            if not k.startswith(("TIDEMARK_", "PYTORCH_", "WITNESS_"))}
     env.pop("LD_PRELOAD", None)
-    env.update(OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=f"{HERE / 'programs'}:{CACHE / 'guests'}")
+    env.update(OMP_NUM_THREADS="1", MKL_CBWR="COMPATIBLE", PYTHONDONTWRITEBYTECODE="1",
+               PYTHONPATH=f"{HERE / 'programs'}:{CACHE / 'guests'}")
     env.update({k: str(v) for k, v in more.items()})
     return env
 

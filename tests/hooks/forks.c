@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,7 +28,7 @@ void tidemark_step(void);
 void tidemark_push_phase(const char *name);
 void tidemark_pop_phase(void);
 
-enum { FORKS = 250, THREADS = 3, PATIENCE = 120 /* seconds */ };
+enum { FORKS = 250, THREADS = 3, PATIENCE = 120 /* seconds */, STACK = 1 << 20 };
 
 static atomic_bool over;
 
@@ -104,13 +105,23 @@ static void *hammer(void *which)
 	return NULL;
 }
 
+/* Its thread has a stack of its own: one that the parent's threads left behind may hold blocks
+ * that were freed already, by another thread's pthread_create in the middle of the fork. That is
+ * glibc's (2.36: get_cached_stack frees them outside its lock), with any thread-local storage of
+ * a library that was loaded late, and ends a bare program's child as well. */
 static void child(void)
 {
 	pthread_t t;
+	pthread_attr_t attr;
+	void *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	once((void *)(uintptr_t)getpid());
 	tidemark_step();
-	if (!pthread_create(&t, NULL, once, (void *)1))
-		pthread_join(t, NULL);
+	if (stack == MAP_FAILED || pthread_attr_init(&attr) ||
+	    pthread_attr_setstack(&attr, stack, STACK) ||
+	    pthread_create(&t, &attr, once, (void *)1))
+		exit(3);
+	pthread_join(t, NULL);
 	exit(0);
 }
 
