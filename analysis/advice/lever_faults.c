@@ -17,7 +17,70 @@ static int32_t next_step(const struct scene *scene, int32_t step)
 	return -1;
 }
 
-/* What grows from step to step goes as the step after it begins. */
+static bool grows(const struct scene *scene, const struct piece *piece)
+{
+	return growth_find(scene->growth, piece->site, piece->bucket) != NULL;
+}
+
+/* By piece: the next one of its place; -1. The caller's. */
+static int32_t *next_of_place(const struct scene *scene)
+{
+	const struct places *places = scene->places;
+	size_t count = scene->script.count;
+	int32_t *next = allocate((count + 1) * sizeof(*next));
+	int32_t *seen = allocate((places->site_count + 1) * sizeof(*seen));
+
+	memset(seen, -1, (places->site_count + 1) * sizeof(*seen));
+	for (size_t i = count; i-- > 0;) {
+		const struct site *site = scene_site(scene, &scene->script.pieces[i]);
+		next[i] = site ? seen[site - places->sites] : -1;
+		if (site)
+			seen[site - places->sites] = (int32_t)i;
+	}
+	free(seen);
+	return next;
+}
+
+/* What the program's own names hold (`loss = ...` in a loop) goes as the next is there: a graph
+ * once that of the next step is whole, a single tensor as the next one of its place is made. */
+static void let_growth_go(struct scene *scene)
+{
+	struct script *script = &scene->script;
+	/* by step: the act after its last piece that grows; -1 */
+	int32_t *made = allocate((script->step_count + 1) * sizeof(*made));
+	int32_t *next = next_of_place(scene);
+
+	for (size_t s = 0; s <= script->step_count; s++)
+		made[s] = -1;
+	for (size_t i = 0, s = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		while (s + 1 < script->step_count &&
+		       script->steps[s + 1].first <= piece->taken)
+			s++;
+		if (grows(scene, piece))
+			made[s] = piece->taken + 1;
+	}
+	for (size_t i = 0, s = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		int32_t end = -1;
+		while (s + 1 < script->step_count &&
+		       script->steps[s + 1].first <= piece->taken)
+			s++;
+		if (!grows(scene, piece))
+			continue;
+		if (next[i] >= 0 && piece->bucket != BUCKET_ACTIVATION &&
+		    script->pieces[next[i]].step == piece->step)
+			end = script->pieces[next[i]].taken + 1;
+		else if (s + 1 < script->step_count)
+			end = made[s + 1] >= 0 ? made[s + 1]
+			                       : script->steps[s + 1].first;
+		if (end >= 0)
+			edit_given_by(&scene->edit, script, (int32_t)i, end);
+	}
+	free(made);
+	free(next);
+}
+
 static void stop_leak(struct scene *scene)
 {
 	int64_t root = scene->growth->root;
@@ -25,13 +88,7 @@ static void stop_leak(struct scene *scene)
 
 	if (!scene->growth->count)
 		return;
-	for (size_t i = 0; i < scene->script.count; i++) {
-		const struct piece *piece = &scene->script.pieces[i];
-		int32_t end = next_step(scene, piece->step);
-		if (piece->step >= 1 && end >= 0 &&
-		    growth_find(scene->growth, piece->site, piece->bucket))
-			edit_given_by(&scene->edit, &scene->script, (int32_t)i, end);
-	}
+	let_growth_go(scene);
 	where = scene_where(scene, root);
 	scene_try(scene,
 	          (struct lever){
@@ -239,54 +296,6 @@ static void zero_grad_first(struct scene *scene)
 	          false);
 }
 
-static int by_number(const void *left, const void *right)
-{
-	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
-
-	return a < b ? -1 : a > b;
-}
-
-/* What torch.load put on the device and is still there. */
-static void load_on_cpu(struct scene *scene)
-{
-	struct rows *rows = db_rows(scene->trace->db, sql_stacks_in, "t",
-	                            "%torch/serialization.py");
-	int64_t *stacks = NULL, bytes = 0;
-	size_t count = 0, room = 0;
-
-	while (rows_next(rows)) {
-		stacks = grow(stacks, count, &room, sizeof(*stacks));
-		stacks[count++] = rows_number(rows, 0);
-	}
-	for (size_t i = 0; count && i < scene->script.count; i++) {
-		const struct piece *piece = &scene->script.pieces[i];
-		const struct site *site = scene_site(scene, piece);
-		if (!site || piece->bucket == BUCKET_PARAMETER ||
-		    !bsearch(&site->stack, stacks, count, sizeof(*stacks), by_number))
-			continue;
-		bytes += piece->given < 0 ? piece->bytes : 0;
-		edit_bytes(&scene->edit, (int32_t)i, 0);
-	}
-	free(stacks);
-	if (!bytes) {
-		edit_clear(&scene->edit);
-		return;
-	}
-	scene_try(scene,
-	          (struct lever){
-	                  .id = "load_on_cpu",
-	                  .lever = "load on the CPU",
-	                  .fault = true,
-	                  .cures = true,
-	                  .cost = 1,
-	                  .change = copy_text(
-	                          "torch.load(..., map_location=\"cpu\"), and let go "
-	                          "of what it returns after load_state_dict"),
-	                  .basis = format_text("%s of a checkpoint file on the device",
-	                                       text_size(bytes).s)},
-	          false);
-}
-
 /* Is it a state that the run still had when it was refused? */
 static bool is_state(const struct scene *scene, const struct piece *piece)
 {
@@ -354,6 +363,6 @@ void levers_faults(struct scene *scene)
 		levers_forward(scene);
 	unowned_gradients(scene);
 	zero_grad_first(scene);
-	load_on_cpu(scene);
+	levers_data(scene);
 	old_optimizer(scene);
 }

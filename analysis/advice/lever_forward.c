@@ -2,6 +2,7 @@
  * evaluations with gradients.
  * Called from: lever_faults.c. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "heap.h"
 #include "layers.h"
@@ -16,7 +17,7 @@ static void let_turns_go(struct scene *scene, const struct turns *turns)
 		const struct piece *piece = &scene->script.pieces[i];
 		int turn = turns_of(turns, piece);
 		int32_t end;
-		if (turn < 0 || !piece_computed(piece))
+		if (turn < 0 || !turns_leaves(piece, turn))
 			continue;
 		if ((size_t)turn + 1 < turns->count)
 			end = turns->begin[turn + 1];
@@ -48,15 +49,33 @@ static bool trained_before(const struct scene *scene)
 	return false;
 }
 
+/* Turns of a first step that keep graphs: forwards before one backward, or a fault? NULL: a
+ * fault. */
+static const char *may_be_trained(const struct scene *scene, const struct turns *turns)
+{
+	return turns->gradients && trains(scene) && !trained_before(scene)
+	               ? "whether a backward follows these forwards is not known"
+	               : NULL;
+}
+
+/* Many forwards and no loss: a rollout, an extraction of features. */
+static bool rollout(const struct turns *turns)
+{
+	enum { MANY = 8 };
+
+	return !turns->losses && turns->count >= MANY;
+}
+
 static void of_turns(struct scene *scene, const struct turns *turns)
 {
 	int64_t site;
 	char *where;
 
+	const char *unsure = may_be_trained(scene, turns);
+
 	if (turns->count < 2 || turns->newest < 0 ||
 	    turns->kept * 20 < scene->oom->moment.allocated ||
-	    scene->rest.kind == REST_LIKE_STEP ||
-	    (turns->gradients && trains(scene) && !trained_before(scene)))
+	    scene->rest.kind == REST_LIKE_STEP || (unsure && !rollout(turns)))
 		return;
 	site = scene->script.pieces[turns->newest].site;
 	where = scene_where(scene, site);
@@ -67,6 +86,7 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 	                  .lever = "keep less of each turn",
 	                  .fault = true,
 	                  .cures = true,
+	                  .unsure = unsure,
 	                  .cost = 1,
 	                  .line = scene_line(scene, site),
 	                  .change = format_text(
@@ -84,8 +104,9 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 /* Several forwards before one backward: each with a backward of its own holds one graph. */
 static void backward_each(struct scene *scene, const struct turns *turns)
 {
-	if (turns->count < 2 || !turns->gradients || !trains(scene) ||
-	    turns->kept * 20 < scene->oom->moment.allocated)
+	if (turns->count < 2 || !turns->gradients || !turns->losses || !trains(scene) ||
+	    turns->kept * 20 < scene->oom->moment.allocated ||
+	    (scene->rest.kind != REST_LIKE_STEP && trained_before(scene)))
 		return;
 	let_turns_go(scene, turns);
 	scene_try(scene,
@@ -93,8 +114,7 @@ static void backward_each(struct scene *scene, const struct turns *turns)
 	                  .id = "backward_each",
 	                  .lever = "backward per turn",
 	                  .cost = 1,
-	                  .fault = scene->rest.kind == REST_LIKE_STEP ||
-	                           !trained_before(scene),
+	                  .fault = true,
 	                  .cures = true,
 	                  .change = copy_text(
 	                          "(loss / n).backward() in each turn instead of the "
@@ -105,8 +125,22 @@ static void backward_each(struct scene *scene, const struct turns *turns)
 	          false);
 }
 
-/* When a tensor of a forward would go if no graph held it: inside a layer a few tensors later,
- * what a layer hands on when the next one is done. */
+/* Does it compute from one tensor, the one that was there before it? */
+static bool of_one_tensor(const struct site *site)
+{
+	static const char *const known[] = {
+	        "_norm",   "clamp_min", "relu", "gelu",  "silu",     "elu",    "tanh",
+	        "sigmoid", "softmax",   "mish", "swish", "softplus", "dropout"};
+
+	for (size_t i = 0; site && site->op && i < sizeof(known) / sizeof(*known); i++)
+		if (strstr(site->op, known[i]))
+			return true;
+	return false;
+}
+
+/* When a tensor of a forward would go if no graph held it: inside a layer a few tensors later, or
+ * once a norm or an activation has made the next of it; what a layer hands on when the next one
+ * is done. */
 static int32_t end_without_graph(const struct scene *scene,
                                  const struct layer_runs *runs, int32_t piece)
 {
@@ -119,7 +153,18 @@ static int32_t end_without_graph(const struct scene *scene,
 	if (run + 1 < runs->count && piece == runs->list[run].output)
 		return runs->list[run + 1].over;
 	soon = (size_t)piece + (run < runs->count ? IN_LAYER : ELSEWHERE);
+	if ((size_t)piece + 2 < count &&
+	    of_one_tensor(scene_site(scene, &scene->script.pieces[piece + 1])))
+		soon = (size_t)piece + 2;
 	return soon < count ? scene->script.pieces[soon].taken : -1;
+}
+
+/* What a kernel makes for the backward alone: without one it is not asked for. cuDNN's reserve
+ * space is (torch: RNN.cpp, _cudnn_rnn, fn_train). */
+static bool for_backward_alone(const struct site *site)
+{
+	return site && site->op && site->dtype && !strcmp(site->dtype, "uint8") &&
+	       !strcmp(site->op, "aten::_cudnn_rnn");
 }
 
 static void free_forward(struct scene *scene)
@@ -133,6 +178,10 @@ static void free_forward(struct scene *scene)
 		if (piece->taken < scene->from || piece->phase != PHASE_FORWARD ||
 		    piece->bucket != BUCKET_ACTIVATION)
 			continue;
+		if (for_backward_alone(scene_site(scene, piece))) {
+			edit_bytes(&scene->edit, (int32_t)i, 0);
+			continue;
+		}
 		end = end_without_graph(scene, &runs, (int32_t)i);
 		if (end > piece->taken)
 			edit_given_by(&scene->edit, &scene->script, (int32_t)i, end);
@@ -162,7 +211,8 @@ static bool is_new(const struct scene *scene)
 }
 
 /* A forward with gradients that no backward follows: another line than training's, after
- * training; or turns without a backward; or a program without an optimizer. */
+ * training; or turns without a backward; or a program without an optimizer. Many turns of a first
+ * step that make no loss (a rollout) may be such as well. */
 static void no_grad(struct scene *scene, const struct turns *turns)
 {
 	enum phase_id phase = scene->oom->moment.phase;
@@ -170,11 +220,13 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	bool evaluates = trained_before(scene) && scene->rest.kind != REST_LIKE_STEP &&
 	                 is_new(scene);
 	bool loops = turns->count >= 2 && turns->gradients &&
-	             scene->rest.kind != REST_LIKE_STEP &&
-	             (!training || trained_before(scene));
+	             scene->rest.kind != REST_LIKE_STEP;
+	const char *unsure = may_be_trained(scene, turns);
 
 	if (phase != PHASE_FORWARD && phase != PHASE_DATA && phase != PHASE_OTHER)
 		return;
+	if (unsure && !rollout(turns))
+		loops = false;
 	if (!evaluates && !loops && training)
 		return;
 	free_forward(scene);
@@ -184,6 +236,7 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	                  .lever = "no_grad",
 	                  .fault = true,
 	                  .cures = true,
+	                  .unsure = evaluates ? NULL : unsure,
 	                  .cost = 1,
 	                  .line = scene_line(scene, scene->oom->site),
 	                  .change = copy_text(
@@ -195,6 +248,46 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	          false);
 }
 
+/* Forwards with a backward each, whose graphs stay. */
+static void of_backwards(struct scene *scene)
+{
+	enum { SEVERAL = 3 };
+	struct turns turns;
+	int64_t site;
+
+	turns_of_backwards(scene->places, &scene->script, scene->from,
+	                   scene->rest.first, &turns);
+	if (turns.count < SEVERAL || turns.newest < 0 ||
+	    turns.kept * 5 < scene->oom->moment.allocated ||
+	    scene->rest.kind == REST_LIKE_STEP) {
+		turns_free(&turns);
+		return;
+	}
+	site = scene->script.pieces[turns.newest].site;
+	let_turns_go(scene, &turns);
+	scene_try(
+	        scene,
+	        (struct lever){
+	                .id = "stop_leak",
+	                .lever = "let go of each graph",
+	                .fault = true,
+	                .cures = true,
+	                .cost = 1,
+	                .line = scene_line(scene, site),
+	                .change = copy_text(
+	                        "backward(create_graph=True) ties a parameter and its "
+	                        "gradient together for good: torch.autograd.grad(..., "
+	                        "create_graph=True) does not, nor does .grad = None "
+	                        "when it was used; retain_graph=True and lists of "
+	                        "tensors keep a graph too"),
+	                .basis = format_text(
+	                        "%s of %lld forwards that had their backward, %s each",
+	                        text_size(turns.kept).s, (long long)turns.count - 1,
+	                        text_size(turns.rate).s)},
+	        true);
+	turns_free(&turns);
+}
+
 void levers_forward(struct scene *scene)
 {
 	struct turns turns;
@@ -204,5 +297,7 @@ void levers_forward(struct scene *scene)
 	of_turns(scene, &turns);
 	backward_each(scene, &turns);
 	no_grad(scene, &turns);
+	if (turns.count < 2 && !scene->growth->count)
+		of_backwards(scene);
 	turns_free(&turns);
 }

@@ -85,16 +85,10 @@ static void copy_elsewhere(struct scene *scene, const char *root)
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
-		struct block block = {.address = piece->address,
-		                      .bytes = piece->bytes,
-		                      .born_step = piece->step,
-		                      .died_step = -1,
-		                      .born = piece->ordinal,
-		                      .died = -1};
 		const struct tensor *owner =
 		        piece->bucket == BUCKET_PARAMETER ||
 		                        piece->bucket == BUCKET_BUFFER
-		                ? places_owner(scene->places, &block, piece->bucket)
+		                ? scene_owner(scene, piece)
 		                : NULL;
 		if (!owner || strncmp(owner->name, root, length) != 0 ||
 		    owner->name[length] != '.')
@@ -135,6 +129,88 @@ static void copies_elsewhere(struct scene *scene)
 	}
 }
 
+/* Numbers of the optimizers that a model's parameters are in, as text; NULL. The caller's. */
+static char *owners_of(const struct scene *scene, const char *module)
+{
+	size_t length = strcspn(module, ".");
+	char *root = format_text("owner.%.*s", (int)length, module);
+	char *owners = rows_first_text(db_rows(
+	        scene->trace->db, "SELECT value FROM meta WHERE key = ?", "t", root));
+
+	free(root);
+	return owners;
+}
+
+/* Bytes that a model's forward in this step keeps, and the place of the first of them. */
+static int64_t kept_by(const struct scene *scene, const char *root, int64_t *site)
+{
+	int64_t bytes = 0;
+
+	*site = -1;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (piece->taken >= scene->from && piece->given < 0 &&
+		    piece->taken < scene->rest.first && piece->phase == PHASE_FORWARD &&
+		    piece->bucket == BUCKET_ACTIVATION &&
+		    in_root(scene_site(scene, piece), root)) {
+			*site = bytes ? *site : piece->site;
+			bytes += piece->bytes;
+		}
+	}
+	return bytes;
+}
+
+/* The refused forward is one model's, and another one's, which another optimizer steps, keeps its
+ * graph beside it: a discriminator that learns from pictures that are not detached. */
+static void other_model_kept(struct scene *scene)
+{
+	const struct site *refused = places_site(scene->places, scene->oom->site);
+	char *mine =
+	        refused && refused->module ? owners_of(scene, refused->module) : NULL;
+	struct rows *rows;
+
+	if (!mine || scene->oom->moment.phase != PHASE_FORWARD) {
+		free(mine);
+		return;
+	}
+	rows = db_rows(scene->trace->db,
+	               "SELECT substr(key, 7) FROM meta WHERE key LIKE 'owner._%' AND "
+	               "value <> ? ORDER BY 1",
+	               "t", mine);
+	while (rows_next(rows)) {
+		char *root = rows_copy(rows, 0);
+		int64_t site, bytes = kept_by(scene, root, &site);
+		if (bytes * 20 >= scene->oom->moment.allocated) {
+			without_gradients(scene, root);
+			scene_try(
+			        scene,
+			        (struct lever){
+			                .id = "no_grad",
+			                .lever = "no_grad",
+			                .fault = true,
+			                .cures = true,
+			                .cost = 1,
+			                .unsure = "only if this backward is not to "
+			                          "reach that model",
+			                .target = copy_text(root),
+			                .line = scene_line(scene, site),
+			                .change = format_text(
+			                        "with torch.no_grad(): around the "
+			                        "forward of %s, or .detach() what it "
+			                        "hands on, where only the other model "
+			                        "learns",
+			                        root),
+			                .basis = format_text(
+			                        "%s that the forward of %s keeps, "
+			                        "which another optimizer steps",
+			                        text_size(bytes).s, root)},
+			        false);
+		}
+		free(root);
+	}
+	free(mine);
+}
+
 /* Models by name, with bytes of their parameters that no optimizer has; false: none is told. */
 bool levers_models(struct scene *scene)
 {
@@ -152,5 +228,6 @@ bool levers_models(struct scene *scene)
 		free(root);
 	}
 	copies_elsewhere(scene);
+	other_model_kept(scene);
 	return told;
 }

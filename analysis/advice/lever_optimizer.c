@@ -49,28 +49,33 @@ static bool is_foreach(const struct scene *scene)
 	return false;
 }
 
-static void without_foreach(struct scene *scene, int64_t keep)
+/* one_by_one: for each weight two of its size remain, one weight at a time. */
+static void without_foreach(struct scene *scene, bool one_by_one)
 {
 	for (size_t i = 0; i < scene->script.count; i++)
 		if (passing(&scene->script.pieces[i]))
 			edit_bytes(&scene->edit, (int32_t)i, 0);
-	if (keep <= 0)
+	if (!one_by_one)
 		return;
 	for (size_t s = 0; s < scene->script.step_count; s++) {
 		int32_t from = -1, to = -1;
+		int64_t largest = 0;
 		int32_t begins = scene->script.steps[s].first;
 		int32_t ends = script_step_end(&scene->script, s);
 		for (int32_t at = begins; at < ends; at++) {
 			int32_t act = scene->script.acts[at];
-			if (act >= 0 && passing(&scene->script.pieces[act])) {
-				from = from < 0 ? at : from;
-				to = at + 1;
-			}
+			const struct piece *piece =
+			        act >= 0 ? &scene->script.pieces[act] : NULL;
+			if (!piece || !passing(piece))
+				continue;
+			from = from < 0 ? at : from;
+			to = at + 1;
+			largest = piece->bytes > largest ? piece->bytes : largest;
 		}
 		if (from >= 0)
-			edit_extra(
-			        &scene->edit,
-			        (struct extra){.bytes = keep, .from = from, .to = to});
+			edit_extra(&scene->edit, (struct extra){.bytes = 2 * largest,
+			                                        .from = from,
+			                                        .to = to});
 	}
 }
 
@@ -82,7 +87,7 @@ static void foreach_levers(struct scene *scene)
 		return;
 	if (most <= 2 * largest || most < 1 << 20)
 		return;
-	without_foreach(scene, 0);
+	without_foreach(scene, false);
 	scene_try(scene,
 	          (struct lever){
 	                  .id = "fused_optimizer",
@@ -93,7 +98,7 @@ static void foreach_levers(struct scene *scene)
 	                                       "once holds beside them",
 	                                       text_size(most).s)},
 	          false);
-	without_foreach(scene, 2 * largest);
+	without_foreach(scene, true);
 	scene_try(scene,
 	          (struct lever){
 	                  .id = "foreach_off",
@@ -177,7 +182,7 @@ static void in_backward(struct scene *scene)
 	if (before < 0)
 		return;
 	/* The step's own pass over all weights is gone. */
-	without_foreach(scene, 0);
+	without_foreach(scene, false);
 	scene_try(
 	        scene,
 	        (struct lever){.id = "optimizer_in_backward",

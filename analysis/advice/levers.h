@@ -25,13 +25,17 @@ struct lever {
 	int64_t value;        /* a batch, a length, devices; 0: it has none */
 	int64_t saves;        /* of the peak of allocated bytes, in the replay */
 	int64_t peak;         /* allocated in the replay with it; -1: not replayed */
+	int32_t peak_step; /* in which it is reached, and the phase; -1 */
+	enum phase_id peak_phase;
+	bool at_least; /* the peak is: the rest of the step is not known */
 	enum mark mark;
 	char *why;  /* of MARK_UNKNOWN and of what only delays; NULL */
 	bool fault; /* removes one; else it buys room */
 	int cost; /* to the user: 0 a setting, 1 a line, 2 time, 3 precision, 4 machines */
-	bool rough;       /* the edit is an estimate: never MARK_FITS */
-	bool cures;       /* ends what grows with every step or turn */
-	struct line line; /* of the user's code; file NULL: none */
+	bool rough;         /* the edit is an estimate: never MARK_FITS */
+	bool cures;         /* ends what grows with every step or turn */
+	const char *unsure; /* why it may not apply at all: never MARK_FITS; NULL */
+	struct line line;   /* of the user's code; file NULL: none */
 	struct verified verified;
 };
 

@@ -99,7 +99,8 @@ static void write_verified(const struct verified *verified, struct json *json)
 	json_end(json);
 }
 
-static void write_lever(const struct lever *lever, struct json *json)
+static void write_lever(struct trace *trace, const struct lever *lever,
+                        struct json *json)
 {
 	json_object(json, NULL);
 	json_text(json, "lever", lever->lever);
@@ -109,6 +110,10 @@ static void write_lever(const struct lever *lever, struct json *json)
 		json_number(json, "value", lever->value);
 	json_number(json, "saves_bytes", lever->saves);
 	json_known(json, "peak_bytes", lever->peak);
+	json_known(json, "peak_step", lever->peak_step);
+	json_text(json, "peak_phase",
+	          lever->peak_step < 0 ? NULL : trace_phase(trace, lever->peak_phase));
+	json_truth(json, "peak_is_least", lever->at_least);
 	json_truth(json, "enough", lever->mark == MARK_FITS);
 	json_text(json, "mark", mark_names[lever->mark]);
 	json_text(json, "why", lever->why);
@@ -133,7 +138,7 @@ static void write_levers(const struct answer *answer, struct json *json)
 	json_end(json);
 	json_array(json, "levers");
 	for (size_t i = 0; i < levers->count; i++)
-		write_lever(&levers->list[i], json);
+		write_lever(answer->trace, &levers->list[i], json);
 	json_end(json);
 }
 

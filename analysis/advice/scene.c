@@ -38,6 +38,19 @@ const struct site *scene_site(const struct scene *scene, const struct piece *pie
 	return places_site(scene->places, piece->site);
 }
 
+const struct tensor *scene_owner(const struct scene *scene, const struct piece *piece)
+{
+	struct block block = {.address = piece->address,
+	                      .bytes = piece->bytes,
+	                      .born_step = piece->step,
+	                      .died_step = -1,
+	                      .born = piece->ordinal,
+	                      .died = -1};
+
+	return piece->address < 0 ? NULL
+	                          : places_owner(scene->places, &block, piece->bucket);
+}
+
 const struct shape *scene_shape(const struct scene *scene, const struct piece *piece)
 {
 	static const struct shape none;
@@ -75,12 +88,38 @@ static int by_text(const void *left, const void *right)
 	return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
+struct weight_shapes {
+	const char **list; /* of weights, gradients and states, sorted */
+	size_t count;
+};
+
+/* Weights of a model that has no names yet count as input: of a shape there are as many blocks as
+ * gradients, or several and no more than that. */
+static bool unnamed_weights(const struct scene *scene, const struct site *site)
+{
+	size_t inputs = 0, gradients = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *other = scene_site(scene, piece);
+		if (!other || !other->shape || piece->taken < scene->from ||
+		    strcmp(other->shape, site->shape) != 0)
+			continue;
+		if (piece->bucket == BUCKET_INPUT && other != site)
+			return false;
+		inputs += other == site && piece->given < 0 &&
+		          piece->bucket == BUCKET_INPUT;
+		gradients += piece->bucket == BUCKET_GRADIENT;
+	}
+	return inputs && (inputs == gradients || (inputs > 1 && inputs <= gradients));
+}
+
 /* Shapes of weights have nothing to do with the batch, whatever numbers are in them. */
 static void find_weights(struct scene *scene)
 {
 	const struct places *places = scene->places;
-	const char **shapes = allocate((places->site_count + 1) * sizeof(*shapes));
-	size_t count = 0;
+	struct weight_shapes shapes = {
+	        .list = allocate((places->site_count + 1) * sizeof(*shapes.list))};
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
@@ -94,17 +133,20 @@ static void find_weights(struct scene *scene)
 			continue;
 		scene->weight_like[site_index(scene, site)] = true;
 		if (scene->shapes[site_index(scene, site)].count > 1)
-			shapes[count++] = site->shape;
+			shapes.list[shapes.count++] = site->shape;
 	}
-	if (count)
-		qsort(shapes, count, sizeof(*shapes), by_text);
-	for (size_t i = 0; count && i < places->site_count; i++) {
+	if (shapes.count)
+		qsort(shapes.list, shapes.count, sizeof(*shapes.list), by_text);
+	for (size_t i = 0; shapes.count && i < places->site_count; i++) {
 		const struct site *site = &places->sites[i];
-		if (site->phase == PHASE_BACKWARD && site->shape &&
-		    bsearch(&site->shape, shapes, count, sizeof(*shapes), by_text))
+		bool may = site->phase == PHASE_BACKWARD || site->phase == PHASE_DATA;
+		if (may && site->shape &&
+		    bsearch(&site->shape, shapes.list, shapes.count,
+		            sizeof(*shapes.list), by_text) &&
+		    (site->phase == PHASE_BACKWARD || unnamed_weights(scene, site)))
 			scene->weight_like[i] = true;
 	}
-	free(shapes);
+	free(shapes.list);
 }
 
 bool shape_has(const struct shape *shape, int64_t batch)
@@ -321,6 +363,8 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 	}
 	if (lever->rough)
 		why = "its bytes are an estimate";
+	else if (lever->unsure)
+		why = lever->unsure;
 	else if (*scene->rest.why &&
 	         !(scene->rest.kind == REST_ITERATION && lever->cures))
 		why = scene->rest.why;
@@ -372,6 +416,24 @@ void lever_free(struct lever *lever)
 	line_free(&lever->line);
 }
 
+static void place_peak(const struct scene *scene, const struct replayed *replayed,
+                       struct lever *lever)
+{
+	const struct script *script = &scene->script;
+	int32_t at = replayed->peak_act, act = at < 0 ? -1 : script->acts[at];
+
+	lever->peak = replayed->peak_allocated;
+	lever->peak_step = -1;
+	lever->at_least =
+	        scene->rest.kind == REST_UNKNOWN || scene->rest.kind == REST_FORWARD;
+	for (size_t s = 0; s < script->step_count && script->steps[s].first <= at; s++)
+		lever->peak_step = script->steps[s].step;
+	if (act >= 0)
+		lever->peak_phase = script->pieces[act].phase;
+	else
+		lever->peak_phase = PHASE_OTHER;
+}
+
 void scene_try(struct scene *scene, struct lever lever, bool always)
 {
 	struct levers *levers = scene->levers;
@@ -379,7 +441,7 @@ void scene_try(struct scene *scene, struct lever lever, bool always)
 
 	replay_script(&scene->script, &scene->rules, &scene->edit, true, &endless);
 	replay_script(&scene->script, &scene->rules, &scene->edit, false, &replayed);
-	lever.peak = endless.peak_allocated;
+	place_peak(scene, &endless, &lever);
 	lever.saves = scene->base_peak - endless.peak_allocated;
 	edit_clear(&scene->edit);
 	/* Less than a two-hundredth of the peak is noise. */

@@ -42,6 +42,8 @@ void scene_load(struct trace *trace, const struct places *places,
 void scene_free(struct scene *scene);
 
 const struct site *scene_site(const struct scene *scene, const struct piece *piece);
+/* The parameter, buffer, gradient or state that lies there, by its name; NULL. */
+const struct tensor *scene_owner(const struct scene *scene, const struct piece *piece);
 const struct shape *scene_shape(const struct scene *scene, const struct piece *piece);
 bool scene_weight_like(const struct scene *scene, const struct piece *piece);
 
@@ -64,6 +66,7 @@ int scene_layer(const char *module, int64_t *index);
 
 /* The levers, each file its kind. */
 void levers_faults(struct scene *scene);
+void levers_data(struct scene *scene);
 void levers_forward(struct scene *scene);
 bool levers_models(
         struct scene *scene); /* false: all that is trained has an optimizer */

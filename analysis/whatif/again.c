@@ -81,13 +81,22 @@ static int32_t heir_of(const struct again *again, int32_t piece)
 	return -1;
 }
 
-/* Made once and kept for good: it is there already. */
-static bool kept_for_good(const struct piece *piece)
+static bool is_fixed(const struct again *again, const struct piece *piece)
+{
+	const struct site *site = places_site(again->places, piece->site);
+
+	return site && again->fixed && again->fixed[site - again->places->sites];
+}
+
+/* Made once and kept for good: it is there already. Weights of a model that is a few moments old
+ * are told from a batch by their shapes. */
+static bool kept_for_good(const struct again *again, const struct piece *piece)
 {
 	return piece->given < 0 &&
 	       (piece->bucket == BUCKET_OPTIMIZER ||
 	        piece->bucket == BUCKET_PARAMETER || piece->bucket == BUCKET_BUFFER ||
-	        piece->bucket == BUCKET_WORKSPACE);
+	        piece->bucket == BUCKET_WORKSPACE ||
+	        (piece->bucket == BUCKET_INPUT && is_fixed(again, piece)));
 }
 
 /* Does a name get the new one instead of the old (`logits = model(x)`)? What was still there when
@@ -110,13 +119,6 @@ static bool replaces(const struct again *again, int32_t index, int32_t old)
 	return alive < 2;
 }
 
-static bool is_fixed(const struct again *again, const struct piece *piece)
-{
-	const struct site *site = places_site(again->places, piece->site);
-
-	return site && again->fixed && again->fixed[site - again->places->sites];
-}
-
 static void take(struct again *again, int32_t index)
 {
 	struct script *script = again->script;
@@ -125,7 +127,7 @@ static void take(struct again *again, int32_t index)
 	bool computes = piece.phase == PHASE_FORWARD || piece.phase == PHASE_DATA ||
 	                piece.phase == PHASE_EVAL;
 
-	if (kept_for_good(&piece) || (again->only_forward && !computes))
+	if (kept_for_good(again, &piece) || (again->only_forward && !computes))
 		return;
 	if (again->scale != 1 && piece_scales(&piece) && !is_fixed(again, &piece)) {
 		piece.bytes = whole_of((double)piece.bytes * again->scale);

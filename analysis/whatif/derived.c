@@ -80,14 +80,47 @@ static int32_t take(struct script *script, int64_t bytes, enum bucket_id bucket,
 	                       .step = script->steps[script->step_count - 1].step});
 }
 
-static int64_t alive_in(const struct script *script, enum bucket_id bucket)
+/* Bytes of a bucket that are alive, of those made from an act on. */
+static int64_t alive_since(const struct script *script, enum bucket_id bucket,
+                           int32_t from)
 {
 	int64_t bytes = 0;
 
 	for (size_t i = 0; i < script->count; i++)
-		if (script->pieces[i].given < 0 && script->pieces[i].bucket == bucket)
+		if (script->pieces[i].given < 0 && script->pieces[i].bucket == bucket &&
+		    script->pieces[i].taken >= from)
 			bytes += script->pieces[i].bytes;
 	return bytes;
+}
+
+static int64_t alive_in(const struct script *script, enum bucket_id bucket)
+{
+	return alive_since(script, bucket, 0);
+}
+
+/* After a backward its gradients say what is trained: a model may have no names yet, another
+ * may be one of an earlier stage. Those of the step, or all where it has none of its own. */
+static void of_gradients(const struct script *script, int32_t from,
+                         struct parameters *all)
+{
+	int32_t since = alive_since(script, BUCKET_GRADIENT, from) > 0 ? from : 0;
+	size_t room = 0;
+
+	if (!alive_in(script, BUCKET_GRADIENT))
+		return;
+	all->count = 0;
+	all->sum = 0;
+	free(all->bytes);
+	all->bytes = NULL;
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		if (piece->given >= 0 || piece->bucket != BUCKET_GRADIENT ||
+		    piece->taken < since)
+			continue;
+		all->bytes = grow(all->bytes, all->count, &room, sizeof(*all->bytes));
+		all->bytes[all->count++] = piece->bytes;
+		all->sum += piece->bytes;
+	}
 }
 
 /* What the forward saved goes, the newest first, beside a gradient of its size; the weights'
@@ -152,11 +185,13 @@ static int64_t passing(const struct script *script)
 	return bytes;
 }
 
-static void steps(struct script *script, const struct parameters *all, double share)
+static void steps(struct script *script, const struct parameters *all, int32_t from,
+                  double share)
 {
 	int64_t owned = all->sum - all->unowned;
-	int64_t missing =
-	        whole_of(share * (double)owned) - alive_in(script, BUCKET_OPTIMIZER);
+	int64_t made = alive_since(script, BUCKET_OPTIMIZER, from);
+	int64_t missing = whole_of(share * (double)owned) -
+	                  (made > 0 ? made : alive_in(script, BUCKET_OPTIMIZER));
 
 	for (size_t i = 0; i < all->count && missing > 0; i++) {
 		int64_t bytes = whole_of(share / 2 * (double)all->bytes[i]);
@@ -235,8 +270,9 @@ static const char *why_not(const struct script *script, int32_t from,
 }
 
 /* The rest of the step, and all of it again. */
-static void derive(const struct places *places, struct script *script, int32_t from,
-                   const struct parameters *all, double share, struct rest *rest)
+static void derive(const struct places *places, const bool *fixed,
+                   struct script *script, int32_t from, const struct parameters *all,
+                   double share, struct rest *rest)
 {
 	struct piece *refused = &script->pieces[script->refused_piece];
 	enum phase_id phase = refused->phase;
@@ -254,26 +290,30 @@ static void derive(const struct places *places, struct script *script, int32_t f
 		refused->bucket = BUCKET_OPTIMIZER;
 	if (phase == PHASE_BACKWARD)
 		backward(script, all);
-	steps(script, all, share);
+	steps(script, all, from, share);
 	end_step(script);
 	end = (int32_t)script->act_count;
 	script_begin(script, step + 1);
 	rest->next = end;
 	again_begin(places, script, &again);
+	again.fixed = fixed;
 	again_copy(&again, from, end);
 	again_end(&again);
 }
 
 void derived_rest(struct trace *trace, const struct places *places,
-                  const struct device *device, struct script *script, int32_t from,
-                  struct rest *rest)
+                  const struct device *device, const bool *fixed, struct script *script,
+                  int32_t from, struct rest *rest)
 {
 	struct parameters all = trained(trace, device);
 	char *optimizer = rows_first_text(
 	        db_rows(trace->db, "SELECT optimizer_class FROM run", ""));
 	const char *why = why_not(script, from, &all);
 	double share = state_share(optimizer);
+	enum phase_id phase = script->pieces[script->refused_piece].phase;
 
+	if (phase == PHASE_OPTIMIZER || phase == PHASE_CLIP)
+		of_gradients(script, from, &all);
 	if (why)
 		snprintf(rest->why, sizeof(rest->why), "%s", why);
 	else if (share < 0)
@@ -281,7 +321,7 @@ void derived_rest(struct trace *trace, const struct places *places,
 		         "what %s keeps for a parameter is not known",
 		         optimizer ? optimizer : "the optimizer");
 	if (!why)
-		derive(places, script, from, &all, share < 0 ? 2 : share, rest);
+		derive(places, fixed, script, from, &all, share < 0 ? 2 : share, rest);
 	free(optimizer);
 	free(all.bytes);
 }

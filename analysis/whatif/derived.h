@@ -4,9 +4,9 @@
 
 #include "rest.h"
 
-/* from: the first act of the step. Appends what can be derived, and says what cannot. */
+/* fixed: as rest_forecast has it; from: the first act of the step. Appends what can be derived, and says what cannot. */
 void derived_rest(struct trace *trace, const struct places *places,
-                  const struct device *device, struct script *script, int32_t from,
-                  struct rest *rest);
+                  const struct device *device, const bool *fixed, struct script *script,
+                  int32_t from, struct rest *rest);
 
 #endif

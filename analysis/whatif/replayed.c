@@ -160,8 +160,10 @@ static bool serve(struct play *play, int64_t bytes, int stream, int32_t act,
 		return false;
 	}
 	now = allocator_allocated(play->allocator);
-	if (now > replayed->peak_allocated)
+	if (now > replayed->peak_allocated) {
 		replayed->peak_allocated = now;
+		replayed->peak_act = act;
+	}
 	if (allocator_reserved(play->allocator) > replayed->peak_reserved)
 		replayed->peak_reserved = allocator_reserved(play->allocator);
 	return true;
@@ -228,7 +230,7 @@ static void play_begin(struct play *play, const struct script *script,
                        const struct rules *rules, const struct edit *edit,
                        int64_t capacity, struct replayed *replayed)
 {
-	*replayed = (struct replayed){.fits = true, .act = -1};
+	*replayed = (struct replayed){.fits = true, .act = -1, .peak_act = -1};
 	*play = (struct play){.script = script,
 	                      .edit = edit,
 	                      .replayed = replayed,

@@ -257,5 +257,5 @@ void rest_forecast(struct trace *trace, const struct places *places,
 	    from_turn(places, script, &here, rest) ||
 	    from_step(places, fixed, script, &here, MATCH_MODULE, rest))
 		return;
-	derived_rest(trace, places, device, script, here.from, rest);
+	derived_rest(trace, places, device, fixed, script, here.from, rest);
 }

@@ -6,7 +6,9 @@
 #include "turns.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "heap.h"
 #include "heap.h"
 #include "match.h"
 
@@ -79,8 +81,22 @@ int turns_of(const struct turns *turns, const struct piece *piece)
 	return turn;
 }
 
-static void sum_up(const struct script *script, int32_t first, int32_t end, int32_t to,
-                   struct turns *turns)
+/* A floating number of no dimensions. */
+static bool is_number(const struct site *site)
+{
+	return site && site->shape && !strcmp(site->shape, "[]") && site->dtype &&
+	       strstr(site->dtype, "float");
+}
+
+/* Weights and states stay where they are, and so do the gradients of the first turn: the later
+ * ones are added to them, and where they are not, these are more. */
+bool turns_leaves(const struct piece *piece, int turn)
+{
+	return piece_computed(piece) || (piece->bucket == BUCKET_GRADIENT && turn > 0);
+}
+
+static void sum_up(const struct places *places, const struct script *script,
+                   int32_t first, int32_t end, int32_t to, struct turns *turns)
 {
 	int64_t kept = 0, saved = 0;
 
@@ -89,7 +105,11 @@ static void sum_up(const struct script *script, int32_t first, int32_t end, int3
 		const struct piece *piece = &script->pieces[i];
 		int turn = turns_of(turns, piece);
 		bool alive = piece->given < 0 || piece->given >= to;
-		if (!alive || turn < 0 || (size_t)turn + 1 >= turns->count)
+		if (piece->phase == PHASE_FORWARD &&
+		    is_number(places_site(places, piece->site)))
+			turns->losses = true;
+		if (!alive || turn < 0 || (size_t)turn + 1 >= turns->count ||
+		    !turns_leaves(piece, turn))
 			continue;
 		kept += piece->bytes;
 		if (piece->bucket == BUCKET_ACTIVATION && piece->phase == PHASE_FORWARD)
@@ -134,9 +154,36 @@ void turns_find(const struct places *places, const struct script *script, int32_
 			at.pieces[k] = script->pieces[at.pieces[k]].taken;
 		turns->begin = at.pieces;
 		turns->count = at.count;
-		sum_up(script, first, end, to, turns);
+		sum_up(places, script, first, end, to, turns);
 		return;
 	}
+}
+
+void turns_of_backwards(const struct places *places, const struct script *script,
+                        int32_t from, int32_t to, struct turns *turns)
+{
+	int32_t first = 0, end = (int32_t)script->count;
+	size_t room = 0;
+	bool went_back = true;
+
+	*turns = (struct turns){.newest = -1};
+	while (end > 0 && script->pieces[end - 1].taken >= to)
+		end--;
+	while (first < end && script->pieces[first].taken < from)
+		first++;
+	for (int32_t i = first; i < end; i++) {
+		enum phase_id phase = script->pieces[i].phase;
+		if (phase == PHASE_BACKWARD) {
+			went_back = true;
+		} else if (went_back && phase == PHASE_FORWARD) {
+			went_back = false;
+			turns->begin = grow(turns->begin, turns->count, &room,
+			                    sizeof(*turns->begin));
+			turns->begin[turns->count++] = script->pieces[i].taken;
+		}
+	}
+	if (turns->count > 1)
+		sum_up(places, script, first, end, to, turns);
 }
 
 void turns_free(struct turns *turns)

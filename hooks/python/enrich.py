@@ -110,18 +110,27 @@ def look(known):
         if not owned:
             return
 
+        def tell_text(key, text):
+            if text and known.get(key) != text:
+                known[key] = text
+                emit_run(key, text)
+
         def tell_bytes(key, count):
-            if count and known.get(key) != count:
-                known[key] = count
-                emit_run(key, str(count))
+            tell_text(key, str(count or ""))
 
         def bare(m):
             return sum(p.numel() * p.element_size() for p in m.parameters()
                        if p.requires_grad and id(p) not in owned)
 
+        numbers = known.setdefault("numbers", {})
         for r in roots:
             root = known["root_names"].get(id(r), "")
             trained = any(id(p) in owned for p in r.parameters())
+            if root:
+                mine = {id(p) for p in r.parameters()}
+                owners = [numbers.setdefault(id(o), len(numbers)) for o in alive("optimizers")
+                          if any(id(p) in mine for g in o.param_groups for p in g["params"])]
+                tell_text("owner." + root, ",".join(map(str, sorted(owners))))
             parts = [(root, r)] if root else []
             if trained:
                 # of a model that is trained in part: the parts that are not

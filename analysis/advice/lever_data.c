@@ -1,0 +1,135 @@
+/* lever_data.c - levers on what lies on the device and could lie on the host: a checkpoint file, a
+ * dataset.
+ * Called from: lever_faults.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "advice_queries.h"
+#include "heap.h"
+#include "scene.h"
+#include "text.h"
+
+static int by_number(const void *left, const void *right)
+{
+	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+/* What torch.load put on the device and is still there. */
+static void checkpoint_file(struct scene *scene)
+{
+	struct rows *rows = db_rows(scene->trace->db, sql_stacks_in, "t",
+	                            "%torch/serialization.py");
+	int64_t *stacks = NULL, bytes = 0;
+	size_t count = 0, room = 0;
+
+	while (rows_next(rows)) {
+		stacks = grow(stacks, count, &room, sizeof(*stacks));
+		stacks[count++] = rows_number(rows, 0);
+	}
+	for (size_t i = 0; count && i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (!site || piece->bucket == BUCKET_PARAMETER ||
+		    !bsearch(&site->stack, stacks, count, sizeof(*stacks), by_number))
+			continue;
+		bytes += piece->given < 0 ? piece->bytes : 0;
+		edit_bytes(&scene->edit, (int32_t)i, 0);
+	}
+	free(stacks);
+	if (!bytes) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "load_on_cpu",
+	                  .lever = "load on the CPU",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .change = copy_text(
+	                          "torch.load(..., map_location=\"cpu\"), and let go "
+	                          "of what it returns after load_state_dict"),
+	                  .basis = format_text("%s of a checkpoint file on the device",
+	                                       text_size(bytes).s)},
+	          false);
+}
+
+/* Does a gradient or a state have this shape? Then it is a weight without a name. */
+static bool is_weight(const struct scene *scene, const struct site *site)
+{
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *other = scene_site(scene, piece);
+		if ((piece->bucket == BUCKET_GRADIENT ||
+		     piece->bucket == BUCKET_OPTIMIZER) &&
+		    other && other->shape && !strcmp(other->shape, site->shape))
+			return true;
+	}
+	return false;
+}
+
+static bool has_names(const struct scene *scene)
+{
+	for (size_t i = 0; i < scene->script.count; i++)
+		if (scene->script.pieces[i].bucket == BUCKET_PARAMETER &&
+		    scene_owner(scene, &scene->script.pieces[i]))
+			return true;
+	return false;
+}
+
+/* A large block from before training that is no model's: the whole dataset, a replay memory. */
+static bool is_data(const struct scene *scene, const struct piece *piece)
+{
+	const struct site *site = scene_site(scene, piece);
+
+	return piece->step == 0 && piece->phase == PHASE_SETUP && piece->given < 0 &&
+	       (piece->bucket == BUCKET_PARAMETER || piece->bucket == BUCKET_INPUT) &&
+	       piece->bytes * 20 >= scene->oom->moment.allocated && site &&
+	       site->shape && !scene_owner(scene, piece) && !is_weight(scene, site);
+}
+
+static void dataset(struct scene *scene)
+{
+	int64_t bytes = 0, largest = 0, site = -1;
+	bool trained = false;
+
+	if (!has_names(scene))
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		trained = trained || piece->bucket == BUCKET_GRADIENT;
+		if (!is_data(scene, piece))
+			continue;
+		bytes += piece->bytes;
+		if (piece->bytes > largest) {
+			largest = piece->bytes;
+			site = piece->site;
+		}
+		edit_bytes(&scene->edit, (int32_t)i, 0);
+	}
+	if (!bytes)
+		return;
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "load_on_cpu",
+	                  .lever = "data on the host",
+	                  .cost = 2,
+	                  .unsure = trained ? NULL : "only if it is data",
+	                  .line = scene_line(scene, site),
+	                  .change = copy_text(
+	                          "keep the data on the CPU (pin_memory=True) and move "
+	                          "one batch at a time: .to(\"cuda\", "
+	                          "non_blocking=True)"),
+	                  .basis = format_text("%s from before training, of no model",
+	                                       text_size(bytes).s)},
+	          false);
+}
+
+void levers_data(struct scene *scene)
+{
+	checkpoint_file(scene);
+	dataset(scene);
+}
