@@ -10,23 +10,52 @@
 #include "text.h"
 #include "turns.h"
 
-/* What earlier turns of a loop in this step left behind. */
-static void let_turns_go(struct scene *scene, const struct turns *turns)
+/* Of a turn that something is left of: the act after the last such piece; else the act with which
+ * it begins. */
+static int32_t turn_made(const struct scene *scene, const struct turns *turns,
+                         size_t turn)
 {
+	const struct script *script = &scene->script;
+	int32_t made = turns->begin[turn];
+	int32_t end = turn + 1 < turns->count ? turns->begin[turn + 1]
+	                                      : (int32_t)script->act_count;
+
+	for (size_t i = 0; i < script->count && script->pieces[i].taken < end; i++)
+		if (script->pieces[i].taken >= turns->begin[turn] &&
+		    script->pieces[i].given < 0 &&
+		    turns_leaves(&script->pieces[i], (int)turn))
+			made = script->pieces[i].taken + 1;
+	return made;
+}
+
+/* What turns of a loop in this step leave behind goes. held: the program's names hold it until
+ * the next turn has made as much; else it goes with its own turn. */
+static void let_turns_go(struct scene *scene, const struct turns *turns, bool held)
+{
+	int32_t *over = allocate((turns->count + 1) * sizeof(*over));
+
+	for (size_t t = 0; t + 1 < turns->count; t++)
+		over[t] = held ? turn_made(scene, turns, t + 1) : turns->begin[t + 1];
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		int turn = turns_of(turns, piece);
-		int32_t end;
-		if (turn < 0 || !turns_leaves(piece, turn))
-			continue;
-		if ((size_t)turn + 1 < turns->count)
-			end = turns->begin[turn + 1];
-		else if (scene->rest.next > piece->taken)
-			end = scene->rest.next;
-		else
-			continue;
-		edit_given_by(&scene->edit, &scene->script, (int32_t)i, end);
+		if (turn >= 0 && (size_t)turn + 1 < turns->count &&
+		    turns_leaves(piece, turn))
+			edit_given_by(&scene->edit, &scene->script, (int32_t)i,
+			              over[turn]);
 	}
+	free(over);
+}
+
+/* The same of a loop whose next turns are forecast. */
+static void let_loop_go(struct scene *scene, const struct turns *turns, bool held)
+{
+	struct turns whole;
+
+	turns_find(scene->places, &scene->script, scene->from,
+	           (int32_t)scene->script.act_count, &whole);
+	let_turns_go(scene, whole.count > turns->count ? &whole : turns, held);
+	turns_free(&whole);
 }
 
 static bool trains(const struct scene *scene)
@@ -79,7 +108,7 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 		return;
 	site = scene->script.pieces[turns->newest].site;
 	where = scene_where(scene, site);
-	let_turns_go(scene, turns);
+	let_loop_go(scene, turns, true);
 	scene_try(scene,
 	          (struct lever){
 	                  .id = "stop_leak",
@@ -108,7 +137,7 @@ static void backward_each(struct scene *scene, const struct turns *turns)
 	    turns->kept * 20 < scene->oom->moment.allocated ||
 	    (scene->rest.kind != REST_LIKE_STEP && trained_before(scene)))
 		return;
-	let_turns_go(scene, turns);
+	let_loop_go(scene, turns, false);
 	scene_try(scene,
 	          (struct lever){
 	                  .id = "backward_each",
@@ -264,7 +293,7 @@ static void of_backwards(struct scene *scene)
 		return;
 	}
 	site = scene->script.pieces[turns.newest].site;
-	let_turns_go(scene, &turns);
+	let_turns_go(scene, &turns, true);
 	scene_try(
 	        scene,
 	        (struct lever){

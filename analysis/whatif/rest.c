@@ -15,6 +15,7 @@
 #include "derived.h"
 #include "heap.h"
 #include "match.h"
+#include "turns.h"
 
 enum { TRIED = 12 }; /* earlier steps that are looked at */
 
@@ -23,10 +24,9 @@ struct span {
 	int32_t from, to;   /* acts */
 };
 
-static struct span span_of(const struct script *script, size_t step)
+static struct span span_between(const struct script *script, int32_t from, int32_t to)
 {
-	struct span span = {.from = script->steps[step].first,
-	                    .to = script_step_end(script, step)};
+	struct span span = {.from = from, .to = to};
 	size_t low = 0, high = script->count;
 
 	while (low < high) {
@@ -41,6 +41,12 @@ static struct span span_of(const struct script *script, size_t step)
 		low++;
 	span.end = (int32_t)low;
 	return span;
+}
+
+static struct span span_of(const struct script *script, size_t step)
+{
+	return span_between(script, script->steps[step].first,
+	                    script_step_end(script, step));
 }
 
 struct twin {
@@ -154,7 +160,8 @@ static void go_on(const struct places *places, const bool *fixed, struct script 
 	again_end(&again);
 	if (rest->kind == REST_FORWARD)
 		return;
-	script_begin(script, step + 1);
+	if (rest->kind == REST_LIKE_STEP)
+		script_begin(script, step + 1);
 	rest->next = (int32_t)script->act_count;
 	again_begin(places, script, &again);
 	again.scale = twin->scale;
@@ -190,6 +197,39 @@ static bool from_step(const struct places *places, const bool *fixed,
 		return true;
 	}
 	return false;
+}
+
+static const char more_turns[] = "how many turns of the loop were still to come";
+
+/* The turn before, of a loop that this step is in. */
+static bool from_loop(const struct places *places, const bool *fixed,
+                      struct script *script, const struct span *here, struct rest *rest)
+{
+	struct turns turns;
+	struct span now, then;
+	struct twin twin;
+	bool found;
+
+	turns_find(places, script, here->from, (int32_t)script->act_count, &turns);
+	if (turns.count < 2) {
+		turns_free(&turns);
+		return false;
+	}
+	now = span_between(script, turns.begin[turns.count - 1],
+	                   (int32_t)script->act_count);
+	then = span_between(script, turns.begin[turns.count - 2], now.from);
+	turns_free(&turns);
+	found = script->refused_piece >= now.first &&
+	        alike(places, script, &now, &then, MATCH_LINE, &twin);
+	if (!found)
+		return false;
+	rest->kind = REST_ITERATION;
+	rest->like = script->pieces[script->refused_piece].step;
+	rest->scale = twin.scale;
+	go_on(places, fixed, script, &now, &then, &twin, rest);
+	free(twin.found);
+	snprintf(rest->why, sizeof(rest->why), "%s", more_turns);
+	return true;
 }
 
 /* The last two turns of a loop in this step that end where this one was refused. */
@@ -230,8 +270,7 @@ static bool from_turn(const struct places *places, struct script *script,
 		if (!turns)
 			rest->next = (int32_t)script->act_count;
 	}
-	snprintf(rest->why, sizeof(rest->why),
-	         "how many turns of the loop were still to come");
+	snprintf(rest->why, sizeof(rest->why), "%s", more_turns);
 	return true;
 }
 
@@ -254,6 +293,7 @@ void rest_forecast(struct trace *trace, const struct places *places,
 	}
 	here = span_of(script, script->step_count - 1);
 	if (from_step(places, fixed, script, &here, MATCH_LINE, rest) ||
+	    from_loop(places, fixed, script, &here, rest) ||
 	    from_turn(places, script, &here, rest) ||
 	    from_step(places, fixed, script, &here, MATCH_MODULE, rest))
 		return;

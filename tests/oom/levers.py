@@ -122,7 +122,8 @@ def version_of(*names):
 
 
 class Runs:
-    def __init__(self, again):
+    def __init__(self, again, kept_only=False):
+        self.kept_only = kept_only
         self.device = version_of("simulator")
         self.library = version_of("tracer", "hooks", "schema.sql")
         self.again = again
@@ -139,6 +140,9 @@ class Runs:
         kept, db = KEPT / f"{program.name}-{key}.json", KEPT / f"{program.name}-{key}.db"
         if kept.exists() and not self.again and (not trace or db.exists()):
             return json.loads(kept.read_text()) | {"trace": str(db)}
+        if self.kept_only:
+            return {"fits": False, "peak": None, "status": None, "error": "not run yet",
+                    "trace": str(db)}
         with tempfile.TemporaryDirectory(prefix="levers.") as folder:
             result = self.start(program, memory, setting, pathlib.Path(folder))
             if trace and (pathlib.Path(folder) / "a.db").exists():
@@ -419,11 +423,13 @@ def main():
     parser.add_argument("--all", action="store_true",
                         help="apply also the levers that are not named (with half of their numbers)")
     parser.add_argument("--again", action="store_true", help="run all anew")
+    parser.add_argument("--kept", action="store_true",
+                        help="run nothing: only what earlier calls have kept")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", action="store_true", help="put the table into docs/advice.md")
     options = parser.parse_args()
 
-    chosen, runs = programs(options), Runs(options.again)
+    chosen, runs = programs(options), Runs(options.again, options.kept)
     with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
         jobs = {pool.submit(evaluate, runs, p, options.all): p for p in chosen}
         for i, job in enumerate(concurrent.futures.as_completed(jobs), 1):

@@ -20,7 +20,7 @@ if lever == "8bit_optimizer":
 else:
     opt = torch.optim.Adam(parameters, lr=1e-3)
 
-bank = torch.empty(0, 512, device="cuda")
+bank = torch.empty(0, 512, device="cpu" if lever == "stop_leak" else "cuda")
 for epoch in range(6):
     for it in range(150):
         x = torch.randn(batch, 1024, device="cuda")
@@ -31,6 +31,4 @@ for epoch in range(6):
         loss.backward()
         opt.step()
         # for a nearest-neighbour check at the end
-        bank = torch.cat([bank, z.detach()])
-        if lever == "stop_leak":
-            bank = bank[-20_000:]
+        bank = torch.cat([bank, z.detach().to(bank.device)])

@@ -59,6 +59,7 @@ for epoch in range(4):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        metric.update(scores, tags.bool())
-    if LEVER == "stop_leak":
-        metric.reset()
+        if LEVER == "stop_leak":
+            metric.update(scores.cpu(), tags.bool().cpu())
+        else:
+            metric.update(scores, tags.bool())
