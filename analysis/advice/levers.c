@@ -12,9 +12,13 @@ const char *const mark_names[] = {"fits", "unknown", "short"};
  * not known; among them by what they cost. */
 static int order_of(const struct lever *lever)
 {
-	if (lever->fault && lever->mark != MARK_SHORT)
-		return lever->mark == MARK_FITS ? 0 : 1;
-	return lever->mark == MARK_FITS ? 2 : lever->mark == MARK_UNKNOWN ? 3 : 4;
+	enum mark mark = lever->mark;
+
+	if (lever->verified.ran && !lever->verified.why) /* a run knows better */
+		mark = lever->verified.fits ? MARK_FITS : MARK_SHORT;
+	if (lever->fault && mark != MARK_SHORT)
+		return mark == MARK_FITS ? 0 : 1;
+	return mark == MARK_FITS ? 2 : mark == MARK_UNKNOWN ? 3 : 4;
 }
 
 static int by_use(const void *left, const void *right)
@@ -26,6 +30,12 @@ static int by_use(const void *left, const void *right)
 	if (a->cost != b->cost)
 		return a->cost - b->cost;
 	return a->saves > b->saves ? -1 : a->saves < b->saves;
+}
+
+void levers_sort(struct levers *levers)
+{
+	if (levers->count)
+		qsort(levers->list, levers->count, sizeof(*levers->list), by_use);
 }
 
 void levers_make(struct trace *trace, const struct places *places,
@@ -41,8 +51,7 @@ void levers_make(struct trace *trace, const struct places *places,
 	levers_optimizer(&scene);
 	levers_around(&scene);
 	scene_free(&scene);
-	if (levers->count)
-		qsort(levers->list, levers->count, sizeof(*levers->list), by_use);
+	levers_sort(levers);
 }
 
 void levers_free(struct levers *levers)

@@ -52,6 +52,8 @@ void lever_free(struct lever *lever); /* its texts */
 void levers_make(struct trace *trace, const struct places *places,
                  const struct growth *growth, const struct oom *oom,
                  struct levers *levers);
+/* In the order in which to try them; anew where some have been verified. */
+void levers_sort(struct levers *levers);
 void levers_free(struct levers *levers);
 
 #endif

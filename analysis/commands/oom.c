@@ -38,9 +38,11 @@ static void answer_device(struct asked *asked, const struct device *device)
 			continue;
 		answer_make(asked->trace, &places, &growth, &ooms[i], &answer);
 		/* Earlier ones were survived. */
-		if (asked->options->value[OPT_VERIFY] && i + 1 == count)
+		if (asked->options->value[OPT_VERIFY] && i + 1 == count) {
 			verify_levers(asked->trace, &ooms[i], &answer.levers,
 			              asked->options);
+			levers_sort(&answer.levers);
+		}
 		if (asked->json)
 			answer_json(&answer, asked->top, asked->json);
 		else

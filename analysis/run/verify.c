@@ -206,7 +206,7 @@ static bool wait_for(const struct work *work, pid_t child, const char *with,
 	if (isatty(STDERR_FILENO) && !quiet)
 		fputs("\r\033[K", stderr);
 	if (interrupted)
-		exit(128 + SIGINT);
+		exit(128 + (int)interrupted);
 	return !told;
 }
 

@@ -61,15 +61,27 @@ flat="$python $home/tests/bench/flat.py"
 rm -f ./*.db*
 echo "# peak on a trace of ten million events"
 TIDEMARK_MAX_SIZE=1T "$build/tests/bench/bench_writer" big.db 5000000 >/dev/null
-"$python" - "$build/analysis/tidemark" peak big.db <<-'END'
-	import os, resource, subprocess, sys, time
-	for _ in range(2):  # the first reads the file from the disk
-	    began = time.monotonic()
-	    subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-	    took = time.monotonic() - began
-	most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-	print(f"{took * 1e3:.0f} ms, {most / 1024:.0f} MiB at most; "
-	      f"the file has {os.path.getsize(sys.argv[-1]) / 2**20:.0f} MiB")
+"$python" - "$build/analysis/tidemark" big.db <<-'END'
+	import os, resource, sqlite3, subprocess, sys, time
+	command, trace = sys.argv[1:]
+	def timed(what):
+	    for _ in range(2):  # the first reads the file from the disk
+	        began = time.monotonic()
+	        subprocess.run([command, what, trace], check=True, stdout=subprocess.DEVNULL)
+	        took = time.monotonic() - began
+	    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+	    print(f"{took * 1e3:.0f} ms, {most / 1024:.0f} MiB at most; "
+	          f"the file has {os.path.getsize(trace) / 2**20:.0f} MiB")
+	timed("peak")
+	print("# oom on it, with a refusal in its last step")
+	with sqlite3.connect(trace) as db:
+	    db.execute("UPDATE device SET total_bytes = 55000000000")
+	    db.execute("INSERT INTO oom (device, step, ordinal, time_ns, site, source, "
+	               "requested_bytes, allocated_bytes, reserved_bytes, device_free_bytes, "
+	               "device_total_bytes) SELECT device, born_step, 1500, born_ns, site, "
+	               "'allocator', 5000000000, 30000000000, 50000000000, 1000000, 55000000000 "
+	               "FROM allocation WHERE id = (SELECT max(id) FROM allocation)")
+	timed("oom")
 END
 rm -f ./*.db*
 

@@ -1,9 +1,15 @@
 """`tidemark oom --verify`: the recorded command runs again with each lever, and what is said of
 it is what the lever written into the program does."""
+import contextlib
 import json
+import os
 import pathlib
+import pty
+import select
+import signal
 import sqlite3
 import subprocess
+import time
 
 import pytest
 
@@ -67,8 +73,38 @@ def verify(tmp_path):
         gpu, = json.loads((tmp_path / "v.json").read_text())["gpus"]
         return done.returncode, gpu["peak_allocated_bytes"]
 
+    @contextlib.contextmanager
+    def terminal(file):
+        """(process, its terminal's other end) of `oom --verify FILE`."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([COMMAND, "oom", "--verify", file], cwd=tmp_path, env=env,
+                                   stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True,
+                                   start_new_session=True)
+        os.close(theirs)
+        try:
+            yield process, ours
+        finally:
+            process.kill()
+            process.communicate()
+            os.close(ours)
+
     call.trace, call.small, call.levers, call.outcome = trace, small, levers, outcome
+    call.terminal = terminal
     return call
+
+
+def heard(terminal, text, seconds=120):
+    """What a terminal shows up to a text; with text None until it is closed."""
+    seen, end = "", time.monotonic() + seconds
+    while text is None or text not in seen:
+        if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+            raise AssertionError(f"no {text!r} within {seconds} s: {seen[-300:]!r}")
+        try:
+            seen += os.read(terminal, 4096).decode(errors="replace")
+        except OSError:
+            assert text is None, seen[-300:]
+            break
+    return seen
 
 
 @pytest.mark.parametrize("program, memory, options", [
@@ -114,6 +150,49 @@ def test_without_a_terminal_nothing_runs(verify):
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.splitlines()[-1].endswith("needs '--yes'")
     assert sorted(file.parent.iterdir()) == before
+
+
+def test_a_terminal_is_asked(verify):
+    file = verify.small()
+    before = sorted(file.parent.iterdir())
+    with verify.terminal(file) as (process, terminal):
+        assert "small.py" in heard(terminal, "[y/N]")
+        os.write(terminal, b"no\n")
+        assert "nothing was run" in heard(terminal, "was run")
+        assert process.wait(60) == 2 and process.stdout.read() == ""
+    assert sorted(file.parent.iterdir()) == before
+    with verify.terminal(file) as (process, terminal):
+        heard(terminal, "[y/N]")
+        os.write(terminal, b"y\n")
+        heard(terminal, None, 300)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "run and fits, peak" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_can_be_interrupted(verify, number):
+    file = verify.small(steps=10 ** 9)
+    before = sorted(file.parent.iterdir())
+    with verify.terminal(file) as (process, terminal):
+        heard(terminal, "[y/N]")
+        os.write(terminal, b"y\n")
+        heard(terminal, "smaller_batch=")
+        time.sleep(3)
+        os.kill(process.pid, number)
+        heard(terminal, None)
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert str(file.parent / "small.py") not in left
+    assert sorted(file.parent.iterdir()) == before
+
+
+def test_what_ran_and_fits_comes_first(verify):
+    done = verify("oom", "--verify", "--yes", "--json", verify.small())
+    levers = json.loads(done.stdout)["events"][-1]["levers"]
+    seen = [lever["verified"]["fits"] for lever in levers
+            if lever["verified"] and not lever["fault"]]
+    assert len(seen) > 1 and seen == sorted(seen, reverse=True), levers
 
 
 @pytest.mark.parametrize("change, text", [
