@@ -40,7 +40,8 @@ struct parameters {
 	int64_t *bytes;
 	size_t count;
 	int64_t sum;
-	int64_t unowned; /* of it, what no optimizer has */
+	int64_t unowned;  /* of it, what no optimizer has */
+	bool zeroed_late; /* gradients go between the forward and the backward */
 };
 
 static struct parameters trained(struct trace *trace, const struct device *device)
@@ -209,19 +210,44 @@ static void steps(struct script *script, const struct parameters *all, int32_t f
 	}
 }
 
-/* Gradients go as the next step begins, or stay to be added to; what an optimizer or a backward
- * held goes with them. */
-static void end_step(struct script *script)
+/* Is zero_grad() called between the forward and the backward? The trace has the place of the first
+ * call, also where it had nothing to let go of. */
+static bool zeroes_late(struct trace *trace, const struct script *script)
+{
+	static const char of_meta[] = "SELECT value FROM meta WHERE key = ?";
+	int64_t step =
+	        rows_first(db_rows(trace->db, of_meta, "t", "zero_grad.step"), -1);
+	int64_t ordinal =
+	        rows_first(db_rows(trace->db, of_meta, "t", "zero_grad.ordinal"), -1);
+	bool forward = false, backward = false;
+
+	if (step < 1)
+		return false;
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		if (piece->step != step || piece->ordinal < 0 ||
+		    piece->ordinal >= ordinal)
+			continue;
+		forward = forward || piece->phase == PHASE_FORWARD;
+		backward = backward || piece->phase == PHASE_BACKWARD;
+	}
+	return forward && !backward;
+}
+
+/* Gradients go as the next step begins, or with the backward of it, or stay to be added to; what
+ * an optimizer or a backward held goes at once. */
+static void end_step(struct script *script, bool late_zero_grad)
 {
 	for (size_t i = 0; i < script->count; i++) {
 		const struct piece *piece = &script->pieces[i];
 		bool held = piece->bucket == BUCKET_TEMPORARY ||
 		            piece->bucket == BUCKET_ACTIVATION;
-		bool late = piece->phase == PHASE_OPTIMIZER ||
-		            piece->phase == PHASE_BACKWARD ||
-		            piece->phase == PHASE_CLIP;
+		bool passing = piece->phase == PHASE_OPTIMIZER ||
+		               piece->phase == PHASE_BACKWARD ||
+		               piece->phase == PHASE_CLIP;
 		if (piece->given < 0 &&
-		    (piece->bucket == BUCKET_GRADIENT || (held && late)))
+		    ((piece->bucket == BUCKET_GRADIENT && !late_zero_grad) ||
+		     (held && passing)))
 			script_give(script, (int32_t)i);
 	}
 }
@@ -291,7 +317,7 @@ static void derive(const struct places *places, const bool *fixed,
 	if (phase == PHASE_BACKWARD)
 		backward(script, all);
 	steps(script, all, from, share);
-	end_step(script);
+	end_step(script, all->zeroed_late);
 	end = (int32_t)script->act_count;
 	script_begin(script, step + 1);
 	rest->next = end;
@@ -312,6 +338,7 @@ void derived_rest(struct trace *trace, const struct places *places,
 	double share = state_share(optimizer);
 	enum phase_id phase = script->pieces[script->refused_piece].phase;
 
+	all.zeroed_late = zeroes_late(trace, script);
 	if (phase == PHASE_OPTIMIZER || phase == PHASE_CLIP)
 		of_gradients(script, from, &all);
 	if (why)

@@ -132,6 +132,18 @@ static void step_ends(struct tmk_model *m, const struct tmk_rec_boundary *r)
 		m->most_micro = m->micro_steps;
 }
 
+/* Where zero_grad() is called for the first time: it may have nothing to let go of, and then no
+ * event says so. */
+static void tell_zero_grad(struct tmk_model *m)
+{
+	if (m->zero_grad_told)
+		return;
+	m->zero_grad_told = true;
+	tmk_store_run(m->store, TMK_SQL_meta_first, "zero_grad.step", (int64_t)m->step);
+	tmk_store_run(m->store, TMK_SQL_meta_first, "zero_grad.ordinal",
+	              (int64_t)m->events);
+}
+
 void tmk_model_boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 {
 	struct tmk_loop *l = tmk_model_loop(m, r->head.thread);
@@ -164,6 +176,7 @@ void tmk_model_boundary(struct tmk_model *m, const struct tmk_rec_boundary *r)
 		return;
 	case TMK_AT_ZERO_GRAD:
 		m->optimizer_known = true;
+		tell_zero_grad(m);
 		break;
 	default:
 		break;

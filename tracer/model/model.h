@@ -192,6 +192,7 @@ struct tmk_model {
 
 	uint32_t longest;  /* events of the longest complete step so far */
 	int64_t first_row; /* the running step's, of what was written; 0: none */
+	bool zero_grad_told; /* of the first: where it was called */
 	uint32_t spans;
 	uint8_t last_phase;
 	uint64_t total_events;
