@@ -277,6 +277,24 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	          false);
 }
 
+/* The place of a turn's first piece that has a line of the user's; -1. A backward has none. */
+static int64_t first_line(const struct scene *scene, const struct turns *turns,
+                          size_t turn)
+{
+	const struct script *script = &scene->script;
+
+	for (int32_t at = turns->begin[turn]; at < (int32_t)script->act_count; at++) {
+		int32_t act = script->acts[at];
+		int64_t site = act >= 0 ? script->pieces[act].site : -1;
+		struct line line = scene_line(scene, site);
+		bool found = line.file != NULL;
+		line_free(&line);
+		if (found)
+			return site;
+	}
+	return -1;
+}
+
 /* Forwards with a backward each, whose graphs stay. */
 static void of_backwards(struct scene *scene)
 {
@@ -292,7 +310,7 @@ static void of_backwards(struct scene *scene)
 		turns_free(&turns);
 		return;
 	}
-	site = scene->script.pieces[turns.newest].site;
+	site = first_line(scene, &turns, turns.count - 2);
 	let_turns_go(scene, &turns, true);
 	scene_try(
 	        scene,
