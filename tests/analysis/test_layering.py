@@ -22,6 +22,7 @@ CIRCLES = {
     "analysis": [],
     "hooks": ["real stub"],  # stub.c is the assembler in front of real.c: one thing in two languages
     "tracer": [],
+    # pace.c asks libc for the time; watchdog.c stands in front of libc for its threads
     "simulator": ["pace watchdog"],
 }
 
