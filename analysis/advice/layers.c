@@ -75,7 +75,10 @@ void layers_find(const struct scene *scene, int32_t from, struct layer_runs *run
 			                                    .output = -1,
 			                                    .step = piece->step});
 		open->last = (int32_t)i;
-		if (piece->given < 0 || piece->phase_given != piece->phase)
+		/* Beside what it hands on, a norm keeps its statistics. */
+		if ((piece->given < 0 || piece->phase_given != piece->phase) &&
+		    (open->output < 0 ||
+		     piece->bytes * 16 >= script->pieces[open->output].bytes))
 			open->output = (int32_t)i;
 		open->over = (int32_t)script->act_count;
 	}

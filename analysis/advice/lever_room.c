@@ -137,7 +137,8 @@ static void shorter_sequence(struct scene *scene)
 	          false);
 }
 
-/* When the backward first needs a layer again: the first of its pieces that it gives back. */
+/* When the backward first needs a layer again: before it takes what it makes of the first of the
+ * layer's pieces that it gives back. */
 static int32_t needed(const struct scene *scene, const struct layer_run *run)
 {
 	int32_t first = -1;
@@ -149,6 +150,9 @@ static int32_t needed(const struct scene *scene, const struct layer_run *run)
 		    (first < 0 || piece->given < first))
 			first = piece->given;
 	}
+	for (int32_t at = first - 1; at > run->over; at--)
+		if (scene->script.acts[at] >= 0)
+			return at;
 	return first;
 }
 
@@ -166,7 +170,7 @@ static int64_t let_go(struct scene *scene, const struct layer_run *run)
 			continue;
 		bytes += piece->bytes;
 		edit_given(&scene->edit, i, run->over);
-		if (again >= 0)
+		if (again >= 0 && (piece->given < 0 || piece->given > again))
 			edit_extra(&scene->edit,
 			           (struct extra){.bytes = piece->bytes,
 			                          .from = again,

@@ -152,8 +152,10 @@ static void give(struct again *again, int32_t index, int32_t from)
 
 	if (other < 0 && script->pieces[index].taken < from)
 		other = heir_of(again, index);
-	if (other >= 0 && script->pieces[other].given < 0)
+	if (other >= 0 && script->pieces[other].given < 0) {
 		script_give(script, other);
+		script->pieces[other].phase_given = script->pieces[index].phase_given;
+	}
 }
 
 void again_copy(struct again *again, int32_t from, int32_t to)

@@ -146,6 +146,7 @@ static void backward(struct script *script, const struct parameters *all)
 		/* A sum or a count beside large tensors has no gradient to speak of. */
 		if (held >= 0 && bytes * 64 < script->pieces[held].bytes) {
 			script_give(script, (int32_t)i);
+			piece->phase_given = PHASE_BACKWARD;
 			seen += bytes;
 			continue;
 		}
@@ -155,6 +156,7 @@ static void backward(struct script *script, const struct parameters *all)
 			script_give(script, (int32_t)held);
 		held = made;
 		script_give(script, (int32_t)i);
+		script->pieces[i].phase_given = PHASE_BACKWARD;
 		for (seen += bytes;
 		     next > 0 && missing > 0 &&
 		     (double)seen / (double)saved >=
