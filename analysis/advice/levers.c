@@ -1,5 +1,5 @@
 /* levers.c - what would make a run fit, in the order in which to try it.
- * Called from: brief.c, oom_json.c, oom_screen.c. */
+ * Called from: advice/, commands/. */
 #include "levers.h"
 
 #include <stdlib.h>

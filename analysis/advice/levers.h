@@ -25,7 +25,7 @@ struct lever {
 	int64_t value;        /* a batch, a length, devices; 0: it has none */
 	int64_t saves;        /* of the peak of allocated bytes, in the replay */
 	int64_t peak;         /* allocated in the replay with it; -1: not replayed */
-	int32_t peak_step; /* in which it is reached, and the phase; -1 */
+	int32_t peak_step;    /* in which it is reached, and the phase; -1 */
 	enum phase_id peak_phase;
 	bool at_least; /* the peak is: the rest of the step is not known */
 	enum mark mark;

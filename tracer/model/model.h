@@ -190,8 +190,8 @@ struct tmk_model {
 	int64_t unnamed;   /* the most that lived without a name when a step ended */
 	bool unnamed_grew; /* ... by more than batches differ: what is it? */
 
-	uint32_t longest;  /* events of the longest complete step so far */
-	int64_t first_row; /* the running step's, of what was written; 0: none */
+	uint32_t longest;    /* events of the longest complete step so far */
+	int64_t first_row;   /* the running step's, of what was written; 0: none */
 	bool zero_grad_told; /* of the first: where it was called */
 	uint32_t spans;
 	uint8_t last_phase;
