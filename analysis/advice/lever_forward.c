@@ -87,12 +87,39 @@ static const char *may_be_trained(const struct scene *scene, const struct turns 
 	               : NULL;
 }
 
+static bool comes_again(const struct scene *scene, int32_t index, int32_t from)
+{
+	const struct script *script = &scene->script;
+	uint64_t key = match_key(scene->places, script->pieces[index].site, MATCH_LINE);
+
+	for (size_t i = (size_t)index + 1; i < script->count; i++)
+		if (script->pieces[i].taken >= from &&
+		    match_key(scene->places, script->pieces[i].site, MATCH_LINE) == key)
+			return true;
+	return false;
+}
+
+/* Has a module made something in this step before the first turn that no turn makes? Then the
+ * loop is inside a forward: layers that share their weights, time steps of a cell. */
+static bool inside_forward(const struct scene *scene, const struct turns *turns)
+{
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (piece->taken >= scene->from && piece->taken < turns->begin[0] &&
+		    piece->phase == PHASE_FORWARD && piece_computed(piece) && site &&
+		    site->module && !comes_again(scene, (int32_t)i, turns->begin[0]))
+			return true;
+	}
+	return false;
+}
+
 /* Many forwards and no loss: a rollout, an extraction of features. */
-static bool rollout(const struct turns *turns)
+static bool rollout(const struct scene *scene, const struct turns *turns)
 {
 	enum { MANY = 8 };
 
-	return !turns->losses && turns->count >= MANY;
+	return !turns->losses && turns->count >= MANY && !inside_forward(scene, turns);
 }
 
 static void of_turns(struct scene *scene, const struct turns *turns)
@@ -104,7 +131,7 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 
 	if (turns->count < 2 || turns->newest < 0 ||
 	    turns->kept * 20 < scene->oom->moment.allocated ||
-	    scene->rest.kind == REST_LIKE_STEP || (unsure && !rollout(turns)))
+	    scene->rest.kind == REST_LIKE_STEP || (unsure && !rollout(scene, turns)))
 		return;
 	site = scene->script.pieces[turns->newest].site;
 	where = scene_where(scene, site);
@@ -254,7 +281,7 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 
 	if (phase != PHASE_FORWARD && phase != PHASE_DATA && phase != PHASE_OTHER)
 		return;
-	if (unsure && !rollout(turns))
+	if (unsure && !rollout(scene, turns))
 		loops = false;
 	if (!evaluates && !loops && training)
 		return;

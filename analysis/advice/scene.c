@@ -378,7 +378,7 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 }
 
 /* Where holes lie depends on more than an edit tells. */
-#define HOLES_DECIDE 1.03
+static const double holes_decide = 1.03;
 
 static void judge(const struct scene *scene, struct lever *lever,
                   const struct replayed *replayed)
@@ -403,7 +403,7 @@ static void judge(const struct scene *scene, struct lever *lever,
 		lever->why =
 		        copy_text("it would be close, and the rest of a first step is "
 		                  "only derived");
-	} else if ((double)lever->peak * HOLES_DECIDE <
+	} else if ((double)lever->peak * holes_decide <
 	           (double)script_capacity(&scene->script)) {
 		lever->mark = MARK_UNKNOWN;
 		lever->why = copy_text("in bytes it fits; whether the holes let it is "
