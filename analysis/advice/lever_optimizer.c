@@ -237,11 +237,21 @@ static bool looks_up_rows(const struct site *site)
 	        strstr(site->op, "EmbeddingBagBackward"));
 }
 
+static bool is_of(const int64_t *sizes, int count, int64_t bytes)
+{
+	for (int i = 0; i < count; i++)
+		if (sizes[i] == bytes)
+			return true;
+	return false;
+}
+
 /* The dense gradient of an embedding has all its rows: it is made of zeros (or of nothing, by
  * older versions) in the backward of a look-up. */
 static void sparse_gradients(struct scene *scene)
 {
-	int64_t bytes = 0;
+	enum { TABLES = 16 };
+	int64_t tables[TABLES], bytes = 0;
+	int count = 0;
 	bool looked_up = false;
 
 	for (size_t i = 0; i < scene->script.count; i++)
@@ -255,13 +265,15 @@ static void sparse_gradients(struct scene *scene)
 		    (strcmp(site->op, "aten::zeros") != 0 && !looks_up_rows(site)))
 			continue;
 		bytes = piece->bytes > bytes ? piece->bytes : bytes;
+		if (count < TABLES && !is_of(tables, count, piece->bytes))
+			tables[count++] = piece->bytes;
 		edit_bytes(&scene->edit, (int32_t)i, piece->bytes / 64 + 512);
 	}
 	if (!bytes)
 		return;
 	for (size_t i = 0; i < scene->script.count; i++)
 		if (passing(&scene->script.pieces[i]) &&
-		    scene->script.pieces[i].bytes == bytes)
+		    is_of(tables, count, scene->script.pieces[i].bytes))
 			edit_bytes(&scene->edit, (int32_t)i, 0);
 	scene_try(scene,
 	          (struct lever){

@@ -160,7 +160,8 @@ static void give(struct again *again, int32_t index, int32_t from)
 
 void again_copy(struct again *again, int32_t from, int32_t to)
 {
-	again->until = to;
+	if (again->until < to)
+		again->until = to;
 	for (int32_t at = from; at < to; at++) {
 		int32_t act = again->script->acts[at];
 		if (act == ACT_EMPTY || act == ACT_REFUSED)

@@ -15,7 +15,7 @@ struct again {
 	size_t heir_count;
 	bool only_forward; /* leave out what is taken in other phases */
 	int32_t newest;    /* pieces from here on are not of the run any more */
-	int32_t until;     /* the end of the acts that are being copied */
+	int32_t until;     /* the end of the acts that are copied, in one call or several */
 };
 
 /* Before the first copy: what is alive at the script's end can be given back by it. */

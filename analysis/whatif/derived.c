@@ -297,6 +297,25 @@ static const char *why_not(const struct script *script, int32_t from,
 	                    "are not known";
 }
 
+/* The act with which the backward takes its first piece; `to` where there is none. */
+static int32_t first_backward(const struct script *script, int32_t from, int32_t to)
+{
+	for (int32_t at = from; at < to; at++)
+		if (script->acts[at] >= 0 &&
+		    script->pieces[script->acts[at]].phase == PHASE_BACKWARD)
+			return at;
+	return to;
+}
+
+/* What zero_grad() lets go of: gradients that were taken before an act. */
+static void give_gradients(struct script *script, int32_t before)
+{
+	for (size_t i = 0; i < script->count; i++)
+		if (script->pieces[i].given < 0 && script->pieces[i].taken < before &&
+		    script->pieces[i].bucket == BUCKET_GRADIENT)
+			script_give(script, (int32_t)i);
+}
+
 /* The rest of the step, and all of it again. */
 static void derive(const struct places *places, const bool *fixed,
                    struct script *script, int32_t from, const struct parameters *all,
@@ -304,7 +323,7 @@ static void derive(const struct places *places, const bool *fixed,
 {
 	struct piece *refused = &script->pieces[script->refused_piece];
 	enum phase_id phase = refused->phase;
-	int32_t step = script->steps[script->step_count - 1].step, end;
+	int32_t step = script->steps[script->step_count - 1].step, end, goes_back;
 	struct again again;
 
 	rest->kind = REST_DERIVED;
@@ -325,7 +344,12 @@ static void derive(const struct places *places, const bool *fixed,
 	rest->next = end;
 	again_begin(places, script, &again);
 	again.fixed = fixed;
-	again_copy(&again, from, end);
+	again.until = end;
+	goes_back = first_backward(script, from, end);
+	again_copy(&again, from, goes_back);
+	if (all->zeroed_late)
+		give_gradients(script, end);
+	again_copy(&again, goes_back, end);
 	again_end(&again);
 }
 
