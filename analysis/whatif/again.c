@@ -172,3 +172,33 @@ void again_copy(struct again *again, int32_t from, int32_t to)
 			give(again, ~act, from);
 	}
 }
+
+/* The act with which the backward takes its first piece; `to` where there is none. */
+static int32_t first_backward(const struct script *script, int32_t from, int32_t to)
+{
+	for (int32_t at = from; at < to; at++)
+		if (script->acts[at] >= 0 &&
+		    script->pieces[script->acts[at]].phase == PHASE_BACKWARD)
+			return at;
+	return to;
+}
+
+/* What zero_grad() lets go of: gradients that were taken before an act. */
+static void give_gradients(struct script *script, int32_t before)
+{
+	for (size_t i = 0; i < script->count; i++)
+		if (script->pieces[i].given < 0 && script->pieces[i].taken < before &&
+		    script->pieces[i].bucket == BUCKET_GRADIENT)
+			script_give(script, (int32_t)i);
+}
+
+void again_copy_step(struct again *again, int32_t from, int32_t to, int32_t zeroed)
+{
+	int32_t goes_back = first_backward(again->script, from, to);
+
+	again->until = to;
+	again_copy(again, from, goes_back);
+	if (zeroed >= 0)
+		give_gradients(again->script, zeroed);
+	again_copy(again, goes_back, to);
+}

@@ -15,7 +15,7 @@ struct again {
 	size_t heir_count;
 	bool only_forward; /* leave out what is taken in other phases */
 	int32_t newest;    /* pieces from here on are not of the run any more */
-	int32_t until;     /* the end of the acts that are copied, in one call or several */
+	int32_t until; /* the end of the acts that are copied, in one call or several */
 };
 
 /* Before the first copy: what is alive at the script's end can be given back by it. */
@@ -29,5 +29,9 @@ void again_is(struct again *again, int32_t piece, int32_t stands_for);
 /* Copies the acts [from, to). Weights and states that were made there and live on are not
  * made again. */
 void again_copy(struct again *again, int32_t from, int32_t to);
+
+/* The same; as the backward in them begins, gradients that were taken before the act `zeroed` are
+ * let go of (zero_grad; -1: it is not called there). */
+void again_copy_step(struct again *again, int32_t from, int32_t to, int32_t zeroed);
 
 #endif

@@ -212,30 +212,6 @@ static void steps(struct script *script, const struct parameters *all, int32_t f
 	}
 }
 
-/* Is zero_grad() called between the forward and the backward? The trace has the place of the first
- * call, also where it had nothing to let go of. */
-static bool zeroes_late(struct trace *trace, const struct script *script)
-{
-	static const char of_meta[] = "SELECT value FROM meta WHERE key = ?";
-	int64_t step =
-	        rows_first(db_rows(trace->db, of_meta, "t", "zero_grad.step"), -1);
-	int64_t ordinal =
-	        rows_first(db_rows(trace->db, of_meta, "t", "zero_grad.ordinal"), -1);
-	bool forward = false, backward = false;
-
-	if (step < 1)
-		return false;
-	for (size_t i = 0; i < script->count; i++) {
-		const struct piece *piece = &script->pieces[i];
-		if (piece->step != step || piece->ordinal < 0 ||
-		    piece->ordinal >= ordinal)
-			continue;
-		forward = forward || piece->phase == PHASE_FORWARD;
-		backward = backward || piece->phase == PHASE_BACKWARD;
-	}
-	return forward && !backward;
-}
-
 /* Gradients go as the next step begins, or with the backward of it, or stay to be added to; what
  * an optimizer or a backward held goes at once. */
 static void end_step(struct script *script, bool late_zero_grad)
@@ -297,25 +273,6 @@ static const char *why_not(const struct script *script, int32_t from,
 	                    "are not known";
 }
 
-/* The act with which the backward takes its first piece; `to` where there is none. */
-static int32_t first_backward(const struct script *script, int32_t from, int32_t to)
-{
-	for (int32_t at = from; at < to; at++)
-		if (script->acts[at] >= 0 &&
-		    script->pieces[script->acts[at]].phase == PHASE_BACKWARD)
-			return at;
-	return to;
-}
-
-/* What zero_grad() lets go of: gradients that were taken before an act. */
-static void give_gradients(struct script *script, int32_t before)
-{
-	for (size_t i = 0; i < script->count; i++)
-		if (script->pieces[i].given < 0 && script->pieces[i].taken < before &&
-		    script->pieces[i].bucket == BUCKET_GRADIENT)
-			script_give(script, (int32_t)i);
-}
-
 /* The rest of the step, and all of it again. */
 static void derive(const struct places *places, const bool *fixed,
                    struct script *script, int32_t from, const struct parameters *all,
@@ -323,7 +280,7 @@ static void derive(const struct places *places, const bool *fixed,
 {
 	struct piece *refused = &script->pieces[script->refused_piece];
 	enum phase_id phase = refused->phase;
-	int32_t step = script->steps[script->step_count - 1].step, end, goes_back;
+	int32_t step = script->steps[script->step_count - 1].step, end;
 	struct again again;
 
 	rest->kind = REST_DERIVED;
@@ -344,18 +301,13 @@ static void derive(const struct places *places, const bool *fixed,
 	rest->next = end;
 	again_begin(places, script, &again);
 	again.fixed = fixed;
-	again.until = end;
-	goes_back = first_backward(script, from, end);
-	again_copy(&again, from, goes_back);
-	if (all->zeroed_late)
-		give_gradients(script, end);
-	again_copy(&again, goes_back, end);
+	again_copy_step(&again, from, end, all->zeroed_late ? end : -1);
 	again_end(&again);
 }
 
 void derived_rest(struct trace *trace, const struct places *places,
                   const struct device *device, const bool *fixed, struct script *script,
-                  int32_t from, struct rest *rest)
+                  int32_t from, bool zeroed_late, struct rest *rest)
 {
 	struct parameters all = trained(trace, device);
 	char *optimizer = rows_first_text(
@@ -364,7 +316,7 @@ void derived_rest(struct trace *trace, const struct places *places,
 	double share = state_share(optimizer);
 	enum phase_id phase = script->pieces[script->refused_piece].phase;
 
-	all.zeroed_late = zeroes_late(trace, script);
+	all.zeroed_late = zeroed_late;
 	if (phase == PHASE_OPTIMIZER || phase == PHASE_CLIP)
 		of_gradients(script, from, &all);
 	if (why)

@@ -4,9 +4,10 @@
 
 #include "rest.h"
 
-/* fixed: as rest_forecast has it; from: the first act of the step. Appends what can be derived, and says what cannot. */
+/* fixed: as rest_forecast has it; from: the first act of the step; zeroed_late: zero_grad() comes
+ * between its forward and its backward. Appends what can be derived, and says what cannot. */
 void derived_rest(struct trace *trace, const struct places *places,
                   const struct device *device, const bool *fixed, struct script *script,
-                  int32_t from, struct rest *rest);
+                  int32_t from, bool zeroed_late, struct rest *rest);
 
 #endif

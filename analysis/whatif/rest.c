@@ -49,6 +49,30 @@ static struct span span_of(const struct script *script, size_t step)
 	                    script_step_end(script, step));
 }
 
+/* Is zero_grad() called between the forward and the backward? The trace has the place of the first
+ * call, also where it had nothing to let go of. */
+static bool zeroes_late(struct trace *trace, const struct script *script)
+{
+	static const char of_meta[] = "SELECT value FROM meta WHERE key = ?";
+	int64_t step =
+	        rows_first(db_rows(trace->db, of_meta, "t", "zero_grad.step"), -1);
+	int64_t ordinal =
+	        rows_first(db_rows(trace->db, of_meta, "t", "zero_grad.ordinal"), -1);
+	bool forward = false, backward = false;
+
+	if (step < 1)
+		return false;
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		if (piece->step != step || piece->ordinal < 0 ||
+		    piece->ordinal >= ordinal)
+			continue;
+		forward = forward || piece->phase == PHASE_FORWARD;
+		backward = backward || piece->phase == PHASE_BACKWARD;
+	}
+	return forward && !backward;
+}
+
 struct twin {
 	int32_t piece; /* the refused one's, in the other stretch; -1 */
 	int32_t *found;
@@ -139,24 +163,42 @@ static bool alike(const struct places *places, const struct script *script,
 	return false;
 }
 
+static bool goes_back(const struct script *script, const struct span *span)
+{
+	for (int32_t i = span->first; i < span->end; i++)
+		if (script->pieces[i].phase == PHASE_BACKWARD)
+			return true;
+	return false;
+}
+
+/* What is known of the run beside its acts. */
+struct known {
+	const struct places *places;
+	const bool *fixed;
+	bool zeroed_late; /* zero_grad() comes between a forward and its backward */
+};
+
 /* The rest of `there` after the twin, and where asked for all of it again. */
-static void go_on(const struct places *places, const bool *fixed, struct script *script,
+static void go_on(const struct known *known, struct script *script,
                   const struct span *here, const struct span *there,
                   const struct twin *twin, struct rest *rest)
 {
+	const struct places *places = known->places;
+	bool zeroes = known->zeroed_late && rest->kind == REST_LIKE_STEP;
 	struct again again;
 	int32_t step = script->steps[script->step_count - 1].step;
 	int32_t refused = script->refused_piece;
 
 	again_begin(places, script, &again);
 	again.scale = twin->scale;
-	again.fixed = fixed;
+	again.fixed = known->fixed;
 	again.only_forward = rest->kind == REST_FORWARD;
 	for (int32_t i = here->first; i < here->end; i++)
 		if (twin->found[i - here->first] >= 0)
 			again_is(&again, twin->found[i - here->first], i);
 	again_is(&again, twin->piece, refused);
-	again_copy(&again, script->pieces[twin->piece].taken + 1, there->to);
+	again_copy_step(&again, script->pieces[twin->piece].taken + 1, there->to,
+	                zeroes && !goes_back(script, here) ? here->from : -1);
 	again_end(&again);
 	if (rest->kind == REST_FORWARD)
 		return;
@@ -165,14 +207,14 @@ static void go_on(const struct places *places, const bool *fixed, struct script 
 	rest->next = (int32_t)script->act_count;
 	again_begin(places, script, &again);
 	again.scale = twin->scale;
-	again.fixed = fixed;
-	again_copy(&again, there->from, there->to);
+	again.fixed = known->fixed;
+	again_copy_step(&again, there->from, there->to, zeroes ? rest->next : -1);
 	again_end(&again);
 }
 
-static bool from_step(const struct places *places, const bool *fixed,
-                      struct script *script, const struct span *here,
-                      enum match_level level, struct rest *rest)
+static bool from_step(const struct known *known, struct script *script,
+                      const struct span *here, enum match_level level,
+                      struct rest *rest)
 {
 	int tried = 0;
 
@@ -180,7 +222,7 @@ static bool from_step(const struct places *places, const bool *fixed,
 		struct span there = span_of(script, s);
 		struct twin twin;
 		if (!script->steps[s].complete || script->steps[s].step < 1 ||
-		    !alike(places, script, here, &there, level, &twin))
+		    !alike(known->places, script, here, &there, level, &twin))
 			continue;
 		rest->kind = level == MATCH_MODULE ? REST_FORWARD : REST_LIKE_STEP;
 		rest->like = script->steps[s].step;
@@ -192,7 +234,7 @@ static bool from_step(const struct places *places, const bool *fixed,
 			        "the shapes of this step differ from those of step %d, "
 			        "and not by one factor",
 			        (int)rest->like);
-		go_on(places, fixed, script, here, &there, &twin, rest);
+		go_on(known, script, here, &there, &twin, rest);
 		free(twin.found);
 		return true;
 	}
@@ -202,9 +244,10 @@ static bool from_step(const struct places *places, const bool *fixed,
 static const char more_turns[] = "how many turns of the loop were still to come";
 
 /* The turn before, of a loop that this step is in. */
-static bool from_loop(const struct places *places, const bool *fixed,
-                      struct script *script, const struct span *here, struct rest *rest)
+static bool from_loop(const struct known *known, struct script *script,
+                      const struct span *here, struct rest *rest)
 {
+	const struct places *places = known->places;
 	struct turns turns;
 	struct span now, then;
 	struct twin twin;
@@ -226,7 +269,7 @@ static bool from_loop(const struct places *places, const bool *fixed,
 	rest->kind = REST_ITERATION;
 	rest->like = script->pieces[script->refused_piece].step;
 	rest->scale = twin.scale;
-	go_on(places, fixed, script, &now, &then, &twin, rest);
+	go_on(known, script, &now, &then, &twin, rest);
 	free(twin.found);
 	snprintf(rest->why, sizeof(rest->why), "%s", more_turns);
 	return true;
@@ -278,6 +321,7 @@ void rest_forecast(struct trace *trace, const struct places *places,
                    const struct device *device, const bool *fixed,
                    struct script *script, struct rest *rest)
 {
+	struct known known = {.places = places, .fixed = fixed};
 	struct span here;
 
 	*rest = (struct rest){.kind = REST_UNKNOWN,
@@ -292,10 +336,12 @@ void rest_forecast(struct trace *trace, const struct places *places,
 		return;
 	}
 	here = span_of(script, script->step_count - 1);
-	if (from_step(places, fixed, script, &here, MATCH_LINE, rest) ||
-	    from_loop(places, fixed, script, &here, rest) ||
+	known.zeroed_late = zeroes_late(trace, script);
+	if (from_step(&known, script, &here, MATCH_LINE, rest) ||
+	    from_loop(&known, script, &here, rest) ||
 	    from_turn(places, script, &here, rest) ||
-	    from_step(places, fixed, script, &here, MATCH_MODULE, rest))
+	    from_step(&known, script, &here, MATCH_MODULE, rest))
 		return;
-	derived_rest(trace, places, device, fixed, script, here.from, rest);
+	derived_rest(trace, places, device, fixed, script, here.from, known.zeroed_late,
+	             rest);
 }
