@@ -65,6 +65,12 @@ say "unmodified wheels on the simulated device"
 TIDEMARK_TORCH_DIR=$cache TIDEMARK_SIM_HOME=$home/build/dev/simulator \
 	"$python" -m pytest -p no:cacheprovider tests/sim/test_wheels.py -n "$(nproc)" -q -rN \
 	--basetemp=$results/tmp-wheels --junitxml=$results/pytest-wheels.xml || true
+say "what people train with, on the simulated device"
+mkdir -p $results/torches
+ln -sfn "$cache/torch-2.11.0" $results/torches/
+TIDEMARK_TORCH_DIR=$home/$results/torches TIDEMARK_SIM_HOME=$home/build/dev/simulator \
+	"$python" -m pytest -p no:cacheprovider tests/sim/test_libraries.py -n "$(nproc)" -q -rN \
+	--basetemp=$results/tmp-libraries --junitxml=$results/pytest-libraries.xml || true
 say "runs that run out of memory"
 "$python" -m pytest -p no:cacheprovider tests/oom -n "$(nproc)" --dist=loadfile -q -rN \
 	--basetemp=$results/tmp-oom --junitxml=$results/pytest-oom.xml || true

@@ -15,7 +15,7 @@
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
 #	guests       memray and greenlet, for tests/faults
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,
-#	             liger-kernel
+#	             liger-kernel; in its torch-2.11.0 what goes with that alone: DeepSpeed, torchao
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
 set -eu
@@ -186,6 +186,14 @@ libraries() {
 			safetensors==0.8.0 tokenizers==0.23.3 tqdm
 }
 
+# What would change how the others behave where it is found: for tests/sim/test_libraries.py alone.
+trainers() {
+	DS_BUILD_OPS=0 "$cache/venv/bin/pip" install --disable-pip-version-check -q --no-deps \
+		--target "$1" deepspeed==0.19.8 torchao==0.18.0 &&
+		"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \
+			einops hjson msgpack ninja packaging psutil py-cpuinfo pydantic tqdm
+}
+
 packages
 mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
@@ -200,3 +208,4 @@ attempt guests "memray and greenlet" guests || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
 attempt libraries "Hugging Face's libraries, Lightning, bitsandbytes, torchvision" libraries ||
 	true
+attempt libraries/torch-2.11.0 "DeepSpeed and torchao" trainers || true
