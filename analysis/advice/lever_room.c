@@ -44,8 +44,8 @@ static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length
 /* A part that is looked for is not taken at the edge: holes fall differently by chance. */
 static bool with_room(const struct scene *scene, const struct replayed *replayed)
 {
-	return (double)replayed->peak_allocated <=
-	               0.97 * (double)script_capacity(&scene->script) &&
+	return (double)replayed->peak_reserved <=
+	               0.95 * (double)script_capacity(&scene->script) &&
 	       replayed->retries == 0;
 }
 
