@@ -20,9 +20,10 @@ static int32_t turn_made(const struct scene *scene, const struct turns *turns,
 	int32_t end = turn + 1 < turns->count ? turns->begin[turn + 1]
 	                                      : (int32_t)script->act_count;
 
-	for (size_t i = 0; i < script->count && script->pieces[i].taken < end; i++)
-		if (script->pieces[i].taken >= turns->begin[turn] &&
-		    script->pieces[i].given < 0 &&
+	/* A turn begins with a piece that is taken. */
+	for (size_t i = (size_t)script->acts[made];
+	     i < script->count && script->pieces[i].taken < end; i++)
+		if (script->pieces[i].given < 0 &&
 		    turns_leaves(&script->pieces[i], (int)turn))
 			made = script->pieces[i].taken + 1;
 	return made;

@@ -73,12 +73,16 @@ static bool is_loop(const struct places *places, const struct script *script,
 
 int turns_of(const struct turns *turns, const struct piece *piece)
 {
-	int turn = -1;
+	size_t low = 0, high = turns->count;
 
-	while ((size_t)(turn + 1) < turns->count &&
-	       turns->begin[turn + 1] <= piece->taken)
-		turn++;
-	return turn;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (turns->begin[middle] <= piece->taken)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (int)low - 1;
 }
 
 /* A floating number of no dimensions. */
