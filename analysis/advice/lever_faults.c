@@ -303,6 +303,20 @@ static bool is_state(const struct scene *scene, const struct piece *piece)
 	       piece->taken < scene->rest.first && piece->bytes >= 4096;
 }
 
+/* Has a step made a state at this one's place? */
+static bool made_again(const struct scene *scene, const struct piece *old, int32_t step)
+{
+	uint64_t key = match_key(scene->places, old->site, MATCH_LINE);
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (piece->step == step && is_state(scene, piece) &&
+		    match_key(scene->places, piece->site, MATCH_LINE) == key)
+			return true;
+	}
+	return false;
+}
+
 /* States of one place that were made in two steps, both alive: the older are of an optimizer
  * that was replaced. */
 static void old_optimizer(struct scene *scene)
@@ -325,7 +339,7 @@ static void old_optimizer(struct scene *scene)
 			continue;
 		if (piece->step == newest)
 			young += piece->bytes;
-		if (piece->step < newest) {
+		if (piece->step < newest && made_again(scene, piece, newest)) {
 			bytes += piece->bytes;
 			edit_given(&scene->edit, (int32_t)i,
 			           next_step(scene, newest - 1));

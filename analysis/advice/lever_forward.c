@@ -123,6 +123,44 @@ static bool rollout(const struct scene *scene, const struct turns *turns)
 	return !turns->losses && turns->count >= MANY && !inside_forward(scene, turns);
 }
 
+/* Is the model called from a line from which a complete step called it too? Then it is trained
+ * there, whatever the shapes are. Some pieces of the newest such step say so. */
+static bool trained_here(const struct scene *scene)
+{
+	enum { SOME = 40 };
+	const struct script *script = &scene->script;
+	const struct site *refused = places_site(scene->places, scene->oom->site);
+	struct line line = line_calling(scene->trace, refused ? refused->stack : -1);
+	int32_t from = -1, to = -1;
+	bool found = false;
+
+	for (size_t s = 0; s < script->step_count; s++)
+		if (script->steps[s].complete && script->steps[s].step >= 1 &&
+		    script->steps[s].step < scene->step) {
+			from = script->steps[s].first;
+			to = script_step_end(script, s);
+		}
+	for (int32_t at = from; at >= 0 && at < to && line.file && !found;
+	     at += (to - from) / SOME + 1) {
+		int32_t act = at;
+		const struct site *site;
+		struct line other;
+		while (act < to &&
+		       (script->acts[act] < 0 ||
+		        script->pieces[script->acts[act]].phase != PHASE_FORWARD))
+			act++;
+		if (act >= to)
+			break;
+		site = scene_site(scene, &script->pieces[script->acts[act]]);
+		other = line_calling(scene->trace, site ? site->stack : -1);
+		found = other.file && line_same(&line, &other);
+		line_free(&other);
+		at = act > at ? act : at;
+	}
+	line_free(&line);
+	return found;
+}
+
 static void of_turns(struct scene *scene, const struct turns *turns)
 {
 	int64_t site;
@@ -132,7 +170,8 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 
 	if (turns->count < 2 || turns->newest < 0 ||
 	    turns->kept * 20 < scene->oom->moment.allocated ||
-	    scene->rest.kind == REST_LIKE_STEP || (unsure && !rollout(scene, turns)))
+	    scene->rest.kind == REST_LIKE_STEP || (unsure && !rollout(scene, turns)) ||
+	    (turns->gradients && trained_here(scene)))
 		return;
 	site = scene->script.pieces[turns->newest].site;
 	where = scene_where(scene, site);
@@ -278,12 +317,14 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	                 is_new(scene);
 	bool loops = turns->count >= 2 && turns->gradients &&
 	             scene->rest.kind != REST_LIKE_STEP;
+	bool trained = trained_here(scene);
 	const char *unsure = may_be_trained(scene, turns);
 
 	if (phase != PHASE_FORWARD && phase != PHASE_DATA && phase != PHASE_OTHER)
 		return;
-	if (unsure && !rollout(scene, turns))
+	if (trained || (unsure && !rollout(scene, turns)))
 		loops = false;
+	evaluates = evaluates && !trained;
 	if (!evaluates && !loops && training)
 		return;
 	free_forward(scene);

@@ -135,6 +135,8 @@ static void write_levers(const struct answer *answer, struct json *json)
 	json_known(json, "peak_allocated_bytes", levers->peak);
 	json_text(json, "doubt", levers->doubt);
 	json_text(json, "unknown", levers->unknown);
+	json_text(json, "told_from", levers->told_from);
+	json_known(json, "told_step", levers->told_step);
 	json_end(json);
 	json_array(json, "levers");
 	for (size_t i = 0; i < levers->count; i++)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advice_queries.h"
 #include "heap.h"
 #include "text.h"
 #include "whole.h"
@@ -219,9 +220,10 @@ static void find_length(struct scene *scene)
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
 		const struct shape *shape = scene_shape(scene, piece);
-		if (piece->taken < scene->from || !site || !site->dtype ||
-		    strcmp(site->dtype, "int64") != 0 || shape->count != 2 ||
-		    shape->of[0] != scene->batch || shape->of[1] < 16)
+		if (piece->taken < scene->from || piece->taken >= scene->rest.first ||
+		    !site || !site->dtype || strcmp(site->dtype, "int64") != 0 ||
+		    shape->count != 2 || shape->of[0] != scene->batch ||
+		    shape->of[1] < 16)
 			continue;
 		scene->length = shape->of[1];
 	}
@@ -248,6 +250,19 @@ static void prepare(struct scene *scene)
 	find_weights(scene);
 }
 
+static const char *const told_from[] = {[REST_UNKNOWN] = NULL,
+                                        [REST_LIKE_STEP] = "step",
+                                        [REST_ITERATION] = "turn",
+                                        [REST_FORWARD] = "forward",
+                                        [REST_DERIVED] = "what is trained"};
+
+/* Of the models that have names and an optimizer: does one have neither gradients nor states
+ * after a step? Its turn (a generator's, every third step) is still to come. */
+static bool has_untrained(struct trace *trace)
+{
+	return rows_first(db_rows(trace->db, sql_untrained, ""), 0) > 0;
+}
+
 void scene_load(struct trace *trace, const struct places *places,
                 const struct growth *growth, const struct oom *oom,
                 struct levers *levers, struct scene *scene)
@@ -270,6 +285,7 @@ void scene_load(struct trace *trace, const struct places *places,
 	              &scene->rest);
 	find_batch(scene);
 	find_length(scene);
+	scene->untrained = has_untrained(trace);
 	edit_begin(&scene->script, &scene->edit);
 	replay_script(&scene->script, &scene->rules, NULL, true, &replayed);
 	scene->base_peak = replayed.peak_allocated;
@@ -284,6 +300,9 @@ void scene_load(struct trace *trace, const struct places *places,
 		levers->doubt =
 		        copy_text(*agreement.why ? agreement.why
 		                                 : "the replay differs from the run");
+	levers->told_from = told_from[scene->rest.kind];
+	levers->told_step = scene->rest.like;
+	levers->told_scale = scene->rest.scale;
 	if (*scene->rest.why)
 		levers->unknown = copy_text(scene->rest.why);
 }
@@ -340,10 +359,42 @@ static char *delay_text(const struct scene *scene, int64_t bytes)
 	                   (long long)scene->step);
 }
 
+/* Of the device, at the most: where holes lie depends on more than an edit tells. */
+static const double room_wanted = 0.96;
+
+/* Is this step larger than all before it? Then a larger one may come. */
+static bool largest_so_far(const struct scene *scene)
+{
+	const struct script *script = &scene->script;
+	int64_t most = 0, made = 0;
+
+	for (size_t i = 0, s = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		while (s + 1 < script->step_count &&
+		       script->steps[s + 1].first <= piece->taken) {
+			most = made > most ? made : most;
+			made = 0;
+			s++;
+		}
+		if (script->steps[s].step == scene->step && piece->taken >= scene->from)
+			break;
+		made += piece_scales(piece) ? piece->bytes : 0;
+	}
+	made = 0;
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		if (piece->taken >= scene->from && piece_scales(piece) &&
+		    (scene->rest.next < 0 || piece->taken < scene->rest.next))
+			made += piece->bytes;
+	}
+	return made > most + most / 100;
+}
+
 static void judge_fit(const struct scene *scene, struct lever *lever,
                       const struct replayed *replayed)
 {
-	bool close = share_used(scene, replayed) > scene->rest.trust;
+	double share = share_used(scene, replayed);
+	bool close = share > scene->rest.trust || share > room_wanted;
 	const char *why = NULL;
 
 	if (scene->growth->count && !lever->cures) {
@@ -368,6 +419,16 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 	else if (*scene->rest.why &&
 	         !(scene->rest.kind == REST_ITERATION && lever->cures))
 		why = scene->rest.why;
+	else if (scene->untrained && !lever->cures)
+		why = "a model that an optimizer has was not trained yet";
+	else if (scene->rest.kind == REST_FORWARD && !lever->cures)
+		why = "what follows this forward is not known";
+	else if (scene->rest.kind == REST_LIKE_STEP && scene->rest.scale > 1 &&
+	         share > 0.7 && !lever->cures && largest_so_far(scene))
+		why = "steps differ in size, and a larger one may come";
+	else if (close && scene->rest.kind == REST_LIKE_STEP)
+		why = "it would be close, and where the holes lie depends on more than "
+		      "is known";
 	else if (close && scene->rest.kind == REST_DERIVED)
 		why = "it would be close, and the rest of a first step is only derived";
 	else if (close)
@@ -391,8 +452,10 @@ static void judge(const struct scene *scene, struct lever *lever,
 	} else if (lever->rough) {
 		lever->mark = MARK_UNKNOWN;
 		lever->why = copy_text("its bytes are an estimate");
-	} else if (scene->rest.kind == REST_ITERATION &&
-	           replayed->act >= scene->rest.first && !lever->cures) {
+	} else if (*scene->rest.why &&
+	           (replayed->act >= scene->rest.first ||
+	            scene->rest.kind == REST_DERIVED) &&
+	           !(scene->rest.kind == REST_ITERATION && lever->cures)) {
 		lever->mark = MARK_UNKNOWN;
 		lever->why = copy_text(scene->rest.why);
 	} else if (scene->rest.kind == REST_DERIVED &&

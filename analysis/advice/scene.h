@@ -33,6 +33,7 @@ struct scene {
 	int64_t batch,
 	        length; /* of a sample dimension, and of a sequence; 0: not seen */
 	int64_t base_peak;
+	bool untrained; /* a model that an optimizer has was not trained yet */
 	bool *weight_like; /* by site: it has the shape of a parameter */
 };
 

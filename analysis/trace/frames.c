@@ -51,6 +51,24 @@ struct line line_of(struct trace *trace, int64_t stack)
 	return line;
 }
 
+struct line line_calling(struct trace *trace, int64_t stack)
+{
+	struct line line = {0};
+	struct frame *frames;
+	size_t count, outside = 0;
+
+	if (stack < 0)
+		return line;
+	frames = stack_frames(trace, stack, &count);
+	for (size_t i = 0; i < count; i++) /* innermost first */
+		if (frames[i].function && strstr(frames[i].function, "_call_impl"))
+			outside = i + 1;
+	if (outside && outside < count)
+		line = take(&frames[outside]);
+	frames_free(frames, count);
+	return line.file ? line : line_of(trace, stack);
+}
+
 static bool same_frame(const struct frame *a, const struct frame *b)
 {
 	return a->line == b->line && a->file && b->file && !strcmp(a->file, b->file);

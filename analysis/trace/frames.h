@@ -14,6 +14,10 @@ struct line {
  * innermost of all where every one is. stack -1 gives none. */
 struct line line_of(struct trace *trace, int64_t stack);
 
+/* The line that calls the outermost module of a stack (torch.nn.Module._call_impl); line_of where
+ * no module is called. */
+struct line line_calling(struct trace *trace, int64_t stack);
+
 /* The innermost line that two stacks share outside libraries: who called both. */
 struct line line_common(struct trace *trace, int64_t one, int64_t other);
 

@@ -184,7 +184,7 @@ static int32_t first_backward(const struct script *script, int32_t from, int32_t
 }
 
 /* What zero_grad() lets go of: gradients that were taken before an act. */
-static void give_gradients(struct script *script, int32_t before)
+void again_give_gradients(struct script *script, int32_t before)
 {
 	for (size_t i = 0; i < script->count; i++)
 		if (script->pieces[i].given < 0 && script->pieces[i].taken < before &&
@@ -199,6 +199,6 @@ void again_copy_step(struct again *again, int32_t from, int32_t to, int32_t zero
 	again->until = to;
 	again_copy(again, from, goes_back);
 	if (zeroed >= 0)
-		give_gradients(again->script, zeroed);
+		again_give_gradients(again->script, zeroed);
 	again_copy(again, goes_back, to);
 }

@@ -34,4 +34,7 @@ void again_copy(struct again *again, int32_t from, int32_t to);
  * let go of (zero_grad; -1: it is not called there). */
 void again_copy_step(struct again *again, int32_t from, int32_t to, int32_t zeroed);
 
+/* What zero_grad() lets go of: gradients that were taken before an act. */
+void again_give_gradients(struct script *script, int32_t before);
+
 #endif

@@ -171,6 +171,19 @@ static bool goes_back(const struct script *script, const struct span *span)
 	return false;
 }
 
+/* Did this step let go of the gradients of the one before? (step(); zero_grad(): the step before
+ * did not, where it was the first.) */
+static bool begins_with_zero_grad(const struct script *script, const struct span *here)
+{
+	for (int32_t i = 0; i < here->first; i++) {
+		const struct piece *piece = &script->pieces[i];
+		if (piece->bucket == BUCKET_GRADIENT && piece->given >= here->from &&
+		    piece->given < here->to && piece->phase_given == PHASE_ZERO_GRAD)
+			return true;
+	}
+	return false;
+}
+
 /* What is known of the run beside its acts. */
 struct known {
 	const struct places *places;
@@ -205,6 +218,8 @@ static void go_on(const struct known *known, struct script *script,
 	if (rest->kind == REST_LIKE_STEP)
 		script_begin(script, step + 1);
 	rest->next = (int32_t)script->act_count;
+	if (rest->kind == REST_LIKE_STEP && begins_with_zero_grad(script, here))
+		again_give_gradients(script, rest->next);
 	again_begin(places, script, &again);
 	again.scale = twin->scale;
 	again.fixed = known->fixed;
@@ -340,7 +355,8 @@ void rest_forecast(struct trace *trace, const struct places *places,
 	if (from_step(&known, script, &here, MATCH_LINE, rest) ||
 	    from_loop(&known, script, &here, rest) ||
 	    from_turn(places, script, &here, rest) ||
-	    from_step(&known, script, &here, MATCH_MODULE, rest))
+	    (!goes_back(script, &here) &&
+	     from_step(&known, script, &here, MATCH_MODULE, rest)))
 		return;
 	derived_rest(trace, places, device, fixed, script, here.from, known.zeroed_late,
 	             rest);
