@@ -16,18 +16,29 @@ static int by_number(const void *left, const void *right)
 	return a < b ? -1 : a > b;
 }
 
+/* The stacks that pass through a file, sorted; the caller's. */
+static int64_t *stacks_through(const struct scene *scene, const char *file,
+                               size_t *count)
+{
+	struct rows *rows = db_rows(scene->trace->db, sql_stacks_in, "t", file);
+	int64_t *stacks = NULL;
+	size_t room = 0;
+
+	*count = 0;
+	while (rows_next(rows)) {
+		stacks = grow(stacks, *count, &room, sizeof(*stacks));
+		stacks[(*count)++] = rows_number(rows, 0);
+	}
+	return stacks;
+}
+
 /* What torch.load put on the device and is still there. */
 static void checkpoint_file(struct scene *scene)
 {
-	struct rows *rows = db_rows(scene->trace->db, sql_stacks_in, "t",
-	                            "%torch/serialization.py");
-	int64_t *stacks = NULL, bytes = 0;
-	size_t count = 0, room = 0;
+	size_t count;
+	int64_t *stacks = stacks_through(scene, "%torch/serialization.py", &count);
+	int64_t bytes = 0;
 
-	while (rows_next(rows)) {
-		stacks = grow(stacks, count, &room, sizeof(*stacks));
-		stacks[count++] = rows_number(rows, 0);
-	}
 	for (size_t i = 0; count && i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
@@ -128,8 +139,56 @@ static void dataset(struct scene *scene)
 	          false);
 }
 
+static bool is_copy(const struct scene *scene, const struct piece *piece,
+                    const int64_t *stacks, size_t count)
+{
+	const struct site *site = scene_site(scene, piece);
+
+	return piece->given < 0 && piece->taken < scene->rest.first &&
+	       (piece->bucket == BUCKET_PARAMETER || piece->bucket == BUCKET_INPUT) &&
+	       site &&
+	       bsearch(&site->stack, stacks, count, sizeof(*stacks), by_number) &&
+	       !scene_owner(scene, piece);
+}
+
+/* What copy.deepcopy made and no model of a name has: weights and states to be put back, or a model
+ * that is averaged. */
+static void deep_copies(struct scene *scene)
+{
+	size_t count;
+	int64_t *stacks = stacks_through(scene, "%/copy.py", &count);
+	int64_t bytes = 0;
+
+	for (size_t i = 0; count && i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (!is_copy(scene, piece, stacks, count))
+			continue;
+		bytes += piece->bytes;
+		edit_bytes(&scene->edit, (int32_t)i, 0);
+	}
+	free(stacks);
+	if (!bytes || bytes * 20 < scene->oom->moment.allocated) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "frozen_copy_elsewhere",
+	                  .lever = "copy elsewhere",
+	                  .cost = 2,
+	                  .unsure = "only if no optimizer trains that copy",
+	                  .change = copy_text(
+	                          "keep what copy.deepcopy made on the CPU, or let "
+	                          "go of it when it was put back"),
+	                  .basis = format_text("%s that copy.deepcopy made, of no "
+	                                       "model with a name",
+	                                       text_size(bytes).s)},
+	          false);
+}
+
 void levers_data(struct scene *scene)
 {
 	checkpoint_file(scene);
 	dataset(scene);
+	deep_copies(scene);
 }
