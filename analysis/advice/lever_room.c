@@ -45,7 +45,7 @@ static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length
 static bool with_room(const struct scene *scene, const struct replayed *replayed)
 {
 	return (double)replayed->peak_reserved <=
-	               0.95 * (double)script_capacity(&scene->script) &&
+	               0.9 * (double)script_capacity(&scene->script) &&
 	       replayed->retries == 0;
 }
 

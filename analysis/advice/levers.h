@@ -44,9 +44,10 @@ struct levers {
 	size_t count, room;
 	char *doubt;   /* why no mark is a fit: the replay is not the run; NULL */
 	char *unknown; /* what of the rest of the step is not known; NULL */
-	const char *told_from; /* where the rest comes from: "step", "turn", ...; NULL */
-	int64_t told_step;     /* which step that is; -1 */
-	double told_scale;     /* this step's sizes beside that one's */
+	const char
+	        *told_from; /* where the rest comes from: "step", "turn", ...; NULL */
+	int64_t told_step;  /* which step that is; -1 */
+	double told_scale;  /* this step's sizes beside that one's */
 	int64_t peak; /* allocated in the replay with nothing changed, memory without end */
 	int64_t samples, differing; /* the replay held against the trace */
 };

@@ -33,7 +33,7 @@ struct scene {
 	int64_t batch,
 	        length; /* of a sample dimension, and of a sequence; 0: not seen */
 	int64_t base_peak;
-	bool untrained; /* a model that an optimizer has was not trained yet */
+	bool untrained;    /* a model that an optimizer has was not trained yet */
 	bool *weight_like; /* by site: it has the shape of a parameter */
 };
 
@@ -56,6 +56,13 @@ char *scene_where(const struct scene *scene, int64_t site);
 /* Replays with scene->edit, fills saves, peak and mark, and keeps the lever where it saves
  * anything or is always wanted; clears the edit. Takes the lever's texts. */
 void scene_try(struct scene *scene, struct lever lever, bool always);
+
+/* Of what PyTorch may have of the device, how much a replay reserved. */
+double mark_share(const struct scene *scene, const struct replayed *replayed);
+
+/* Fills the mark, and why where it is not known or only delays. */
+void mark_lever(const struct scene *scene, const struct replayed *replayed,
+                struct lever *lever);
 
 /* Does the run reach the end of what is forecast with the edit, with room where that is only
  * derived? */

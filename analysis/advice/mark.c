@@ -1,0 +1,165 @@
+/* mark.c - is a lever seen to fit, seen to fall short, or not known?
+ * Called from: scene.c. */
+#include <string.h>
+
+#include "heap.h"
+#include "scene.h"
+#include "text.h"
+
+double mark_share(const struct scene *scene, const struct replayed *replayed)
+{
+	return (double)replayed->peak_reserved /
+	       (double)script_capacity(&scene->script);
+}
+
+/* How many steps longer a run goes on that leaks, with so many bytes more. */
+static char *delay_text(const struct scene *scene, int64_t bytes)
+{
+	int64_t rate = growth_rate(scene->growth);
+
+	if (rate < 1 || !scene->growth->count)
+		return NULL;
+	if (bytes < rate)
+		return copy_text("what grows takes that in less than a step");
+	return format_text("only delays it: about %lld steps instead of %lld",
+	                   (long long)(scene->step + bytes / rate),
+	                   (long long)scene->step);
+}
+
+/* Of the device, at the most: where holes lie depends on more than an edit tells. */
+static const double room_wanted = 0.96;
+
+/* Is this step larger than all before it? Then a larger one may come. */
+static bool largest_so_far(const struct scene *scene)
+{
+	const struct script *script = &scene->script;
+	int64_t most = 0, made = 0;
+
+	for (size_t i = 0, s = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		while (s + 1 < script->step_count &&
+		       script->steps[s + 1].first <= piece->taken) {
+			most = made > most ? made : most;
+			made = 0;
+			s++;
+		}
+		if (script->steps[s].step == scene->step && piece->taken >= scene->from)
+			break;
+		made += piece_scales(piece) ? piece->bytes : 0;
+	}
+	made = 0;
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		if (piece->taken >= scene->from && piece_scales(piece) &&
+		    (scene->rest.next < 0 || piece->taken < scene->rest.next))
+			made += piece->bytes;
+	}
+	return made > most + most / 100;
+}
+
+/* Had no earlier step a batch of this size? Then it is the batch that differs, and a smaller one
+ * is no larger in any step. */
+static bool new_batch(const struct scene *scene)
+{
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct shape *shape = scene_shape(scene, piece);
+		if (piece->taken < scene->from && piece->step >= 1 &&
+		    piece->bucket == BUCKET_INPUT && shape->count &&
+		    shape->of[0] == scene->batch)
+			return false;
+	}
+	return scene->batch > 0;
+}
+
+static bool caps_batch(const struct lever *lever)
+{
+	return !strcmp(lever->id, "smaller_batch") || !strcmp(lever->id, "accumulate");
+}
+
+static void judge_fit(const struct scene *scene, struct lever *lever,
+                      const struct replayed *replayed)
+{
+	double share = mark_share(scene, replayed);
+	bool close = share > scene->rest.trust || share > room_wanted;
+	const char *why = NULL;
+
+	if (scene->growth->count && !lever->cures) {
+		int64_t rate = growth_rate(scene->growth);
+		/* How many steps were planned nobody knows: a few more help nobody, many may. */
+		lever->mark = rate > 0 && lever->saves / rate > scene->step / 2
+		                      ? MARK_UNKNOWN
+		                      : MARK_SHORT;
+		lever->why = delay_text(scene, lever->saves);
+		return;
+	}
+	if (scene->swelling.newest >= 0 && !lever->cures) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why =
+		        copy_text("it delays what grows, for how long is not known");
+		return;
+	}
+	if (lever->rough)
+		why = "its bytes are an estimate";
+	else if (lever->unsure)
+		why = lever->unsure;
+	else if (*scene->rest.why &&
+	         !(scene->rest.kind == REST_ITERATION && lever->cures))
+		why = scene->rest.why;
+	else if (scene->untrained && !lever->cures)
+		why = "a model that an optimizer has was not trained yet";
+	else if (scene->rest.kind == REST_FORWARD && !lever->cures)
+		why = "what follows this forward is not known";
+	else if (scene->rest.kind == REST_LIKE_STEP && scene->rest.scale > 1 &&
+	         share > 0.7 && !lever->cures && largest_so_far(scene) &&
+	         !(caps_batch(lever) && new_batch(scene)))
+		why = "steps differ in size, and a larger one may come";
+	else if (close && scene->rest.kind == REST_LIKE_STEP)
+		why = "it would be close, and where the holes lie depends on more than "
+		      "is known";
+	else if (close && scene->rest.kind == REST_DERIVED)
+		why = "it would be close, and the rest of a first step is only derived";
+	else if (close)
+		why = "it would be close, and the rest of this forward is told from "
+		      "another";
+	lever->mark = why ? MARK_UNKNOWN : MARK_FITS;
+	lever->why = copy_text(why);
+}
+
+/* Where holes lie depends on more than an edit tells. */
+static const double holes_decide = 1.03;
+
+void mark_lever(const struct scene *scene, const struct replayed *replayed,
+                struct lever *lever)
+{
+	if (scene->levers->doubt) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why = copy_text(scene->levers->doubt);
+	} else if (replayed->fits) {
+		judge_fit(scene, lever, replayed);
+	} else if (lever->rough) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why = copy_text("its bytes are an estimate");
+	} else if (*scene->rest.why &&
+	           (replayed->act >= scene->rest.first ||
+	            scene->rest.kind == REST_DERIVED) &&
+	           !(scene->rest.kind == REST_ITERATION && lever->cures)) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why = copy_text(scene->rest.why);
+	} else if (scene->rest.kind == REST_DERIVED &&
+	           replayed->act >= scene->rest.first &&
+	           (double)lever->peak * scene->rest.trust <
+	                   (double)script_capacity(&scene->script)) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why =
+		        copy_text("it would be close, and the rest of a first step is "
+		                  "only derived");
+	} else if ((double)lever->peak * holes_decide <
+	           (double)script_capacity(&scene->script)) {
+		lever->mark = MARK_UNKNOWN;
+		lever->why = copy_text("in bytes it fits; whether the holes let it is "
+		                       "not known");
+	} else {
+		lever->mark = MARK_SHORT;
+	}
+}
