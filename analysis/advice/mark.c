@@ -1,12 +1,13 @@
-/* mark.c - is a lever seen to fit, seen to fall short, or not known?
- * Called from: scene.c. */
+/* mark.c - tries a lever: replays the run with its edit, and says whether it is seen to fit, seen
+ * to fall short, or not known.
+ * Called from: advice/. */
 #include <string.h>
 
 #include "heap.h"
 #include "scene.h"
 #include "text.h"
 
-double mark_share(const struct scene *scene, const struct replayed *replayed)
+static double share_used(const struct scene *scene, const struct replayed *replayed)
 {
 	return (double)replayed->peak_reserved /
 	       (double)script_capacity(&scene->script);
@@ -80,7 +81,7 @@ static bool caps_batch(const struct lever *lever)
 static void judge_fit(const struct scene *scene, struct lever *lever,
                       const struct replayed *replayed)
 {
-	double share = mark_share(scene, replayed);
+	double share = share_used(scene, replayed);
 	bool close = share > scene->rest.trust || share > room_wanted;
 	const char *why = NULL;
 
@@ -129,8 +130,8 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 /* Where holes lie depends on more than an edit tells. */
 static const double holes_decide = 1.03;
 
-void mark_lever(const struct scene *scene, const struct replayed *replayed,
-                struct lever *lever)
+static void mark_lever(const struct scene *scene, const struct replayed *replayed,
+                       struct lever *lever)
 {
 	if (scene->levers->doubt) {
 		lever->mark = MARK_UNKNOWN;
@@ -162,4 +163,51 @@ void mark_lever(const struct scene *scene, const struct replayed *replayed,
 	} else {
 		lever->mark = MARK_SHORT;
 	}
+}
+
+bool scene_fits(struct scene *scene, struct replayed *replayed)
+{
+	replay_script(&scene->script, &scene->rules, &scene->edit, false, replayed);
+	return replayed->fits && share_used(scene, replayed) <= scene->rest.trust;
+}
+
+static void place_peak(const struct scene *scene, const struct replayed *replayed,
+                       struct lever *lever)
+{
+	const struct script *script = &scene->script;
+	int32_t at = replayed->peak_act, act = at < 0 ? -1 : script->acts[at];
+
+	lever->peak = replayed->peak_allocated;
+	lever->peak_step = -1;
+	lever->at_least =
+	        scene->rest.kind == REST_UNKNOWN || scene->rest.kind == REST_FORWARD;
+	for (size_t s = 0; s < script->step_count && script->steps[s].first <= at; s++)
+		lever->peak_step = script->steps[s].step;
+	if (act >= 0)
+		lever->peak_phase = script->pieces[act].phase;
+	else
+		lever->peak_phase = PHASE_OTHER;
+}
+
+void scene_try(struct scene *scene, struct lever lever, bool always)
+{
+	struct levers *levers = scene->levers;
+	struct replayed endless, replayed;
+
+	replay_script(&scene->script, &scene->rules, &scene->edit, true, &endless);
+	replay_script(&scene->script, &scene->rules, &scene->edit, false, &replayed);
+	place_peak(scene, &endless, &lever);
+	lever.saves = scene->base_peak - endless.peak_allocated;
+	edit_clear(&scene->edit);
+	/* Less than a two-hundredth of the peak is noise. */
+	if (lever.saves <= scene->base_peak / 200 && !always) {
+		lever_free(&lever);
+		return;
+	}
+	if (lever.saves < 0)
+		lever.saves = 0;
+	mark_lever(scene, &replayed, &lever);
+	levers->list =
+	        grow(levers->list, levers->count, &levers->room, sizeof(*levers->list));
+	levers->list[levers->count++] = lever;
 }

@@ -333,12 +333,6 @@ char *scene_where(const struct scene *scene, int64_t id)
 	return text;
 }
 
-bool scene_fits(struct scene *scene, struct replayed *replayed)
-{
-	replay_script(&scene->script, &scene->rules, &scene->edit, false, replayed);
-	return replayed->fits && mark_share(scene, replayed) <= scene->rest.trust;
-}
-
 void lever_free(struct lever *lever)
 {
 	free(lever->change);
@@ -348,45 +342,4 @@ void lever_free(struct lever *lever)
 	free(lever->verified.phase);
 	free(lever->verified.why);
 	line_free(&lever->line);
-}
-
-static void place_peak(const struct scene *scene, const struct replayed *replayed,
-                       struct lever *lever)
-{
-	const struct script *script = &scene->script;
-	int32_t at = replayed->peak_act, act = at < 0 ? -1 : script->acts[at];
-
-	lever->peak = replayed->peak_allocated;
-	lever->peak_step = -1;
-	lever->at_least =
-	        scene->rest.kind == REST_UNKNOWN || scene->rest.kind == REST_FORWARD;
-	for (size_t s = 0; s < script->step_count && script->steps[s].first <= at; s++)
-		lever->peak_step = script->steps[s].step;
-	if (act >= 0)
-		lever->peak_phase = script->pieces[act].phase;
-	else
-		lever->peak_phase = PHASE_OTHER;
-}
-
-void scene_try(struct scene *scene, struct lever lever, bool always)
-{
-	struct levers *levers = scene->levers;
-	struct replayed endless, replayed;
-
-	replay_script(&scene->script, &scene->rules, &scene->edit, true, &endless);
-	replay_script(&scene->script, &scene->rules, &scene->edit, false, &replayed);
-	place_peak(scene, &endless, &lever);
-	lever.saves = scene->base_peak - endless.peak_allocated;
-	edit_clear(&scene->edit);
-	/* Less than a two-hundredth of the peak is noise. */
-	if (lever.saves <= scene->base_peak / 200 && !always) {
-		lever_free(&lever);
-		return;
-	}
-	if (lever.saves < 0)
-		lever.saves = 0;
-	mark_lever(scene, &replayed, &lever);
-	levers->list =
-	        grow(levers->list, levers->count, &levers->room, sizeof(*levers->list));
-	levers->list[levers->count++] = lever;
 }

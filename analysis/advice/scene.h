@@ -57,13 +57,6 @@ char *scene_where(const struct scene *scene, int64_t site);
  * anything or is always wanted; clears the edit. Takes the lever's texts. */
 void scene_try(struct scene *scene, struct lever lever, bool always);
 
-/* Of what PyTorch may have of the device, how much a replay reserved. */
-double mark_share(const struct scene *scene, const struct replayed *replayed);
-
-/* Fills the mark, and why where it is not known or only delays. */
-void mark_lever(const struct scene *scene, const struct replayed *replayed,
-                struct lever *lever);
-
 /* Does the run reach the end of what is forecast with the edit, with room where that is only
  * derived? */
 bool scene_fits(struct scene *scene, struct replayed *replayed);
