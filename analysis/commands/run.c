@@ -62,6 +62,16 @@ static const char *say_end(char **files, size_t made)
 	return NULL;
 }
 
+/* Does a ring lie beside it that holds what is not in it yet? */
+static bool is_unfinished(const char *path)
+{
+	char *ring = format_text("%s-ring", path);
+	bool there = !access(ring, F_OK);
+
+	free(ring);
+	return there;
+}
+
 /* In a child process: what the trace holds can't change the program's exit status. */
 static void summarise(const char *path, const char *token)
 {
@@ -69,7 +79,11 @@ static void summarise(const char *path, const char *token)
 	size_t made = tracing_files(path, token, &files);
 	const char *died;
 
-	if (!made)
+	if (!made && is_unfinished(path))
+		warn("the program ended before its trace had anything in it; next   "
+		     "tidemark report %s, which finishes it",
+		     tracing_shorter(path));
+	else if (!made)
 		warn("no trace: the program never allocated device memory through "
 		     "PyTorch; "
 		     "'--cpu' traces CPU tensors");
