@@ -1,5 +1,5 @@
 /* lever_data.c - levers on what lies on the device and could lie on the host: a checkpoint file, a
- * dataset.
+ * dataset, deep copies.
  * Called from: lever_faults.c. */
 #include <stdlib.h>
 #include <string.h>

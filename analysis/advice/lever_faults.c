@@ -54,18 +54,14 @@ static void let_growth_go(struct scene *scene)
 		made[s] = -1;
 	for (size_t i = 0, s = 0; i < script->count; i++) {
 		const struct piece *piece = &script->pieces[i];
-		while (s + 1 < script->step_count &&
-		       script->steps[s + 1].first <= piece->taken)
-			s++;
+		s = script_step_of(script, piece->taken, s);
 		if (grows(scene, piece))
 			made[s] = piece->taken + 1;
 	}
 	for (size_t i = 0, s = 0; i < script->count; i++) {
 		const struct piece *piece = &script->pieces[i];
 		int32_t end = -1;
-		while (s + 1 < script->step_count &&
-		       script->steps[s + 1].first <= piece->taken)
-			s++;
+		s = script_step_of(script, piece->taken, s);
 		if (!grows(scene, piece))
 			continue;
 		if (next[i] >= 0 && piece->bucket != BUCKET_ACTIVATION &&
@@ -303,18 +299,35 @@ static bool is_state(const struct scene *scene, const struct piece *piece)
 	       piece->taken < scene->rest.first && piece->bytes >= 4096;
 }
 
-/* Has a step made a state at this one's place? */
-static bool made_again(const struct scene *scene, const struct piece *old, int32_t step)
+static int by_key(const void *left, const void *right)
 {
-	uint64_t key = match_key(scene->places, old->site, MATCH_LINE);
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
 
+	return a < b ? -1 : a > b;
+}
+
+static uint64_t place_of(const struct scene *scene, const struct piece *piece)
+{
+	return match_key(scene->places, piece->site, MATCH_LINE);
+}
+
+/* The places at which a step made states, sorted; the caller's. */
+static uint64_t *states_of_step(const struct scene *scene, int32_t step, size_t *count)
+{
+	uint64_t *keys = NULL;
+	size_t room = 0;
+
+	*count = 0;
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
-		if (piece->step == step && is_state(scene, piece) &&
-		    match_key(scene->places, piece->site, MATCH_LINE) == key)
-			return true;
+		if (piece->step != step || !is_state(scene, piece))
+			continue;
+		keys = grow(keys, *count, &room, sizeof(*keys));
+		keys[(*count)++] = place_of(scene, piece);
 	}
-	return false;
+	if (*count)
+		qsort(keys, *count, sizeof(*keys), by_key);
+	return keys;
 }
 
 /* States of one place that were made in two steps, both alive: the older are of an optimizer
@@ -323,6 +336,8 @@ static void old_optimizer(struct scene *scene)
 {
 	int32_t newest = -1, oldest = INT32_MAX;
 	int64_t bytes = 0, young = 0;
+	uint64_t *again, place;
+	size_t count;
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
@@ -333,18 +348,22 @@ static void old_optimizer(struct scene *scene)
 	}
 	if (newest <= oldest || oldest == INT32_MAX)
 		return;
+	again = states_of_step(scene, newest, &count);
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		if (!is_state(scene, piece))
 			continue;
 		if (piece->step == newest)
 			young += piece->bytes;
-		if (piece->step < newest && made_again(scene, piece, newest)) {
+		place = place_of(scene, piece);
+		if (piece->step < newest &&
+		    bsearch(&place, again, count, sizeof(*again), by_key)) {
 			bytes += piece->bytes;
 			edit_given(&scene->edit, (int32_t)i,
 			           next_step(scene, newest - 1));
 		}
 	}
+	free(again);
 	if (young * 4 < bytes) { /* a state here and there comes late */
 		edit_clear(&scene->edit);
 		return;

@@ -47,7 +47,6 @@ struct levers {
 	const char
 	        *told_from; /* where the rest comes from: "step", "turn", ...; NULL */
 	int64_t told_step;  /* which step that is; -1 */
-	double told_scale;  /* this step's sizes beside that one's */
 	int64_t peak; /* allocated in the replay with nothing changed, memory without end */
 	int64_t samples, differing; /* the replay held against the trace */
 };

@@ -38,11 +38,11 @@ static bool largest_so_far(const struct scene *scene)
 
 	for (size_t i = 0, s = 0; i < script->count; i++) {
 		const struct piece *piece = &script->pieces[i];
-		while (s + 1 < script->step_count &&
-		       script->steps[s + 1].first <= piece->taken) {
+		size_t now = script_step_of(script, piece->taken, s);
+		if (now > s) {
 			most = made > most ? made : most;
 			made = 0;
-			s++;
+			s = now;
 		}
 		if (script->steps[s].step == scene->step && piece->taken >= scene->from)
 			break;

@@ -89,11 +89,6 @@ static int by_text(const void *left, const void *right)
 	return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-struct weight_shapes {
-	const char **list; /* of weights, gradients and states, sorted */
-	size_t count;
-};
-
 /* Weights of a model that has no names yet count as input: of a shape there are as many blocks as
  * gradients, or several and no more than that. */
 static bool unnamed_weights(const struct scene *scene, const struct site *site)
@@ -119,8 +114,9 @@ static bool unnamed_weights(const struct scene *scene, const struct site *site)
 static void find_weights(struct scene *scene)
 {
 	const struct places *places = scene->places;
-	struct weight_shapes shapes = {
-	        .list = allocate((places->site_count + 1) * sizeof(*shapes.list))};
+	/* of weights, gradients and states, sorted */
+	const char **shapes = allocate((places->site_count + 1) * sizeof(*shapes));
+	size_t count = 0;
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
@@ -134,20 +130,19 @@ static void find_weights(struct scene *scene)
 			continue;
 		scene->weight_like[site_index(scene, site)] = true;
 		if (scene->shapes[site_index(scene, site)].count > 1)
-			shapes.list[shapes.count++] = site->shape;
+			shapes[count++] = site->shape;
 	}
-	if (shapes.count)
-		qsort(shapes.list, shapes.count, sizeof(*shapes.list), by_text);
-	for (size_t i = 0; shapes.count && i < places->site_count; i++) {
+	if (count)
+		qsort(shapes, count, sizeof(*shapes), by_text);
+	for (size_t i = 0; count && i < places->site_count; i++) {
 		const struct site *site = &places->sites[i];
 		bool may = site->phase == PHASE_BACKWARD || site->phase == PHASE_DATA;
 		if (may && site->shape &&
-		    bsearch(&site->shape, shapes.list, shapes.count,
-		            sizeof(*shapes.list), by_text) &&
+		    bsearch(&site->shape, shapes, count, sizeof(*shapes), by_text) &&
 		    (site->phase == PHASE_BACKWARD || unnamed_weights(scene, site)))
 			scene->weight_like[i] = true;
 	}
-	free(shapes.list);
+	free(shapes);
 }
 
 bool shape_has(const struct shape *shape, int64_t batch)
@@ -302,7 +297,6 @@ void scene_load(struct trace *trace, const struct places *places,
 		                                 : "the replay differs from the run");
 	levers->told_from = told_from[scene->rest.kind];
 	levers->told_step = scene->rest.like;
-	levers->told_scale = scene->rest.scale;
 	if (*scene->rest.why)
 		levers->unknown = copy_text(scene->rest.why);
 }

@@ -55,6 +55,15 @@ static inline int32_t script_step_end(const struct script *script, size_t step)
 	                                     : (int32_t)script->act_count;
 }
 
+/* The step that an act is in, at `step` or after it. */
+static inline size_t script_step_of(const struct script *script, int32_t act,
+                                    size_t step)
+{
+	while (step + 1 < script->step_count && script->steps[step + 1].first <= act)
+		step++;
+	return step;
+}
+
 /* Bytes that PyTorch may have of the device. */
 static inline int64_t script_capacity(const struct script *script)
 {
