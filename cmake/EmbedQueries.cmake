@@ -21,19 +21,28 @@ endif()
 
 set(EMBED_QUERIES ${CMAKE_CURRENT_LIST_FILE})
 
-# Called after the room's library is declared. Rooms above may ask a room's queries too.
-function(embed_queries room)
-	set(out ${CMAKE_CURRENT_BINARY_DIR}/${room})
-	file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${room}/queries/*.sql)
+# Makes the header and the source of FOLDER/queries.
+function(embed_queries folder)
+	set(out ${CMAKE_CURRENT_BINARY_DIR}/${folder})
+	file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/queries/*.sql)
 	list(JOIN files "|" joined)
-	add_custom_command(OUTPUT ${out}/${room}_queries.c ${out}/${room}_queries.h
-		COMMAND ${CMAKE_COMMAND} "-DROOM=${room}" "-DFILES=${joined}" "-DOUT=${out}"
+	add_custom_command(OUTPUT ${out}/${folder}_queries.c ${out}/${folder}_queries.h
+		COMMAND ${CMAKE_COMMAND} "-DROOM=${folder}" "-DFILES=${joined}" "-DOUT=${out}"
 			-P ${EMBED_QUERIES}
 		DEPENDS ${files} ${EMBED_QUERIES} VERBATIM)
-	# The rooms above wait for the header by this name.
-	add_custom_target(room_${room}_queries
-		DEPENDS ${out}/${room}_queries.c ${out}/${room}_queries.h)
-	target_sources(room_${room} PRIVATE ${out}/${room}_queries.c ${out}/${room}_queries.h)
-	target_include_directories(room_${room} PUBLIC ${out})
-	add_dependencies(room_${room} room_${room}_queries)
+	# Those who include the header wait for it by this name.
+	add_custom_target(${folder}_queries
+		DEPENDS ${out}/${folder}_queries.c ${out}/${folder}_queries.h)
+endfunction()
+
+# A target of the same CMakeLists.txt that includes the header of FOLDER/queries.
+function(sees_queries folder target)
+	target_include_directories(${target} PUBLIC ${CMAKE_CURRENT_BINARY_DIR}/${folder})
+	add_dependencies(${target} ${folder}_queries)
+endfunction()
+
+# The target that compiles them; what links it sees them too.
+function(holds_queries folder target)
+	target_sources(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/${folder}/${folder}_queries.c)
+	sees_queries(${folder} ${target})
 endfunction()

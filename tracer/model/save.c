@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fold.h"
+#include "store_queries.h"
 
 enum {
 	CARRY_LIVE = 1,
@@ -313,11 +314,7 @@ void tmk_model_reload(struct tmk_model *m)
 	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 5", reload_sizes,
 	               m);
 	undo_later_rows(m);
-	tmk_store_read(
-	        m->store,
-	        "SELECT id, device, site, bucket, rule, bytes, requested, address, "
-	        "born_step, born, born_ns FROM allocation WHERE died_step IS NULL",
-	        reload_row, m);
+	tmk_store_read(m->store, sql_not_freed, reload_row, m);
 	tmk_store_read(m->store, "SELECT data FROM carry WHERE id = 1", reload_carried,
 	               m);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "settings.h"
+#include "store_queries.h"
 
 struct raw {
 	int64_t step, first, last, peak;
@@ -59,14 +60,7 @@ void tmk_model_thin(struct tmk_model *m)
 	if (m->thin_only || tmk_store_size(m->store) < limit)
 		return;
 	struct raws r = {0};
-	tmk_store_read(
-	        m->store,
-	        "SELECT s.id, s.first_allocation, s.last_allocation, "
-	        "max(d.peak_allocated) FROM step s JOIN step_device d ON d.step = s.id "
-	        "WHERE s.same_as IS NULL AND NOT s.thinned AND s.id > 2 AND "
-	        "s.first_allocation NOTNULL AND NOT EXISTS (SELECT 1 FROM step t "
-	        "WHERE t.same_as = s.id) GROUP BY s.id ORDER BY s.id",
-	        collect, &r);
+	tmk_store_read(m->store, sql_thinnable, collect, &r);
 	for (uint32_t i = 0; i < r.count; i++)
 		if (!is_peak(m, r.raw[i].step) && !stands_out(&r, i))
 			thin_step(m, &r.raw[i]);

@@ -326,6 +326,12 @@ const void *tmk_row_blob(struct tmk_row *r, int column, size_t *size)
 void tmk_store_read(struct tmk_store *s, const char *sql,
                     void (*row)(struct tmk_row *, void *), void *context)
 {
+	tmk_store_ask(s, sql, NULL, 0, row, context);
+}
+
+void tmk_store_ask(struct tmk_store *s, const char *sql, const int64_t *values,
+                   int count, void (*row)(struct tmk_row *, void *), void *context)
+{
 	sqlite3_stmt *st;
 	write_waiting(s);
 	if (*s->failed)
@@ -334,6 +340,8 @@ void tmk_store_read(struct tmk_store *s, const char *sql,
 		fail(s, "read the trace");
 		return;
 	}
+	for (int i = 0; i < count; i++)
+		sqlite3_bind_int64(st, i + 1, values[i]);
 	while (sqlite3_step(st) == SQLITE_ROW)
 		row((struct tmk_row *)st, context);
 	sqlite3_finalize(st);

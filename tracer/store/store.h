@@ -58,13 +58,16 @@ enum tmk_statement {
  * const void * then size_t for b). */
 void tmk_store_run(struct tmk_store *s, enum tmk_statement which, ...);
 
-/* Reading back, for recovery. Calls `row` with the columns as integers or texts. */
+/* Reading back, for recovery. Calls `row` with the columns as integers or texts. What joins
+ * tables is a file of queries/, its parameters in `values`; one table is asked at the place. */
 struct tmk_row;
 int64_t tmk_row_int(struct tmk_row *r, int column); /* TMK_NULL for NULL */
 const char *tmk_row_text(struct tmk_row *r, int column);
 const void *tmk_row_blob(struct tmk_row *r, int column, size_t *size);
 void tmk_store_read(struct tmk_store *s, const char *sql,
                     void (*row)(struct tmk_row *, void *), void *context);
+void tmk_store_ask(struct tmk_store *s, const char *sql, const int64_t *values,
+                   int count, void (*row)(struct tmk_row *, void *), void *context);
 
 /* Sets a column of the run row; unknown columns go to meta. */
 void tmk_store_set_run(struct tmk_store *s, const char *column, const char *value,
