@@ -89,7 +89,23 @@ def execute(folder, script, *args, device="cpu", env=None, preload=True, timeout
         env=clean_environment(**settings), text=True, timeout=timeout,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more,
     )
-    return Run(folder, done)
+    return finished(Run(folder, done))
+
+
+LATE = re.compile(r"^tidemark: the writer needs more than 2 s; 'tidemark report' will finish "
+                  r"'(.*)'\n", re.M)
+
+
+def finished(run):
+    """On a busy machine the two seconds that an exit waits for the writer may be too few. The
+    library says so, and names the command that finishes the trace; these tests do what it says.
+    A trace that is not whole without that sentence stays as it is."""
+    for trace in LATE.findall(run.stderr):
+        done = subprocess.run([str(COMMAND), "report", trace], capture_output=True, text=True,
+                              cwd=run.folder, timeout=300, env=clean_environment())
+        assert done.returncode == 0, done
+    run.stderr = LATE.sub("", run.stderr)
+    return run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -122,6 +122,14 @@ def a_quota_met_in_the_middle(setup):
     quota(setup, 6 << 20)
 
 
+@fault("plain.py", 300)
+def a_disk_that_is_slow(setup):
+    """The exit waits two seconds for the writer, says so, and a reader finishes the trace."""
+    setup.before = (PRELOADS / "libquota.so",)
+    setup.env.update(QUOTA_UNDER=".db", QUOTA_BYTES=1 << 40, QUOTA_DELAY=400)
+    setup.says = "the writer needs more than 2 s; 'tidemark report' will finish"
+
+
 @fault("plain.py", 200, trace="said")
 def a_folder_removed(setup):
     def remove(process, setup):
@@ -397,6 +405,8 @@ def judge(fault, folder):
     try:
         outcome = runner.run(setup)
         wrong = runner.harmed(outcome, twin(fault, setup, folder / "bare"))
+        if setup.says and not any(setup.says in line for line in outcome.sentences):
+            wrong.append(f"it did not say {setup.says!r}")
         if setup.relief:
             wrong += runner.read_all(setup.where(), may_leave=True)[0]
             setup.relief()

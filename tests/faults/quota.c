@@ -1,5 +1,6 @@
 /* quota.c - a preload: a disk quota. What is written and reserved in files whose path has
- * QUOTA_UNDER in it, QUOTA_BYTES in all, and from then on EDQUOT. */
+ * QUOTA_UNDER in it, QUOTA_BYTES in all, and from then on EDQUOT. And a slow disk: each such
+ * write waits QUOTA_DELAY milliseconds first. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,8 +26,11 @@ static bool exceeded(int fd, size_t bytes)
 {
 	static _Atomic long long used;
 	const char *most = getenv("QUOTA_BYTES");
+	const char *delay = getenv("QUOTA_DELAY");
 	if (!counted(fd))
 		return false;
+	if (delay)
+		usleep((useconds_t)atoi(delay) * 1000);
 	if (atomic_fetch_add(&used, (long long)bytes) + (long long)bytes <=
 	    (most ? atoll(most) : 0))
 		return false;

@@ -47,6 +47,7 @@ class Setup:
     limits: object = None           # called in the child before it becomes the program
     meddle: object = None           # called with the running process
     relief: object = None           # called before the last reader comes
+    says: str = None                # what the library must say
     python: pathlib.Path = PYTHON
 
     def where(self):
