@@ -211,6 +211,119 @@ static void other_model_kept(struct scene *scene)
 	free(mine);
 }
 
+/* Is this tensor of the model? Without a root (NULL) all names are one model's. */
+static bool of_model(const struct tensor *tensor, const char *root)
+{
+	size_t length = root ? strlen(root) : 0;
+
+	return tensor && (!root || (!strncmp(tensor->name, root, length) &&
+	                            tensor->name[length] == '.'));
+}
+
+/* Does a module that has a parameter of the model learn in the acts [from, to)? Then its forward
+ * keeps something for the backward. */
+static bool model_learns(const struct scene *scene, const char *root, int32_t from,
+                         int32_t to)
+{
+	const struct places *places = scene->places;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		size_t length = site && site->module ? strlen(site->module) : 0;
+		bool kept = piece->bucket == BUCKET_ACTIVATION &&
+		            (piece->given < 0 || piece->phase_given != PHASE_FORWARD);
+		if (!length || piece->taken < from || piece->taken >= to ||
+		    !(kept || piece->phase == PHASE_BACKWARD))
+			continue;
+		for (size_t k = 0; k < places->tensor_count; k++) {
+			const struct tensor *tensor = &places->tensors[k];
+			if (of_model(tensor, root) &&
+			    !strncmp(tensor->name, site->module, length) &&
+			    tensor->name[length] == '.')
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The first act of the step before; that of this one where it is like no other. */
+static int32_t since_when(const struct scene *scene)
+{
+	int32_t first = scene->from;
+
+	if (scene->rest.kind == REST_DERIVED)
+		return first;
+	for (size_t s = 0; s < scene->script.step_count; s++)
+		if (scene->script.steps[s].step < scene->step)
+			first = scene->script.steps[s].first;
+	return first;
+}
+
+/* A model that was trained in earlier steps and does not learn in this one, though others do: its
+ * weights, gradients and states lie there still. */
+static void earlier_model(struct scene *scene, const char *root)
+{
+	int64_t bytes = 0, states = 0;
+	bool others = false;
+
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		bool mine;
+		others = others || (piece->taken >= scene->from &&
+		                    piece->taken < scene->rest.first &&
+		                    piece->phase == PHASE_FORWARD);
+		if (piece->given >= 0 || piece->taken >= scene->from)
+			continue;
+		mine = of_model(scene_owner(scene, piece), root);
+		bytes += mine ? piece->bytes : 0;
+		states += mine && piece->bucket == BUCKET_OPTIMIZER ? piece->bytes : 0;
+		if (mine)
+			edit_given(&scene->edit, (int32_t)i, scene->from);
+	}
+	if (!states || !others || bytes * 20 < scene->oom->moment.allocated ||
+	    model_learns(scene, root, since_when(scene), scene->rest.first)) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "old_optimizer",
+	                  .lever = "let go of the model before",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .unsure = "only if no later step trains that model",
+	                  .target = copy_text(root ? root : ""),
+	                  .change = copy_text("let go of the model that earlier steps "
+	                                      "trained, and of its optimizer, before "
+	                                      "the next one is made (del, and nothing "
+	                                      "else that holds them)"),
+	                  .basis = format_text("%s of weights, gradients and states of "
+	                                       "%s, which does not learn in this step",
+	                                       text_size(bytes).s,
+	                                       root ? root : "the first model")},
+	          false);
+}
+
+static void earlier_models(struct scene *scene)
+{
+	struct rows *rows = db_rows(
+	        scene->trace->db,
+	        "SELECT substr(key, 7) FROM meta WHERE key LIKE 'owner._%' ORDER BY 1",
+	        "");
+	bool any = false;
+
+	while (rows_next(rows)) {
+		char *root = rows_copy(rows, 0);
+		earlier_model(scene, root);
+		any = true;
+		free(root);
+	}
+	if (!any)
+		earlier_model(scene, NULL);
+}
+
 /* Models by name, with bytes of their parameters that no optimizer has; false: none is told. */
 bool levers_models(struct scene *scene)
 {
@@ -229,5 +342,6 @@ bool levers_models(struct scene *scene)
 	}
 	copies_elsewhere(scene);
 	other_model_kept(scene);
+	earlier_models(scene);
 	return told;
 }

@@ -243,28 +243,68 @@ static void checkpointing(struct scene *scene)
 	layers_free(&runs);
 }
 
-/* Scores of attention: the last two dimensions are the same, and large. */
-static void flash_attention(struct scene *scene)
+enum { SCORES = 32 }; /* different numbers of positions that are looked at */
+
+static bool has_one_of(const char *op, const char *const *parts)
 {
-	int64_t bytes = 0;
+	for (; op && *parts; parts++)
+		if (strstr(op, *parts))
+			return true;
+	return false;
+}
+
+/* The positions of scores: the last two dimensions are the same, and large; 0: they are none. */
+static int64_t positions(const struct scene *scene, const struct piece *piece)
+{
+	const struct shape *shape = scene_shape(scene, piece);
+	int n = shape->count;
+
+	return piece_scales(piece) && n >= 3 && shape->of[n - 1] == shape->of[n - 2] &&
+	                       shape->of[n - 1] >= 64 &&
+	                       shape->of[n - 1] >= scene->length - 1
+	               ? shape->of[n - 1]
+	               : 0;
+}
+
+/* Pictures are square too: scores are made by a product or a softmax. Returns how many numbers of
+ * positions it found, of SCORES at the most. */
+static size_t score_positions(const struct scene *scene, int64_t *list)
+{
+	static const char *const makers[] = {"bmm",     "Bmm",     "matmul",
+	                                     "softmax", "Softmax", NULL};
+	size_t count = 0;
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
-		const struct shape *shape = scene_shape(scene, piece);
-		int n = shape->count;
-		if (!piece_scales(piece) || n < 3 ||
-		    shape->of[n - 1] != shape->of[n - 2] || shape->of[n - 1] < 64 ||
-		    shape->of[n - 1] < scene->length - 1)
-			continue;
 		const struct site *site = scene_site(scene, piece);
-		/* Pictures are square too: scores come of products and of softmax. */
-		if (!site->op ||
-		    !(strstr(site->op, "bmm") || strstr(site->op, "softmax") ||
-		      strstr(site->op, "matmul") || strstr(site->op, "Bmm") ||
-		      strstr(site->op, "Softmax") || strstr(site->op, "dropout") ||
-		      strstr(site->op, "mul") || strstr(site->op, "div") ||
-		      strstr(site->op, "masked_fill") || strstr(site->op, "add") ||
-		      strstr(site->op, "_to_copy")))
+		int64_t found = positions(scene, piece);
+		size_t k = 0;
+		while (k < count && list[k] != found)
+			k++;
+		if (found && k == count && k < SCORES && site &&
+		    has_one_of(site->op, makers))
+			list[count++] = found;
+	}
+	return count;
+}
+
+/* Scores of every pair of positions, and what is made of them. */
+static void flash_attention(struct scene *scene)
+{
+	static const char *const ops[] = {
+	        "bmm", "Bmm", "matmul", "softmax",     "Softmax",  "dropout",
+	        "mul", "div", "add",    "masked_fill", "_to_copy", NULL};
+	int64_t list[SCORES], bytes = 0;
+	size_t count = score_positions(scene, list);
+
+	for (size_t i = 0; count && i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		int64_t found = positions(scene, piece);
+		size_t k = 0;
+		while (k < count && list[k] != found)
+			k++;
+		if (k == count || !site || !has_one_of(site->op, ops))
 			continue;
 		bytes = piece->bytes > bytes ? piece->bytes : bytes;
 		edit_bytes(&scene->edit, (int32_t)i, 0);
@@ -289,24 +329,38 @@ static void flash_attention(struct scene *scene)
 	          false);
 }
 
-/* Logits: by far the widest last dimension of what the forward makes. */
+static int64_t last_dimension(const struct scene *scene, const struct piece *piece)
+{
+	const struct shape *shape = scene_shape(scene, piece);
+
+	return shape->count >= 2 ? shape->of[shape->count - 1] : 0;
+}
+
+/* The width of logits: that of what the loss takes the softmax of. Where no loss was reached yet,
+ * the widest last dimension that a forward makes, if no layer of a list makes it. */
 static int64_t vocabulary(const struct scene *scene)
 {
-	double widest_bytes = 0;
-	int64_t widest = 0;
+	int64_t loss = 0, widest = 0;
+	bool layers = false;
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
-		const struct shape *shape = scene_shape(scene, piece);
-		int64_t last = shape->count >= 2 ? shape->of[shape->count - 1] : 0;
-		if (piece_scales(piece) && piece->phase == PHASE_FORWARD &&
-		    !scene_weight_like(scene, piece) && last > widest && last >= 4096 &&
-		    piece->bytes >= 1 << 20) {
+		const struct site *site = scene_site(scene, piece);
+		int64_t last = last_dimension(scene, piece), index;
+		if (!site || piece->phase != PHASE_FORWARD || !piece_scales(piece) ||
+		    scene_weight_like(scene, piece))
+			continue;
+		if (site->op && strstr(site->op, "log_softmax") && last > loss)
+			loss = last;
+		if (piece->bytes >= 1 << 20 && last >= widest) {
+			layers = scene_layer(site->module, &index) >= 0 ||
+			         (layers && last == widest);
 			widest = last;
-			widest_bytes = (double)piece->bytes;
 		}
 	}
-	return widest_bytes > 0 ? widest : 0;
+	if (!loss && !layers)
+		loss = widest;
+	return loss >= 4096 ? loss : 0;
 }
 
 static void chunked_loss(struct scene *scene)
@@ -318,9 +372,7 @@ static void chunked_loss(struct scene *scene)
 		return;
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
-		const struct shape *shape = scene_shape(scene, piece);
-		if (!piece_scales(piece) || shape->count < 2 ||
-		    shape->of[shape->count - 1] != width ||
+		if (!piece_scales(piece) || last_dimension(scene, piece) != width ||
 		    scene_weight_like(scene, piece))
 			continue;
 		bytes += piece->step == scene->step ? piece->bytes : 0;

@@ -197,7 +197,7 @@ void scene_try(struct scene *scene, struct lever lever, bool always)
 	replay_script(&scene->script, &scene->rules, &scene->edit, true, &endless);
 	replay_script(&scene->script, &scene->rules, &scene->edit, false, &replayed);
 	place_peak(scene, &endless, &lever);
-	lever.saves = scene->base_peak - endless.peak_allocated;
+	lever.saves = scene->base_since - endless.peak_since;
 	edit_clear(&scene->edit);
 	/* Less than a two-hundredth of the peak is noise. */
 	if (lever.saves <= scene->base_peak / 200 && !always) {

@@ -89,25 +89,29 @@ static int by_text(const void *left, const void *right)
 	return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* Weights of a model that has no names yet count as input: of a shape there are as many blocks as
- * gradients, or several and no more than that. */
+/* Weights of a model that has no names yet, or of a copy of one, count as input: of a shape there
+ * are as many blocks as a step has gradients, or several and no more than that. */
 static bool unnamed_weights(const struct scene *scene, const struct site *site)
 {
-	size_t inputs = 0, gradients = 0;
+	size_t inputs = 0, gradients = 0, most = 0;
+	int32_t step = -1;
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *other = scene_site(scene, piece);
-		if (!other || !other->shape || piece->taken < scene->from ||
-		    strcmp(other->shape, site->shape) != 0)
+		if (!other || !other->shape || strcmp(other->shape, site->shape) != 0)
 			continue;
-		if (piece->bucket == BUCKET_INPUT && other != site)
-			return false;
-		inputs += other == site && piece->given < 0 &&
-		          piece->bucket == BUCKET_INPUT;
+		gradients = piece->step == step ? gradients : 0;
+		step = piece->step;
 		gradients += piece->bucket == BUCKET_GRADIENT;
+		most = gradients > most ? gradients : most;
+		if (piece->taken < scene->from || piece->bucket != BUCKET_INPUT)
+			continue;
+		if (other != site)
+			return false;
+		inputs += piece->given < 0;
 	}
-	return inputs && (inputs == gradients || (inputs > 1 && inputs <= gradients));
+	return inputs && (inputs == most || (inputs > 1 && inputs <= most));
 }
 
 /* Shapes of weights have nothing to do with the batch, whatever numbers are in them. */
@@ -284,6 +288,7 @@ void scene_load(struct trace *trace, const struct places *places,
 	edit_begin(&scene->script, &scene->edit);
 	replay_script(&scene->script, &scene->rules, NULL, true, &replayed);
 	scene->base_peak = replayed.peak_allocated;
+	scene->base_since = replayed.peak_since;
 	levers->peak = replayed.peak_allocated;
 	levers->samples = agreement.samples;
 	levers->differing = agreement.differing;

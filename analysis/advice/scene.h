@@ -32,9 +32,10 @@ struct scene {
 	int32_t step, from;   /* the one that was refused, and its first act */
 	int64_t batch,
 	        length; /* of a sample dimension, and of a sequence; 0: not seen */
-	int64_t base_peak;
-	bool untrained;    /* a model that an optimizer has was not trained yet */
-	bool *weight_like; /* by site: it has the shape of a parameter */
+	int64_t base_peak,
+	        base_since; /* of the whole run, and from the refused step on */
+	bool untrained;     /* a model that an optimizer has was not trained yet */
+	bool *weight_like;  /* by site: it has the shape of a parameter */
 };
 
 void scene_load(struct trace *trace, const struct places *places,

@@ -28,6 +28,7 @@ struct allocator *allocator_new(const struct rules *rules, int64_t capacity)
 	a->rules = *rules;
 	a->capacity = capacity;
 	a->next_address = STRETCH;
+	a->wish = -1;
 	return a;
 }
 
@@ -40,6 +41,7 @@ void allocator_free(struct allocator *a)
 	free(a->pools);
 	free(a->blocks);
 	free(a->spare);
+	space_free(&a->space);
 	free(a);
 }
 
@@ -147,8 +149,8 @@ static int32_t new_segment(struct allocator *a, int32_t pool, int64_t bytes)
 		return from_stretch(a, pool, bytes);
 	if (!from_device(a, size))
 		return -1;
-	block.address = a->next_address;
-	a->next_address += size;
+	block.address =
+	        a->told ? a->next_address : space_take(&a->space, size, a->wish);
 	return blocks_new(a, block);
 }
 
@@ -215,6 +217,17 @@ static void unmap(struct allocator *a, int32_t number)
 	blocks_put_back(a, blocks_join(a, number));
 }
 
+/* A free segment, off its shelf, to the device. */
+static void give_segment(struct allocator *a, int32_t number)
+{
+	const struct cell *block = &a->blocks[number];
+
+	a->reserved -= block->bytes;
+	if (!a->told)
+		space_give(&a->space, block->address, block->bytes);
+	blocks_drop(a, number);
+}
+
 void allocator_empty_cache(struct allocator *a)
 {
 	for (size_t p = 0; p < a->pool_count; p++) {
@@ -229,8 +242,7 @@ void allocator_empty_cache(struct allocator *a)
 				unmap(a, all[i]);
 			} else if (block->before < 0 && block->after < 0) {
 				blocks_pick_up(a, all[i]);
-				a->reserved -= block->bytes;
-				blocks_drop(a, all[i]);
+				give_segment(a, all[i]);
 			}
 		}
 		free(all);
@@ -260,9 +272,8 @@ static bool give_oversized(struct allocator *a, int32_t pool, int64_t bytes)
 		    block->after >= 0)
 			break;
 		freed += block->bytes;
-		a->reserved -= block->bytes;
 		blocks_take_out(shelf, at);
-		blocks_drop(a, number);
+		give_segment(a, number);
 	}
 	return freed >= wanted;
 }
@@ -353,12 +364,24 @@ int64_t allocator_block_bytes(const struct allocator *a, int32_t block)
 	return a->blocks[block].bytes;
 }
 
+int32_t allocator_take_near(struct allocator *a, int64_t bytes, int stream,
+                            int64_t wish)
+{
+	int32_t block;
+
+	a->wish = wish;
+	block = allocator_take(a, bytes, stream);
+	a->wish = -1;
+	return block;
+}
+
 int32_t allocator_take_at(struct allocator *a, int64_t bytes, int stream,
                           int64_t address)
 {
 	int64_t next = a->next_address;
 	int32_t block;
 
+	a->told = true;
 	a->next_address = address;
 	block = allocator_take(a, bytes, stream);
 	a->next_address = next;

@@ -13,7 +13,11 @@ void allocator_free(struct allocator *allocator);
 
 /* A block for so many bytes; -1: refused, after all that is cached was given back. */
 int32_t allocator_take(struct allocator *allocator, int64_t bytes, int stream);
-/* ... and a new segment, if it takes one, lies at this address. */
+/* ... and a new segment, if it takes one, lies near this address: at it, where that is free, else
+ * where the device has room first. -1: no wish. */
+int32_t allocator_take_near(struct allocator *allocator, int64_t bytes, int stream,
+                            int64_t wish);
+/* ... lies at this address, whatever else does; then all of them are told. */
 int32_t allocator_take_at(struct allocator *allocator, int64_t bytes, int stream,
                           int64_t address);
 int64_t allocator_address(const struct allocator *allocator, int32_t block);

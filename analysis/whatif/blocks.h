@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "allocator.h"
+#include "space.h"
 
 struct cell {
 	int64_t address, bytes;
@@ -30,7 +31,11 @@ struct pool { /* of one stream: small, or large */
 
 struct allocator {
 	struct rules rules;
-	int64_t capacity, reserved, allocated, retries, next_address;
+	int64_t capacity, reserved, allocated, retries;
+	int64_t next_address; /* of a stretch; of a segment too where it is told */
+	struct space space;   /* of segments whose place is not told */
+	int64_t wish;         /* where the next one would best lie; -1 */
+	bool told;
 	struct cell *blocks;
 	size_t count, room;
 	int32_t *spare; /* numbers of blocks that are gone */

@@ -95,7 +95,8 @@ struct play {
 	int32_t *extra; /* by extra */
 	struct early *early;
 	size_t early_count, early_at, early_room;
-	bool empties; /* memory was given back before the next act */
+	int32_t since; /* the first act of the step that was refused */
+	bool empties;  /* memory was given back before the next act */
 };
 
 static int by_act(const void *left, const void *right)
@@ -144,8 +145,8 @@ static int64_t asked(const struct play *play, int32_t index)
 }
 
 /* false: refused. */
-static bool serve(struct play *play, int64_t bytes, int stream, int32_t act,
-                  int32_t *block)
+static bool serve(struct play *play, int64_t bytes, int stream, int64_t address,
+                  int32_t act, int32_t *block)
 {
 	struct replayed *replayed = play->replayed;
 	int64_t now;
@@ -153,7 +154,7 @@ static bool serve(struct play *play, int64_t bytes, int stream, int32_t act,
 	*block = -1;
 	if (!bytes)
 		return true;
-	*block = allocator_take(play->allocator, bytes, stream);
+	*block = allocator_take_near(play->allocator, bytes, stream, address);
 	if (*block < 0) {
 		replayed->fits = false;
 		replayed->act = act;
@@ -164,6 +165,8 @@ static bool serve(struct play *play, int64_t bytes, int stream, int32_t act,
 		replayed->peak_allocated = now;
 		replayed->peak_act = act;
 	}
+	if (act >= play->since && now > replayed->peak_since)
+		replayed->peak_since = now;
 	if (allocator_reserved(play->allocator) > replayed->peak_reserved)
 		replayed->peak_reserved = allocator_reserved(play->allocator);
 	return true;
@@ -189,7 +192,7 @@ static bool early_ones(struct play *play, int32_t act)
 			let_go(play, &play->extra[~early->piece]);
 		} else {
 			const struct extra *extra = &play->edit->extras[~early->piece];
-			if (!serve(play, extra->bytes, extra->stream, act,
+			if (!serve(play, extra->bytes, extra->stream, -1, act,
 			           &play->extra[~early->piece]))
 				return false;
 		}
@@ -217,13 +220,27 @@ static bool one_act(struct play *play, int32_t at)
 	}
 	if (what >= 0) {
 		return serve(play, asked(play, what), play->script->pieces[what].stream,
-		             at, &play->block[what]);
+		             play->script->pieces[what].address, at,
+		             &play->block[what]);
 	} else if (what != ACT_REFUSED) {
 		int32_t moved = play->edit ? play->edit->given[~what] : EDIT_AS_WAS;
 		if (moved == EDIT_AS_WAS || moved < at)
 			let_go(play, &play->block[~what]);
 	}
 	return true;
+}
+
+static int32_t refused_step(const struct script *script)
+{
+	int32_t refused = script->refused_piece;
+	size_t step = script->step_count;
+
+	if (refused < 0)
+		return 0;
+	while (step > 1 &&
+	       script->steps[step - 1].first > script->pieces[refused].taken)
+		step--;
+	return step ? script->steps[step - 1].first : 0;
 }
 
 static void play_begin(struct play *play, const struct script *script,
@@ -234,6 +251,7 @@ static void play_begin(struct play *play, const struct script *script,
 	*play = (struct play){.script = script,
 	                      .edit = edit,
 	                      .replayed = replayed,
+	                      .since = refused_step(script),
 	                      .allocator = allocator_new(rules, capacity)};
 	play->block = allocate((script->count + 1) * sizeof(*play->block));
 	memset(play->block, -1, (script->count + 1) * sizeof(*play->block));
@@ -353,7 +371,7 @@ void replay_check(struct trace *trace, const struct device *device,
 	if (replayed.fits && script->refused_piece >= 0) {
 		int32_t block;
 		agreement->refusal =
-		        !serve(&play, asked(&play, script->refused_piece), 0,
+		        !serve(&play, asked(&play, script->refused_piece), 0, -1,
 		               script->pieces[script->refused_piece].taken, &block);
 	}
 	play_end(&play);

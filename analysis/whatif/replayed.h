@@ -42,7 +42,8 @@ struct replayed {
 	bool fits;   /* every act was served to the script's end */
 	int32_t act; /* the first that was refused; -1 */
 	int64_t peak_allocated, peak_reserved; /* bytes, up to there */
-	int32_t peak_act; /* at which peak_allocated was reached; -1 */
+	int32_t peak_act;   /* at which peak_allocated was reached; -1 */
+	int64_t peak_since; /* peak_allocated from the refused step on; bytes */
 	int64_t retries; /* how often cached memory was given back to serve a request */
 };
 

@@ -3,7 +3,8 @@
  * An earlier step is of the same kind if the places of this one are found in it, in both
  * directions, up to the one that was refused: a first evaluation is not. Then the rest of
  * that step is this one's, scaled by the ratio of what both have made, and the next step is
- * all of it again. Without one, a loop inside the step may tell (derived.c: or parameters,
+ * all of it again. What this step did before its first forward of that kind (an evaluation, a copy
+ * of the model) is no part of that. Without one, a loop inside the step may tell (derived.c: or parameters,
  * what the forward saved, and the optimizer).
  * Called from: advice/scene.c. */
 #include "rest.h"
@@ -163,6 +164,29 @@ static bool alike(const struct places *places, const struct script *script,
 	return false;
 }
 
+/* Both stretches from their first forward that has a counterpart on; false: that is where they
+ * begin, or there is none. The acts stay: a step after this one is the whole of it. */
+static bool without_prologue(const struct places *places, const struct script *script,
+                             struct span *here, struct span *there)
+{
+	int32_t *found = match_pieces(places, script, here->first, here->end,
+	                              there->first, there->end, MATCH_LINE);
+	int32_t mine = here->first, theirs = there->first;
+
+	while (mine < here->end && (found[mine - here->first] < 0 ||
+	                            script->pieces[mine].phase != PHASE_FORWARD))
+		mine++;
+	free(found);
+	while (theirs < there->end && script->pieces[theirs].phase != PHASE_FORWARD)
+		theirs++;
+	if (mine == here->end || theirs == there->end ||
+	    (mine == here->first && theirs == there->first))
+		return false;
+	here->first = mine;
+	there->first = theirs;
+	return true;
+}
+
 static bool goes_back(const struct script *script, const struct span *span)
 {
 	for (int32_t i = span->first; i < span->end; i++)
@@ -234,10 +258,14 @@ static bool from_step(const struct known *known, struct script *script,
 	int tried = 0;
 
 	for (size_t s = script->step_count - 1; s-- > 0 && tried < TRIED; tried++) {
-		struct span there = span_of(script, s);
+		struct span now = *here, there = span_of(script, s);
 		struct twin twin;
-		if (!script->steps[s].complete || script->steps[s].step < 1 ||
-		    !alike(known->places, script, here, &there, level, &twin))
+		if (!script->steps[s].complete || script->steps[s].step < 1)
+			continue;
+		if (!alike(known->places, script, &now, &there, level, &twin) &&
+		    (level == MATCH_MODULE ||
+		     !without_prologue(known->places, script, &now, &there) ||
+		     !alike(known->places, script, &now, &there, level, &twin)))
 			continue;
 		rest->kind = level == MATCH_MODULE ? REST_FORWARD : REST_LIKE_STEP;
 		rest->like = script->steps[s].step;
@@ -249,7 +277,7 @@ static bool from_step(const struct known *known, struct script *script,
 			        "the shapes of this step differ from those of step %d, "
 			        "and not by one factor",
 			        (int)rest->like);
-		go_on(known, script, here, &there, &twin, rest);
+		go_on(known, script, &now, &there, &twin, rest);
 		free(twin.found);
 		return true;
 	}

@@ -149,6 +149,30 @@ TEST("an expandable segment grows by pages and takes what holes do not")
 	allocator_free(a);
 }
 
+TEST("addresses that were given back are handed out again, lowest first")
+{
+	struct allocator *a = new_one(INT64_MAX);
+	int32_t first = allocator_take_near(a, 40 * MIB, 0, 1000 * MIB);
+	int32_t second = allocator_take(a, 30 * MIB, 0);
+	int32_t third = allocator_take(a, 20 * MIB, 0);
+
+	CHECK(allocator_address(a, second) == 1040 * MIB);
+	CHECK(allocator_address(a, third) == 1070 * MIB);
+	allocator_give(a, first);
+	allocator_give(a, second);
+	allocator_empty_cache(a);
+	CHECK(allocator_address(a, allocator_take(a, 60 * MIB, 0)) == 1000 * MIB);
+	CHECK(allocator_address(a, allocator_take(a, 12 * MIB, 0)) == 1090 * MIB);
+	/* where it would best lie, if that is free; below all so far; and if it is not */
+	CHECK(allocator_address(a, allocator_take_near(a, 14 * MIB, 0, 1200 * MIB)) ==
+	      1200 * MIB);
+	CHECK(allocator_address(a, allocator_take_near(a, 16 * MIB, 0, 900 * MIB)) ==
+	      900 * MIB);
+	CHECK(allocator_address(a, allocator_take_near(a, 18 * MIB, 0, 1010 * MIB)) ==
+	      916 * MIB);
+	allocator_free(a);
+}
+
 TEST("sizes that no device has are refused, not added up")
 {
 	struct allocator *a = new_one(INT64_MAX);
