@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "brief.h"
+#include "cards.h"
 #include "command.h"
 #include "fail.h"
 #include "heap.h"
@@ -40,25 +41,9 @@ struct session {
 
 static int list_cards(void)
 {
-	size_t count;
-	struct profile *cards = profiles_load(&count);
-	struct table *table = table_new("<>>~");
 	FILE *out = screen_open();
 
-	for (int i = 0; i < 4; i++)
-		table_cell(table, PLAIN, "%s",
-		           ((const char *[]){"card", "memory", "compute", "name"})[i]);
-	for (size_t i = 0; i < count; i++) {
-		const struct profile *card = &cards[i];
-		table_cell(table, BOLD, "%s", card->gpu);
-		table_cell(table, PLAIN, "%s", text_size(card->memory_bytes).s);
-		table_cell(table, PLAIN, "%s",
-		           card->capability ? card->capability : "?");
-		table_cell(table, PLAIN, "%s", card->product ? card->product : "?");
-	}
-	table_print(table, out, 2, true);
-	table_free(table);
-	profiles_free(cards, count);
+	cards_print(out);
 	return screen_close(out);
 }
 

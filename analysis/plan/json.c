@@ -40,6 +40,8 @@ static void json_fits(struct json *json, const struct plan *plan)
 		else
 			json_number(json, "max_batch", largest);
 		json_text(json, "source", card->source);
+		if (*card->date)
+			json_text(json, "as_of", card->date);
 		json_end(json);
 	}
 	json_end(json);

@@ -242,27 +242,33 @@ static void read_activations(struct plan *plan, const struct options *options)
 
 static void add_card(struct plan *plan, const char *word)
 {
-	const char *nearest = NULL;
-	const struct card *card = card_find(word, &nearest);
+	const struct card *card;
+	char *names = NULL;
 	int64_t bytes;
+	enum card_answer answer = card_find(word, &card, &names);
 
 	if (plan->card_count == PLAN_CARDS)
 		fail(STATUS_USAGE, "'--gpu' takes at most %d cards", PLAN_CARDS);
-	if (card) {
+	if (answer == CARD_KNOWN) {
 		plan->cards[plan->card_count++] = *card;
 		return;
 	}
+	if (answer == CARD_SEVERAL)
+		fail(STATUS_USAGE, CARD_OF_SEVERAL, word, names);
 	if (quantity_size(word, &bytes) != QUANTITY_GOOD)
 		fail(STATUS_USAGE,
-		     "there is no card '%s'; did you mean '%s'? A size such as 24GB "
-		     "does too",
-		     word, nearest);
+		     "there is no card '%s'; did you mean %s? 'tidemark plan --gpu "
+		     "list' has "
+		     "all, and a size such as 24GB does too",
+		     word, names);
+	free(names);
 	if (bytes < 1 << 20)
 		fail(STATUS_USAGE,
 		     "a card of '%s' is too small to be one; say 24GB or "
 		     "24GiB",
 		     word);
-	plan->cards[plan->card_count++] = (struct card){word, bytes, "as given"};
+	plan->cards[plan->card_count++] = (struct card){
+	        .name = word, .bytes = bytes, .source = "as given", .date = ""};
 }
 
 static void read_cards(struct plan *plan, const struct options *options)

@@ -8,7 +8,7 @@
 #include "formula.h"
 #include "options.h"
 
-enum { PLAN_CARDS = 32, PLAN_NOTES = 8 };
+enum { PLAN_CARDS = 96, PLAN_NOTES = 8 };
 
 struct plan {
 	struct model model;

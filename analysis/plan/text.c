@@ -229,8 +229,9 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 	int64_t rest = available - plan->formula.total;
 	bool fits = rest >= 0;
 
-	fprintf(out, "  %s%-3s%s%-15s %11s  %11s %s", style(fits ? GREEN : RED),
-	        sign(fits ? CHECK : CROSS), style(PLAIN), card->name,
+	fprintf(out, "  %s%s%s%*s%-17s %11s  %11s %s", style(fits ? GREEN : RED),
+	        sign(fits ? CHECK : CROSS), style(PLAIN),
+	        strcmp(sign(CHECK), "ok") || !fits ? 2 : 1, "", card->name,
 	        text_size(card->bytes).s, text_size(fits ? rest : -rest).s,
 	        fits ? "free" : "short");
 	if (largest > 0)
@@ -241,29 +242,57 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 	fputc('\n', out);
 }
 
-/* Without --gpu: the cards that do, and one line for those that don't. */
+/* Which cards one line answers for: those of much the same memory, named by the smallest. */
+static int last_alike(const struct plan *plan, int first)
+{
+	int last = first;
+
+	while (last + 1 < plan->card_count &&
+	       plan->cards[last + 1].bytes <= plan->cards[first].bytes * 11 / 10)
+		last++;
+	return last;
+}
+
+static void wrap_names(const struct plan *plan, int from, int to, const char *head,
+                       int indent, FILE *out)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *names = open_memstream(&text, &size);
+
+	for (int i = from; i <= to; i++)
+		fprintf(names, "%s%s", i > from ? ", " : head, plan->cards[i].name);
+	fclose(names);
+	wrap(out, text, indent);
+	free(text);
+}
+
+/* Without --gpu: a line for each size of memory that does, and one for all that don't. The list
+ * begins with the smallest. */
 static void print_cards(const struct plan *plan, FILE *out)
 {
-	char small[512] = "";
-	int fitting = 0;
+	int small = 0;
 
 	fprintf(out, "\n%sCARDS%s  %s of each kept for the CUDA context\n", style(BOLD),
 	        style(PLAIN), text_size(plan->context).s);
-	for (int i = 0; i < plan->card_count; i++) {
-		const struct card *card = &plan->cards[i];
-		bool fits = plan->formula.total <= plan_available(plan, card);
-		size_t length = strlen(small);
-		fitting += fits;
-		if (fits || plan->cards_named)
-			print_card(plan, card, out);
-		else
-			snprintf(small + length, sizeof(small) - length, "%s%s",
-			         length ? ", " : "too small: ", card->name);
+	for (int i = 0; plan->cards_named && i < plan->card_count; i++)
+		print_card(plan, &plan->cards[i], out);
+	if (plan->cards_named)
+		return;
+	while (small < plan->card_count &&
+	       plan->formula.total > plan_available(plan, &plan->cards[small]))
+		small++;
+	for (int i = small, last; i < plan->card_count; i = last + 1) {
+		last = last_alike(plan, i);
+		print_card(plan, &plan->cards[i], out);
+		if (last > i)
+			wrap_names(plan, i + 1, last, "as much or a little more: ", 5,
+			           out);
 	}
-	if (*small && fitting)
-		wrap(out, small, 2);
-	else if (*small)
+	if (small == plan->card_count)
 		fputs("  too large for every card known\n", out);
+	else if (small)
+		wrap_names(plan, 0, small - 1, "too small: ", 2, out);
 }
 
 void plan_print(const struct plan *plan, bool explain, FILE *out)

@@ -1,15 +1,13 @@
-/* profile.c - cards that can be simulated: the files in the device folder, and a user's
- * own. A file holds `key = value` lines; # starts a comment.
+/* profile.c - cards that can be simulated: those of the list (formula/cards.h), each a file in
+ * the device folder, and a user's own file. It holds `key = value` lines; # starts a comment.
  * Called from: commands/simulate.c, rerun.c. */
 #include "profile.h"
 
 #include <errno.h>
-#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #include "cards.h"
@@ -43,9 +41,10 @@ static int64_t bytes_of(const char *text)
 
 static void keep(struct profile *profile, const char *key, const char *value)
 {
-	/* Clocks and the bus decide times, and no byte. */
-	static const char *const no_byte[] = {"clock_khz", "memory_clock_khz",
-	                                      "bus_bits"};
+	/* Clocks and the bus decide times, and no byte; the others are the list's. */
+	static const char *const no_byte[] = {"clock_khz",     "memory_clock_khz",
+	                                      "bus_bits",      "aliases",
+	                                      "memory_source", "memory_date"};
 	char *longer;
 
 	if (!strcmp(key, "name")) {
@@ -99,66 +98,30 @@ static bool read_profile(const char *path, const char *gpu, struct profile *prof
 	return true;
 }
 
-static int by_memory(const void *a, const void *b)
+/* The file of a card of the list; false: it is not there, or no device can be made of it. */
+static bool read_card(const char *folder, const struct card *card,
+                      struct profile *profile)
 {
-	const struct profile *one = a, *other = b;
-	if (one->memory_bytes != other->memory_bytes)
-		return one->memory_bytes < other->memory_bytes ? -1 : 1;
-	return strcmp(one->gpu, other->gpu);
+	char *path = format_text("%s/%s.conf", folder, card->name);
+	bool good = *card->capability && read_profile(path, card->name, profile);
+
+	free(path);
+	return good;
 }
 
 struct profile *profiles_load(size_t *count)
 {
 	struct profile *profiles = NULL;
 	size_t room = 0;
-	glob_t found = {0};
-	char *folder = profile_folder(), *pattern;
+	char *folder = profile_folder();
 
 	*count = 0;
-	if (!folder)
-		return NULL;
-	pattern = format_text("%s/*.conf", folder);
-	glob(pattern, 0, NULL, &found);
-	for (size_t i = 0; i < found.gl_pathc; i++) {
-		char *name = copy_text(strrchr(found.gl_pathv[i], '/') + 1);
-		*strrchr(name, '.') = 0;
+	for (int i = 0; folder && card_at(i); i++) {
 		profiles = grow(profiles, *count, &room, sizeof(*profiles));
-		*count += read_profile(found.gl_pathv[i], name, &profiles[*count]);
-		free(name);
+		*count += read_card(folder, card_at(i), &profiles[*count]);
 	}
-	if (*count)
-		qsort(profiles, *count, sizeof(*profiles), by_memory);
-	globfree(&found);
-	free(pattern);
 	free(folder);
 	return profiles;
-}
-
-/* The three closest names, as a sentence goes on. */
-static char *close_names(const char *name, const struct profile *profiles, size_t count)
-{
-	char *text = copy_text("");
-	bool *taken = allocate(count + 1);
-
-	for (int n = 0; n < 3; n++) {
-		size_t best = count;
-		char *longer;
-		for (size_t i = 0; i < count; i++)
-			if (!taken[i] &&
-			    (best == count ||
-			     card_distance(name, profiles[i].gpu) <
-			             card_distance(name, profiles[best].gpu)))
-				best = i;
-		if (best == count)
-			break;
-		taken[best] = true;
-		longer = format_text("%s%s'%s'", text, n ? ", " : "",
-		                     profiles[best].gpu);
-		free(text);
-		text = longer;
-	}
-	free(taken);
-	return text;
 }
 
 static struct profile take_file(const char *name)
@@ -177,52 +140,44 @@ static struct profile take_file(const char *name)
 	     strerror(errno));
 }
 
-/* "h100" is h100-80gb as long as no other card begins so. */
-static bool the_one(const char *name, const struct profile *profiles, size_t count,
-                    size_t *at)
+static struct profile take_card(const struct card *card)
 {
-	size_t length = strlen(name), begin = 0;
+	char *folder = profile_folder();
+	struct profile profile;
 
-	for (size_t i = 0; i < count; i++) {
-		const struct profile *card = &profiles[i];
-		bool same = card_same(name, card->gpu) ||
-		            (card->product && card_same(name, card->product));
-		bool begins = length >= 2 && !strncasecmp(name, card->gpu, length) &&
-		              card->gpu[length] == '-';
-		if (same || begins)
-			*at = i;
-		if (same)
-			return true;
-		begin += begins;
-	}
-	return begin == 1;
+	if (!*card->capability)
+		fail(STATUS_USAGE,
+		     "'%s' cannot be simulated: it is no CUDA device, and only its "
+		     "memory is "
+		     "known; 'tidemark plan --gpu %s' answers for it",
+		     card->name, card->name);
+	if (!folder || !read_card(folder, card, &profile))
+		fail(STATUS_USAGE,
+		     "cannot find the device profiles that came with tidemark; '--gpu' "
+		     "takes a file too");
+	free(folder);
+	return profile;
 }
 
 struct profile profile_find(const char *name)
 {
-	size_t count;
-	struct profile *profiles = profiles_load(&count), found;
-	size_t at;
+	const struct card *card;
 	struct stat st;
+	char *names;
+	enum card_answer answer = card_find(name, &card, &names);
 
-	if (the_one(name, profiles, count, &at)) {
-		found = profiles[at];
-		profiles[at] = profiles[count - 1];
-		profiles_free(profiles, count - 1);
-		return found;
-	}
+	if (answer == CARD_KNOWN)
+		return take_card(card);
 	if (strchr(name, '/') || !stat(name, &st)) {
-		profiles_free(profiles, count);
+		free(names);
 		return take_file(name);
 	}
-	if (!count)
-		fail(STATUS_USAGE,
-		     "cannot find the device profiles that came with tidemark; '--gpu' "
-		     "takes a file too");
+	if (answer == CARD_SEVERAL)
+		fail(STATUS_USAGE, CARD_OF_SEVERAL, name, names);
 	fail(STATUS_USAGE,
-	     "there is no card '%s'; close ones are %s; 'tidemark simulate --gpu list' "
+	     "there is no card '%s'; did you mean %s? 'tidemark simulate --gpu list' "
 	     "has all",
-	     name, close_names(name, profiles, count));
+	     name, names);
 }
 
 void profile_free(struct profile *profile)

@@ -1,5 +1,5 @@
-/* profile.h - cards that can be simulated: the files in the device folder, and a user's
- * own. The simulator checks a file's every value; here only what a verdict needs is read. */
+/* profile.h - cards that can be simulated: those of the list, and a user's own file. The
+ * simulator checks a file's every value; here only what a verdict needs is read. */
 #ifndef TIDEMARK_ANALYSIS_PROFILE_H
 #define TIDEMARK_ANALYSIS_PROFILE_H
 
@@ -19,12 +19,12 @@ struct profile {
 /* The folder of profiles, beside the command or where it was installed; NULL. */
 char *profile_folder(void);
 
-/* Every card of the folder, smallest memory first. */
+/* Every card of the list that can be simulated, smallest memory first. */
 struct profile *profiles_load(size_t *count);
 void profiles_free(struct profile *profiles, size_t count);
 
-/* A card by its name, or by its file. Ends the program with status 2, and close names,
- * where there is none. */
+/* A card by a name that it goes by, or by its file. Ends the program with status 2 and one
+ * sentence where there is none, or where several go by the name. */
 struct profile profile_find(const char *name);
 void profile_free(struct profile *profile);
 

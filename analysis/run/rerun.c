@@ -69,35 +69,46 @@ static void load_place(struct trace *trace, struct rerun *rerun)
 	rerun->devices = rerun->world ? devices_for(rerun->rank, local) : 1;
 }
 
-/* The card of the trace's name; of the same size where none has it. */
+static bool card_named(const struct profile *card, const struct rerun *rerun)
+{
+	return rerun->product && card->product &&
+	       !strcmp(rerun->product, card->product);
+}
+
+static bool closer(const struct profile *one, const struct profile *other,
+                   const struct rerun *rerun)
+{
+	bool named = card_named(one, rerun), other_named = card_named(other, rerun);
+
+	if (named != other_named)
+		return named;
+	return llabs(one->memory_bytes - rerun->memory) <
+	       llabs(other->memory_bytes - rerun->memory);
+}
+
+/* The card of the trace's name, or any where none has it; of several the one whose memory is
+ * closest. */
 static void load_card(const struct oom *oom, struct rerun *rerun)
 {
 	const struct device *device = oom->moment.device;
-	int64_t context = 0;
+	const struct profile *best = NULL;
 	size_t count;
 	struct profile *cards = profiles_load(&count);
 
 	rerun->product = copy_text(device->product);
 	rerun->memory = oom->moment.total > 0 ? oom->moment.total : device->total_bytes;
-	for (size_t i = 0; i < count; i++) {
-		bool same = device->product && cards[i].product &&
-		            !strcmp(device->product, cards[i].product);
-		if (rerun->card && !same)
-			continue;
-		free(rerun->card);
-		rerun->card = copy_text(cards[i].gpu);
-		context = cards[i].context_bytes;
-		if (same)
-			break;
-	}
+	for (size_t i = 0; i < count; i++)
+		if (!best || closer(&cards[i], best, rerun))
+			best = &cards[i];
+	rerun->card = best ? copy_text(best->gpu) : NULL;
+	if (best && oom->outside > best->context_bytes)
+		rerun->outside = oom->outside - best->context_bytes;
 	profiles_free(cards, count);
 	if (!rerun->card)
 		fail(STATUS_USAGE, "no simulated card is installed to verify on");
 	if (rerun->memory <= 0)
 		fail(STATUS_USAGE, "the trace does not say how much memory %s has",
 		     device->name);
-	if (oom->outside > context)
-		rerun->outside = oom->outside - context;
 }
 
 static void check(const struct rerun *rerun)

@@ -13,7 +13,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("TIDEMARK_COMMAND", ROOT)).resolve().parent.parent
 # CMake puts them beside the objects.
-COPIED = {"hooks.def", "settings.def", "dtypes.def", "libraries.def", "schema_ids.h", "locks.def",
+COPIED = {"hooks.def", "cards.def", "settings.def", "dtypes.def", "libraries.def",
+          "schema_ids.h", "locks.def",
           *(f"{p.parent.name}_queries.h" for p in ROOT.glob("*/*/queries"))}
 
 # Files that call each other in a circle. Each is a debt: nothing is added here, and what has

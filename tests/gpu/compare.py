@@ -72,11 +72,16 @@ def table(cells, markdown):
 
 
 def card(devices, real):
-    name = next(iter(load(real).values()))["gpu"]
+    one = next(iter(load(real).values()))
+    found = {}
     for path in sorted(glob.glob(os.path.join(devices, "*.conf"))):
-        if re.search(rf"^name *= *{re.escape(name)} *(#.*)?$", open(path).read(), re.M):
-            return os.path.basename(path)[:-5]
-    sys.exit(f"compare: no card's profile has the name '{name}'")
+        text = open(path).read()
+        if re.search(rf"^name *= *{re.escape(one['gpu'])} *(#.*)?$", text, re.M):
+            memory = int(re.search(r"^memory_bytes *= *(\d+)", text, re.M)[1])
+            found[abs(memory - one["total"])] = os.path.basename(path)[:-5]
+    if not found:
+        sys.exit(f"compare: no card's profile has the name '{one['gpu']}'")
+    return found[min(found)]  # an RTX 3080 has 10 or 12 GB
 
 
 def main():
