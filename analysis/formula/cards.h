@@ -16,8 +16,7 @@ struct card {
 	/* When: "2026-06-11"; of a source without a date the month in which the newest torch or
 	 * CUDA that it names came out; where it names none, the day on which it was read. */
 	const char *date;
-	const char
-	        *capability; /* "8.0"; "": no CUDA device, only its memory is known */
+	const char *capability; /* "8.0"; "": no CUDA device, only its memory */
 };
 
 const struct card *card_at(int index); /* smallest first; NULL after the last */

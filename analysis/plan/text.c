@@ -228,10 +228,10 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 	        largest = plan_largest(plan, card);
 	int64_t rest = available - plan->formula.total;
 	bool fits = rest >= 0;
+	const char *mark = sign(fits ? CHECK : CROSS);
 
-	fprintf(out, "  %s%s%s%*s%-17s %11s  %11s %s", style(fits ? GREEN : RED),
-	        sign(fits ? CHECK : CROSS), style(PLAIN),
-	        strcmp(sign(CHECK), "ok") || !fits ? 2 : 1, "", card->name,
+	fprintf(out, "  %s%s%s%*s%-17s %11s  %11s %s", style(fits ? GREEN : RED), mark,
+	        style(PLAIN), strcmp(mark, "ok") ? 2 : 1, "", card->name,
 	        text_size(card->bytes).s, text_size(fits ? rest : -rest).s,
 	        fits ? "free" : "short");
 	if (largest > 0)
