@@ -1,5 +1,5 @@
 /* cards.c - how much memory a device has.
- * Called from: plan/options.c, run/profile.c. */
+ * Called from: measure/measure.c, plan/options.c, run/profile.c. */
 #include "cards.h"
 
 #include <ctype.h>

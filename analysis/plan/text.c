@@ -89,7 +89,7 @@ static void describe(const struct plan *plan, FILE *out)
 	if (plan->precision)
 		fprintf(out, " · %s", plan->precision);
 	fprintf(out, " · batch %s", text_count(t->batch).s);
-	if (plan->sequence_counts)
+	if (plan->sequence_counts && t->seq)
 		fprintf(out, " · sequence %s · %s attention", text_count(t->seq).s,
 		        attention_names[t->attention]);
 	if (t->checkpoint)
@@ -127,7 +127,9 @@ static void print_head(const struct plan *plan, FILE *out)
 
 	fprintf(out, "%sPLAN%s  ", style(BOLD), style(PLAIN));
 	text_fit(out, plan->model.name, 34, KEEP_TAIL);
-	fprintf(out, " %s %s parameters\n", sign(DOT), text_count(f->parameters).s);
+	fprintf(out, " %s %s parameters\n", sign(DOT),
+	        text_count(plan->unknown ? plan->measured->parameters : f->parameters)
+	                .s);
 	if (f->trainable != f->parameters)
 		fprintf(out, "      %s of them trained\n", text_count(f->trainable).s);
 	for (int i = 0; i < 2; i++) {
@@ -228,9 +230,10 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 	        largest = plan_largest(plan, card);
 	int64_t rest = available - plan->formula.total;
 	bool fits = rest >= 0;
+	const char *mark = sign(fits ? CHECK : CROSS);
 
-	fprintf(out, "  %s%-3s%s%-15s %11s  %11s %s", style(fits ? GREEN : RED),
-	        sign(fits ? CHECK : CROSS), style(PLAIN), card->name,
+	fprintf(out, "  %s%s%*s%s%-15s %11s  %11s %s", style(fits ? GREEN : RED), mark,
+	        3 - text_width(mark), "", style(PLAIN), card->name,
 	        text_size(card->bytes).s, text_size(fits ? rest : -rest).s,
 	        fits ? "free" : "short");
 	if (largest > 0)
@@ -269,10 +272,14 @@ static void print_cards(const struct plan *plan, FILE *out)
 void plan_print(const struct plan *plan, bool explain, FILE *out)
 {
 	print_head(plan, out);
-	print_buckets(plan, out);
+	if (plan->measured)
+		plan_print_measured(plan, out);
+	else
+		print_buckets(plan, out);
 	if (explain)
 		print_terms(&plan->formula, out);
-	print_cards(plan, out);
+	if (!plan->measured)
+		print_cards(plan, out);
 	if (plan->note_count && !quiet)
 		fputc('\n', out);
 	for (int i = 0; i < plan->note_count && !quiet; i++)

@@ -1,6 +1,6 @@
 /* profile.c - cards that can be simulated: the files in the device folder, and a user's
  * own. A file holds `key = value` lines; # starts a comment.
- * Called from: commands/simulate.c, rerun.c. */
+ * Called from: commands/simulate.c, measure/measure.c, rerun.c. */
 #include "profile.h"
 
 #include <errno.h>
