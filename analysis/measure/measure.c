@@ -122,13 +122,23 @@ static void measure_all(struct work *work)
 	attempt_free(&attempt);
 }
 
+static int64_t context_of(const struct work *work, const char *properties)
+{
+	int64_t context = 0;
+
+	for (size_t i = 0; i < work->count; i++)
+		if (!strcmp(work->profiles[i].gpu, properties))
+			context = work->profiles[i].context_bytes;
+	return context;
+}
+
 /* What is alive must fit, what is reserved may give way: between them, a run decides. */
 static void judge(struct work *work, int index)
 {
 	const struct card *card = &work->plan->cards[index];
 	struct measured *m = work->measured;
 	struct measured_card *answer = &m->cards[index];
-	const char *properties = simulated(work, card);
+	const char *own = simulated(work, card), *properties = own ? own : m->card;
 	int64_t context = measured_context(work->plan);
 	struct attempt attempt;
 	char *doing;
@@ -137,11 +147,10 @@ static void judge(struct work *work, int index)
 	              : m->allocated + context <= card->bytes ? MEASURED_OPEN
 	                                                      : MEASURED_NO;
 	if (answer->fit == MEASURED_YES || !work->plan->cards_named ||
-	    card->bytes < INT64_C(64) << 20)
+	    card->bytes < context_of(work, properties) + (INT64_C(64) << 20))
 		return;
 	doing = format_text("the same on %s", card->name);
-	attempt =
-	        attempt_on(work, properties ? properties : m->card, card->bytes, doing);
+	attempt = attempt_on(work, properties, card->bytes, doing);
 	answer->fit = attempt.ran_out ? MEASURED_NO : MEASURED_YES;
 	answer->where = copy_text(attempt.where);
 	attempt_free(&attempt);

@@ -15,7 +15,16 @@ struct row {
 	int64_t predicted, measured, at_peak; /* -1: there is no such figure */
 };
 
-enum { ROW_PARAMETER, ROW_GRADIENT, ROW_OPTIMIZER, ROW_ACTIVATION, ROW_OTHER, ROWS };
+enum {
+	ROW_PARAMETER,
+	ROW_GRADIENT,
+	ROW_OPTIMIZER,
+	ROW_ACTIVATION,
+	COMPARED,
+	ROW_SCRATCH = COMPARED,
+	ROW_OTHER,
+	ROWS
+};
 
 /* Scratch memory belongs to the activations while a model computes; an optimizer's does not. */
 static bool computes(const char *phase)
@@ -40,11 +49,14 @@ static void make_rows(const struct plan *plan, struct row row[ROWS])
 	        "activations", "activation", 0, m->activation,
 	        m->at_peak[BUCKET_ACTIVATION] + m->at_peak[BUCKET_INPUT] +
 	                (computes(m->phase) ? m->at_peak[BUCKET_TEMPORARY] : 0)};
+	row[ROW_SCRATCH] =
+	        (struct row){"temporary", "temporary", -1, -1,
+	                     computes(m->phase) ? 0 : m->at_peak[BUCKET_TEMPORARY]};
 	row[ROW_OTHER] = (struct row){"other", NULL, -1, -1, m->allocated};
-	for (int i = 0; i < ROW_OTHER; i++) {
+	for (int i = 0; i < COMPARED; i++)
 		row[i].predicted = known ? f->bucket[FORMULA_PARAMETER + i] : -1;
+	for (int i = 0; i < ROW_OTHER; i++)
 		row[ROW_OTHER].at_peak -= row[i].at_peak;
-	}
 }
 
 static const char *off(int64_t predicted, int64_t measured, char text[16])
@@ -96,7 +108,7 @@ static void print_buckets(const struct plan *plan, FILE *out)
 	fprintf(out, "  %s%-12s %12s %12s %9s %12s%s\n", style(DIM), "", "predicted",
 	        "measured", "off", "at the peak", style(PLAIN));
 	for (int i = 0; i < ROWS; i++)
-		if (row[i].measured || row[i].predicted > 0)
+		if (row[i].measured > 0 || row[i].predicted > 0 || row[i].at_peak)
 			put_row(out, &row[i]);
 	fputs("  ", out);
 	for (int i = 0; i < 61; i++)
@@ -163,7 +175,7 @@ static void print_card(const struct plan *plan, int index, FILE *out)
 	else if (yes)
 		fprintf(out, "%11s free\n", text_size(rest).s);
 	else if (answer->where)
-		fprintf(out, "%s\n", answer->where);
+		text_wrap(out, answer->where, 35, 35);
 	else
 		fprintf(out, "%11s short\n",
 		        text_size(m->allocated + context - card->bytes).s);
@@ -201,7 +213,7 @@ static void json_rows(const struct plan *plan, struct json *json)
 
 	make_rows(plan, row);
 	json_array(json, "buckets");
-	for (int i = 0; i < ROW_OTHER; i++) {
+	for (int i = 0; i < COMPARED; i++) {
 		json_object(json, NULL);
 		json_text(json, "bucket", row[i].bucket);
 		json_known(json, "predicted_bytes", row[i].predicted);

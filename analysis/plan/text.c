@@ -285,8 +285,9 @@ void plan_print(const struct plan *plan, bool explain, FILE *out)
 	for (int i = 0; i < plan->note_count && !quiet; i++)
 		wrap(out, plan->notes[i], 2);
 	if (!explain && !quiet)
-		fprintf(out,
-		        "\n  %snext%s  the same with --explain: each term, its numbers "
-		        "and its source\n",
-		        style(DIM), style(PLAIN));
+		fprintf(out, "\n  %snext%s  the same with %s\n", style(DIM),
+		        style(PLAIN),
+		        plan->measured
+		                ? "--print-script: the training that was run"
+		                : "--explain: each term, its numbers and its source");
 }
