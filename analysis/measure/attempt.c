@@ -100,7 +100,8 @@ static const char verdict_of[] =
         " json_extract(?1, '$.gpus[0].peak_device_bytes'),"
         " json_extract(?1, '$.gpus[0].trace'), json_extract(?1, '$.gpus[0].step'),"
         " json_extract(?1, '$.gpus[0].phase'),"
-        " json_extract(?1, '$.gpus[0].requested_bytes') WHERE json_valid(?1)";
+        " json_extract(?1, '$.gpus[0].requested_bytes'),"
+        " json_extract(?1, '$.gpus[0].bound') WHERE json_valid(?1)";
 
 static void read_verdict(struct attempt *attempt, const char *verdict)
 {
@@ -113,6 +114,7 @@ static void read_verdict(struct attempt *attempt, const char *verdict)
 	attempt->ran_out = word && !strcmp(word, "does not fit");
 	attempt->reserved = rows_number(rows, 1);
 	attempt->used = rows_number(rows, 2);
+	attempt->bound = rows_copy(rows, 7);
 	attempt->trace = word ? rows_copy(rows, 3) : NULL;
 	if (attempt->ran_out)
 		attempt->where = format_text(
@@ -186,4 +188,5 @@ void attempt_free(struct attempt *attempt)
 	free(attempt->result);
 	free(attempt->trace);
 	free(attempt->where);
+	free(attempt->bound);
 }

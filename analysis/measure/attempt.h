@@ -21,6 +21,7 @@ struct attempt {
 	bool ran_out;
 	char *where; /* ran_out: in which step and phase, and what was asked for */
 	int64_t reserved, used;
+	char *bound; /* "exact", or "lower" where sizes came from values that nobody computed */
 };
 
 /* Ends the program with one sentence where the training neither ended nor ran out of memory:

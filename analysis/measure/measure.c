@@ -117,6 +117,7 @@ static void measure_all(struct work *work)
 		     attempt.where);
 	read_result(&attempt, m);
 	m->reserved = attempt.reserved;
+	m->bound = copy_text(attempt.bound);
 	m->context = attempt.used - attempt.reserved;
 	lived_read(attempt.trace, m);
 	attempt_free(&attempt);

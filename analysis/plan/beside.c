@@ -125,29 +125,39 @@ static void print_buckets(const struct plan *plan, FILE *out)
 static void print_meaning(const struct plan *plan, FILE *out)
 {
 	const struct measured *m = plan->measured;
-	char *seconds = format_text("%.1f s", (double)m->milliseconds / 1000);
+	bool exact = m->bound && !strcmp(m->bound, "exact");
+	char *text = format_text(
+	        "%s, two steps on a simulated %s in %.1f s; torch %s, transformers %s. "
+	        "Each bucket at its own largest; the peak is in %s, step %" PRId64 "%s",
+	        m->model_class, m->card, (double)m->milliseconds / 1000, m->torch,
+	        m->transformers, m->phase, m->step,
+	        exact ? ""
+	              : ". Some sizes came from values that a simulated device does "
+	                "not "
+	                "compute: it takes at least so much");
 
 	fprintf(out, "  predicted  by formula; its peak is the sum of its buckets\n");
 	fprintf(out, "  measured   ");
-	char *text = format_text(
-	        "%s, two steps on a simulated %s in %s; torch %s, transformers %s. "
-	        "Each "
-	        "bucket at its own largest; the peak is in %s, step %" PRId64,
-	        m->model_class, m->card, seconds, m->torch, m->transformers, m->phase,
-	        m->step);
 	text_wrap(out, text, 13, 13);
 	free(text);
-	free(seconds);
+}
+
+/* What a card must have. */
+static void print_need(const struct plan *plan, FILE *out)
+{
+	const struct measured *m = plan->measured;
+	int64_t context = measured_context(plan);
+
 	fprintf(out, "\n  %-24s %12s\n", "peak allocated, measured",
 	        text_size(m->allocated).s);
 	fprintf(out, "  %-24s %12s   with what PyTorch keeps cached\n",
 	        "peak reserved, measured", text_size(m->reserved).s);
 	fprintf(out, "  %-24s %12s   %s\n",
 	        plan->context_given ? "context, given" : "context, of the card",
-	        text_size(measured_context(plan)).s,
+	        text_size(context).s,
 	        plan->context_given ? "--context" : "as the simulated device has it");
 	fprintf(out, "  %s%-24s %12s%s\n", style(BOLD), "needed on a card",
-	        text_size(m->reserved + measured_context(plan)).s, style(PLAIN));
+	        text_size(m->reserved + context).s, style(PLAIN));
 }
 
 static void print_card(const struct plan *plan, int index, FILE *out)
@@ -204,6 +214,7 @@ void plan_print_measured(const struct plan *plan, FILE *out)
 {
 	print_buckets(plan, out);
 	print_meaning(plan, out);
+	print_need(plan, out);
 	print_cards(plan, out);
 }
 
@@ -257,6 +268,7 @@ void plan_json_measured(const struct plan *plan, struct json *json)
 		json_end(json);
 	}
 	json_end(json);
+	json_text(json, "bound", m->bound);
 	json_text(json, "gpu", m->card);
 	json_text(json, "model_class", m->model_class);
 	json_text(json, "attention", m->attention);

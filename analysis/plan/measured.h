@@ -23,6 +23,7 @@ struct measured_card {
 struct measured {
 	char *card; /* whose properties the device had */
 	char *model_class, *attention, *torch, *transformers;
+	char *bound; /* "exact" or "lower", as `simulate` says it */
 	int64_t milliseconds;
 	int64_t parameters; /* a number of elements */
 
