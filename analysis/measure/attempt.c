@@ -62,16 +62,22 @@ static void free_list(char **list)
 	free(list);
 }
 
-/* The last line of a run's log that is a sentence of ours about it. */
-static char *our_words(const char *log)
+/* What `simulate` said of a run without an answer; *ran: of one whose program was started. */
+static char *our_words(const char *log, bool *ran)
 {
-	static const char ours[] = "tidemark: ";
+	static const char ours[] = "tidemark: ", end[] = "no verdict for ";
 	char *text = child_text(log), *rest = NULL, *last = NULL, *found;
 
-	for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line;
-	     line = strtok_r(NULL, "\n", &rest))
-		if (!strncmp(line, ours, strlen(ours)))
-			last = line + strlen(ours);
+	*ran = false;
+	for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line && !*ran;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		if (strncmp(line, ours, strlen(ours)) != 0)
+			continue;
+		last = line + strlen(ours);
+		*ran = !strncmp(last, end, strlen(end));
+	}
+	if (*ran && strchr(last, ':'))
+		last = strchr(last, ':') + 2;
 	found = copy_text(last ? last : "the simulated run ended without a word");
 	free(text);
 	return found;
@@ -129,6 +135,7 @@ static void judge(struct attempt *attempt, const char *verdict, const char *log,
                   bool ended)
 {
 	char *words;
+	bool ran;
 
 	attempt->db = db_memory("the answer of a run");
 	if (verdict)
@@ -144,16 +151,19 @@ static void judge(struct attempt *attempt, const char *verdict, const char *log,
 		fail_as_said(attempt);
 	if (attempt->result && attempt->trace)
 		return;
-	words = our_words(log);
-	fail(attempt->result ? STATUS_UNREADABLE : STATUS_USAGE,
-	     "nothing can be measured: %s", words);
+	words = our_words(log, &ran);
+	if (ran || attempt->result)
+		fail(STATUS_UNREADABLE, "the training failed: %s", words);
+	fail(STATUS_USAGE, "nothing can be measured: %s", words);
 }
 
 void attempt_run(struct attempt *attempt)
 {
 	char *result = scratch_file("result.json"),
 	     *verdict = scratch_file("verdict.json");
-	char *trace = scratch_file("trace.db"), *log = scratch_file("run.log"), *text;
+	char *trace =
+	        attempt->keep ? copy_text(attempt->keep) : scratch_file("trace.db");
+	char *log = scratch_file("run.log"), *text;
 	char *folder = format_text("%.*s", (int)(strrchr(log, '/') - log), log);
 	char *memory = format_text("%" PRId64, attempt->memory);
 	const char *words[] = {
@@ -167,7 +177,8 @@ void attempt_run(struct attempt *attempt)
 
 	unlink(result);
 	unlink(verdict);
-	unlink(trace);
+	if (!attempt->keep)
+		unlink(trace);
 	ended = child_run(&child, &status);
 	attempt->result = child_text(result);
 	text = child_text(verdict);

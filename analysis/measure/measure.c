@@ -62,7 +62,7 @@ static void write_script(struct work *work)
 }
 
 static struct attempt attempt_on(const struct work *work, const char *card,
-                                 int64_t memory, const char *doing)
+                                 int64_t memory, const char *doing, const char *keep)
 {
 	const char *python = work->options->value[OPT_PYTHON];
 	struct attempt attempt = {.python = python ? python : "python3",
@@ -70,6 +70,7 @@ static struct attempt attempt_on(const struct work *work, const char *card,
 	                          .card = card,
 	                          .memory = memory,
 	                          .limit = work->limit,
+	                          .keep = keep,
 	                          .doing = doing};
 
 	attempt_run(&attempt);
@@ -109,7 +110,8 @@ static void measure_all(struct work *work)
 	struct attempt attempt;
 
 	m->card = copy_text(main_card(work));
-	attempt = attempt_on(work, m->card, endless, "training two steps, simulated");
+	attempt = attempt_on(work, m->card, endless, "training two steps, simulated",
+	                     work->options->value[OPT_OUTPUT]);
 	if (attempt.ran_out)
 		fail(STATUS_UNREADABLE,
 		     "it does not fit a device of 4 TiB, the largest that can be "
@@ -120,6 +122,8 @@ static void measure_all(struct work *work)
 	m->bound = copy_text(attempt.bound);
 	m->context = attempt.used - attempt.reserved;
 	lived_read(attempt.trace, m);
+	if (work->options->value[OPT_OUTPUT])
+		m->trace = copy_text(attempt.trace);
 	attempt_free(&attempt);
 }
 
@@ -151,7 +155,7 @@ static void judge(struct work *work, int index)
 	    card->bytes < context_of(work, properties) + (INT64_C(64) << 20))
 		return;
 	doing = format_text("the same on %s", card->name);
-	attempt = attempt_on(work, properties, card->bytes, doing);
+	attempt = attempt_on(work, properties, card->bytes, doing, NULL);
 	answer->fit = attempt.ran_out ? MEASURED_NO : MEASURED_YES;
 	answer->where = copy_text(attempt.where);
 	attempt_free(&attempt);

@@ -36,6 +36,8 @@ def load_config():
                       f"'{kind}'")
     config = CONFIG_MAPPING[kind].from_dict(settings)
     config.use_cache = False
+    if getattr(config, "is_encoder_decoder", False):  # labels are shifted behind this token
+        config.decoder_start_token_id = getattr(config, "decoder_start_token_id", None) or 0
     if not SETTINGS["dropout"]:
         for name, value in list(vars(config).items()):
             if isinstance(value, float) and (name.endswith(("dropout", "dropout_prob", "pdrop"))):

@@ -136,7 +136,9 @@ static void print_meaning(const struct plan *plan, FILE *out)
 	                "not "
 	                "compute: it takes at least so much");
 
-	fprintf(out, "  predicted  by formula; its peak is the sum of its buckets\n");
+	fprintf(out, "  predicted  %s\n",
+	        plan->unknown ? "nothing: the formula does not know this model"
+	                      : "by formula; its peak is the sum of its buckets");
 	fprintf(out, "  measured   ");
 	text_wrap(out, text, 13, 13);
 	free(text);
@@ -269,6 +271,7 @@ void plan_json_measured(const struct plan *plan, struct json *json)
 	}
 	json_end(json);
 	json_text(json, "bound", m->bound);
+	json_text(json, "trace", m->trace);
 	json_text(json, "gpu", m->card);
 	json_text(json, "model_class", m->model_class);
 	json_text(json, "attention", m->attention);

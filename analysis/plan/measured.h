@@ -21,7 +21,8 @@ struct measured_card {
 };
 
 struct measured {
-	char *card; /* whose properties the device had */
+	char *trace; /* the file that --output keeps; NULL */
+	char *card;  /* whose properties the device had */
 	char *model_class, *attention, *torch, *transformers;
 	char *bound; /* "exact" or "lower", as `simulate` says it */
 	int64_t milliseconds;

@@ -82,6 +82,7 @@ static void free_measured(struct plan *plan)
 	free(m->torch);
 	free(m->transformers);
 	free(m->phase);
+	free(m->trace);
 	free(m->bound);
 	free(m);
 }

@@ -269,6 +269,24 @@ static void print_cards(const struct plan *plan, FILE *out)
 		fputs("  too large for every card known\n", out);
 }
 
+/* What to type next. */
+static void print_next(const struct plan *plan, bool explain, FILE *out)
+{
+	const struct measured *m = plan->measured;
+
+	if (!m && explain)
+		return;
+	fprintf(out, "\n  %snext%s  ", style(DIM), style(PLAIN));
+	if (m && m->trace)
+		fprintf(out, "tidemark reconcile %s\n", m->trace);
+	else if (m)
+		fprintf(out, "the same with -o FILE, and of that tidemark reconcile "
+		             "FILE\n");
+	else
+		fprintf(out, "the same with --explain: each term, its numbers and its "
+		             "source\n");
+}
+
 void plan_print(const struct plan *plan, bool explain, FILE *out)
 {
 	print_head(plan, out);
@@ -284,10 +302,6 @@ void plan_print(const struct plan *plan, bool explain, FILE *out)
 		fputc('\n', out);
 	for (int i = 0; i < plan->note_count && !quiet; i++)
 		wrap(out, plan->notes[i], 2);
-	if (!explain && !quiet)
-		fprintf(out, "\n  %snext%s  the same with %s\n", style(DIM),
-		        style(PLAIN),
-		        plan->measured
-		                ? "--print-script: the training that was run"
-		                : "--explain: each term, its numbers and its source");
+	if (!quiet)
+		print_next(plan, explain, out);
 }

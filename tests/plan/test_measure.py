@@ -124,6 +124,14 @@ def test_the_screen_says_which_figure_is_which(call):
     assert all(len(line) <= 80 and line == line.rstrip() for line in out.splitlines()), out
 
 
+def test_the_trace_is_kept_where_it_is_asked_for(measured, tmp_path):
+    kept = tmp_path / "kept.db"
+    a = measured("--config", GPT2, "-o", kept, "--gpu", "t4")
+    assert a["measured"]["trace"] == str(kept)
+    done = subprocess.run([COMMAND, "reconcile", kept], capture_output=True, text=True)
+    assert "0 B unexplained" in done.stdout, done.stderr
+
+
 def test_a_card_that_is_too_small_says_where(measured):
     a = measured("--config", LLAMA, "--batch", 256, "--gpu", "700MiB")
     fit, = a["fits"]
@@ -171,7 +179,7 @@ def test_what_cannot_be_measured_is_one_sentence(call, options, part):
     refused(call(*options.split(), path=()), 2, part)
 
 
-@pytest.mark.parametrize("option", ["--python python3", "--timeout 5", "--print-script"])
+@pytest.mark.parametrize("option", ["--python python3", "--timeout 5", "--print-script", "-o a.db"])
 def test_options_of_a_measurement_need_one(plan, option):
     refused(plan("--model", "gpt2", *option.split()), 2, "needs '--measure'")
 
