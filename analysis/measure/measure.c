@@ -13,6 +13,7 @@
 #include "lived.h"
 #include "profile.h"
 #include "scratch.h"
+#include "text.h"
 #include "trainer.h"
 
 /* The largest that the simulated device can be. */
@@ -112,6 +113,12 @@ static void measure_all(struct work *work)
 	m->card = copy_text(main_card(work));
 	attempt = attempt_on(work, m->card, endless, "training two steps, simulated",
 	                     work->options->value[OPT_OUTPUT]);
+	if (attempt.ran_out && attempt.used < endless / 2)
+		fail(STATUS_UNREADABLE,
+		     "this machine refuses the simulated device more than %s of "
+		     "address "
+		     "space (ulimit -v, vm.overcommit_memory): it %s",
+		     text_size(attempt.used).s, attempt.where);
 	if (attempt.ran_out)
 		fail(STATUS_UNREADABLE,
 		     "it does not fit a device of 4 TiB, the largest that can be "
