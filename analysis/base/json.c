@@ -86,6 +86,13 @@ void json_known(struct json *json, const char *key, int64_t number)
 		json_number(json, key, number);
 }
 
+void json_seconds(struct json *json, const char *key, int64_t milliseconds)
+{
+	start(json, key);
+	fprintf(json->out, "%" PRId64 ".%03d", milliseconds / 1000,
+	        (int)(milliseconds % 1000));
+}
+
 void json_truth(struct json *json, const char *key, bool truth)
 {
 	start(json, key);

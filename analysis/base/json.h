@@ -24,6 +24,8 @@ void json_end(struct json *json); /* closes what was opened last */
 
 void json_number(struct json *json, const char *key, int64_t number);
 void json_known(struct json *json, const char *key, int64_t number); /* < 0: null */
+void json_seconds(struct json *json, const char *key,
+                  int64_t milliseconds); /* "6.075" */
 void json_truth(struct json *json, const char *key, bool truth);
 void json_null(struct json *json, const char *key);
 

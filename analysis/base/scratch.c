@@ -1,9 +1,9 @@
 /* scratch.c - temporary files that are gone when the command ends.
- * Called from: run/, trace/. */
+ * Called from: measure/, run/, trace/. */
 #include "scratch.h"
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
@@ -15,22 +15,18 @@
 static char *folder;
 static pid_t owner; /* a forked child's exit must not remove the parent's files */
 
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st, (void)kind, (void)at;
+	remove(path);
+	return 0;
+}
+
+/* What was started from here may have made folders in it. */
 static void clean(void)
 {
-	struct dirent *entry;
-	DIR *list;
-
-	if (!folder || getpid() != owner)
-		return;
-	list = opendir(folder);
-	while (list && (entry = readdir(list))) {
-		char *name = format_text("%s/%s", folder, entry->d_name);
-		unlink(name);
-		free(name);
-	}
-	if (list)
-		closedir(list);
-	rmdir(folder);
+	if (folder && getpid() == owner)
+		nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 char *scratch_file(const char *name)

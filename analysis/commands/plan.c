@@ -1,11 +1,14 @@
-/* plan.c - `tidemark plan`: what training a model would take, by formula: nothing is run.
+/* plan.c - `tidemark plan`: what training a model would take, by formula: nothing is run, unless
+ * --measure asks for two steps on a simulated card.
  * Called from: main.c. */
 #include "plan.h"
 
 #include <string.h>
 
 #include "command.h"
+#include "measure.h"
 #include "screen.h"
+#include "trainer.h"
 
 int cmd_plan(const struct options *options)
 {
@@ -19,9 +22,15 @@ int cmd_plan(const struct options *options)
 		return screen_close(out);
 	}
 	plan_read(&plan, options);
+	if (options->value[OPT_MEASURE])
+		trainer_check(&plan, options);
 	plan_compute(&plan);
+	if (options->value[OPT_MEASURE] && !options->value[OPT_PRINT_SCRIPT])
+		measure_plan(&plan, options);
 	out = screen_open();
-	if (options->value[OPT_JSON])
+	if (options->value[OPT_PRINT_SCRIPT])
+		trainer_print(&plan, options, out);
+	else if (options->value[OPT_JSON])
 		plan_json(&plan, out);
 	else
 		plan_print(&plan, options->value[OPT_EXPLAIN] != NULL, out);

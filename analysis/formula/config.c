@@ -25,7 +25,7 @@ struct reader {
 	const char *name, *text;
 	char *why;
 	size_t size;
-	bool failed;
+	bool failed, foreign; /* foreign: of a kind that is not understood */
 };
 
 struct kind {
@@ -168,7 +168,7 @@ static const struct kind *kind_named(const char *name)
 	return NULL;
 }
 
-static const struct kind *find_kind(struct reader *reader)
+static const struct kind *find_kind(struct reader *reader, char *foreign, size_t size)
 {
 	struct rows *rows = look(reader, "model_type");
 	const char *type = rows ? rows_text(rows, 0) : NULL;
@@ -183,6 +183,8 @@ static const struct kind *find_kind(struct reader *reader)
 	} else {
 		const char *name = rows_text(rows, 1);
 		kind = kind_named(name);
+		snprintf(foreign, size, "%s", name);
+		reader->foreign = !kind;
 		if (!kind)
 			wrong(reader,
 			      "'%s' describes a '%.40s', which is not one of %s",
@@ -295,11 +297,13 @@ int config_parse(const char *name, const char *text, struct shape *shape, char *
 	rows_free(rows);
 	if (!valid) {
 		wrong(&reader, "'%s' is not valid JSON", name);
-	} else if ((found = find_kind(&reader))) {
+	} else if ((found = find_kind(&reader, kind, kind_size))) {
 		fill(&reader, found, shape);
 		snprintf(kind, kind_size, "%s", found->name);
 	}
 	db_close(reader.db);
+	if (reader.foreign)
+		return CONFIG_FOREIGN;
 	if (!reader.failed && shape_check(shape, why, size))
 		return -1;
 	return reader.failed ? -1 : 0;

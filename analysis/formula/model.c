@@ -20,7 +20,7 @@ const char *const lora_target_names[LORA_COUNT] = {"q",    "k",  "v",   "o",
                                                    "gate", "up", "down"};
 
 static const struct shape families[FAMILY_COUNT] = {
-#define FAMILY(id, ...) [FAMILY_##id] = {__VA_ARGS__},
+#define FAMILY(id, ...) [FAMILY_##id] = {.family = FAMILY_##id, __VA_ARGS__},
 #include "families.def"
 #undef FAMILY
 };
@@ -137,6 +137,7 @@ bool model_find(const char *name, struct shape *shape, char *nearest, size_t siz
 void shape_plain(struct shape *shape)
 {
 	memset(shape, 0, sizeof(*shape));
+	shape->family = FAMILY_COUNT;
 	shape->mlp = MLP_GELU;
 	shape->head = HEAD_LM;
 	shape->context = 2048;

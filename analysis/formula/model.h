@@ -14,7 +14,15 @@ enum norm { NORM_NONE, NORM_RMS, NORM_RMS_FP32, NORM_LAYER };
 enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_RELU, MLP_GATED };
 enum head { HEAD_NONE, HEAD_LM, HEAD_POOLER, HEAD_CLASSES };
 
+enum family {
+#define FAMILY(id, ...) FAMILY_##id,
+#include "families.def"
+#undef FAMILY
+	FAMILY_COUNT
+};
+
 struct shape {
+	enum family family; /* FAMILY_COUNT: a plain transformer */
 	int64_t layers, hidden, ffn, heads, kv_heads, head_dim;
 	int64_t vocab, positions, types; /* rows of the embedding tables; 0: no table */
 	int64_t context;                 /* sequence length where none is asked for */
@@ -33,13 +41,6 @@ struct shape {
 	bool softmax_fp32; /* the written-out attention takes its softmax in fp32 */
 	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
 	bool dropout;      /* trained with it by default */
-};
-
-enum family {
-#define FAMILY(id, ...) FAMILY_##id,
-#include "families.def"
-#undef FAMILY
-	FAMILY_COUNT
 };
 
 /* What all models of a family have in common; sizes are 0. */

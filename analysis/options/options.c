@@ -1,5 +1,5 @@
 /* options.c - the tables of commands and options, and the parser that reads them.
- * Called from: commands/, options/, plan/, run/. */
+ * Called from: commands/, measure/, options/, plan/, run/. */
 #include "options.h"
 
 #include <errno.h>

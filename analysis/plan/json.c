@@ -23,6 +23,22 @@ static void json_terms(struct json *json, const struct formula *formula)
 	json_end(json);
 }
 
+/* What was measured decides; where only a run on the card could tell, nothing does. */
+static void json_fit(struct json *json, const struct plan *plan, int index,
+                     bool predicted)
+{
+	const struct measured_card *card =
+	        plan->measured ? &plan->measured->cards[index] : NULL;
+
+	if (card && card->fit == MEASURED_OPEN)
+		json_null(json, "fits");
+	else
+		json_truth(json, "fits", card ? card->fit == MEASURED_YES : predicted);
+	json_text(json, "basis", card ? "measured" : "predicted");
+	if (card)
+		json_text(json, "where", card->where);
+}
+
 static void json_fits(struct json *json, const struct plan *plan)
 {
 	json_array(json, "fits");
@@ -34,8 +50,8 @@ static void json_fits(struct json *json, const struct plan *plan)
 		json_text(json, "gpu", card->name);
 		json_number(json, "total_bytes", card->bytes);
 		json_number(json, "available_bytes", available);
-		json_truth(json, "fits", plan->formula.total <= available);
-		if (largest < 0)
+		json_fit(json, plan, i, plan->formula.total <= available);
+		if (largest < 0 || plan->unknown)
 			json_null(json, "max_batch");
 		else
 			json_number(json, "max_batch", largest);
@@ -47,50 +63,72 @@ static void json_fits(struct json *json, const struct plan *plan)
 	json_end(json);
 }
 
+/* A figure of the formula's, which knows not every model that can be measured. */
+static void predicted(const struct plan *plan, struct json *json, const char *key,
+                      int64_t number)
+{
+	json_known(json, key, plan->unknown ? -1 : number);
+}
+
+static void json_numbers(const struct plan *plan, struct json *json)
+{
+	const struct formula *f = &plan->formula;
+
+	predicted(plan, json, "parameters", f->parameters);
+	predicted(plan, json, "trainable", f->trainable);
+	predicted(plan, json, "parameter_bytes", f->bucket[FORMULA_PARAMETER]);
+	predicted(plan, json, "gradient_bytes", f->bucket[FORMULA_GRADIENT]);
+	predicted(plan, json, "optimizer_bytes", f->bucket[FORMULA_OPTIMIZER]);
+	predicted(plan, json, "activation_bytes", f->bucket[FORMULA_ACTIVATION]);
+	predicted(plan, json, "overhead_bytes", f->bucket[FORMULA_OVERHEAD]);
+	predicted(plan, json, "total_bytes", f->total);
+	predicted(plan, json, "least_total_bytes", plan->least);
+	predicted(plan, json, "host_bytes", f->bucket[FORMULA_HOST]);
+	predicted(plan, json, "fixed_bytes", plan->fixed);
+	predicted(plan, json, "sample_bytes", plan->sample);
+	json_truth(json, "activations_known", f->activations_known);
+}
+
+static void json_training(const struct plan *plan, struct json *json)
+{
+	const struct training *t = &plan->training;
+
+	json_object(json, "training");
+	json_text(json, "param_dtype", dtype_names[t->parameter]);
+	json_text(json, "grad_dtype", dtype_names[t->gradient]);
+	json_text(json, "master_dtype", dtype_names[t->master]);
+	json_text(json, "state_dtype", dtype_names[t->state]);
+	json_text(json, "activation_dtype", dtype_names[t->activation]);
+	json_text(json, "optimizer",
+	          t->inference ? NULL : optimizer_names[t->optimizer]);
+	json_number(json, "batch", t->batch);
+	if (plan->sequence_counts && t->seq)
+		json_number(json, "seq", t->seq);
+	else
+		json_null(json, "seq");
+	json_text(json, "checkpoint", checkpoint_names[t->checkpoint]);
+	json_text(json, "attention", attention_names[t->attention]);
+	json_text(json, "activation_formula", activations_names[t->activations]);
+	json_number(json, "zero", t->zero);
+	json_number(json, "world", t->world);
+	json_end(json);
+}
+
 void plan_json(const struct plan *plan, FILE *out)
 {
 	const struct formula *f = &plan->formula;
-	const struct training *t = &plan->training;
 	struct json json;
 
 	json_begin(&json, out);
 	json_head(&json, SCHEMA_USER_VERSION);
 	json_text(&json, "model", plan->model.name);
-	json_number(&json, "parameters", f->parameters);
-	json_number(&json, "trainable", f->trainable);
-	json_number(&json, "parameter_bytes", f->bucket[FORMULA_PARAMETER]);
-	json_number(&json, "gradient_bytes", f->bucket[FORMULA_GRADIENT]);
-	json_number(&json, "optimizer_bytes", f->bucket[FORMULA_OPTIMIZER]);
-	json_number(&json, "activation_bytes", f->bucket[FORMULA_ACTIVATION]);
-	json_number(&json, "overhead_bytes", f->bucket[FORMULA_OVERHEAD]);
-	json_number(&json, "total_bytes", f->total);
-	json_number(&json, "least_total_bytes", plan->least);
-	json_number(&json, "host_bytes", f->bucket[FORMULA_HOST]);
-	json_number(&json, "fixed_bytes", plan->fixed);
-	json_number(&json, "sample_bytes", plan->sample);
-	json_truth(&json, "activations_known", f->activations_known);
-	json_object(&json, "training");
-	json_text(&json, "param_dtype", dtype_names[t->parameter]);
-	json_text(&json, "grad_dtype", dtype_names[t->gradient]);
-	json_text(&json, "master_dtype", dtype_names[t->master]);
-	json_text(&json, "state_dtype", dtype_names[t->state]);
-	json_text(&json, "activation_dtype", dtype_names[t->activation]);
-	json_text(&json, "optimizer",
-	          t->inference ? NULL : optimizer_names[t->optimizer]);
-	json_number(&json, "batch", t->batch);
-	if (plan->sequence_counts)
-		json_number(&json, "seq", t->seq);
-	else
-		json_null(&json, "seq");
-	json_text(&json, "checkpoint", checkpoint_names[t->checkpoint]);
-	json_text(&json, "attention", attention_names[t->attention]);
-	json_text(&json, "activation_formula", activations_names[t->activations]);
-	json_number(&json, "zero", t->zero);
-	json_number(&json, "world", t->world);
-	json_end(&json);
+	json_numbers(plan, &json);
+	json_training(plan, &json);
 	json_terms(&json, f);
 	json_number(&json, "context_bytes", plan->context);
 	json_fits(&json, plan);
+	if (plan->measured)
+		plan_json_measured(plan, &json);
 	json_array(&json, "notes");
 	for (int i = 0; i < plan->note_count; i++)
 		json_text(&json, NULL, plan->notes[i]);

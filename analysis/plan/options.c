@@ -47,6 +47,10 @@ static void refuse_contradictions(const struct options *options)
 	refuse_together(options, OPT_LORA_RANK, OPT_LORA_PARAMS, "give one of them");
 	need(options, OPT_LORA_TARGETS, OPT_LORA_RANK);
 	need(options, OPT_WORLD, OPT_ZERO);
+	need(options, OPT_OUTPUT, OPT_MEASURE);
+	need(options, OPT_PYTHON, OPT_MEASURE);
+	need(options, OPT_TIMEOUT, OPT_MEASURE);
+	need(options, OPT_PRINT_SCRIPT, OPT_MEASURE);
 	if (options->value[OPT_LORA_DTYPE] && !options->value[OPT_LORA_RANK] &&
 	    !options->value[OPT_LORA_PARAMS])
 		fail(STATUS_USAGE, "'--lora-dtype' needs '--lora-rank'");
@@ -206,7 +210,7 @@ static void read_activations(struct plan *plan, const struct options *options)
 		t->checkpoint = (enum checkpoint)checkpoint;
 	if (attention >= 0)
 		t->attention = (enum attention)attention;
-	if (checkpoint > 0 && (given || !plan->model.known))
+	if (checkpoint > 0 && !plan->unknown && (given || !plan->model.known))
 		fail(STATUS_USAGE,
 		     "'--checkpoint %s' needs the shape of the model: its "
 		     "layers are what is recomputed",
@@ -216,7 +220,7 @@ static void read_activations(struct plan *plan, const struct options *options)
 		     "the rough formula knows no checkpoints; use another "
 		     "'--activation-formula'");
 	plan_count(options, OPT_BATCH, &t->batch);
-	plan->sequence_counts = plan->model.known && !given;
+	plan->sequence_counts = (plan->model.known || plan->unknown) && !given;
 	if (plan_count(options, OPT_SEQ, &t->seq)) {
 		if (!plan->sequence_counts)
 			fail(STATUS_USAGE, "'--seq' counts only where activations are "
@@ -226,14 +230,14 @@ static void read_activations(struct plan *plan, const struct options *options)
 			     "this model has %lld positions, fewer than "
 			     "'--seq %lld'",
 			     (long long)plan->model.shape.positions, (long long)t->seq);
-	} else if (plan->sequence_counts) {
+	} else if (plan->sequence_counts && !plan->unknown) {
 		t->seq = plan->model.shape.context;
 		plan_note(plan,
 		          "a sequence length of %s is assumed; --seq says otherwise",
 		          text_count(t->seq).s);
 	}
 	t->dropout = plan->model.shape.dropout && !options->value[OPT_NO_DROPOUT];
-	if (!plan->model.known && !given)
+	if (!plan->model.known && !plan->unknown && !given)
 		plan_note(plan,
 		          "activations are not counted: a number of parameters has "
 		          "no shape; give --model, --config, --layers and --hidden, "
@@ -276,7 +280,7 @@ static void read_cards(struct plan *plan, const struct options *options)
 	char *word, *rest = NULL;
 
 	plan->context = DEFAULT_CONTEXT;
-	plan_size(options, OPT_CONTEXT, &plan->context);
+	plan->context_given = plan_size(options, OPT_CONTEXT, &plan->context);
 	if (!options->value[OPT_GPU]) {
 		for (int i = 0; card_at(i) && i < PLAN_CARDS; i++)
 			plan->cards[plan->card_count++] = *card_at(i);

@@ -58,6 +58,8 @@ void plan_compute(struct plan *plan)
 {
 	char why[256];
 
+	if (plan->unknown)
+		return;
 	if (formula_compute(&plan->model, &plan->training, &plan->formula, why,
 	                    sizeof(why)))
 		fail(STATUS_USAGE, "%s", why);
@@ -65,9 +67,30 @@ void plan_compute(struct plan *plan)
 	plan->least = least_total(&plan->formula);
 }
 
+static void free_measured(struct plan *plan)
+{
+	struct measured *m = plan->measured;
+
+	if (!m)
+		return;
+	for (int i = 0; i < plan->card_count; i++)
+		free(m->cards[i].where);
+	free(m->cards);
+	free(m->card);
+	free(m->model_class);
+	free(m->attention);
+	free(m->torch);
+	free(m->transformers);
+	free(m->phase);
+	free(m->trace);
+	free(m->bound);
+	free(m);
+}
+
 void plan_free(struct plan *plan)
 {
 	model_free(&plan->model);
+	free_measured(plan);
 	free(plan->card_names);
 	for (int i = 0; i < plan->note_count; i++)
 		free(plan->notes[i]);

@@ -6,6 +6,7 @@
 
 #include "cards.h"
 #include "formula.h"
+#include "measured.h"
 #include "options.h"
 
 enum { PLAN_CARDS = 96, PLAN_NOTES = 8 };
@@ -17,13 +18,16 @@ struct plan {
 	bool sequence_counts;  /* a sequence length makes sense here */
 	struct card cards[PLAN_CARDS];
 	int card_count;
-	char *card_names;        /* what their names point into */
-	bool cards_named;        /* by --gpu; otherwise all that are known */
-	int64_t context;         /* bytes of each card that are not PyTorch's */
+	char *card_names;   /* what their names point into */
+	bool cards_named;   /* by --gpu; otherwise all that are known */
+	int64_t context;    /* bytes of each card that are not PyTorch's */
+	bool context_given; /* by --context */
+	bool unknown; /* a model that the formula does not know, to be measured alone */
 	char *notes[PLAN_NOTES]; /* what was assumed, a sentence each */
 	int note_count;
 	struct formula formula;
-	int64_t fixed, sample; /* total = fixed + batch x sample */
+	int64_t fixed, sample;     /* total = fixed + batch x sample */
+	struct measured *measured; /* NULL: nothing was run */
 	int64_t least; /* gradients are born as activations die: no less than this */
 };
 
@@ -38,6 +42,11 @@ void plan_note(struct plan *plan, const char *format, ...)
 
 void plan_print(const struct plan *plan, bool explain, FILE *out);
 void plan_json(const struct plan *plan, FILE *out);
+
+/* The buckets and the cards as measured, beside the formula. Without --measure: not called. */
+void plan_print_measured(const struct plan *plan, FILE *out);
+int64_t measured_context(const struct plan *plan); /* on a card, in bytes */
+void plan_json_measured(const struct plan *plan, struct json *json);
 
 /* What --gpu is left for PyTorch on a card, and the largest batch there (-1: any). */
 int64_t plan_available(const struct plan *plan, const struct card *card);

@@ -155,9 +155,14 @@ void plan_subject(struct plan *plan, const struct options *options)
 		snprintf(model->name, sizeof(model->name), "%s%s",
 		         options->value[OPT_MODEL], shaped ? ", changed" : "");
 	} else if (options->value[OPT_CONFIG]) {
-		if (config_load(options->value[OPT_CONFIG], &shape, kind, sizeof(kind),
-		                why, sizeof(why)))
+		int trouble = config_load(options->value[OPT_CONFIG], &shape, kind,
+		                          sizeof(kind), why, sizeof(why));
+		plan->unknown =
+		        trouble == CONFIG_FOREIGN && options->value[OPT_MEASURE];
+		if (trouble && !plan->unknown)
 			fail(STATUS_USAGE, "%s", why);
+		if (plan->unknown)
+			plan_note(plan, "no prediction: %s", why);
 		snprintf(model->name, sizeof(model->name), "%s, %s", kind,
 		         options->value[OPT_CONFIG]);
 	} else if (plan_count(options, OPT_PARAMS, &parameters) && !shaped) {
@@ -176,6 +181,8 @@ void plan_subject(struct plan *plan, const struct options *options)
 			          "parameters by V·D + L·(4·D² + 2·D·F) + V·D: no "
 			          "biases and norms; --model or --config count all");
 	}
+	if (plan->unknown)
+		return;
 	if (shaped)
 		override(plan, options, &shape);
 	count_weights(plan, &shape, parameters);

@@ -89,7 +89,7 @@ static void describe(const struct plan *plan, FILE *out)
 	if (plan->precision)
 		fprintf(out, " · %s", plan->precision);
 	fprintf(out, " · batch %s", text_count(t->batch).s);
-	if (plan->sequence_counts)
+	if (plan->sequence_counts && t->seq)
 		fprintf(out, " · sequence %s · %s attention", text_count(t->seq).s,
 		        attention_names[t->attention]);
 	if (t->checkpoint)
@@ -127,7 +127,9 @@ static void print_head(const struct plan *plan, FILE *out)
 
 	fprintf(out, "%sPLAN%s  ", style(BOLD), style(PLAIN));
 	text_fit(out, plan->model.name, 34, KEEP_TAIL);
-	fprintf(out, " %s %s parameters\n", sign(DOT), text_count(f->parameters).s);
+	fprintf(out, " %s %s parameters\n", sign(DOT),
+	        text_count(plan->unknown ? plan->measured->parameters : f->parameters)
+	                .s);
 	if (f->trainable != f->parameters)
 		fprintf(out, "      %s of them trained\n", text_count(f->trainable).s);
 	for (int i = 0; i < 2; i++) {
@@ -295,20 +297,39 @@ static void print_cards(const struct plan *plan, FILE *out)
 		wrap_names(plan, 0, small - 1, "too small: ", 2, out);
 }
 
+/* What to type next. */
+static void print_next(const struct plan *plan, bool explain, FILE *out)
+{
+	const struct measured *m = plan->measured;
+
+	if (!m && explain)
+		return;
+	fprintf(out, "\n  %snext%s  ", style(DIM), style(PLAIN));
+	if (m && m->trace)
+		fprintf(out, "tidemark reconcile %s\n", m->trace);
+	else if (m)
+		fprintf(out, "the same with -o FILE, and of that tidemark reconcile "
+		             "FILE\n");
+	else
+		fprintf(out, "the same with --explain: each term, its numbers and its "
+		             "source\n");
+}
+
 void plan_print(const struct plan *plan, bool explain, FILE *out)
 {
 	print_head(plan, out);
-	print_buckets(plan, out);
+	if (plan->measured)
+		plan_print_measured(plan, out);
+	else
+		print_buckets(plan, out);
 	if (explain)
 		print_terms(&plan->formula, out);
-	print_cards(plan, out);
+	if (!plan->measured)
+		print_cards(plan, out);
 	if (plan->note_count && !quiet)
 		fputc('\n', out);
 	for (int i = 0; i < plan->note_count && !quiet; i++)
 		wrap(out, plan->notes[i], 2);
-	if (!explain && !quiet)
-		fprintf(out,
-		        "\n  %snext%s  the same with --explain: each term, its numbers "
-		        "and its source\n",
-		        style(DIM), style(PLAIN));
+	if (!quiet)
+		print_next(plan, explain, out);
 }

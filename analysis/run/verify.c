@@ -3,21 +3,16 @@
  * Called from: commands/oom.c. */
 #include "verify.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "rerun.h"
+#include "child.h"
 #include "fail.h"
 #include "heap.h"
+#include "rerun.h"
 #include "scratch.h"
 #include "text.h"
 #include "with.h"
@@ -121,93 +116,23 @@ static void ask(const struct work *work, const struct options *options)
 
 /* ---- a run ------------------------------------------------------------------------------ */
 
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int number)
-{
-	interrupted = number;
-}
-
 struct command {
-	char *words[32];
-	int count;
+	char **words;
+	size_t count, room;
 };
 
 static void word(struct command *command, char *text)
 {
+	command->words = grow(command->words, command->count + 1, &command->room,
+	                      sizeof(*command->words));
 	command->words[command->count++] = text;
+	command->words[command->count] = NULL;
 }
 
 static void option(struct command *command, const char *name, int64_t number)
 {
 	word(command, copy_text(name));
 	word(command, format_text("%" PRId64, number));
-}
-
-static void run_child(const struct work *work, struct command *command)
-{
-	const struct rerun *rerun = &work->rerun;
-	char **all = allocate((32 + rerun->count + 1) * sizeof(*all));
-	char *log = scratch_file("verify.log");
-	int null = open("/dev/null", O_RDONLY);
-	int out = open(log ? log : "/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	dup2(null, STDIN_FILENO); /* a program that wants input ends */
-	dup2(out, STDOUT_FILENO);
-	dup2(out, STDERR_FILENO);
-	memcpy(all, command->words, (size_t)command->count * sizeof(*all));
-	memcpy(all + command->count, rerun->words, rerun->count * sizeof(*all));
-	if (rerun->settings && *rerun->settings)
-		setenv("PYTORCH_CUDA_ALLOC_CONF", rerun->settings, 1);
-	execv("/proc/self/exe", all);
-	_exit(STATUS_USAGE);
-}
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static void show(const char *with, size_t number, size_t count, double since)
-{
-	if (quiet || !isatty(STDERR_FILENO))
-		return;
-	fprintf(stderr, "\r\033[K  %zu of %zu  %s  %.0f s", number, count, with, since);
-	fflush(stderr);
-}
-
-/* Waits; a run that takes longer than the limit is ended. true: it ended by itself. */
-static bool wait_for(const struct work *work, pid_t child, const char *with,
-                     size_t number)
-{
-	const struct timespec nap = {.tv_nsec = 200000000};
-	double begin = seconds(), since;
-	bool told = false;
-	int status;
-
-	while (waitpid(child, &status, WNOHANG) == 0) {
-		since = seconds() - begin;
-		show(with, number, work->count, since);
-		if (interrupted || since > (double)work->limit) {
-			/* simulate passes it on to the program, and reads its trace */
-			if (!told)
-				kill(child, SIGTERM);
-			told = true;
-		}
-		if (told && since > (double)work->limit + 30)
-			kill(-child, SIGKILL);
-		nanosleep(&nap, NULL);
-	}
-	if (isatty(STDERR_FILENO) && !quiet)
-		fputs("\r\033[K", stderr);
-	if (interrupted)
-		exit(128 + (int)interrupted);
-	return !told;
 }
 
 static void start(const struct work *work, const char *with, const char *json,
@@ -235,30 +160,16 @@ static void start(const struct work *work, const char *with, const char *json,
 	word(command, copy_text("-o"));
 	word(command, copy_text(file));
 	word(command, copy_text("--"));
+	for (size_t i = 0; i < rerun->count; i++)
+		word(command, copy_text(rerun->words[i]));
 }
 
 /* ---- what was seen ----------------------------------------------------------------------- */
 
-static char *read_file(const char *path)
-{
-	FILE *file = path ? fopen(path, "re") : NULL;
-	char *text = NULL;
-	size_t size = 0;
-
-	if (!file)
-		return NULL;
-	if (getdelim(&text, &size, 0, file) < 0) {
-		free(text);
-		text = NULL;
-	}
-	fclose(file);
-	return text;
-}
-
 /* The last line of what the run said that is not empty: ours, or an exception's. */
 static char *last_words(void)
 {
-	char *path = scratch_file("verify.log"), *text = read_file(path);
+	char *path = scratch_file("verify.log"), *text = child_text(path);
 	char *rest = NULL, *last = NULL, *ours = NULL, *found;
 
 	for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line;
@@ -338,7 +249,7 @@ static void judge(const struct work *work, struct rows *rows, bool ended,
 static void read_verdict(const struct work *work, const char *json, bool ended,
                          struct verified *seen)
 {
-	char *text = read_file(json);
+	char *text = child_text(json);
 	struct rows *rows =
 	        text ? db_rows(work->trace->db, verdict_of, "t", text) : NULL;
 
@@ -357,9 +268,10 @@ static void verify_one(const struct work *work, const char *with, size_t number,
                        struct verified *seen)
 {
 	char *json = scratch_file("verify.json"), *file;
+	char *doing = format_text("%zu of %zu  %s", number, work->count, with);
+	char *log = scratch_file("verify.log");
 	struct command command = {.count = 0};
-	pid_t child;
-	bool ended;
+	int status;
 
 	file = format_text("%.*s/verify-%zu.db", (int)(strrchr(json, '/') - json), json,
 	                   number);
@@ -367,16 +279,19 @@ static void verify_one(const struct work *work, const char *with, size_t number,
 	start(work, with, json, file, &command);
 	if (!isatty(STDERR_FILENO))
 		note("%zu of %zu: %s", number, work->count, with);
-	fflush(NULL);
-	child = fork();
-	if (child < 0)
-		fail(STATUS_USAGE, "cannot start a run: %s", strerror(errno));
-	if (!child)
-		run_child(work, &command);
-	ended = wait_for(work, child, with, number);
-	read_verdict(work, json, ended, seen);
-	for (int i = 0; i < command.count; i++)
+	read_verdict(
+	        work, json,
+	        child_run(&(struct child){.words = (const char *const *)command.words,
+	                                  .log = log,
+	                                  .doing = doing,
+	                                  .limit = work->limit},
+	                  &status),
+	        seen);
+	for (size_t i = 0; i < command.count; i++)
 		free(command.words[i]);
+	free(command.words);
+	free(doing);
+	free(log);
 	free(json);
 	free(file);
 }
@@ -405,16 +320,14 @@ void verify_levers(struct trace *trace, const struct oom *oom, struct levers *le
 	rerun_load(trace, oom, &work.rerun);
 	say_what(&work);
 	ask(&work, options);
-	signal(SIGINT, interrupt);
-	signal(SIGTERM, interrupt);
+	if (work.rerun.settings && *work.rerun.settings)
+		setenv("PYTORCH_CUDA_ALLOC_CONF", work.rerun.settings, 1);
 	for (size_t i = 0; i < levers->count; i++) {
 		if (work.with[i])
 			verify_one(&work, work.with[i], ++number,
 			           &levers->list[i].verified);
 		free(work.with[i]);
 	}
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
 	free(work.with);
 	rerun_free(&work.rerun);
 }

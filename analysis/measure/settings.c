@@ -1,0 +1,232 @@
+/* settings.c - what of a plan the training script is told, and which plans it can not be told.
+ * Called from: commands/plan.c, trainer.c. */
+#include "trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "fail.h"
+
+/* ---- what cannot be measured ------------------------------------------------------------- */
+
+static const struct {
+	enum option_id id;
+	const char *why;
+} refused[] = {
+        {OPT_PARAMS, "a number of parameters has no shape to build; give '--model' or "
+                     "'--config'"},
+        {OPT_TRACE, "a trace is a measurement; give '--model' or '--config'"},
+        {OPT_INFERENCE, "what is measured is two steps of training"},
+        {OPT_WORLD, "one device is simulated, and it shares nothing"},
+        {OPT_ZERO, "one device is simulated, and it shares nothing"},
+        {OPT_OFFLOAD, "nothing is kept in host memory"},
+        {OPT_LORA_RANK, "all parameters are trained"},
+        {OPT_LORA_PARAMS, "all parameters are trained"},
+        {OPT_GRAD_DTYPE, "PyTorch's gradients have the parameters' dtype"},
+        {OPT_MASTER_DTYPE, "PyTorch's optimizers keep no master copy"},
+        {OPT_STATE_DTYPE, "PyTorch's optimizers choose their own dtype"},
+        {OPT_ACTIVATION_DTYPE, "'--precision' says what the model computes in"},
+        {OPT_ACTIVATION_BYTES, "activations are what is measured"},
+        {OPT_ACTIVATION_ELEMENTS, "activations are what is measured"},
+};
+
+static const char can[] =
+        "a run can have --batch, --seq, --precision, --optimizer, --attention, "
+        "--no-dropout and '--checkpoint full'";
+
+static void refuse_shapes(const struct options *options)
+{
+	static const enum option_id ids[] = {OPT_LAYERS, OPT_HIDDEN,   OPT_FFN,
+	                                     OPT_HEADS,  OPT_KV_HEADS, OPT_VOCAB,
+	                                     OPT_TIED};
+
+	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
+		if (!options->value[ids[i]] || options->value[OPT_MODEL])
+			continue;
+		if (options->value[OPT_CONFIG])
+			fail(STATUS_USAGE,
+			     "'--%s' cannot be measured with '--config': write it into "
+			     "the config",
+			     option_name(ids[i]));
+		fail(STATUS_USAGE,
+		     "a plain transformer cannot be measured: transformers "
+		     "has no such model; give '--model' or '--config'");
+	}
+}
+
+void trainer_check(const struct plan *plan, const struct options *options)
+{
+	const struct training *t = &plan->training;
+
+	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
+		if (options->value[refused[i].id])
+			fail(STATUS_USAGE, "'--%s' cannot be measured: %s (%s)",
+			     option_name(refused[i].id), refused[i].why, can);
+	refuse_shapes(options);
+	if (t->checkpoint == CHECKPOINT_SELECTIVE || t->checkpoint == CHECKPOINT_SQRT)
+		fail(STATUS_USAGE,
+		     "'--checkpoint %s' cannot be measured: transformers recomputes "
+		     "whole layers, which is '--checkpoint full'",
+		     checkpoint_names[t->checkpoint]);
+	if (t->parameter != DTYPE_FP32 && t->parameter != DTYPE_BF16 &&
+	    t->parameter != DTYPE_FP16)
+		fail(STATUS_USAGE,
+		     "'--param-dtype %s' cannot be measured: PyTorch trains in fp32, "
+		     "bf16 or fp16",
+		     dtype_names[t->parameter]);
+}
+
+/* ---- the settings as Python -------------------------------------------------------------- */
+
+/* A path as a literal; bytes that are not ASCII as os.fsdecode() takes them. */
+static void put_path(FILE *out, const char *path)
+{
+	bool plain = true;
+
+	for (const char *at = path; *at; at++)
+		plain = plain && *at >= ' ' && *at <= '~';
+	fputs(plain ? "\"" : "os.fsdecode(b\"", out);
+	for (const unsigned char *at = (const unsigned char *)path; *at; at++)
+		if (*at == '"' || *at == '\\')
+			fprintf(out, "\\%c", *at);
+		else if (*at < ' ' || *at > '~')
+			fprintf(out, "\\x%02x", *at);
+		else
+			fputc(*at, out);
+	fputs(plain ? "\"" : "\")", out);
+}
+
+static void put(FILE *out, const char *key, int64_t value)
+{
+	fprintf(out, "        \"%s\": %" PRId64 ",\n", key, value);
+}
+
+static void put_words(FILE *out, const char *key, const char *value)
+{
+	fprintf(out, "        \"%s\": %s,\n", key, value);
+}
+
+/* What transformers calls a model of the family. */
+static const char *kind_of(const struct shape *shape, const char *name)
+{
+	static const char *const kinds[FAMILY_COUNT] = {
+	        [FAMILY_LLAMA] = "llama",   [FAMILY_QWEN2] = "qwen2",
+	        [FAMILY_QWEN3] = "qwen3",   [FAMILY_PHI3] = "phi3",
+	        [FAMILY_GEMMA] = "gemma",   [FAMILY_GPT2] = "gpt2",
+	        [FAMILY_NEOX] = "gpt_neox", [FAMILY_OPT] = "opt",
+	        [FAMILY_BERT] = "bert",     [FAMILY_VIT] = "vit"};
+
+	if (shape->family == FAMILY_BERT && !strncasecmp(name, "roberta", 7))
+		return "roberta";
+	return kinds[shape->family];
+}
+
+static const char *class_of(const struct shape *shape, const char *kind)
+{
+	static const char *const classes[FAMILY_COUNT] = {
+	        [FAMILY_LLAMA] = "LlamaForCausalLM",
+	        [FAMILY_QWEN2] = "Qwen2ForCausalLM",
+	        [FAMILY_QWEN3] = "Qwen3ForCausalLM",
+	        [FAMILY_PHI3] = "Phi3ForCausalLM",
+	        [FAMILY_GEMMA] = "GemmaForCausalLM",
+	        [FAMILY_GPT2] = "GPT2LMHeadModel",
+	        [FAMILY_NEOX] = "GPTNeoXForCausalLM",
+	        [FAMILY_OPT] = "OPTForCausalLM",
+	        [FAMILY_BERT] = "BertForSequenceClassification",
+	        [FAMILY_VIT] = "ViTForImageClassification"};
+
+	/* The formula's has a pooler and no head for words, as it is fine-tuned. */
+	return strcmp(kind, "roberta") ? classes[shape->family]
+	                               : "RobertaForSequenceClassification";
+}
+
+static void put_gpt2(FILE *out, const struct shape *s)
+{
+	put(out, "n_embd", s->hidden);
+	put(out, "n_layer", s->layers);
+	put(out, "n_head", s->heads);
+	put(out, "n_inner", s->ffn);
+	put(out, "n_positions", s->positions);
+	put(out, "vocab_size", s->vocab);
+}
+
+static void put_vision(FILE *out, const struct shape *s)
+{
+	int64_t side = (int64_t)sqrt((double)(s->patch / 3) + 0.5);
+
+	put(out, "image_size", 224);
+	put(out, "patch_size", side);
+	put(out, "num_labels", s->classes);
+}
+
+static void put_text(FILE *out, const struct shape *s)
+{
+	put(out, "vocab_size", s->vocab);
+	put(out, "max_position_embeddings", s->positions ? s->positions : s->context);
+	put(out, "num_key_value_heads", s->kv_heads);
+	put(out, "head_dim", s->head_dim);
+	put_words(out, "tie_word_embeddings", s->tied ? "True" : "False");
+	put(out, "pad_token_id", s->family == FAMILY_OPT ? 1 : 0);
+	if (s->types)
+		put(out, "type_vocab_size", s->types);
+	if (s->parallel)
+		fprintf(out, "        \"rotary_pct\": %g,\n",
+		        (double)s->rotary / (double)s->head_dim);
+}
+
+/* A config.json, as a Python dictionary, for the shape of a named model. */
+static void put_config(const struct plan *plan, const char *name, FILE *out)
+{
+	struct shape s = plan->model.shape;
+	const char *kind = kind_of(&s, name);
+
+	fprintf(out, "{\n        \"model_type\": \"%s\",\n", kind);
+	fprintf(out, "        \"architectures\": [\"%s\"],\n", class_of(&s, kind));
+	if (s.family == FAMILY_GPT2) {
+		put_gpt2(out, &s);
+	} else {
+		put(out, "hidden_size", s.hidden);
+		put(out, "num_hidden_layers", s.layers);
+		put(out, "num_attention_heads", s.heads);
+		put(out, s.family == FAMILY_OPT ? "ffn_dim" : "intermediate_size",
+		    s.ffn);
+		if (s.family == FAMILY_OPT) {
+			s.positions -= 2; /* of padding, which transformers adds */
+			put(out, "word_embed_proj_dim", s.hidden);
+		}
+		if (s.family == FAMILY_VIT)
+			put_vision(out, &s);
+		else
+			put_text(out, &s);
+	}
+	fputs("    }", out);
+}
+
+void trainer_settings(const struct plan *plan, const struct options *options, FILE *out)
+{
+	const struct training *t = &plan->training;
+
+	fputs("SETTINGS = {\n    \"config\": ", out);
+	if (options->value[OPT_CONFIG])
+		put_path(out, options->value[OPT_CONFIG]);
+	else
+		put_config(plan, options->value[OPT_MODEL], out);
+	fprintf(out, ",\n    \"parameters\": \"%s\",\n", dtype_names[t->parameter]);
+	if (t->autocast)
+		fprintf(out, "    \"autocast\": \"%s\",\n", dtype_names[t->activation]);
+	else
+		fputs("    \"autocast\": None,\n", out);
+	fprintf(out, "    \"optimizer\": \"%s\",\n", optimizer_names[t->optimizer]);
+	fprintf(out, "    \"batch\": %" PRId64 ",\n", t->batch);
+	if (t->seq)
+		fprintf(out, "    \"seq\": %" PRId64 ",\n", t->seq);
+	else
+		fputs("    \"seq\": None,\n", out);
+	fprintf(out, "    \"attention\": \"%s\",\n",
+	        t->attention == ATTENTION_MATH ? "eager" : "sdpa");
+	fprintf(out, "    \"checkpoint\": %s,\n", t->checkpoint ? "True" : "False");
+	fprintf(out, "    \"dropout\": %s,\n",
+	        options->value[OPT_NO_DROPOUT] ? "False" : "True");
+	fputs("    \"steps\": 2,\n}\n", out);
+}

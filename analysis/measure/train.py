@@ -1,0 +1,254 @@
+"""Trains a model with random weights for two steps and says what it was made of.
+
+`tidemark plan --measure` runs this on the simulated device, `--print-script` prints it. It is a
+usual training loop, so it runs on a real GPU as well: python train.py [RESULT.json]
+"""
+import json
+import os
+import sys
+import time
+
+SETTINGS = None
+
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TRANSFORMERS_VERBOSITY="error",
+                  HF_HUB_DISABLE_PROGRESS_BARS="1", TOKENIZERS_PARALLELISM="false")
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+class Refused(Exception):
+    """Why there is nothing to measure, in one sentence."""
+
+
+# ------------------------------------------------------------------ the model
+
+def load_config():
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    import transformers
+    settings = SETTINGS["config"]
+    if not isinstance(settings, dict):
+        with open(settings, encoding="utf-8") as file:
+            settings = json.load(file)
+    kind = settings.get("model_type")
+    if not kind:
+        raise Refused("the config has no 'model_type', so transformers cannot build its model")
+    if kind not in CONFIG_MAPPING:
+        raise Refused(f"transformers {transformers.__version__} does not know the model_type "
+                      f"'{kind}'")
+    config = CONFIG_MAPPING[kind].from_dict(settings)
+    config.use_cache = False
+    if getattr(config, "is_encoder_decoder", False):  # labels are shifted behind this token
+        config.decoder_start_token_id = getattr(config, "decoder_start_token_id", None) or 0
+    if not SETTINGS["dropout"]:
+        for name, value in list(vars(config).items()):
+            if isinstance(value, float) and (name.endswith(("dropout", "dropout_prob", "pdrop"))):
+                setattr(config, name, 0.0)
+    return config
+
+
+def find_class(config):
+    """The class that the config names, if it has a loss; else the usual one of its kind.
+    Encoders stand in the list of causal models too, so masked models are looked for first."""
+    import transformers
+    from transformers.models.auto import modeling_auto as auto
+    for name in config.architectures or []:
+        known = getattr(transformers, name, None)
+        if known and ("For" in name or "LMHead" in name):
+            return known
+    lists = [auto.MODEL_FOR_CAUSAL_LM_MAPPING, auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+             auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING]
+    if getattr(config, "is_encoder_decoder", False):
+        lists.insert(0, lists.pop())
+    elif not getattr(config, "is_decoder", False):
+        lists.insert(0, auto.MODEL_FOR_MASKED_LM_MAPPING)
+    for mapping in lists:
+        if type(config) in mapping:
+            found = mapping[type(config)]
+            return found[0] if isinstance(found, (list, tuple)) else found
+    raise Refused(f"transformers has no model with a loss for the model_type "
+                  f"'{config.model_type}'")
+
+
+def build(config, torch):
+    """Made on the device and in its dtype at once: no weight is ever in host memory."""
+    dtype = getattr(torch, DTYPES[SETTINGS["parameters"]])
+    config._attn_implementation = SETTINGS["attention"]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("cuda"):
+            model = find_class(config)(config)
+    finally:
+        torch.set_default_dtype(before)
+    model.train()
+    if SETTINGS["checkpoint"]:
+        if not model.supports_gradient_checkpointing:
+            raise Refused(f"{type(model).__name__} has no gradient checkpointing in transformers")
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+# ------------------------------------------------------------------ what it reads
+
+def answer_for_masks():
+    """Transformers asks the device whether a batch is padded or packed. This one is neither, and
+    a simulated device computes nothing that could tell."""
+    from transformers import masking_utils
+    for name, answer in (("fast_all", True), ("find_packed_sequence_indices", None)):
+        if hasattr(masking_utils, name):
+            setattr(masking_utils, name, lambda *_, answer=answer, **__: answer)
+
+
+def batch_for(model, config, torch):
+    """One batch with labels, so that the model computes its own loss."""
+    name, count = type(model).__name__, SETTINGS["batch"]
+    if name.endswith("ForImageClassification"):
+        side = config.image_size
+        high, wide = side if isinstance(side, (list, tuple)) else (side, side)
+        pixels = torch.randn(count, config.num_channels, high, wide, device="cuda")
+        return {"pixel_values": pixels, "labels": torch.zeros(count, dtype=torch.long).cuda()}
+    text = config.get_text_config()
+    length = SETTINGS["seq"] or getattr(text, "max_position_embeddings", None) or 512
+    ids = torch.randint(0, text.vocab_size, (count, length)).cuda()
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if name.endswith("ForSequenceClassification"):
+        config.pad_token_id = config.pad_token_id or 0
+        batch["labels"] = torch.zeros(count, dtype=torch.long).cuda()
+    elif name.endswith("ForQuestionAnswering"):
+        batch["start_positions"] = torch.zeros(count, dtype=torch.long).cuda()
+        batch["end_positions"] = torch.zeros(count, dtype=torch.long).cuda()
+    elif name.endswith("ForTokenClassification"):
+        batch["labels"] = torch.zeros_like(ids)
+    else:
+        batch["labels"] = ids.clone()
+    return batch
+
+
+# ------------------------------------------------------------------ the optimizer
+
+def lion(torch):
+    """Chen et al. 2023, Algorithm 2: one momentum."""
+    class Lion(torch.optim.Optimizer):
+        def __init__(self, params, lr=1e-4, betas=(0.9, 0.99)):
+            super().__init__(params, {"lr": lr, "betas": betas})
+
+        @torch.no_grad()
+        def step(self):
+            for group in self.param_groups:
+                one, two = group["betas"]
+                for p in group["params"]:
+                    if p.grad is None:
+                        continue
+                    state = self.state[p]
+                    if not state:
+                        state["exp_avg"] = torch.zeros_like(p)
+                    average = state["exp_avg"]
+                    p.add_(average.mul(one).add_(p.grad, alpha=1 - one).sign_(), alpha=-group["lr"])
+                    average.mul_(two).add_(p.grad, alpha=1 - two)
+    return Lion
+
+
+def optimizers(model, torch):
+    """Muon is for matrices inside the layers; the rest has AdamW, as its author says."""
+    name, trained = SETTINGS["optimizer"], [p for p in model.parameters() if p.requires_grad]
+    if name == "adam8bit":
+        try:
+            import bitsandbytes
+        except ImportError:
+            raise Refused("'--optimizer adam8bit' is measured with bitsandbytes, which this "
+                          "Python cannot import")
+        return [bitsandbytes.optim.AdamW8bit(trained, lr=1e-4)]
+    if name in ("adafactor", "muon") and not hasattr(torch.optim, name.capitalize()):
+        raise Refused(f"torch {torch.__version__} has no torch.optim.{name.capitalize()}")
+    if name == "muon":
+        outside = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding)
+                   for p in m.parameters()}
+        head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+        outside.update(id(p) for p in (head.parameters() if head else []))
+        inside = [p for p in trained if p.dim() == 2 and id(p) not in outside]
+        return [torch.optim.Muon(inside), torch.optim.AdamW(
+            [p for p in trained if p.dim() != 2 or id(p) in outside], lr=1e-4)]
+    return [{"sgd": lambda: torch.optim.SGD(trained, lr=1e-4),
+             "sgd-momentum": lambda: torch.optim.SGD(trained, lr=1e-4, momentum=0.9),
+             "adam": lambda: torch.optim.Adam(trained, lr=1e-4),
+             "adamw": lambda: torch.optim.AdamW(trained, lr=1e-4),
+             "adafactor": lambda: torch.optim.Adafactor(trained),
+             "lion": lambda: lion(torch)(trained)}[name]()]
+
+
+# ------------------------------------------------------------------ training
+
+def size(tensors):
+    """Bytes on the device, a tensor that is there twice counted once."""
+    return sum({t.data_ptr(): t.numel() * t.element_size() for t in tensors if t.is_cuda}.values())
+
+
+def step(model, batch, optimizer, scaler, autocast, result):
+    """What lives in here is gone when the step is over."""
+    for one in optimizer:
+        one.zero_grad(set_to_none=True)
+    with autocast():
+        outputs = model(**batch)
+    if outputs.loss is None:
+        raise Refused(f"{type(model).__name__} computes no loss from labels")
+    (scaler.scale(outputs.loss) if scaler else outputs.loss).backward()
+    for one in optimizer:
+        scaler.step(one) if scaler else one.step()
+    if scaler:
+        scaler.update()
+    result["gradient_bytes"] = size(p.grad for p in model.parameters() if p.grad is not None)
+
+
+def train(torch, result):
+    import contextlib
+    config = load_config()
+    model = build(config, torch)
+    result.update(model_class=type(model).__name__, attention=config._attn_implementation,
+                  parameters=sum(p.numel() for p in model.parameters()),
+                  parameter_bytes=size(model.parameters()), buffer_bytes=size(model.buffers()))
+    answer_for_masks()
+    batch = batch_for(model, config, torch)
+    optimizer = optimizers(model, torch)
+    scaler, autocast = None, contextlib.nullcontext
+    if SETTINGS["autocast"]:
+        dtype = getattr(torch, DTYPES[SETTINGS["autocast"]])
+        autocast = lambda: torch.autocast("cuda", dtype)  # noqa: E731
+        if dtype is torch.float16:
+            scaler = torch.amp.GradScaler("cuda")
+    for _ in range(SETTINGS["steps"]):
+        step(model, batch, optimizer, scaler, autocast, result)
+    result["optimizer_bytes"] = size(value for one in optimizer for state in one.state.values()
+                                     for value in state.values() if torch.is_tensor(value))
+
+
+def main():
+    result, begin = {}, time.monotonic()
+    try:
+        try:
+            import torch
+            result["torch"] = torch.__version__
+        except ImportError as why:
+            raise Refused(f"this Python cannot import torch: {why}")
+        try:
+            import transformers
+            result["transformers"] = transformers.__version__
+        except ImportError as why:
+            raise Refused(f"this Python cannot import transformers: {why}")
+        train(torch, result)
+    except Refused as why:
+        result["refused"] = str(why)
+    except Exception as why:
+        result["failed"] = " ".join(f"{type(why).__name__}: {why}".split())[:300]
+        raise
+    finally:
+        result["seconds"] = round(time.monotonic() - begin, 3)
+        text = json.dumps(result, indent=1)
+        if len(sys.argv) > 1:
+            with open(sys.argv[1], "w", encoding="utf-8") as file:
+                file.write(text)
+        else:
+            print(text)
+    return 1 if "refused" in result else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""`tidemark plan --measure`: two steps on the simulated device, held against the formula.
+
+Runs need the CUDA build of PyTorch and the transformers that tests/setup.sh fetched. The models
+are small and have odd sizes; their dtypes, optimizers and shapes are those of large ones.
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from where import COMMAND, LIBRARIES, PYTHON, clean_environment, need
+
+LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 96,
+         "intermediate_size": 260, "num_hidden_layers": 3, "num_attention_heads": 6,
+         "num_key_value_heads": 2, "vocab_size": 531, "max_position_embeddings": 128}
+GPT2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 96, "n_layer": 3,
+        "n_head": 6, "n_positions": 128, "vocab_size": 531}
+BERT = {"model_type": "bert", "architectures": ["BertForSequenceClassification"],
+        "hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 6,
+        "intermediate_size": 260, "vocab_size": 531, "max_position_embeddings": 128}
+T5 = {"model_type": "t5", "d_model": 96, "d_kv": 16, "d_ff": 260, "num_layers": 2, "num_heads": 6,
+      "vocab_size": 531}
+#: an environment in which torch and transformers are found
+BOTH = ("torch-2.11.0", "libraries")
+
+
+@pytest.fixture
+def call(tmp_path):
+    """call("--config", {...}, ..., path=BOTH) -> CompletedProcess, in an empty folder."""
+    work, scratch = tmp_path / "work", tmp_path / "scratch"
+    work.mkdir(), scratch.mkdir()
+
+    def run(*words, path=BOTH, python=PYTHON, **env):
+        words = list(words)
+        for i, word in enumerate(words):
+            if isinstance(word, dict):
+                words[i] = tmp_path / f"{word['model_type']}.json"
+                words[i].write_text(json.dumps(word))
+        folders = [str(LIBRARIES if p == "libraries" else need(p)) for p in path if need(p)]
+        env = clean_environment(LC_ALL="C", COLUMNS=80, TMPDIR=scratch,
+                                PYTHONPATH=os.pathsep.join(folders), **env)
+        python = ["--python", python] if python else []
+        done = subprocess.run([COMMAND, "plan", "--measure", *python, *map(str, words)],
+                              capture_output=True, text=True, timeout=600, env=env, cwd=work)
+        assert not list(scratch.iterdir()), "the temporary folder is left"
+        assert not list(work.iterdir()), "something was written into the user's folder"
+        return done
+    need("venv")
+    return run
+
+
+@pytest.fixture
+def measured(call):
+    """The answer to a question that must be good."""
+    def run(*words, **env):
+        done = call(*words, "--json", **env)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+    return run
+
+
+def refused(done, status, part):
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    assert done.stderr.startswith("tidemark: ") and done.stderr.count("\n") == 1, done.stderr
+    assert part in done.stderr
+
+
+CASES = {
+    "gpt2": (GPT2, "--batch", 8),
+    "llama, checkpoints": (LLAMA, "--batch", 16, "--checkpoint", "full"),
+    "llama, bf16": (LLAMA, "--batch", 16, "--precision", "bf16"),
+    "llama, autocast": (LLAMA, "--batch", 16, "--precision", "bf16-mixed"),
+    "llama, fp16 and a scaler": (LLAMA, "--batch", 16, "--precision", "fp16-mixed"),
+    "llama, lion": (LLAMA, "--batch", 16, "--optimizer", "lion"),
+    "llama, muon": (LLAMA, "--batch", 16, "--optimizer", "muon"),
+    "llama, momentum": (LLAMA, "--batch", 16, "--optimizer", "sgd-momentum"),
+    "bert": (BERT, "--batch", 8),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_model_is_made_of_is_the_formula(measured, case):
+    config, *words = CASES[case]
+    a = measured("--config", config, *words)
+    m = a["measured"]
+    for bucket in ("parameter", "gradient", "optimizer"):
+        wanted = a[f"{bucket}_bytes"]
+        if bucket == "parameter" and config is BERT:
+            wanted += 4 * (2 * 96 + 2)  # the two classes, which the formula leaves out
+        elif config is BERT:
+            wanted += (4 if bucket == "gradient" else 8) * (2 * 96 + 2)
+        assert m[f"{bucket}_bytes"] == pytest.approx(wanted, rel=0.001), bucket
+    assert sum(b["bytes"] for b in m["by_bucket"]) == m["peak_allocated_bytes"]
+    assert m["peak_allocated_bytes"] <= m["peak_reserved_bytes"]
+
+
+def test_activations_are_what_the_formula_counts(measured):
+    a = measured("--config", LLAMA, "--batch", 64, "--precision", "bf16")
+    assert a["measured"]["activation_bytes"] == pytest.approx(a["activation_bytes"], rel=0.02)
+
+
+def test_the_keys_of_the_answer(measured, answer):
+    a, plain = measured("--config", GPT2, "--gpu", "t4"), answer("--model gpt2 --gpu t4")
+    assert set(plain) < set(a) and set(plain["fits"][0]) < set(a["fits"][0])
+    m = a["measured"]
+    for key in ("peak_allocated_bytes", "peak_reserved_bytes", "peak_phase", "context_bytes",
+                "by_bucket", "torch", "transformers", "seconds"):
+        assert m[key] is not None, key
+    assert m["needed_bytes"] == m["peak_reserved_bytes"] + m["context_bytes"]
+    assert a["fits"][0]["basis"] == "measured" and plain["fits"][0]["basis"] == "predicted"
+    assert m["model_class"] == "GPT2LMHeadModel" and m["torch"].startswith("2.11.0")
+
+
+def test_the_screen_says_which_figure_is_which(call):
+    out = call("--config", LLAMA, "--gpu", "t4,1GiB").stdout
+    for word in ("predicted", "measured", "off", "at the peak", "by formula", "peak reserved",
+                 "context", "LlamaForCausalLM", "by what was measured"):
+        assert word in out, word
+    assert all(len(line) <= 80 and line == line.rstrip() for line in out.splitlines()), out
+
+
+def test_the_trace_is_kept_where_it_is_asked_for(measured, tmp_path):
+    kept = tmp_path / "kept.db"
+    a = measured("--config", GPT2, "-o", kept, "--gpu", "t4")
+    assert a["measured"]["trace"] == str(kept)
+    done = subprocess.run([COMMAND, "reconcile", kept], capture_output=True, text=True)
+    assert "0 B unexplained" in done.stdout, done.stderr
+
+
+def test_a_card_that_is_too_small_says_where(measured):
+    a = measured("--config", LLAMA, "--batch", 256, "--gpu", "700MiB")
+    fit, = a["fits"]
+    assert fit["fits"] is False and "ran out in step 1" in fit["where"]
+
+
+def test_a_model_that_the_formula_does_not_know_is_measured_alone(measured):
+    a = measured("--config", T5, "--batch", 2, "--seq", 64)
+    assert a["parameters"] is None and a["total_bytes"] is None
+    assert a["measured"]["model_class"] == "T5ForConditionalGeneration"
+    assert any("no prediction" in note for note in a["notes"])
+
+
+def test_the_script_is_shown_and_not_run(call):
+    done = call("--config", GPT2, "--print-script", python="/nowhere/python3", path=())
+    assert done.returncode == 0
+    compile(done.stdout, "script", "exec")
+    assert '"batch": 1' in done.stdout and "gpt2.json" in done.stdout
+
+
+def test_the_script_runs_by_itself(call, tmp_path):
+    script = tmp_path / "shown.py"
+    script.write_text(call("--model", "gpt2", "--layers", "2", "--seq", "64", "--print-script").stdout)
+    env = clean_environment(PYTHONPATH=os.pathsep.join([str(need("torch-2.11.0")), str(LIBRARIES)]))
+    done = subprocess.run([COMMAND, "simulate", "-o", tmp_path / "a.db", "--", PYTHON, script],
+                          capture_output=True, text=True, timeout=600, env=env, cwd=tmp_path)
+    assert json.loads(done.stdout)["model_class"] == "GPT2LMHeadModel", done.stderr
+
+
+# ------------------------------------------------------------------ what cannot be measured
+
+@pytest.mark.parametrize("options, part", [
+    ("--params 7B", "'--params' cannot be measured"),
+    ("--model gpt2 --zero 3 --world 8", "one device is simulated"),
+    ("--model gpt2 --offload optimizer", "'--offload' cannot be measured"),
+    ("--model gpt2 --lora-rank 8", "all parameters are trained"),
+    ("--model gpt2 --inference", "two steps of training"),
+    ("--model gpt2 --state-dtype fp32 --precision bf16", "'--state-dtype' cannot be measured"),
+    ("--model gpt2 --checkpoint sqrt", "recomputes whole layers"),
+    ("--model gpt2 --param-dtype fp8", "fp32, bf16 or fp16"),
+    ("--layers 12 --hidden 768", "a plain transformer cannot be measured"),
+    ("--model gpt2 --timeout 0", "at least 1"),
+])
+def test_what_cannot_be_measured_is_one_sentence(call, options, part):
+    refused(call(*options.split(), path=()), 2, part)
+
+
+@pytest.mark.parametrize("option", ["--python python3", "--timeout 5", "--print-script", "-o a.db"])
+def test_options_of_a_measurement_need_one(plan, option):
+    refused(plan("--model", "gpt2", *option.split()), 2, "needs '--measure'")
+
+
+def test_a_shape_beside_a_config_is_refused(call):
+    refused(call("--config", GPT2, "--layers", 2, path=()), 2, "write it into the config")
+
+
+def test_no_such_python(call):
+    refused(call("--model", "gpt2", python="/nowhere/python3", path=()), 2, "/nowhere/python3")
+
+
+def test_no_torch(call):
+    need("venv")
+    bare = f"{sys.base_prefix}/bin/python3"
+    if subprocess.run([bare, "-c", "import torch"], capture_output=True).returncode == 0:
+        pytest.skip(f"{bare} has a torch")
+    refused(call("--model", "gpt2", python=bare, path=()), 2, "has no torch")
+
+
+def test_a_torch_without_cuda(call, tmp_path):
+    fake = tmp_path / "fake" / "torch"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text("raise ImportError('nobody imports this')\n")
+    (fake / "version.py").write_text("__version__ = '2.9.9'\ncuda = None\n")
+    link = tmp_path / "python3"
+    link.write_text(f"#!/bin/sh\nPYTHONPATH={fake.parent} exec {PYTHON} \"$@\"\n")
+    link.chmod(0o755)
+    refused(call("--model", "gpt2", python=link, path=()), 2, "built without CUDA")
+
+
+def test_no_transformers(call):
+    refused(call("--model", "gpt2", path=("torch-2.11.0",)), 2, "cannot import transformers")
+
+
+def test_a_kind_that_nobody_knows(call):
+    refused(call("--config", {"model_type": "unheard_of"}), 2,
+            "does not know the model_type 'unheard_of'")
+
+
+def test_a_training_that_fails(call):
+    refused(call("--config", dict(LLAMA, hidden_act="unheard_of")), 3, "the training failed")
+
+
+def test_one_that_takes_too_long(call):
+    refused(call("--config", GPT2, "--timeout", 1), 3, "more than 1 second")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
+    need("venv")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    env = clean_environment(TMPDIR=scratch, PYTHONPATH=os.pathsep.join(
+        [str(need("torch-2.11.0")), str(LIBRARIES)]))
+    process = subprocess.Popen([COMMAND, "plan", "--measure", "--model", "gpt2", "--python", PYTHON],
+                               env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    mark = str(scratch).encode()
+
+    def theirs():
+        found = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (folder / "cmdline").read_bytes():
+                    found.append(folder.name)
+            except OSError:
+                pass
+        return found
+
+    while len(theirs()) < 2 and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    assert not theirs() and not list(scratch.iterdir())
