@@ -23,6 +23,34 @@ static void json_terms(struct json *json, const struct formula *formula)
 	json_end(json);
 }
 
+static void json_peak(struct json *json, const struct plan *plan)
+{
+	static const char *const names[TAPE_BUCKETS] = {"parameter", "gradient",
+	                                                "optimizer", "activation",
+	                                                "temporary", "workspace"};
+	const struct tape_totals *worst = walk_worst(&plan->walk);
+
+	if (!plan->walked) {
+		json_null(json, "peak_allocated_bytes");
+		json_null(json, "peak_phase");
+		json_null(json, "peak");
+		return;
+	}
+	json_number(json, "peak_allocated_bytes", worst->peak.bytes);
+	json_text(json, "peak_phase", plan_phase_names[worst->peak.phase]);
+	json_object(json, "peak");
+	json_number(json, "reserved_bytes", plan_need(plan));
+	json_object(json, "by_bucket");
+	for (int bucket = 0; bucket < TAPE_BUCKETS; bucket++)
+		json_number(json, names[bucket], worst->peak.bucket[bucket]);
+	json_end(json);
+	json_object(json, "by_phase");
+	for (int phase = TAPE_FORWARD; phase < TAPE_PHASES; phase++)
+		json_number(json, plan_phase_names[phase], worst->phase[phase].bytes);
+	json_end(json);
+	json_end(json);
+}
+
 static void json_fits(struct json *json, const struct plan *plan)
 {
 	json_array(json, "fits");
@@ -34,7 +62,7 @@ static void json_fits(struct json *json, const struct plan *plan)
 		json_text(json, "gpu", card->name);
 		json_number(json, "total_bytes", card->bytes);
 		json_number(json, "available_bytes", available);
-		json_truth(json, "fits", plan->formula.total <= available);
+		json_truth(json, "fits", plan_fits(plan, card));
 		if (largest < 0)
 			json_null(json, "max_batch");
 		else
@@ -63,6 +91,7 @@ void plan_json(const struct plan *plan, FILE *out)
 	json_number(&json, "overhead_bytes", f->bucket[FORMULA_OVERHEAD]);
 	json_number(&json, "total_bytes", f->total);
 	json_number(&json, "least_total_bytes", plan->least);
+	json_peak(&json, plan);
 	json_number(&json, "host_bytes", f->bucket[FORMULA_HOST]);
 	json_number(&json, "fixed_bytes", plan->fixed);
 	json_number(&json, "sample_bytes", plan->sample);

@@ -1,5 +1,5 @@
 /* ops.c - PyTorch's operators on a tape.
- * Called from: walk/. */
+ * Called from: layers.c, walk.c. */
 #include "ops.h"
 
 static const struct ten nothing = {.v = NO_VALUE};
@@ -27,7 +27,8 @@ static int64_t bytes_of(struct ten x)
 	return x.count * x.width;
 }
 
-static struct ten result_of(struct ops *o, const struct op *op, int64_t count, int width)
+static struct ten result_of(struct ops *o, const struct op *op, int64_t count,
+                            int width)
 {
 	return (struct ten){tape_result(o->tape, op, count * width), count, width};
 }
@@ -41,10 +42,8 @@ struct ten ops_view(struct ops *o, struct ten x)
 
 struct ten ops_to(struct ops *o, struct ten x, int width)
 {
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x)},
-	                .inputs = 1};
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
 
 	if (x.width == width)
 		return ops_hold(o, x);
@@ -89,10 +88,8 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 
 struct ten ops_unary(struct ops *o, struct ten x, enum save save)
 {
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x)},
-	                .inputs = 1};
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
 	struct ten result;
 
 	if (save == SAVE_INPUT || save == SAVE_BOTH)
@@ -169,10 +166,8 @@ struct ten ops_mean(struct ops *o, struct ten x, int64_t over)
 struct ten ops_dropout(struct ops *o, struct ten x, bool active)
 {
 	struct ten mask, result;
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x)},
-	                .inputs = 1};
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
 
 	if (!active)
 		return ops_hold(o, x);
@@ -187,18 +182,16 @@ struct ten ops_dropout(struct ops *o, struct ten x, bool active)
 
 struct ten ops_softmax(struct ops *o, struct ten x, int width)
 {
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x)},
-	                .inputs = 1};
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
 	struct ten result = result_of(o, &op, x.count, width);
 
 	tape_save_result(o->tape, result.v);
 	return result;
 }
 
-struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight, struct ten bias,
-                          int64_t over)
+struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
+                          struct ten bias, int64_t over)
 {
 	struct ten input = o->half ? ops_to(o, x, 4) : ops_hold(o, x);
 	struct ten result = ops_make(o, input.count, input.width);

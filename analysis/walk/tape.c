@@ -1,5 +1,5 @@
 /* tape.c - a training step as PyTorch's autograd runs it.
- * Called from: walk/. */
+ * Called from: layers.c, ops.c, walk.c. */
 #include "tape.h"
 
 #include <stdlib.h>
@@ -56,17 +56,17 @@ struct tape {
 	int64_t allocated, bucket[TAPE_BUCKETS];
 	enum tape_phase phase;
 	struct tape_totals totals;
-	bool silent; /* nothing is recorded: the forward of a checkpoint */
+	bool silent;    /* nothing is recorded: the forward of a checkpoint */
 	int32_t caught; /* what a checkpoint's input got as its gradient; -1 */
 };
 
-struct tape *tape_new(bool allocator)
+struct tape *tape_new(int64_t capacity)
 {
 	struct rules rules = {.max_split = INT64_MAX,
 	                      .max_non_split_rounding = INT64_C(20) << 20};
 	struct tape *t = allocate(sizeof(*t));
 
-	t->allocator = allocator ? allocator_new(&rules, INT64_MAX) : NULL;
+	t->allocator = capacity ? allocator_new(&rules, capacity) : NULL;
 	t->caught = -1;
 	return t;
 }
@@ -109,7 +109,10 @@ static int32_t take(struct tape *t, int64_t bytes, enum tape_bucket bucket)
 
 	if (t->allocator && bytes > 0) {
 		storage.block = allocator_take(t->allocator, bytes, 0);
-		storage.bytes = allocator_block_bytes(t->allocator, storage.block);
+		t->totals.refused = t->totals.refused || storage.block < 0;
+		if (storage.block >= 0)
+			storage.bytes =
+			        allocator_block_bytes(t->allocator, storage.block);
 	}
 	if (t->spare_count) {
 		number = t->spare[--t->spare_count];
@@ -177,8 +180,8 @@ void tape_mark(struct tape *t)
 
 static value new_tensor(struct tape *t, struct tensor tensor)
 {
-	t->tensors = grow(t->tensors, t->tensor_count, &t->tensor_room,
-	                  sizeof(*t->tensors));
+	t->tensors =
+	        grow(t->tensors, t->tensor_count, &t->tensor_room, sizeof(*t->tensors));
 	t->tensors[t->tensor_count] = tensor;
 	return (value)t->tensor_count++;
 }
@@ -318,12 +321,13 @@ void tape_split(struct tape *t, value whole, int count, value *parts)
 		t->nodes[node].parts = count;
 	for (int i = 0; i < count; i++)
 		parts[i] = new_tensor(
-		        t, (struct tensor){.bytes = t->tensors[whole].bytes / count,
-		                           .storage = hold(t, t->tensors[whole].storage),
-		                           .node = node,
-		                           .leaf = -1,
-		                           .part = (int16_t)i,
-		                           .grad = wanted(t, &op)});
+		        t,
+		        (struct tensor){.bytes = t->tensors[whole].bytes / count,
+		                        .storage = hold(t, t->tensors[whole].storage),
+		                        .node = node,
+		                        .leaf = -1,
+		                        .part = (int16_t)i,
+		                        .grad = wanted(t, &op)});
 }
 
 /* ---- the backward ------------------------------------------------------------------------ */
@@ -413,10 +417,9 @@ static void run_node(struct tape *t, const struct node *node)
 		if (op->give[i] == GIVE_SAME)
 			gradient[i] = hold(t, node->gradient[0]);
 		else if (op->give[i] == GIVE_NEW || op->give[i] == GIVE_SUM)
-			gradient[i] = take(t,
-			                   op->give[i] == GIVE_SUM ? op->wide
-			                                           : op->grad[i],
-			                   TAPE_TEMPORARY);
+			gradient[i] = take(
+			        t, op->give[i] == GIVE_SUM ? op->wide : op->grad[i],
+			        TAPE_TEMPORARY);
 	}
 	let(t, temp);
 	for (int i = 0; i < node->parts; i++)

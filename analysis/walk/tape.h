@@ -41,6 +41,7 @@ struct tape_totals {
 	struct tape_peak peak;               /* of all since the last tape_mark() */
 	struct tape_peak phase[TAPE_PHASES]; /* of each phase */
 	int64_t reserved;                    /* the most that was asked of the device */
+	bool refused;                        /* the device had not enough */
 };
 
 typedef int32_t value;
@@ -48,9 +49,9 @@ enum { NO_VALUE = -1 };
 
 struct tape;
 
-/* allocator: with the allocator's pools and segments; else bytes are rounded and added up, which
- * is faster and knows no reserved bytes. */
-struct tape *tape_new(bool allocator);
+/* capacity: of the device, for an allocator with its pools and segments (INT64_MAX: no end). 0: no
+ * allocator, bytes are rounded and added up, which is faster and knows no reserved bytes. */
+struct tape *tape_new(int64_t capacity);
 void tape_free(struct tape *tape);
 
 void tape_phase(struct tape *tape, enum tape_phase phase);

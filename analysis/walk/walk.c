@@ -1,11 +1,11 @@
 /* walk.c - the steps of a training: forward, backward, optimizer.
- * Called from: plan/. */
+ * Called from: plan/json.c, plan/peak.c, plan/text.c. */
 #include "walk.h"
 
 #include <stdlib.h>
 
 #include "heap.h"
-#include "layers.h"
+#include "transformer.h"
 #include "states.h"
 
 /* PyTorch's default for one handle and stream: 2 x 4096 KiB and 8 x 16 KiB. The forward and the
@@ -20,15 +20,29 @@ static int bytes_of(enum dtype dtype)
 
 static bool known(const struct training *r)
 {
-	return !r->inference && r->world == 1 && !r->zero && r->offload == OFFLOAD_NONE &&
-	       !r->lora_rank && !r->lora_parameters && r->sample_bytes < 0 &&
-	       r->sample_elements < 0 && r->batch > 0 && r->seq > 0 &&
+	return !r->inference && r->world == 1 && !r->zero &&
+	       r->offload == OFFLOAD_NONE && !r->lora_rank && !r->lora_parameters &&
+	       r->sample_bytes < 0 && r->sample_elements < 0 && r->batch > 0 &&
+	       r->seq > 0 &&
 	       (r->checkpoint == CHECKPOINT_NONE || r->checkpoint == CHECKPOINT_FULL) &&
-	       (r->optimizer == OPTIMIZER_SGD || r->optimizer == OPTIMIZER_SGD_MOMENTUM ||
+	       (r->optimizer == OPTIMIZER_SGD ||
+	        r->optimizer == OPTIMIZER_SGD_MOMENTUM ||
 	        r->optimizer == OPTIMIZER_ADAM || r->optimizer == OPTIMIZER_ADAMW) &&
 	       (r->parameter == DTYPE_FP32 || r->parameter == DTYPE_BF16 ||
 	        r->parameter == DTYPE_FP16) &&
 	       r->master == DTYPE_NONE;
+}
+
+/* Sizes that a walk can add up, and has the time for. */
+static bool sane(const struct shape *s, const struct training *r)
+{
+	double tokens = (double)r->batch * (double)r->seq;
+	double widest =
+	        (double)(s->vocab > s->ffn ? s->vocab : s->ffn) + (double)s->hidden;
+	double scores = (double)s->heads * (double)r->seq;
+
+	return s->layers >= 1 && s->layers <= 1024 && tokens < 1e12 &&
+	       tokens * (widest + scores) * (double)s->layers < 1e16;
 }
 
 static int states_a_weight(enum optimizer optimizer)
@@ -80,7 +94,7 @@ static void make_workspace(struct tape *t, int kib)
 }
 
 bool walk_training(const struct model *model, const struct training *training,
-                   bool allocator, struct walk *walk)
+                   int64_t capacity, struct walk *walk)
 {
 	struct transformer m = {.shape = &model->shape,
 	                        .training = training,
@@ -91,9 +105,10 @@ bool walk_training(const struct model *model, const struct training *training,
 	                        .layer_count = model->shape.layers};
 	bool good;
 
-	if (!model->known || model->quantised || !known(training))
+	if (!model->known || model->quantised || !known(training) ||
+	    !sane(&model->shape, training))
 		return false;
-	m.ops.tape = tape_new(allocator);
+	m.ops.tape = tape_new(capacity);
 	m.ops.half = training->autocast ? 2 : 0;
 	tape_phase(m.ops.tape, TAPE_SETUP);
 	good = transformer_make(&m) && m.elements == model->parameters;
@@ -107,9 +122,15 @@ bool walk_training(const struct model *model, const struct training *training,
 		tape_mark(m.ops.tape);
 		one_step(&m, false);
 		walk->later = tape_read(m.ops.tape);
-		walk->workspace = (int64_t)(2 * WORKSPACE_KIB + LT_WORKSPACE_KIB) << 10;
+		walk->later.refused |= walk->first.refused;
 	}
 	transformer_free(&m);
 	tape_free(m.ops.tape);
 	return good;
+}
+
+const struct tape_totals *walk_worst(const struct walk *walk)
+{
+	return walk->first.peak.bytes > walk->later.peak.bytes ? &walk->first
+	                                                       : &walk->later;
 }

@@ -8,12 +8,15 @@
 
 struct walk {
 	struct tape_totals first, later; /* step 1, and a step that has states */
-	int64_t workspace;               /* bytes of cuBLAS' workspaces, in both */
 };
 
 /* false: the walk does not know this architecture, or a part of this training; the sum of
- * formula.h is all there is then. allocator: with reserved bytes, which takes longer. */
+ * formula.h is all there is then. capacity: bytes that PyTorch's allocator may take from the
+ * device, INT64_MAX without end; 0: no allocator and no reserved bytes, which is faster. */
 bool walk_training(const struct model *model, const struct training *training,
-                   bool allocator, struct walk *walk);
+                   int64_t capacity, struct walk *walk);
+
+/* The larger of the two steps. */
+const struct tape_totals *walk_worst(const struct walk *walk);
 
 #endif

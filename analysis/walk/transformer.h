@@ -1,6 +1,6 @@
-/* layers.h - a transformer's layers as Hugging Face's transformers runs them, on a tape. */
-#ifndef TIDEMARK_ANALYSIS_WALK_LAYERS_H
-#define TIDEMARK_ANALYSIS_WALK_LAYERS_H
+/* transformer.h - a transformer's layers as Hugging Face's transformers runs them, on a tape. */
+#ifndef TIDEMARK_ANALYSIS_TRANSFORMER_H
+#define TIDEMARK_ANALYSIS_TRANSFORMER_H
 
 #include "formula.h"
 #include "ops.h"
@@ -10,7 +10,8 @@ struct norm_weights {
 };
 
 struct layer_weights {
-	struct ten q, k, v, o, gate, up, down; /* fused: q is q, k and v; gate is gate and up */
+	struct ten q, k, v, o, gate, up,
+	        down; /* fused: q is q, k and v; gate is gate and up */
 	struct ten q_bias, k_bias, v_bias, o_bias, up_bias, down_bias;
 	struct norm_weights norm[2], q_norm, k_norm;
 };
@@ -20,15 +21,15 @@ struct transformer {
 	const struct shape *shape;
 	const struct training *training;
 	int64_t batch, seq, tokens;
-	int wide;   /* bytes of a weight's element, and of the stream's */
+	int wide; /* bytes of a weight's element, and of the stream's */
 	struct ten embedding, positions, types, head, head_bias, patch, patch_bias;
 	struct norm_weights embedding_norm, final_norm;
 	struct layer_weights *layers;
 	int64_t layer_count;
 	struct ten cosine, sine, mask, ids;
 	int64_t elements; /* of all weights */
-	void *contexts; /* of checkpointed layers, for the backward */
-	value *list; /* all weights, and how many elements each has */
+	void *contexts;   /* of checkpointed layers, for the backward */
+	value *list;      /* all weights, and how many elements each has */
 	int64_t *sizes;
 	size_t count, room;
 };

@@ -1,8 +1,8 @@
-/* layers.c - a transformer's layers as Hugging Face's transformers 5 runs them.
+/* transformer.c - a transformer's layers as Hugging Face's transformers 5 runs them.
  * A Python variable holds what it names until it is given another value or its function returns;
  * that decides what stands at the peak as much as what autograd saves.
- * Called from: walk/. */
-#include "layers.h"
+ * Called from: walk.c. */
+#include "transformer.h"
 
 #include <stdlib.h>
 
@@ -111,7 +111,8 @@ void transformer_free(struct transformer *m)
 /* x * rsqrt(mean(x ** 2) + eps), in fp32; x is held by the caller. */
 static struct ten normalised(struct ops *o, struct ten x, int64_t over)
 {
-	struct ten square = ops_unary(o, x, SAVE_INPUT), mean = ops_mean(o, square, over);
+	struct ten square = ops_unary(o, x, SAVE_INPUT),
+	           mean = ops_mean(o, square, over);
 	struct ten shifted, root, result;
 
 	ops_let(o, &square);
@@ -126,7 +127,8 @@ static struct ten normalised(struct ops *o, struct ten x, int64_t over)
 
 static struct ten rms_norm(struct ops *o, struct ten x, struct ten weight, int64_t over)
 {
-	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), back, out;
+	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), back,
+	           out;
 
 	ops_let(o, &wide);
 	back = ops_to(o, result, x.width);
@@ -137,9 +139,11 @@ static struct ten rms_norm(struct ops *o, struct ten x, struct ten weight, int64
 }
 
 /* Gemma's: times 1 + weight, in fp32. */
-static struct ten rms_norm_fp32(struct ops *o, struct ten x, struct ten weight, int64_t over)
+static struct ten rms_norm_fp32(struct ops *o, struct ten x, struct ten weight,
+                                int64_t over)
 {
-	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), scale, more, out;
+	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), scale,
+	           more, out;
 
 	ops_let(o, &wide);
 	scale = ops_to(o, weight, 4);
@@ -153,8 +157,8 @@ static struct ten rms_norm_fp32(struct ops *o, struct ten x, struct ten weight, 
 	return scale;
 }
 
-static struct ten norm(struct transformer *m, struct ten x, const struct norm_weights *w,
-                       int64_t over)
+static struct ten norm(struct transformer *m, struct ten x,
+                       const struct norm_weights *w, int64_t over)
 {
 	switch (m->shape->norm) {
 	case NORM_RMS:
@@ -172,7 +176,8 @@ static struct ten norm(struct transformer *m, struct ten x, const struct norm_we
 static struct ten rotated(struct transformer *m, struct ten x)
 {
 	struct ops *o = &m->ops;
-	struct ten left = ops_mul(o, x, m->cosine), halves[2], minus, turned, right, sum;
+	struct ten left = ops_mul(o, x, m->cosine), halves[2], minus, turned, right,
+	           sum;
 
 	for (int i = 0; i < 2; i++) { /* a slice: its backward makes the whole again */
 		struct op slice = {.in = {x.v},
@@ -210,7 +215,8 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	struct ops *o = &m->ops;
 	struct ten in[3] = {q, k, v}, result, sums;
 	int64_t rows = m->batch * s->heads * m->seq;
-	int64_t rounded = (m->seq + 127) / 128 * 128, wide = (s->head_dim + 31) / 32 * 32;
+	int64_t rounded = (m->seq + 127) / 128 * 128,
+	        wide = (s->head_dim + 31) / 32 * 32;
 	struct op op = {.inputs = 3};
 
 	for (int i = 0; i < 3; i++) {
@@ -251,7 +257,8 @@ static struct ten repeated(struct transformer *m, struct ten x)
 	if (s->kv_heads == s->heads)
 		return ops_hold(&m->ops, x);
 	op.give[0] = GIVE_NEW; /* the sum over the copies of a head */
-	return (struct ten){tape_result(m->ops.tape, &op, count * x.width), count, x.width};
+	return (struct ten){tape_result(m->ops.tape, &op, count * x.width), count,
+	                    x.width};
 }
 
 /* Written out, as eager_attention_forward() does it; weights: what it returns beside. */
@@ -261,7 +268,8 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
 	int64_t scores = m->batch * s->heads * m->seq * m->seq;
-	struct ten keys = repeated(m, k), values = repeated(m, v), one, other, result, a;
+	struct ten keys = repeated(m, k), values = repeated(m, v), one, other, result,
+	           a;
 
 	q = o->half ? ops_to(o, q, o->half) : ops_hold(o, q);
 	one = ops_copy(o, q); /* matmul lays out what is transposed anew */
@@ -306,8 +314,8 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 
 	*weights = none;
 	if (s->fused) {
-		struct ten all = ops_linear(o, x, w->q, w->q_bias, s->hidden,
-		                            inner + 2 * keys);
+		struct ten all =
+		        ops_linear(o, x, w->q, w->q_bias, s->hidden, inner + 2 * keys);
 		value parts[3];
 		tape_split(o->tape, all.v, 3, parts);
 		q = (struct ten){parts[0], all.count / 3, all.width};
@@ -351,8 +359,10 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 static struct ten gelu_new(struct ops *o, struct ten x)
 {
 	struct ten half = ops_unary(o, x, SAVE_NONE);
-	struct ten wide = o->half ? ops_to(o, x, 4) : ops_hold(o, x); /* pow() is fp32 */
-	struct ten cube = ops_unary(o, wide, SAVE_INPUT), a = ops_unary(o, cube, SAVE_NONE);
+	struct ten wide =
+	        o->half ? ops_to(o, x, 4) : ops_hold(o, x); /* pow() is fp32 */
+	struct ten cube = ops_unary(o, wide, SAVE_INPUT),
+	           a = ops_unary(o, cube, SAVE_NONE);
 	struct ten b, result;
 
 	ops_let(o, &wide);
@@ -399,7 +409,8 @@ static struct ten feed_forward(struct transformer *m, const struct layer_weights
 		return out;
 	}
 	if (s->fused) {
-		struct ten both = ops_linear(o, x, w->gate, none, s->hidden, 2 * s->ffn);
+		struct ten both =
+		        ops_linear(o, x, w->gate, none, s->hidden, 2 * s->ffn);
 		value parts[2];
 		tape_split(o->tape, both.v, 2, parts);
 		ops_let(o, &both);
@@ -437,8 +448,9 @@ static value run_layer(struct tape *tape, void *context, value input)
 	struct transformer *m = layer->model;
 	struct ops *o = &m->ops;
 	bool drop = m->shape->dropout && m->training->dropout;
-	struct ten x = {input, m->tokens * m->shape->hidden,
-	                (int)(tape_bytes(tape, input) / (m->tokens * m->shape->hidden))};
+	struct ten x = {
+	        input, m->tokens * m->shape->hidden,
+	        (int)(tape_bytes(tape, input) / (m->tokens * m->shape->hidden))};
 	struct ten h = norm(m, x, &layer->weights->norm[0], m->shape->hidden), weights;
 	struct ten a = attention(m, layer->weights, h, &weights), b;
 
@@ -514,8 +526,7 @@ value transformer_forward(struct transformer *m)
 {
 	struct ops *o = &m->ops;
 	struct ten x = embedded(m), next, loss;
-	struct one_layer *list =
-	        allocate((size_t)(m->layer_count + 1) * sizeof(*list));
+	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
 	bool again = m->training->checkpoint == CHECKPOINT_FULL;
 
 	make_tables(m, x.width);
