@@ -1,64 +1,12 @@
 /* tape.c - a training step as PyTorch's autograd runs it.
  * Called from: layers.c, ops.c, walk.c. */
-#include "tape.h"
+#include "tape_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "allocator.h"
 #include "heap.h"
-
-struct storage {
-	int64_t bytes; /* as the allocator counts it */
-	int32_t holders, block;
-	uint8_t bucket;
-};
-
-struct tensor {
-	int64_t bytes; /* its own, of a view too */
-	int32_t storage, node, leaf;
-	int16_t part; /* of its node's results */
-	bool grad;
-};
-
-enum { PARTS = 4 };
-
-struct node {
-	struct op op;
-	int32_t saves[OP_SAVES]; /* storages */
-	int32_t gradient[PARTS]; /* storages; -1 */
-	int save_count, parts;
-	int64_t whole; /* of a split: bytes of the gradient that the parts' become */
-	tape_layer *layer; /* of a checkpoint */
-	void *context;
-	int32_t input; /* its input's storage, held */
-};
-
-struct leaf {
-	value weight;
-	int32_t gradient; /* storage; -1 */
-	value cast;       /* under autocast; NO_VALUE */
-	bool trained;
-};
-
-struct tape {
-	struct allocator *allocator; /* NULL: sums alone */
-	struct storage *storages;
-	size_t storage_count, storage_room;
-	int32_t *spare; /* storages that are gone */
-	size_t spare_count, spare_room;
-	struct tensor *tensors;
-	size_t tensor_count, tensor_room;
-	struct node *nodes;
-	size_t node_count, node_room;
-	struct leaf *leaves;
-	size_t leaf_count, leaf_room;
-	int64_t allocated, bucket[TAPE_BUCKETS];
-	enum tape_phase phase;
-	struct tape_totals totals;
-	bool silent;    /* nothing is recorded: the forward of a checkpoint */
-	int32_t caught; /* what a checkpoint's input got as its gradient; -1 */
-};
 
 struct tape *tape_new(int64_t capacity)
 {
@@ -99,7 +47,7 @@ static void note(struct tape *t, struct tape_peak *peak)
 	memcpy(peak->bucket, t->bucket, sizeof(peak->bucket));
 }
 
-static int32_t take(struct tape *t, int64_t bytes, enum tape_bucket bucket)
+int32_t storage_take(struct tape *t, int64_t bytes, enum tape_bucket bucket)
 {
 	struct storage storage = {.bytes = (bytes + 511) / 512 * 512,
 	                          .holders = 1,
@@ -131,14 +79,14 @@ static int32_t take(struct tape *t, int64_t bytes, enum tape_bucket bucket)
 	return number;
 }
 
-static int32_t hold(struct tape *t, int32_t storage)
+int32_t storage_hold(struct tape *t, int32_t storage)
 {
 	if (storage >= 0)
 		t->storages[storage].holders++;
 	return storage;
 }
 
-static void let(struct tape *t, int32_t number)
+void storage_let(struct tape *t, int32_t number)
 {
 	struct storage *storage;
 
@@ -155,7 +103,7 @@ static void let(struct tape *t, int32_t number)
 	t->spare[t->spare_count++] = number;
 }
 
-static void becomes(struct tape *t, int32_t number, enum tape_bucket bucket)
+void storage_becomes(struct tape *t, int32_t number, enum tape_bucket bucket)
 {
 	struct storage *storage = &t->storages[number];
 
@@ -178,7 +126,7 @@ void tape_mark(struct tape *t)
 
 /* ---- values ------------------------------------------------------------------------------ */
 
-static value new_tensor(struct tape *t, struct tensor tensor)
+value tensor_new(struct tape *t, struct tensor tensor)
 {
 	t->tensors =
 	        grow(t->tensors, t->tensor_count, &t->tensor_room, sizeof(*t->tensors));
@@ -188,8 +136,8 @@ static value new_tensor(struct tape *t, struct tensor tensor)
 
 value tape_make(struct tape *t, int64_t bytes, enum tape_bucket bucket)
 {
-	return new_tensor(t, (struct tensor){.bytes = bytes,
-	                                     .storage = take(t, bytes, bucket),
+	return tensor_new(t, (struct tensor){.bytes = bytes,
+	                                     .storage = storage_take(t, bytes, bucket),
 	                                     .node = -1,
 	                                     .leaf = -1});
 }
@@ -209,21 +157,21 @@ value tape_weight(struct tape *t, int64_t bytes, bool trained)
 void tape_zero_grad(struct tape *t)
 {
 	for (size_t i = 0; i < t->leaf_count; i++) {
-		let(t, t->leaves[i].gradient);
+		storage_let(t, t->leaves[i].gradient);
 		t->leaves[i].gradient = -1;
 	}
 }
 
 value tape_hold(struct tape *t, value v)
 {
-	hold(t, t->tensors[v].storage);
+	storage_hold(t, t->tensors[v].storage);
 	return v;
 }
 
 void tape_let(struct tape *t, value v)
 {
 	if (v != NO_VALUE)
-		let(t, t->tensors[v].storage);
+		storage_let(t, t->tensors[v].storage);
 }
 
 bool tape_wants_grad(const struct tape *t, value v)
@@ -262,7 +210,7 @@ static int32_t record(struct tape *t, const struct op *op)
 	for (int i = 0; i < op->save_count; i++)
 		if (op->saves[i] != NO_VALUE)
 			node.saves[node.save_count++] =
-			        hold(t, t->tensors[op->saves[i]].storage);
+			        storage_hold(t, t->tensors[op->saves[i]].storage);
 	return new_node(t, node);
 }
 
@@ -290,9 +238,9 @@ value tape_result(struct tape *t, const struct op *op, int64_t bytes)
 
 value tape_view(struct tape *t, const struct op *op, value of)
 {
-	value result = new_tensor(
+	value result = tensor_new(
 	        t, (struct tensor){.bytes = t->tensors[of].bytes,
-	                           .storage = hold(t, t->tensors[of].storage),
+	                           .storage = storage_hold(t, t->tensors[of].storage),
 	                           .leaf = -1});
 
 	t->tensors[result].grad = wanted(t, op);
@@ -306,7 +254,7 @@ void tape_save_result(struct tape *t, value result)
 
 	if (node >= 0)
 		t->nodes[node].saves[t->nodes[node].save_count++] =
-		        hold(t, t->tensors[result].storage);
+		        storage_hold(t, t->tensors[result].storage);
 }
 
 void tape_split(struct tape *t, value whole, int count, value *parts)
@@ -320,150 +268,14 @@ void tape_split(struct tape *t, value whole, int count, value *parts)
 	if (node >= 0)
 		t->nodes[node].parts = count;
 	for (int i = 0; i < count; i++)
-		parts[i] = new_tensor(
-		        t,
-		        (struct tensor){.bytes = t->tensors[whole].bytes / count,
-		                        .storage = hold(t, t->tensors[whole].storage),
-		                        .node = node,
-		                        .leaf = -1,
-		                        .part = (int16_t)i,
-		                        .grad = wanted(t, &op)});
-}
-
-/* ---- the backward ------------------------------------------------------------------------ */
-
-/* Two gradients become one; both were held, and the result is. */
-static int32_t add_up(struct tape *t, int32_t first, int32_t second)
-{
-	int32_t sum = first;
-
-	if (t->storages[first].holders > 1) {
-		sum = take(t, t->storages[first].bytes, TAPE_TEMPORARY);
-		let(t, first);
-	}
-	let(t, second);
-	return sum;
-}
-
-static void deliver_leaf(struct tape *t, struct leaf *leaf, int32_t gradient)
-{
-	if (leaf->gradient >= 0) {
-		let(t, gradient);
-		return;
-	}
-	if (t->storages[gradient].holders > 1) { /* somebody else's: it is copied */
-		int32_t copy = take(t, t->storages[gradient].bytes, TAPE_GRADIENT);
-		let(t, gradient);
-		gradient = copy;
-	}
-	becomes(t, gradient, TAPE_GRADIENT);
-	leaf->gradient = gradient;
-}
-
-static void deliver(struct tape *t, value to, int32_t gradient)
-{
-	const struct tensor *tensor = &t->tensors[to];
-	int32_t *place;
-
-	if (tensor->leaf >= 0) {
-		deliver_leaf(t, &t->leaves[tensor->leaf], gradient);
-		return;
-	}
-	place = tensor->node < 0 ? &t->caught
-	                         : &t->nodes[tensor->node].gradient[tensor->part];
-	*place = *place < 0 ? gradient : add_up(t, *place, gradient);
-}
-
-static void run_backward(struct tape *t, size_t from);
-
-/* The layer once more, now recorded, and its backward. */
-static void run_checkpoint(struct tape *t, const struct node *node, int32_t gradient)
-{
-	size_t from = t->node_count;
-	int32_t outer = t->caught;
-	value input = new_tensor(t, (struct tensor){.bytes = node->op.grad[0],
-	                                            .storage = node->input,
-	                                            .node = -1,
-	                                            .leaf = -1,
-	                                            .grad = true});
-	value result;
-	int32_t caught;
-
-	t->caught = -1;
-	result = node->layer(t, node->context, input);
-	tape_let(t, result);
-	tape_autocast_ends(t); /* the second forward has an autocast of its own */
-	deliver(t, result, gradient);
-	run_backward(t, from);
-	let(t, node->input);
-	caught = t->caught;
-	t->caught = outer;
-	if (caught >= 0)
-		deliver(t, node->op.in[0], caught);
-}
-
-static void run_node(struct tape *t, const struct node *node)
-{
-	int32_t gradient[OP_INPUTS] = {-1, -1, -1, -1}, temp = -1;
-	const struct op *op = &node->op;
-
-	if (node->layer) {
-		run_checkpoint(t, node, node->gradient[0]);
-		return;
-	}
-	if (op->temp)
-		temp = take(t, op->temp, TAPE_TEMPORARY);
-	for (int i = 0; i < op->inputs; i++) {
-		if (op->give[i] == GIVE_SAME)
-			gradient[i] = hold(t, node->gradient[0]);
-		else if (op->give[i] == GIVE_NEW || op->give[i] == GIVE_SUM)
-			gradient[i] = take(
-			        t, op->give[i] == GIVE_SUM ? op->wide : op->grad[i],
-			        TAPE_TEMPORARY);
-	}
-	let(t, temp);
-	for (int i = 0; i < node->parts; i++)
-		let(t, node->gradient[i]);
-	for (int i = 0; i < node->save_count; i++)
-		let(t, node->saves[i]);
-	for (int i = 0; i < op->inputs; i++) {
-		if (op->give[i] == GIVE_SUM) {
-			int32_t sum = take(t, op->grad[i], TAPE_TEMPORARY);
-			let(t, gradient[i]);
-			gradient[i] = sum;
-		}
-		if (gradient[i] >= 0)
-			deliver(t, op->in[i], gradient[i]);
-	}
-}
-
-static void run_backward(struct tape *t, size_t from)
-{
-	while (t->node_count > from) {
-		struct node node = t->nodes[t->node_count - 1];
-		bool any = false;
-		for (int i = 0; i < node.parts; i++)
-			any = any || node.gradient[i] >= 0;
-		if (node.layer && any) {
-			/* what it records comes in its place */
-			t->node_count--;
-			run_node(t, &node);
-			continue;
-		}
-		if (any)
-			run_node(t, &node);
-		else
-			for (int i = 0; i < node.save_count; i++)
-				let(t, node.saves[i]);
-		t->node_count--;
-	}
-}
-
-void tape_backward(struct tape *t, value loss)
-{
-	deliver(t, loss, take(t, 4, TAPE_TEMPORARY));
-	tape_let(t, loss);
-	run_backward(t, 0);
+		parts[i] = tensor_new(
+		        t, (struct tensor){.bytes = t->tensors[whole].bytes / count,
+		                           .storage = storage_hold(
+		                                   t, t->tensors[whole].storage),
+		                           .node = node,
+		                           .leaf = -1,
+		                           .part = (int16_t)i,
+		                           .grad = wanted(t, &op)});
 }
 
 value tape_checkpoint(struct tape *t, tape_layer *layer, void *context, value input)
@@ -483,7 +295,7 @@ value tape_checkpoint(struct tape *t, tape_layer *layer, void *context, value in
 	if (node >= 0) {
 		t->nodes[node].layer = layer;
 		t->nodes[node].context = context;
-		t->nodes[node].input = hold(t, t->tensors[input].storage);
+		t->nodes[node].input = storage_hold(t, t->tensors[input].storage);
 	}
 	t->tensors[result].node = node;
 	return result;

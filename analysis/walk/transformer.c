@@ -1,7 +1,7 @@
-/* transformer.c - a transformer's layers as Hugging Face's transformers 5 runs them.
+/* transformer.c - a transformer as Hugging Face's transformers 5 runs it.
  * A Python variable holds what it names until it is given another value or its function returns;
  * that decides what stands at the peak as much as what autograd saves.
- * Called from: walk.c. */
+ * Called from: walk/. */
 #include "transformer.h"
 
 #include <stdlib.h>
@@ -9,102 +9,6 @@
 #include "heap.h"
 
 static const struct ten none = {.v = NO_VALUE};
-
-static struct ten weight(struct transformer *m, int64_t rows, int64_t columns)
-{
-	int64_t count = rows * columns;
-	struct ten made = {.count = count, .width = m->wide};
-
-	made.v = tape_weight(m->ops.tape, count * m->wide, true);
-	if (m->count == m->room) {
-		size_t room = m->room;
-		m->list = grow(m->list, m->count, &room, sizeof(*m->list));
-		m->sizes = grow(m->sizes, m->count, &m->room, sizeof(*m->sizes));
-	}
-	m->list[m->count] = made.v;
-	m->sizes[m->count++] = count;
-	m->elements += count;
-	return made;
-}
-
-static struct ten bias(struct transformer *m, bool there, int64_t rows)
-{
-	return there ? weight(m, rows, 1) : none;
-}
-
-static struct norm_weights norm_of(struct transformer *m, int64_t over)
-{
-	return (struct norm_weights){
-	        .weight = weight(m, over, 1),
-	        .bias = bias(m, m->shape->norm == NORM_LAYER, over)};
-}
-
-static void make_layer(struct transformer *m, struct layer_weights *w)
-{
-	const struct shape *s = m->shape;
-	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
-	bool gated = s->mlp == MLP_GATED;
-
-	*w = (struct layer_weights){.k = none,
-	                            .v = none,
-	                            .k_bias = none,
-	                            .v_bias = none,
-	                            .gate = none,
-	                            .up = none,
-	                            .q_norm = {none, none},
-	                            .k_norm = {none, none}};
-	w->q = weight(m, s->fused ? inner + 2 * keys : inner, s->hidden);
-	w->q_bias = bias(m, s->qkv_bias, s->fused ? inner + 2 * keys : inner);
-	if (!s->fused) {
-		w->k = weight(m, keys, s->hidden);
-		w->k_bias = bias(m, s->qkv_bias, keys);
-		w->v = weight(m, keys, s->hidden);
-		w->v_bias = bias(m, s->qkv_bias, keys);
-	}
-	w->o = weight(m, inner, s->hidden);
-	w->o_bias = bias(m, s->out_bias, s->hidden);
-	if (s->head_norm) {
-		w->q_norm.weight = weight(m, s->head_dim, 1);
-		w->k_norm.weight = weight(m, s->head_dim, 1);
-	}
-	if (gated)
-		w->gate = weight(m, s->fused ? 2 * s->ffn : s->ffn, s->hidden);
-	if (!gated || !s->fused)
-		w->up = weight(m, s->ffn, s->hidden);
-	w->up_bias = bias(m, s->mlp_bias, s->ffn);
-	w->down = weight(m, s->hidden, s->ffn);
-	w->down_bias = bias(m, s->mlp_bias, s->hidden);
-	w->norm[0] = norm_of(m, s->hidden);
-	w->norm[1] = norm_of(m, s->hidden);
-}
-
-bool transformer_make(struct transformer *m)
-{
-	const struct shape *s = m->shape;
-
-	if (s->patch || s->head != HEAD_LM || s->norms != 2 || s->embedding_norm ||
-	    (s->rotary && s->rotary != s->head_dim) || s->parallel)
-		return false;
-	m->embedding = weight(m, s->vocab, s->hidden);
-	m->positions = bias(m, s->positions > 0, s->positions * s->hidden);
-	m->types = bias(m, s->types > 0, s->types * s->hidden);
-	m->layers = allocate((size_t)(m->layer_count + 1) * sizeof(*m->layers));
-	for (int64_t i = 0; i < m->layer_count; i++)
-		make_layer(m, &m->layers[i]);
-	if (s->final_norm)
-		m->final_norm = norm_of(m, s->hidden);
-	m->head = s->tied ? m->embedding : weight(m, s->vocab, s->hidden);
-	m->head_bias = bias(m, s->head_bias, s->vocab);
-	return true;
-}
-
-void transformer_free(struct transformer *m)
-{
-	free(m->layers);
-	free(m->contexts);
-	free(m->list);
-	free(m->sizes);
-}
 
 /* ---- norms ------------------------------------------------------------------------------- */
 
@@ -157,8 +61,8 @@ static struct ten rms_norm_fp32(struct ops *o, struct ten x, struct ten weight,
 	return scale;
 }
 
-static struct ten norm(struct transformer *m, struct ten x,
-                       const struct norm_weights *w, int64_t over)
+struct ten transformer_norm(struct transformer *m, struct ten x,
+                            const struct norm_weights *w, int64_t over)
 {
 	switch (m->shape->norm) {
 	case NORM_RMS:
@@ -168,189 +72,6 @@ static struct ten norm(struct transformer *m, struct ten x,
 	default:
 		return ops_layer_norm(&m->ops, x, w->weight, w->bias, over);
 	}
-}
-
-/* ---- attention --------------------------------------------------------------------------- */
-
-/* x * cos + rotate_half(x) * sin */
-static struct ten rotated(struct transformer *m, struct ten x)
-{
-	struct ops *o = &m->ops;
-	struct ten left = ops_mul(o, x, m->cosine), halves[2], minus, turned, right,
-	           sum;
-
-	for (int i = 0; i < 2; i++) { /* a slice: its backward makes the whole again */
-		struct op slice = {.in = {x.v},
-		                   .give = {GIVE_NEW},
-		                   .grad = {x.count * x.width},
-		                   .inputs = 1};
-		halves[i] = (struct ten){tape_view(o->tape, &slice, x.v), x.count / 2,
-		                         x.width};
-	}
-	minus = ops_unary(o, halves[1], SAVE_NONE);
-	minus.count = x.count / 2;
-	ops_let(o, &halves[1]);
-	{
-		struct op cat = {.in = {minus.v, halves[0].v},
-		                 .give = {GIVE_SAME, GIVE_SAME},
-		                 .inputs = 2};
-		turned = (struct ten){tape_result(o->tape, &cat, x.count * x.width),
-		                      x.count, x.width};
-	}
-	ops_let(o, &minus);
-	ops_let(o, &halves[0]);
-	right = ops_mul(o, turned, m->sine);
-	ops_let(o, &turned);
-	sum = ops_add(o, left, right);
-	ops_let(o, &left);
-	ops_let(o, &right);
-	return sum;
-}
-
-/* flash attention in 16 bits, the memory-efficient kernel in fp32. */
-static struct ten fused_attention(struct transformer *m, struct ten q, struct ten k,
-                                  struct ten v)
-{
-	const struct shape *s = m->shape;
-	struct ops *o = &m->ops;
-	struct ten in[3] = {q, k, v}, result, sums;
-	int64_t rows = m->batch * s->heads * m->seq;
-	int64_t rounded = (m->seq + 127) / 128 * 128,
-	        wide = (s->head_dim + 31) / 32 * 32;
-	struct op op = {.inputs = 3};
-
-	for (int i = 0; i < 3; i++) {
-		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
-		op.in[i] = op.saves[i] = in[i].v;
-		op.give[i] = GIVE_NEW;
-		op.grad[i] = in[i].count * in[i].width;
-	}
-	result = ops_make(o, in[0].count, in[0].width);
-	sums = ops_make(o, rows, 4);
-	op.saves[3] = result.v;
-	op.saves[4] = sums.v;
-	op.save_count = 5;
-	op.temp = 4 * m->batch * s->heads * rounded;
-	if (in[0].width == 2) {
-		op.temp += 4 * m->batch * rounded * s->heads * wide;
-		if (s->kv_heads != s->heads)
-			op.temp += 2 * in[0].count * in[0].width;
-	}
-	tape_record(o->tape, &op, result.v);
-	ops_let(o, &sums);
-	for (int i = 0; i < 3; i++)
-		ops_let(o, &in[i]);
-	return result;
-}
-
-/* The keys or values once for each head. */
-static struct ten repeated(struct transformer *m, struct ten x)
-{
-	const struct shape *s = m->shape;
-	int64_t count = x.count / s->kv_heads * s->heads;
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_SUM},
-	                .grad = {x.count * x.width},
-	                .wide = 0,
-	                .inputs = 1};
-
-	if (s->kv_heads == s->heads)
-		return ops_hold(&m->ops, x);
-	op.give[0] = GIVE_NEW; /* the sum over the copies of a head */
-	return (struct ten){tape_result(m->ops.tape, &op, count * x.width), count,
-	                    x.width};
-}
-
-/* Written out, as eager_attention_forward() does it; weights: what it returns beside. */
-static struct ten written_attention(struct transformer *m, struct ten q, struct ten k,
-                                    struct ten v, struct ten *weights)
-{
-	const struct shape *s = m->shape;
-	struct ops *o = &m->ops;
-	int64_t scores = m->batch * s->heads * m->seq * m->seq;
-	struct ten keys = repeated(m, k), values = repeated(m, v), one, other, result,
-	           a;
-
-	q = o->half ? ops_to(o, q, o->half) : ops_hold(o, q);
-	one = ops_copy(o, q); /* matmul lays out what is transposed anew */
-	ops_let(o, &q);
-	other = o->half ? ops_to(o, keys, o->half) : ops_hold(o, keys);
-	a = ops_copy(o, other);
-	ops_let(o, &other);
-	other = a;
-	a = ops_bmm(o, one, other, scores);
-	ops_let(o, &one);
-	ops_let(o, &other);
-	one = ops_unary(o, a, SAVE_NONE); /* times the scale */
-	ops_let(o, &a);
-	a = ops_unary(o, one, SAVE_NONE); /* plus the mask */
-	ops_let(o, &one);
-	one = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);
-	ops_let(o, &a);
-	a = ops_to(o, one, v.width);
-	ops_let(o, &one);
-	one = ops_dropout(o, a, s->dropout && m->training->dropout);
-	ops_let(o, &a);
-	other = o->half ? ops_to(o, values, o->half) : ops_hold(o, values);
-	a = ops_copy(o, other);
-	ops_let(o, &other);
-	result = ops_bmm(o, one, a, q.count);
-	ops_let(o, &a);
-	ops_let(o, &keys);
-	ops_let(o, &values);
-	*weights = one;
-	a = ops_copy(o, result); /* transposed and laid out anew */
-	ops_let(o, &result);
-	return a;
-}
-
-static struct ten attention(struct transformer *m, const struct layer_weights *w,
-                            struct ten x, struct ten *weights)
-{
-	const struct shape *s = m->shape;
-	struct ops *o = &m->ops;
-	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
-	struct ten q, k, v, result, out;
-
-	*weights = none;
-	if (s->fused) {
-		struct ten all =
-		        ops_linear(o, x, w->q, w->q_bias, s->hidden, inner + 2 * keys);
-		value parts[3];
-		tape_split(o->tape, all.v, 3, parts);
-		q = (struct ten){parts[0], all.count / 3, all.width};
-		k = (struct ten){parts[1], all.count / 3, all.width};
-		v = (struct ten){parts[2], all.count / 3, all.width};
-		ops_let(o, &all);
-	} else {
-		q = ops_linear(o, x, w->q, w->q_bias, s->hidden, inner);
-		k = ops_linear(o, x, w->k, w->k_bias, s->hidden, keys);
-		v = ops_linear(o, x, w->v, w->v_bias, s->hidden, keys);
-	}
-	if (s->head_norm) {
-		struct ten normed = norm(m, q, &w->q_norm, s->head_dim);
-		ops_let(o, &q);
-		q = normed;
-		normed = norm(m, k, &w->k_norm, s->head_dim);
-		ops_let(o, &k);
-		k = normed;
-	}
-	if (s->rotary) {
-		struct ten turned = rotated(m, q), other = rotated(m, k);
-		ops_let(o, &q);
-		ops_let(o, &k);
-		q = turned;
-		k = other;
-	}
-	result = m->training->attention == ATTENTION_FLASH
-	                 ? fused_attention(m, q, k, v)
-	                 : written_attention(m, q, k, v, weights);
-	out = ops_linear(o, result, w->o, w->o_bias, inner, s->hidden);
-	ops_let(o, &result);
-	ops_let(o, &q);
-	ops_let(o, &k);
-	ops_let(o, &v);
-	return out;
 }
 
 /* ---- feed-forward ------------------------------------------------------------------------ */
@@ -442,6 +163,25 @@ struct one_layer {
 	const struct layer_weights *weights;
 };
 
+/* GPT-NeoX: the feed-forward reads the layer's input too. Takes what attention gave. */
+static value in_parallel(struct transformer *m, const struct layer_weights *w,
+                         struct ten x, struct ten attended, struct ten weights)
+{
+	struct ops *o = &m->ops;
+	struct ten h = transformer_norm(m, x, &w->norm[1], m->shape->hidden);
+	struct ten b = feed_forward(m, w, h), sum, all;
+
+	ops_let(o, &h);
+	sum = ops_add(o, b, attended);
+	all = ops_add(o, sum, x);
+	ops_let(o, &sum);
+	ops_let(o, &b);
+	ops_let(o, &attended);
+	if (weights.v != NO_VALUE)
+		ops_let(o, &weights);
+	return all.v;
+}
+
 static value run_layer(struct tape *tape, void *context, value input)
 {
 	struct one_layer *layer = context;
@@ -451,15 +191,19 @@ static value run_layer(struct tape *tape, void *context, value input)
 	struct ten x = {
 	        input, m->tokens * m->shape->hidden,
 	        (int)(tape_bytes(tape, input) / (m->tokens * m->shape->hidden))};
-	struct ten h = norm(m, x, &layer->weights->norm[0], m->shape->hidden), weights;
-	struct ten a = attention(m, layer->weights, h, &weights), b;
+	struct ten h = transformer_norm(m, x, &layer->weights->norm[0],
+	                                m->shape->hidden),
+	           weights;
+	struct ten a = transformer_attention(m, layer->weights, h, &weights), b;
 
 	b = ops_dropout(o, a, drop);
 	ops_let(o, &a);
 	ops_let(o, &h);
+	if (m->shape->parallel)
+		return in_parallel(m, layer->weights, x, b, weights);
 	a = ops_add(o, x, b);
 	ops_let(o, &b);
-	h = norm(m, a, &layer->weights->norm[1], m->shape->hidden);
+	h = transformer_norm(m, a, &layer->weights->norm[1], m->shape->hidden);
 	b = feed_forward(m, layer->weights, h);
 	ops_let(o, &h);
 	h = ops_dropout(o, b, drop);
@@ -496,8 +240,8 @@ static void make_tables(struct transformer *m, int width)
 {
 	if (!m->shape->rotary)
 		return;
-	m->cosine = ops_make(&m->ops, m->seq * m->shape->head_dim, width);
-	m->sine = ops_make(&m->ops, m->seq * m->shape->head_dim, width);
+	m->cosine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
+	m->sine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
 }
 
 static struct ten loss_of(struct transformer *m, struct ten x)
@@ -539,7 +283,7 @@ value transformer_forward(struct transformer *m)
 		x = next;
 	}
 	if (m->shape->final_norm) {
-		next = norm(m, x, &m->final_norm, m->shape->hidden);
+		next = transformer_norm(m, x, &m->final_norm, m->shape->hidden);
 		ops_let(o, &x);
 		x = next;
 	}

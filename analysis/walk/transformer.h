@@ -38,6 +38,13 @@ struct transformer {
 bool transformer_make(struct transformer *model);
 void transformer_free(struct transformer *model);
 
+/* One layer's norm and attention; weights: what the attention returns beside. */
+struct ten transformer_norm(struct transformer *model, struct ten x,
+                            const struct norm_weights *weights, int64_t over);
+struct ten transformer_attention(struct transformer *model,
+                                 const struct layer_weights *layer, struct ten x,
+                                 struct ten *weights);
+
 /* The forward with its loss. */
 value transformer_forward(struct transformer *model);
 void transformer_backward(struct transformer *model, value loss);
