@@ -41,6 +41,7 @@ struct shape {
 	bool softmax_fp32; /* the written-out attention takes its softmax in fp32 */
 	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
 	bool dropout;      /* trained with it by default */
+	bool attention_dropout; /* of the attention's weights too */
 };
 
 /* What all models of a family have in common; sizes are 0. */

@@ -1,5 +1,5 @@
 /* names.c - names and defaults of the training configuration.
- * Called from: commands/, formula/, measure/, plan/, reconcile/, trace/. */
+ * Called from: commands/, formula/, measure/, plan/, reconcile/, trace/, walk/. */
 #include "formula.h"
 
 #include <string.h>

@@ -72,7 +72,7 @@ static int64_t score_bytes(const struct context *c)
 		return 0;
 	if (fp32 && c->wide < 4)
 		bytes += 4; /* softmax in fp32, then a copy in 16 bits */
-	if (keeps_dropout(c))
+	if (keeps_dropout(c) && c->shape->attention_dropout)
 		bytes += c->wide + 1; /* what is left, and the mask */
 	return bytes;
 }

@@ -34,7 +34,7 @@ struct work {
 static const char *simulated(const struct work *work, const struct card *card)
 {
 	for (size_t i = 0; i < work->count; i++)
-		if (card_same(card->name, work->profiles[i].gpu))
+		if (!strcmp(card->name, work->profiles[i].gpu))
 			return work->profiles[i].gpu;
 	return NULL;
 }

@@ -100,7 +100,9 @@ static void put_row(FILE *out, const struct row *row)
 static void print_buckets(const struct plan *plan, FILE *out)
 {
 	const struct measured *m = plan->measured;
-	int64_t total = plan->unknown ? -1 : plan->formula.total;
+	int64_t total = plan->unknown  ? -1
+	                : plan->walked ? walk_worst(&plan->walk)->peak.bytes
+	                               : plan->formula.total;
 	struct row row[ROWS];
 	char text[16];
 
@@ -137,8 +139,9 @@ static void print_meaning(const struct plan *plan, FILE *out)
 	                "compute: it takes at least so much");
 
 	fprintf(out, "  predicted  %s\n",
-	        plan->unknown ? "nothing: the formula does not know this model"
-	                      : "by formula; its peak is the sum of its buckets");
+	        plan->unknown  ? "nothing: the formula does not know this model"
+	        : plan->walked ? "by formula; its peak by a step gone through"
+	                       : "by formula; its peak is the sum of its buckets");
 	fprintf(out, "  measured   ");
 	text_wrap(out, text, 13, 13);
 	free(text);

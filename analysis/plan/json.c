@@ -39,6 +39,34 @@ static void json_fit(struct json *json, const struct plan *plan, int index,
 		json_text(json, "where", card->where);
 }
 
+static void json_peak(struct json *json, const struct plan *plan)
+{
+	static const char *const names[TAPE_BUCKETS] = {"parameter", "gradient",
+	                                                "optimizer", "activation",
+	                                                "temporary", "workspace"};
+	const struct tape_totals *worst = walk_worst(&plan->walk);
+
+	if (!plan->walked) {
+		json_null(json, "peak_allocated_bytes");
+		json_null(json, "peak_phase");
+		json_null(json, "peak");
+		return;
+	}
+	json_number(json, "peak_allocated_bytes", worst->peak.bytes);
+	json_text(json, "peak_phase", plan_phase_names[worst->peak.phase]);
+	json_object(json, "peak");
+	json_number(json, "reserved_bytes", plan_need(plan));
+	json_object(json, "by_bucket");
+	for (int bucket = 0; bucket < TAPE_BUCKETS; bucket++)
+		json_number(json, names[bucket], worst->peak.bucket[bucket]);
+	json_end(json);
+	json_object(json, "by_phase");
+	for (int phase = TAPE_FORWARD; phase < TAPE_PHASES; phase++)
+		json_number(json, plan_phase_names[phase], worst->phase[phase].bytes);
+	json_end(json);
+	json_end(json);
+}
+
 static void json_fits(struct json *json, const struct plan *plan)
 {
 	json_array(json, "fits");
@@ -50,7 +78,7 @@ static void json_fits(struct json *json, const struct plan *plan)
 		json_text(json, "gpu", card->name);
 		json_number(json, "total_bytes", card->bytes);
 		json_number(json, "available_bytes", available);
-		json_fit(json, plan, i, plan->formula.total <= available);
+		json_fit(json, plan, i, plan_fits(plan, card));
 		if (largest < 0 || plan->unknown)
 			json_null(json, "max_batch");
 		else
@@ -83,6 +111,7 @@ static void json_numbers(const struct plan *plan, struct json *json)
 	predicted(plan, json, "overhead_bytes", f->bucket[FORMULA_OVERHEAD]);
 	predicted(plan, json, "total_bytes", f->total);
 	predicted(plan, json, "least_total_bytes", plan->least);
+	json_peak(json, plan);
 	predicted(plan, json, "host_bytes", f->bucket[FORMULA_HOST]);
 	predicted(plan, json, "fixed_bytes", plan->fixed);
 	predicted(plan, json, "sample_bytes", plan->sample);

@@ -24,12 +24,6 @@ int64_t plan_available(const struct plan *plan, const struct card *card)
 	return card->bytes > plan->context ? card->bytes - plan->context : 0;
 }
 
-int64_t plan_largest(const struct plan *plan, const struct card *card)
-{
-	return formula_largest_batch(&plan->model, &plan->training,
-	                             plan_available(plan, card));
-}
-
 /* The total is a straight line over the batch: its height at 0, and its slope. */
 static void measure_line(struct plan *plan)
 {
@@ -65,6 +59,7 @@ void plan_compute(struct plan *plan)
 		fail(STATUS_USAGE, "%s", why);
 	measure_line(plan);
 	plan->least = least_total(&plan->formula);
+	plan_peak(plan);
 }
 
 static void free_measured(struct plan *plan)

@@ -8,8 +8,9 @@
 #include "formula.h"
 #include "measured.h"
 #include "options.h"
+#include "walk.h"
 
-enum { PLAN_CARDS = 96, PLAN_NOTES = 8 };
+enum { PLAN_CARDS = 96, PLAN_NOTES = 8, PLAN_LINE = 24 };
 
 struct plan {
 	struct model model;
@@ -29,6 +30,11 @@ struct plan {
 	int64_t fixed, sample;     /* total = fixed + batch x sample */
 	struct measured *measured; /* NULL: nothing was run */
 	int64_t least; /* gradients are born as activations die: no less than this */
+	bool walked;   /* the peak over time is known: walk is valid */
+	struct walk walk;
+	struct tape_peak
+	        line[PLAN_LINE]; /* of batch 1, 2, 4, …: peaks, for the cards */
+	int line_count;
 };
 
 /* What is asked, from the options, and what the formula says to it. Both end the program
@@ -51,5 +57,13 @@ void plan_json_measured(const struct plan *plan, struct json *json);
 /* What --gpu is left for PyTorch on a card, and the largest batch there (-1: any). */
 int64_t plan_available(const struct plan *plan, const struct card *card);
 int64_t plan_largest(const struct plan *plan, const struct card *card);
+/* What it needs of a card beside the context: reserved bytes at the peak where that is known, else
+ * the sum; and whether it fits there. */
+int64_t plan_need(const struct plan *plan);
+bool plan_fits(const struct plan *plan, const struct card *card);
+
+/* The peak over time, where the walk knows the training. */
+void plan_peak(struct plan *plan);
+extern const char *const plan_phase_names[TAPE_PHASES];
 
 #endif

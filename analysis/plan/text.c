@@ -201,6 +201,32 @@ static void print_buckets(const struct plan *plan, FILE *out)
 		        text_count(plan->training.world).s);
 }
 
+/* The peak over time: each phase's, and what stands at the largest. */
+static void print_peak(const struct plan *plan, FILE *out)
+{
+	static const char *const names[TAPE_BUCKETS] = {"parameters",  "gradients",
+	                                                "states",      "activations",
+	                                                "temporaries", "workspaces"};
+	const struct tape_totals *worst = walk_worst(&plan->walk);
+
+	fprintf(out, "\n%sPEAK%s  a step gone through, tensor by tensor\n", style(BOLD),
+	        style(PLAIN));
+	for (int phase = TAPE_FORWARD; phase < TAPE_PHASES; phase++)
+		if (worst->phase[phase].bytes)
+			print_row(out, plan_phase_names[phase], PLAIN,
+			          worst->phase[phase].bytes, worst->peak.bytes);
+	rule(out);
+	fprintf(out, "  %s%-12s %12s %11s%s   in %s\n", style(BOLD), "peak",
+	        text_size(worst->peak.bytes).s, decimal(worst->peak.bytes).s,
+	        style(PLAIN), plan_phase_names[worst->peak.phase]);
+	for (int bucket = 0; bucket < TAPE_BUCKETS; bucket++)
+		if (worst->peak.bucket[bucket])
+			fprintf(out, "  %-12s %12s\n", names[bucket],
+			        text_size(worst->peak.bucket[bucket]).s);
+	fprintf(out, "  %-12s %12s %11s   with what the allocator keeps\n", "reserved",
+	        text_size(plan_need(plan)).s, decimal(plan_need(plan)).s);
+}
+
 static void print_terms(const struct formula *formula, FILE *out)
 {
 	for (int i = 0; i < formula->count; i++) {
@@ -228,8 +254,10 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 {
 	int64_t available = plan_available(plan, card),
 	        largest = plan_largest(plan, card);
-	int64_t rest = available - plan->formula.total;
-	bool fits = rest >= 0;
+	bool fits = plan_fits(plan, card);
+	int64_t need = fits || !plan->walked ? plan_need(plan)
+	                                     : walk_worst(&plan->walk)->peak.bytes;
+	int64_t rest = available > need || !fits ? available - need : 0;
 	const char *mark = sign(fits ? CHECK : CROSS);
 
 	fprintf(out, "  %s%s%s%*s%-17s %11s  %11s %s", style(fits ? GREEN : RED), mark,
@@ -281,8 +309,7 @@ static void print_cards(const struct plan *plan, FILE *out)
 		print_card(plan, &plan->cards[i], out);
 	if (plan->cards_named)
 		return;
-	while (small < plan->card_count &&
-	       plan->formula.total > plan_available(plan, &plan->cards[small]))
+	while (small < plan->card_count && !plan_fits(plan, &plan->cards[small]))
 		small++;
 	for (int i = small, last; i < plan->card_count; i = last + 1) {
 		last = last_alike(plan, i);
@@ -322,6 +349,8 @@ void plan_print(const struct plan *plan, bool explain, FILE *out)
 		plan_print_measured(plan, out);
 	else
 		print_buckets(plan, out);
+	if (!plan->measured && plan->walked)
+		print_peak(plan, out);
 	if (explain)
 		print_terms(&plan->formula, out);
 	if (!plan->measured)

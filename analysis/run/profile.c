@@ -1,6 +1,6 @@
 /* profile.c - cards that can be simulated: those of the list (formula/cards.h), each a file in
  * the device folder, and a user's own file. It holds `key = value` lines; # starts a comment.
- * Called from: commands/simulate.c, rerun.c. */
+ * Called from: commands/simulate.c, measure/measure.c, rerun.c. */
 #include "profile.h"
 
 #include <errno.h>

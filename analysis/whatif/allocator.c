@@ -7,7 +7,7 @@
  * segments without a block and asks once more. Expandable segments are one stretch of
  * addresses for each pool, of which pages are backed as they are needed.
  * Source: c10/cuda/CUDACachingAllocator.cpp, DeviceCachingAllocator, PyTorch 2.1 to 2.15.
- * Called from: replayed.c, streams.c. */
+ * Called from: replayed.c, streams.c, walk/tape.c. */
 #include "allocator.h"
 
 #include <stdlib.h>

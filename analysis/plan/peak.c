@@ -1,0 +1,114 @@
+/* peak.c - the peak over time, and the cards that it fits on.
+ * Called from: json.c, plan.c, text.c. */
+#include "plan.h"
+
+const char *const plan_phase_names[TAPE_PHASES] = {"setup", "forward", "backward",
+                                                   "optimizer"};
+
+/* Peaks at batches of 1, 2, 4, …, up to one that no card has. Between two of them a peak is no
+ * larger than the line that joins them: it is the largest of sums that are straight lines. */
+static void measure_peaks(struct plan *plan)
+{
+	struct training tried = plan->training;
+	int64_t most = 0;
+	struct walk walk;
+
+	for (int i = 0; i < plan->card_count; i++)
+		if (plan->cards[i].bytes > most)
+			most = plan->cards[i].bytes;
+	for (tried.batch = 1; plan->line_count < PLAN_LINE; tried.batch *= 2) {
+		if (!walk_training(&plan->model, &tried, 0, &walk))
+			return;
+		plan->line[plan->line_count++] = walk_worst(&walk)->peak;
+		if (plan->line[plan->line_count - 1].bytes > most)
+			return;
+	}
+}
+
+void plan_peak(struct plan *plan)
+{
+	plan->walked =
+	        plan->training.activations == ACTIVATIONS_TORCH &&
+	        plan->training.overhead_ppm == 1000000 &&
+	        walk_training(&plan->model, &plan->training, INT64_MAX, &plan->walk);
+	if (plan->walked)
+		measure_peaks(plan);
+}
+
+int64_t plan_need(const struct plan *plan)
+{
+	int64_t first = plan->walk.first.reserved, later = plan->walk.later.reserved;
+
+	if (!plan->walked)
+		return plan->formula.total;
+	return first > later ? first : later;
+}
+
+/* With a batch: does the allocator find room in so many bytes? */
+static bool finds_room(const struct plan *plan, int64_t batch, int64_t bytes)
+{
+	struct training tried = plan->training;
+	struct walk walk;
+
+	tried.batch = batch;
+	return walk_training(&plan->model, &tried, bytes, &walk) && !walk.later.refused;
+}
+
+bool plan_fits(const struct plan *plan, const struct card *card)
+{
+	int64_t available = plan_available(plan, card);
+
+	if (plan_need(plan) <= available)
+		return true;
+	/* what is cached is given back before a request is refused */
+	return plan->walked && walk_worst(&plan->walk)->peak.bytes <= available &&
+	       finds_room(plan, plan->training.batch, available);
+}
+
+/* The largest batch whose peak is below: on the line between two that were measured. */
+static int64_t on_the_line(const struct plan *plan, int64_t bytes)
+{
+	int64_t batch = 1;
+
+	for (int i = 0; i < plan->line_count; i++, batch *= 2) {
+		double low, step;
+		if (plan->line[i].bytes <= bytes)
+			continue;
+		if (!i)
+			return 0;
+		low = (double)plan->line[i - 1].bytes;
+		step = (double)plan->line[i].bytes - low;
+		return batch / 2 +
+		       (int64_t)(((double)bytes - low) / step * (double)(batch / 2));
+	}
+	return batch / 2;
+}
+
+int64_t plan_largest(const struct plan *plan, const struct card *card)
+{
+	int64_t available = plan_available(plan, card), low = 0, high;
+
+	if (!plan->walked || !plan->line_count)
+		return formula_largest_batch(&plan->model, &plan->training, available);
+	if (!plan->cards_named) /* many cards: some room is left for holes instead */
+		return on_the_line(plan, available - available / 50);
+	high = on_the_line(plan, available) + 1;
+	/* holes take up to a tenth; mostly nothing */
+	for (int64_t step = 1; high > 1; step *= 2) {
+		low = high - step > 0 ? high - step : 0;
+		if (!low || finds_room(plan, low, available))
+			break;
+		high = low;
+	}
+	while (high - low > 1) {
+		int64_t middle = low + (high - low) / 2;
+		if (finds_room(plan, middle, available))
+			low = middle;
+		else
+			high = middle;
+	}
+	/* and above the line, which is never too high */
+	while (low && finds_room(plan, low + 1, available))
+		low++;
+	return low;
+}

@@ -1,0 +1,258 @@
+/* attention.c - attention as Hugging Face's transformers 5 runs it: norms of heads, rotary
+ * positions, and one of PyTorch's kernels or the operators one by one.
+ * Called from: transformer.c. */
+#include "transformer.h"
+
+static const struct ten none = {.v = NO_TENSOR};
+
+/* ---- attention --------------------------------------------------------------------------- */
+
+/* A part of a tensor: its backward makes a gradient of the whole. */
+static struct ten slice(struct ops *o, struct ten x, int64_t count)
+{
+	struct op op = {.in = {x.v},
+	                .give = {GIVE_NEW},
+	                .grad = {x.count * x.width},
+	                .inputs = 1};
+
+	return (struct ten){tape_view(o->tape, &op, x.v), count, x.width};
+}
+
+static struct ten cat(struct ops *o, struct ten a, struct ten b)
+{
+	struct op op = {.in = {a.v, b.v}, .give = {GIVE_SAME, GIVE_SAME}, .inputs = 2};
+	int64_t count = a.count + b.count;
+
+	return (struct ten){tape_result(o->tape, &op, count * a.width), count, a.width};
+}
+
+/* x * cos + rotate_half(x) * sin */
+static struct ten turned_whole(struct transformer *m, struct ten x)
+{
+	struct ops *o = &m->ops;
+	struct ten left = ops_mul(o, x, m->cosine), first, second, minus, turned, right;
+
+	first = slice(o, x, x.count / 2);
+	second = slice(o, x, x.count / 2);
+	minus = ops_unary(o, second, SAVE_NONE);
+	ops_let(o, &second);
+	turned = cat(o, minus, first);
+	ops_let(o, &minus);
+	ops_let(o, &first);
+	right = ops_mul(o, turned, m->sine);
+	ops_let(o, &turned);
+	turned = ops_add(o, left, right);
+	ops_let(o, &left);
+	ops_let(o, &right);
+	return turned;
+}
+
+static struct ten rotated(struct transformer *m, struct ten x)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	int64_t part = x.count / s->head_dim * s->rotary;
+	struct ten turns, stays, turned, all;
+
+	if (s->rotary == s->head_dim)
+		return turned_whole(m, x);
+	turns = slice(o, x, part);
+	stays = slice(o, x, x.count - part);
+	turned = turned_whole(m, turns);
+	all = cat(o, turned, stays);
+	ops_let(o, &turned);
+	ops_let(o, &turns);
+	ops_let(o, &stays);
+	return all;
+}
+
+/* flash attention in 16 bits, the memory-efficient kernel in fp32. */
+static struct ten fused_attention(struct transformer *m, struct ten q, struct ten k,
+                                  struct ten v)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	struct ten in[3] = {q, k, v}, result, sums;
+	int64_t rows = m->batch * s->heads * m->seq;
+	int64_t rounded = (m->seq + 127) / 128 * 128,
+	        wide = (s->head_dim + 31) / 32 * 32;
+	struct op op = {.inputs = 3};
+
+	for (int i = 0; i < 3; i++) {
+		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
+		op.in[i] = op.saves[i] = in[i].v;
+		op.give[i] = GIVE_NEW;
+		op.grad[i] = in[i].count * in[i].width;
+	}
+	result = ops_make(o, in[0].count, in[0].width);
+	sums = ops_make(o, rows, 4);
+	op.saves[3] = result.v;
+	op.saves[4] = sums.v;
+	op.save_count = 5;
+	op.temp = 4 * m->batch * s->heads * rounded;
+	if (in[0].width == 2) {
+		op.temp += 4 * m->batch * rounded * s->heads * wide;
+		if (s->kv_heads != s->heads)
+			op.temp += 2 * in[0].count * in[0].width;
+	}
+	tape_record(o->tape, &op, result.v);
+	ops_let(o, &sums);
+	for (int i = 0; i < 3; i++)
+		ops_let(o, &in[i]);
+	return result;
+}
+
+/* The keys or values once for each head. */
+static struct ten repeated(struct transformer *m, struct ten x)
+{
+	const struct shape *s = m->shape;
+	int64_t count = x.count / s->kv_heads * s->heads;
+	struct op op = {.in = {x.v},
+	                .give = {GIVE_SUM},
+	                .grad = {x.count * x.width},
+	                .wide = 0,
+	                .inputs = 1};
+
+	if (s->kv_heads == s->heads)
+		return ops_hold(&m->ops, x);
+	op.give[0] = GIVE_NEW; /* the sum over the copies of a head */
+	return (struct ten){tape_result(m->ops.tape, &op, count * x.width), count,
+	                    x.width};
+}
+
+/* What matmul lays out anew, under autocast in 16 bits. */
+static struct ten laid_out(struct ops *o, struct ten x, bool copied)
+{
+	struct ten narrow = o->half ? ops_to(o, x, o->half) : ops_hold(o, x), result;
+
+	result = copied ? ops_copy(o, narrow) : ops_hold(o, narrow);
+	ops_let(o, &narrow);
+	return result;
+}
+
+/* Products, softmax and what lies between. scaled: by the heads' size, in one of two ways. */
+static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys,
+                            bool copied)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	struct ten a = laid_out(o, q, true), b = laid_out(o, keys, copied), scores;
+
+	scores = ops_bmm(o, a, b, m->batch * s->heads * m->seq * m->seq);
+	ops_let(o, &a);
+	ops_let(o, &b);
+	return scores;
+}
+
+/* Written out, as eager_attention_forward() does it; weights: what it returns beside. */
+static struct ten written_attention(struct transformer *m, struct ten q, struct ten k,
+                                    struct ten v, struct ten *weights)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	bool transposed = s->kv_heads == s->heads; /* repeated ones lie in order */
+	struct ten keys = repeated(m, k), values = repeated(m, v), a, b, result;
+
+	a = scores_of(m, q, keys, transposed);
+	b = ops_unary(o, a, SAVE_NONE); /* times the scale */
+	ops_let(o, &a);
+	a = ops_unary(o, b, SAVE_NONE); /* plus the mask */
+	ops_let(o, &b);
+	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);
+	ops_let(o, &a);
+	a = ops_to(o, b, v.width);
+	ops_let(o, &b);
+	*weights = ops_dropout(o, a, s->attention_dropout && m->training->dropout);
+	ops_let(o, &a);
+	b = laid_out(o, values, transposed);
+	a = o->half ? ops_to(o, *weights, o->half) : ops_hold(o, *weights);
+	result = ops_bmm(o, a, b, q.count);
+	ops_let(o, &a);
+	ops_let(o, &b);
+	ops_let(o, &keys);
+	ops_let(o, &values);
+	a = ops_copy(o, result); /* transposed and laid out anew */
+	ops_let(o, &result);
+	return a;
+}
+
+/* What no kernel takes, PyTorch writes out itself: fp32 with fewer keys than heads. Source:
+ * _scaled_dot_product_attention_math. */
+static struct ten composed_attention(struct transformer *m, struct ten q, struct ten k,
+                                     struct ten v)
+{
+	struct ops *o = &m->ops;
+	struct ten scaled = ops_unary(o, q, SAVE_NONE), keys = repeated(m, k),
+	           values = repeated(m, v), a, b, result;
+
+	b = ops_unary(o, keys, SAVE_NONE);
+	a = scores_of(m, scaled, b, false);
+	ops_let(o, &b);
+	b = ops_softmax(o, a, a.width); /* the mask was added in place */
+	ops_let(o, &a);
+	result = ops_bmm(o, b, values, q.count);
+	ops_let(o, &b);
+	ops_let(o, &scaled);
+	ops_let(o, &keys);
+	ops_let(o, &values);
+	a = ops_copy(o, result);
+	ops_let(o, &result);
+	return a;
+}
+
+static struct ten attended(struct transformer *m, struct ten q, struct ten k,
+                           struct ten v, struct ten *weights)
+{
+	if (m->training->attention != ATTENTION_FLASH)
+		return written_attention(m, q, k, v, weights);
+	if (m->shape->kv_heads != m->shape->heads && !m->ops.half && q.width == 4)
+		return composed_attention(m, q, k, v);
+	return fused_attention(m, q, k, v);
+}
+
+struct ten transformer_attention(struct transformer *m, const struct layer_weights *w,
+                                 struct ten x, struct ten *weights)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
+	struct ten q, k, v, result, out;
+
+	*weights = none;
+	if (s->fused) {
+		struct ten all =
+		        ops_linear(o, x, w->q, w->q_bias, s->hidden, inner + 2 * keys);
+		tensor_id parts[3];
+		tape_split(o->tape, all.v, 3, parts);
+		q = (struct ten){parts[0], all.count / 3, all.width};
+		k = (struct ten){parts[1], all.count / 3, all.width};
+		v = (struct ten){parts[2], all.count / 3, all.width};
+		ops_let(o, &all);
+	} else {
+		q = ops_linear(o, x, w->q, w->q_bias, s->hidden, inner);
+		k = ops_linear(o, x, w->k, w->k_bias, s->hidden, keys);
+		v = ops_linear(o, x, w->v, w->v_bias, s->hidden, keys);
+	}
+	if (s->head_norm) {
+		struct ten normed = transformer_norm(m, q, &w->q_norm, s->head_dim);
+		ops_let(o, &q);
+		q = normed;
+		normed = transformer_norm(m, k, &w->k_norm, s->head_dim);
+		ops_let(o, &k);
+		k = normed;
+	}
+	if (s->rotary) {
+		struct ten turned = rotated(m, q), other = rotated(m, k);
+		ops_let(o, &q);
+		ops_let(o, &k);
+		q = turned;
+		k = other;
+	}
+	result = attended(m, q, k, v, weights);
+	out = ops_linear(o, result, w->o, w->o_bias, inner, s->hidden);
+	ops_let(o, &result);
+	ops_let(o, &q);
+	ops_let(o, &k);
+	ops_let(o, &v);
+	return out;
+}

@@ -1,0 +1,138 @@
+/* backward.c - the backward of a tape: its nodes, last first.
+ * Called from: transformer.c. */
+#include "tape_private.h"
+
+/* Two gradients become one; both were held, and the result is. */
+static int32_t add_up(struct tape *t, int32_t first, int32_t second)
+{
+	int32_t sum = first;
+
+	if (t->storages[first].holders > 1) {
+		sum = storage_take(t, t->storages[first].bytes, TAPE_TEMPORARY);
+		storage_let(t, first);
+	}
+	storage_let(t, second);
+	return sum;
+}
+
+static void deliver_leaf(struct tape *t, struct leaf *leaf, int32_t gradient)
+{
+	if (leaf->gradient >= 0) {
+		storage_let(t, gradient);
+		return;
+	}
+	if (t->storages[gradient].holders > 1) { /* somebody else's: it is copied */
+		int32_t copy =
+		        storage_take(t, t->storages[gradient].bytes, TAPE_GRADIENT);
+		storage_let(t, gradient);
+		gradient = copy;
+	}
+	storage_becomes(t, gradient, TAPE_GRADIENT);
+	leaf->gradient = gradient;
+}
+
+static void deliver(struct tape *t, tensor_id to, int32_t gradient)
+{
+	const struct tensor *tensor = &t->tensors[to];
+	int32_t *place;
+
+	if (tensor->leaf >= 0) {
+		deliver_leaf(t, &t->leaves[tensor->leaf], gradient);
+		return;
+	}
+	place = tensor->node < 0 ? &t->caught
+	                         : &t->nodes[tensor->node].gradient[tensor->part];
+	*place = *place < 0 ? gradient : add_up(t, *place, gradient);
+}
+
+static void run_backward(struct tape *t, size_t from);
+
+/* The layer once more, now recorded, and its backward. */
+static void run_checkpoint(struct tape *t, const struct node *node, int32_t gradient)
+{
+	size_t from = t->node_count;
+	int32_t outer = t->caught;
+	tensor_id input = tensor_new(t, (struct tensor){.bytes = node->op.grad[0],
+	                                                .storage = node->input,
+	                                                .node = -1,
+	                                                .leaf = -1,
+	                                                .grad = true});
+	tensor_id result;
+	int32_t caught;
+
+	t->caught = -1;
+	result = node->layer(t, node->context, input);
+	tape_let(t, result);
+	tape_autocast_ends(t); /* the second forward has an autocast of its own */
+	deliver(t, result, gradient);
+	run_backward(t, from);
+	storage_let(t, node->input);
+	caught = t->caught;
+	t->caught = outer;
+	if (caught >= 0)
+		deliver(t, node->op.in[0], caught);
+}
+
+static void run_node(struct tape *t, const struct node *node)
+{
+	int32_t gradient[OP_INPUTS] = {-1, -1, -1, -1}, temp = -1;
+	const struct op *op = &node->op;
+
+	if (node->layer) {
+		run_checkpoint(t, node, node->gradient[0]);
+		return;
+	}
+	if (op->temp)
+		temp = storage_take(t, op->temp, TAPE_TEMPORARY);
+	for (int i = 0; i < op->inputs; i++) {
+		if (op->give[i] == GIVE_SAME)
+			gradient[i] = storage_hold(t, node->gradient[0]);
+		else if (op->give[i] == GIVE_NEW || op->give[i] == GIVE_SUM)
+			gradient[i] = storage_take(
+			        t, op->give[i] == GIVE_SUM ? op->wide : op->grad[i],
+			        TAPE_TEMPORARY);
+	}
+	storage_let(t, temp);
+	for (int i = 0; i < node->parts; i++)
+		storage_let(t, node->gradient[i]);
+	for (int i = 0; i < node->save_count; i++)
+		storage_let(t, node->saves[i]);
+	for (int i = 0; i < op->inputs; i++) {
+		if (op->give[i] == GIVE_SUM) {
+			int32_t sum = storage_take(t, op->grad[i], TAPE_TEMPORARY);
+			storage_let(t, gradient[i]);
+			gradient[i] = sum;
+		}
+		if (gradient[i] >= 0)
+			deliver(t, op->in[i], gradient[i]);
+	}
+}
+
+static void run_backward(struct tape *t, size_t from)
+{
+	while (t->node_count > from) {
+		struct node node = t->nodes[t->node_count - 1];
+		bool any = false;
+		for (int i = 0; i < node.parts; i++)
+			any = any || node.gradient[i] >= 0;
+		if (node.layer && any) {
+			/* what it records comes in its place */
+			t->node_count--;
+			run_node(t, &node);
+			continue;
+		}
+		if (any)
+			run_node(t, &node);
+		else
+			for (int i = 0; i < node.save_count; i++)
+				storage_let(t, node.saves[i]);
+		t->node_count--;
+	}
+}
+
+void tape_backward(struct tape *t, tensor_id loss)
+{
+	deliver(t, loss, storage_take(t, 4, TAPE_TEMPORARY));
+	tape_let(t, loss);
+	run_backward(t, 0);
+}

@@ -1,0 +1,263 @@
+/* ops.c - PyTorch's operators on a tape.
+ * Called from: attention.c, transformer.c, walk.c. */
+#include "ops.h"
+
+static const struct ten nothing = {.v = NO_TENSOR};
+
+struct ten ops_make(struct ops *o, int64_t count, int width)
+{
+	return (struct ten){tape_make(o->tape, count * width, TAPE_ACTIVATION), count,
+	                    width};
+}
+
+void ops_let(struct ops *o, struct ten *x)
+{
+	tape_let(o->tape, x->v);
+	*x = nothing;
+}
+
+struct ten ops_hold(struct ops *o, struct ten x)
+{
+	tape_hold(o->tape, x.v);
+	return x;
+}
+
+static int64_t bytes_of(struct ten x)
+{
+	return x.count * x.width;
+}
+
+static struct ten result_of(struct ops *o, const struct op *op, int64_t count,
+                            int width)
+{
+	return (struct ten){tape_result(o->tape, op, count * width), count, width};
+}
+
+struct ten ops_view(struct ops *o, struct ten x)
+{
+	struct op op = {.in = {x.v}, .give = {GIVE_SAME}, .inputs = 1};
+
+	return (struct ten){tape_view(o->tape, &op, x.v), x.count, x.width};
+}
+
+struct ten ops_to(struct ops *o, struct ten x, int width)
+{
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
+
+	if (x.width == width)
+		return ops_hold(o, x);
+	return result_of(o, &op, x.count, width);
+}
+
+/* A weight as a matmul takes it. */
+static struct ten cast(struct ops *o, struct ten weight)
+{
+	if (!o->half || weight.v == NO_TENSOR || weight.width == o->half)
+		return weight.v == NO_TENSOR ? weight : ops_hold(o, weight);
+	return (struct ten){tape_cast_weight(o->tape, weight.v, weight.count * o->half),
+	                    weight.count, o->half};
+}
+
+struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten bias,
+                      int64_t in, int64_t out)
+{
+	struct ten input = o->half ? ops_to(o, x, o->half) : ops_hold(o, x);
+	struct ten w = cast(o, weight), b = cast(o, bias), result;
+	int64_t rows = x.count / in;
+	struct op op = {.in = {input.v, w.v, b.v},
+	                .give = {GIVE_NEW, GIVE_NEW, GIVE_SUM},
+	                .grad = {bytes_of(input), bytes_of(w), out * w.width},
+	                .wide = 0,
+	                .inputs = b.v == NO_TENSOR ? 2 : 3};
+
+	/* the input for the weight's gradient, and the other way round */
+	if (tape_wants_grad(o->tape, w.v))
+		op.saves[op.save_count++] = input.v;
+	if (tape_wants_grad(o->tape, input.v))
+		op.saves[op.save_count++] = w.v;
+	if (op.inputs == 3)
+		op.give[2] = GIVE_NEW; /* a sum over the rows */
+	result = result_of(o, &op, rows * out, w.width);
+	ops_let(o, &input);
+	ops_let(o, &w);
+	if (b.v != NO_TENSOR)
+		ops_let(o, &b);
+	return result;
+}
+
+struct ten ops_unary(struct ops *o, struct ten x, enum save save)
+{
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
+	struct ten result;
+
+	if (save == SAVE_INPUT || save == SAVE_BOTH)
+		op.saves[op.save_count++] = x.v;
+	result = result_of(o, &op, x.count, x.width);
+	if (save == SAVE_RESULT || save == SAVE_BOTH)
+		tape_save_result(o->tape, result.v);
+	return result;
+}
+
+struct ten ops_copy(struct ops *o, struct ten x)
+{
+	struct op op = {.in = {x.v}, .give = {GIVE_SAME}, .inputs = 1};
+
+	return result_of(o, &op, x.count, x.width);
+}
+
+static int wider(struct ten a, struct ten b)
+{
+	return a.width > b.width ? a.width : b.width;
+}
+
+static enum give give_to(struct ten x, int64_t count)
+{
+	return x.count == count ? GIVE_SAME : GIVE_SUM;
+}
+
+struct ten ops_add(struct ops *o, struct ten a, struct ten b)
+{
+	int64_t count = a.count > b.count ? a.count : b.count;
+	int width = wider(a, b);
+	struct op op = {.in = {a.v, b.v},
+	                .give = {give_to(a, count), give_to(b, count)},
+	                .grad = {bytes_of(a), bytes_of(b)},
+	                .wide = 0,
+	                .inputs = 2};
+
+	/* of another width it is cast back */
+	for (int i = 0; i < 2; i++)
+		if (op.give[i] == GIVE_SUM || (i ? b : a).width != width)
+			op.give[i] = GIVE_NEW;
+	return result_of(o, &op, count, width);
+}
+
+struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
+{
+	int64_t count = a.count > b.count ? a.count : b.count;
+	int width = wider(a, b);
+	struct op op = {.in = {a.v, b.v},
+	                .give = {a.count == count ? GIVE_NEW : GIVE_SUM,
+	                         b.count == count ? GIVE_NEW : GIVE_SUM},
+	                .grad = {bytes_of(a), bytes_of(b)},
+	                .wide = count * width,
+	                .inputs = 2};
+
+	if (tape_wants_grad(o->tape, b.v))
+		op.saves[op.save_count++] = a.v;
+	if (tape_wants_grad(o->tape, a.v))
+		op.saves[op.save_count++] = b.v;
+	return result_of(o, &op, count, width);
+}
+
+struct ten ops_mean(struct ops *o, struct ten x, int64_t over)
+{
+	/* its gradient is divided: new; expanding it is a view */
+	struct op op = {.in = {x.v},
+	                .give = {GIVE_NEW},
+	                .grad = {bytes_of(x) / over},
+	                .inputs = 1};
+
+	return result_of(o, &op, x.count / over, x.width);
+}
+
+struct ten ops_dropout(struct ops *o, struct ten x, bool active)
+{
+	struct ten mask, result;
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
+
+	if (!active)
+		return ops_hold(o, x);
+	/* the result is made first, then the mask */
+	result = ops_make(o, x.count, x.width);
+	mask = ops_make(o, x.count, 1);
+	op.saves[op.save_count++] = mask.v;
+	tape_record(o->tape, &op, result.v);
+	ops_let(o, &mask);
+	return result;
+}
+
+struct ten ops_softmax(struct ops *o, struct ten x, int width)
+{
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
+	struct ten result = result_of(o, &op, x.count, width);
+
+	tape_save_result(o->tape, result.v);
+	return result;
+}
+
+struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
+                          struct ten bias, int64_t over)
+{
+	struct ten input = o->half ? ops_to(o, x, 4) : ops_hold(o, x);
+	struct ten result = ops_make(o, input.count, input.width);
+	struct ten mean = ops_make(o, x.count / over, 4);
+	struct ten rstd = ops_make(o, x.count / over, 4);
+	struct op op = {.in = {input.v, weight.v, bias.v},
+	                .give = {GIVE_NEW, GIVE_NEW, GIVE_NEW},
+	                .grad = {bytes_of(input), bytes_of(weight), bytes_of(bias)},
+	                .saves = {input.v, mean.v, rstd.v},
+	                .inputs = bias.v == NO_TENSOR ? 2 : 3,
+	                .save_count = 3};
+
+	tape_record(o->tape, &op, result.v);
+	ops_let(o, &input);
+	ops_let(o, &mean);
+	ops_let(o, &rstd);
+	return result;
+}
+
+struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result)
+{
+	struct op op = {.in = {a.v, b.v},
+	                .give = {GIVE_NEW, GIVE_NEW},
+	                .grad = {bytes_of(a), bytes_of(b)},
+	                .inputs = 2};
+
+	if (tape_wants_grad(o->tape, b.v))
+		op.saves[op.save_count++] = a.v;
+	if (tape_wants_grad(o->tape, a.v))
+		op.saves[op.save_count++] = b.v;
+	return result_of(o, &op, result, a.width);
+}
+
+struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids, int64_t over)
+{
+	/* embedding_dense_backward sorts the numbers: keys, places and their copies */
+	struct op op = {.in = {weight.v},
+	                .give = {GIVE_NEW},
+	                .grad = {bytes_of(weight)},
+	                .saves = {ids.v},
+	                .inputs = 1,
+	                .save_count = 1,
+	                .temp = 4 * bytes_of(ids)};
+
+	return result_of(o, &op, ids.count * over, weight.width);
+}
+
+struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels,
+                             int64_t classes)
+{
+	int64_t rows = logits.count / classes;
+	struct op soft = {.in = {logits.v},
+	                  .give = {GIVE_NEW},
+	                  .grad = {bytes_of(logits)},
+	                  .inputs = 1};
+	struct ten log = result_of(o, &soft, logits.count, 4), loss;
+	struct op nll = {.in = {log.v},
+	                 .give = {GIVE_NEW},
+	                 .grad = {bytes_of(log)},
+	                 .saves = {log.v, labels.v},
+	                 .inputs = 1,
+	                 .save_count = 2};
+
+	(void)rows;
+	tape_save_result(o->tape, log.v);
+	loss = result_of(o, &nll, 1, 4);
+	ops_let(o, &log);
+	return loss;
+}

@@ -1,0 +1,53 @@
+/* ops.h - PyTorch's operators on a tape: what each makes, saves, and makes in its backward.
+ * Source: tools/autograd/derivatives.yaml and aten/src/ATen/native of PyTorch. Every result is
+ * held by the caller. */
+#ifndef TIDEMARK_ANALYSIS_OPS_H
+#define TIDEMARK_ANALYSIS_OPS_H
+
+#include "tape.h"
+
+/* A tensor with its elements and the bytes of one. */
+struct ten {
+	tensor_id v;
+	int64_t count;
+	int width;
+};
+
+struct ops {
+	struct tape *tape;
+	int half; /* bytes of what autocast casts to; 0: no autocast */
+};
+
+struct ten ops_make(struct ops *o, int64_t count, int width);
+void ops_let(struct ops *o, struct ten *x);
+struct ten ops_hold(struct ops *o, struct ten x);
+
+/* x of rows x in, a weight of in x out elements: rows x out. bias: NO_TENSOR without. */
+struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten bias,
+                      int64_t in, int64_t out);
+
+enum save { SAVE_NONE, SAVE_INPUT, SAVE_RESULT, SAVE_BOTH };
+/* One in, one out of the same size: gelu and relu, x * 2, -x. */
+struct ten ops_unary(struct ops *o, struct ten x, enum save save);
+struct ten ops_to(struct ops *o, struct ten x,
+                  int width); /* x itself where it has it */
+struct ten ops_view(struct ops *o, struct ten x);
+struct ten ops_copy(struct ops *o,
+                    struct ten x); /* contiguous(), reshape() of what is not */
+struct ten ops_add(struct ops *o, struct ten a, struct ten b);
+struct ten ops_mul(struct ops *o, struct ten a, struct ten b);
+/* Sums or means over the last dimension: x.count / over elements. */
+struct ten ops_mean(struct ops *o, struct ten x, int64_t over);
+struct ten ops_dropout(struct ops *o, struct ten x, bool active);
+struct ten ops_softmax(struct ops *o, struct ten x, int width);
+struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
+                          struct ten bias, int64_t over);
+/* batches of rows x inner times inner x columns; operands as they lie (a copy is ops_copy). */
+struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result);
+struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids,
+                         int64_t over);
+/* Of logits [rows, classes] in fp32, a scalar. */
+struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels,
+                             int64_t classes);
+
+#endif

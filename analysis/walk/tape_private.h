@@ -1,0 +1,69 @@
+/* tape_private.h - what a tape consists of. For tape.c and backward.c alone. */
+#ifndef TIDEMARK_ANALYSIS_TAPE_PRIVATE_H
+#define TIDEMARK_ANALYSIS_TAPE_PRIVATE_H
+
+#include <stddef.h>
+
+#include "tape.h"
+
+struct storage {
+	int64_t bytes; /* as the allocator counts it */
+	int32_t holders, block;
+	uint8_t bucket;
+};
+
+struct tensor {
+	int64_t bytes; /* its own, of a view too */
+	int32_t storage, node, leaf;
+	int16_t part; /* of its node's results */
+	bool grad;
+};
+
+enum { PARTS = 4 };
+
+struct node {
+	struct op op;
+	int32_t saves[OP_SAVES]; /* storages */
+	int32_t gradient[PARTS]; /* storages; -1 */
+	int save_count, parts;
+	int64_t whole; /* of a split: bytes of the gradient that the parts' become */
+	tape_layer *layer; /* of a checkpoint */
+	void *context;
+	int32_t input; /* its input's storage, held */
+};
+
+struct leaf {
+	tensor_id weight;
+	int32_t gradient; /* storage; -1 */
+	tensor_id cast;   /* under autocast; NO_TENSOR */
+	bool trained;
+};
+
+struct tape {
+	struct allocator *allocator; /* NULL: sums alone */
+	struct storage *storages;
+	size_t storage_count, storage_room;
+	int32_t *spare; /* storages that are gone */
+	size_t spare_count, spare_room;
+	struct tensor *tensors;
+	size_t tensor_count, tensor_room;
+	struct node *nodes;
+	size_t node_count, node_room;
+	struct leaf *leaves;
+	size_t leaf_count, leaf_room;
+	int64_t allocated, bucket[TAPE_BUCKETS];
+	enum tape_phase phase;
+	struct tape_totals totals;
+	bool silent;    /* nothing is recorded: the forward of a checkpoint */
+	int32_t caught; /* what a checkpoint's input got as its gradient; -1 */
+};
+
+/* Storages: a new one, held once; held once more; let go of; counted elsewhere. */
+int32_t storage_take(struct tape *tape, int64_t bytes, enum tape_bucket bucket);
+int32_t storage_hold(struct tape *tape, int32_t storage);
+void storage_let(struct tape *tape, int32_t storage);
+void storage_becomes(struct tape *tape, int32_t storage, enum tape_bucket bucket);
+
+tensor_id tensor_new(struct tape *tape, struct tensor tensor);
+
+#endif

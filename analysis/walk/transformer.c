@@ -1,0 +1,298 @@
+/* transformer.c - a transformer as Hugging Face's transformers 5 runs it.
+ * A Python variable holds what it names until it is given another value or its function returns;
+ * that decides what stands at the peak as much as what autograd saves.
+ * Called from: attention.c, walk.c. */
+#include "transformer.h"
+
+#include <stdlib.h>
+
+#include "heap.h"
+
+static const struct ten none = {.v = NO_TENSOR};
+
+/* ---- norms ------------------------------------------------------------------------------- */
+
+/* x * rsqrt(mean(x ** 2) + eps), in fp32; x is held by the caller. */
+static struct ten normalised(struct ops *o, struct ten x, int64_t over)
+{
+	struct ten square = ops_unary(o, x, SAVE_INPUT),
+	           mean = ops_mean(o, square, over);
+	struct ten shifted, root, result;
+
+	ops_let(o, &square);
+	shifted = ops_view(o, mean); /* + eps: one number a row */
+	root = ops_unary(o, shifted, SAVE_RESULT);
+	ops_let(o, &shifted);
+	result = ops_mul(o, x, root);
+	ops_let(o, &root);
+	ops_let(o, &mean);
+	return result;
+}
+
+static struct ten rms_norm(struct ops *o, struct ten x, struct ten weight, int64_t over)
+{
+	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), back,
+	           out;
+
+	ops_let(o, &wide);
+	back = ops_to(o, result, x.width);
+	out = ops_mul(o, weight, back);
+	ops_let(o, &back);
+	ops_let(o, &result);
+	return out;
+}
+
+/* Gemma's: times 1 + weight, in fp32. */
+static struct ten rms_norm_fp32(struct ops *o, struct ten x, struct ten weight,
+                                int64_t over)
+{
+	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), scale,
+	           more, out;
+
+	ops_let(o, &wide);
+	scale = ops_to(o, weight, 4);
+	more = ops_unary(o, scale, SAVE_NONE);
+	ops_let(o, &scale);
+	out = ops_mul(o, result, more);
+	ops_let(o, &more);
+	ops_let(o, &result);
+	scale = ops_to(o, out, x.width);
+	ops_let(o, &out);
+	return scale;
+}
+
+struct ten transformer_norm(struct transformer *m, struct ten x,
+                            const struct norm_weights *w, int64_t over)
+{
+	switch (m->shape->norm) {
+	case NORM_RMS:
+		return rms_norm(&m->ops, x, w->weight, over);
+	case NORM_RMS_FP32:
+		return rms_norm_fp32(&m->ops, x, w->weight, over);
+	default:
+		return ops_layer_norm(&m->ops, x, w->weight, w->bias, over);
+	}
+}
+
+/* ---- feed-forward ------------------------------------------------------------------------ */
+
+/* 0.5 * x * (1 + tanh(c * (x + 0.044715 * x ** 3))), operator by operator */
+static struct ten gelu_new(struct ops *o, struct ten x)
+{
+	struct ten half = ops_unary(o, x, SAVE_NONE);
+	struct ten wide =
+	        o->half ? ops_to(o, x, 4) : ops_hold(o, x); /* pow() is fp32 */
+	struct ten cube = ops_unary(o, wide, SAVE_INPUT),
+	           a = ops_unary(o, cube, SAVE_NONE);
+	struct ten b, result;
+
+	ops_let(o, &wide);
+	ops_let(o, &cube);
+	b = ops_add(o, x, a);
+	ops_let(o, &a);
+	a = ops_unary(o, b, SAVE_NONE);
+	ops_let(o, &b);
+	b = ops_unary(o, a, SAVE_RESULT); /* tanh */
+	ops_let(o, &a);
+	a = ops_unary(o, b, SAVE_NONE); /* one more */
+	ops_let(o, &b);
+	result = ops_mul(o, half, a);
+	ops_let(o, &half);
+	ops_let(o, &a);
+	return result;
+}
+
+static struct ten activated(struct transformer *m, struct ten x)
+{
+	switch (m->shape->mlp) {
+	case MLP_GELU_NEW:
+		return gelu_new(&m->ops, x);
+	case MLP_RELU:
+		return ops_unary(&m->ops, x, SAVE_RESULT);
+	default:
+		return ops_unary(&m->ops, x, SAVE_INPUT);
+	}
+}
+
+static struct ten feed_forward(struct transformer *m, const struct layer_weights *w,
+                               struct ten x)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	struct ten gate, up, wide, out;
+
+	if (s->mlp != MLP_GATED) {
+		up = ops_linear(o, x, w->up, w->up_bias, s->hidden, s->ffn);
+		wide = activated(m, up);
+		ops_let(o, &up);
+		out = ops_linear(o, wide, w->down, w->down_bias, s->ffn, s->hidden);
+		ops_let(o, &wide);
+		return out;
+	}
+	if (s->fused) {
+		struct ten both =
+		        ops_linear(o, x, w->gate, none, s->hidden, 2 * s->ffn);
+		tensor_id parts[2];
+		tape_split(o->tape, both.v, 2, parts);
+		ops_let(o, &both);
+		gate = (struct ten){parts[0], both.count / 2, both.width};
+		up = (struct ten){parts[1], gate.count, gate.width};
+		gate.count = up.count = x.count / s->hidden * s->ffn;
+		gate.width = up.width = o->half ? o->half : x.width;
+		wide = ops_unary(o, gate, SAVE_INPUT);
+	} else {
+		gate = ops_linear(o, x, w->gate, none, s->hidden, s->ffn);
+		wide = ops_unary(o, gate, SAVE_INPUT);
+		ops_let(o, &gate);
+		up = ops_linear(o, x, w->up, none, s->hidden, s->ffn);
+	}
+	out = ops_mul(o, wide, up);
+	ops_let(o, &wide);
+	ops_let(o, &up);
+	if (s->fused)
+		ops_let(o, &gate);
+	wide = ops_linear(o, out, w->down, none, s->ffn, s->hidden);
+	ops_let(o, &out);
+	return wide;
+}
+
+/* ---- the model --------------------------------------------------------------------------- */
+
+struct one_layer {
+	struct transformer *model;
+	const struct layer_weights *weights;
+};
+
+/* GPT-NeoX: the feed-forward reads the layer's input too. Takes what attention gave. */
+static tensor_id in_parallel(struct transformer *m, const struct layer_weights *w,
+                             struct ten x, struct ten attended, struct ten weights)
+{
+	struct ops *o = &m->ops;
+	struct ten h = transformer_norm(m, x, &w->norm[1], m->shape->hidden);
+	struct ten b = feed_forward(m, w, h), sum, all;
+
+	ops_let(o, &h);
+	sum = ops_add(o, b, attended);
+	all = ops_add(o, sum, x);
+	ops_let(o, &sum);
+	ops_let(o, &b);
+	ops_let(o, &attended);
+	if (weights.v != NO_TENSOR)
+		ops_let(o, &weights);
+	return all.v;
+}
+
+static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
+{
+	struct one_layer *layer = context;
+	struct transformer *m = layer->model;
+	struct ops *o = &m->ops;
+	bool drop = m->shape->dropout && m->training->dropout;
+	struct ten x = {
+	        input, m->tokens * m->shape->hidden,
+	        (int)(tape_bytes(tape, input) / (m->tokens * m->shape->hidden))};
+	struct ten h = transformer_norm(m, x, &layer->weights->norm[0],
+	                                m->shape->hidden),
+	           weights;
+	struct ten a = transformer_attention(m, layer->weights, h, &weights), b;
+
+	b = ops_dropout(o, a, drop);
+	ops_let(o, &a);
+	ops_let(o, &h);
+	if (m->shape->parallel)
+		return in_parallel(m, layer->weights, x, b, weights);
+	a = ops_add(o, x, b);
+	ops_let(o, &b);
+	h = transformer_norm(m, a, &layer->weights->norm[1], m->shape->hidden);
+	b = feed_forward(m, layer->weights, h);
+	ops_let(o, &h);
+	h = ops_dropout(o, b, drop);
+	ops_let(o, &b);
+	b = ops_add(o, a, h);
+	ops_let(o, &h);
+	ops_let(o, &a);
+	if (weights.v != NO_TENSOR)
+		ops_let(o, &weights);
+	return b.v;
+}
+
+static struct ten embedded(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	struct ten x = ops_embedding(o, m->embedding, m->ids, m->shape->hidden), p, sum;
+
+	if (m->shape->positions) {
+		struct ten rows = ops_make(o, m->seq, 8);
+		p = ops_embedding(o, m->positions, rows, m->shape->hidden);
+		ops_let(o, &rows);
+		sum = ops_add(o, x, p);
+		ops_let(o, &p);
+		ops_let(o, &x);
+		x = sum;
+	}
+	sum = ops_dropout(o, x, m->shape->dropout && m->training->dropout);
+	ops_let(o, &x);
+	return sum;
+}
+
+/* The tables of the rotary embedding, of all layers. */
+static void make_tables(struct transformer *m, int width)
+{
+	if (!m->shape->rotary)
+		return;
+	m->cosine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
+	m->sine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
+}
+
+static struct ten loss_of(struct transformer *m, struct ten x)
+{
+	struct ops *o = &m->ops;
+	struct ten logits = ops_linear(o, x, m->head, m->head_bias, m->shape->hidden,
+	                               m->shape->vocab);
+	struct ten wide = ops_to(o, logits, 4), loss;
+
+	loss = ops_cross_entropy(o, wide, m->ids, m->shape->vocab);
+	ops_let(o, &wide);
+	m->output =
+	        logits; /* `outputs` holds them, in the loop that most people write */
+	return loss;
+}
+
+void transformer_backward(struct transformer *m, tensor_id loss)
+{
+	tape_backward(m->ops.tape, loss);
+	ops_let(&m->ops, &m->output);
+	if (!m->shape->rotary)
+		return;
+	ops_let(&m->ops, &m->cosine);
+	ops_let(&m->ops, &m->sine);
+}
+
+tensor_id transformer_forward(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	struct ten x = embedded(m), next, loss;
+	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
+	bool again = m->training->checkpoint == CHECKPOINT_FULL;
+
+	make_tables(m, x.width);
+	for (int64_t i = 0; i < m->layer_count; i++) {
+		list[i] = (struct one_layer){m, &m->layers[i]};
+		next = x;
+		next.v = again ? tape_checkpoint(o->tape, run_layer, &list[i], x.v)
+		               : run_layer(o->tape, &list[i], x.v);
+		ops_let(o, &x);
+		x = next;
+	}
+	if (m->shape->final_norm) {
+		next = transformer_norm(m, x, &m->final_norm, m->shape->hidden);
+		ops_let(o, &x);
+		x = next;
+	}
+	loss = loss_of(m, x);
+	ops_let(o, &x);
+	tape_autocast_ends(o->tape);
+	free(m->contexts);
+	m->contexts = list; /* the backward runs them again */
+	return loss.v;
+}

@@ -1,0 +1,22 @@
+/* walk.h - the peak of training over time: a step is gone through tensor by tensor, as PyTorch
+ * runs it, and the most that stands at once is the answer. */
+#ifndef TIDEMARK_ANALYSIS_WALK_H
+#define TIDEMARK_ANALYSIS_WALK_H
+
+#include "formula.h"
+#include "tape.h"
+
+struct walk {
+	struct tape_totals first, later; /* step 1, and a step that has states */
+};
+
+/* false: the walk does not know this architecture, or a part of this training; the sum of
+ * formula.h is all there is then. capacity: bytes that PyTorch's allocator may take from the
+ * device, INT64_MAX without end; 0: no allocator and no reserved bytes, which is faster. */
+bool walk_training(const struct model *model, const struct training *training,
+                   int64_t capacity, struct walk *walk);
+
+/* The larger of the two steps. */
+const struct tape_totals *walk_worst(const struct walk *walk);
+
+#endif
