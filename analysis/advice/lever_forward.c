@@ -373,14 +373,15 @@ static void of_backwards(struct scene *scene)
 
 	turns_of_backwards(scene->places, &scene->script, scene->from,
 	                   scene->rest.first, &turns);
-	if (turns.count < SEVERAL || turns.newest < 0 ||
+	if (turns.count < 2 || turns.newest < 0 ||
 	    turns.kept * 5 < scene->oom->moment.allocated ||
 	    scene->rest.kind == REST_LIKE_STEP) {
 		turns_free(&turns);
 		return;
 	}
 	site = first_line(scene, &turns, turns.count - 2);
-	let_turns_go(scene, &turns, true);
+	/* without retain_graph a graph goes with its own backward */
+	let_turns_go(scene, &turns, turns.count >= SEVERAL);
 	scene_try(
 	        scene,
 	        (struct lever){
@@ -390,12 +391,18 @@ static void of_backwards(struct scene *scene)
 	                .cures = true,
 	                .cost = 1,
 	                .line = scene_line(scene, site),
+	                .unsure = turns.count < SEVERAL
+	                                  ? "one forward alone has left its graph "
+	                                    "behind: whether the next does is not "
+	                                    "known"
+	                                  : NULL,
 	                .change = copy_text(
+	                        ".detach() what is carried on to the next forward (a "
+	                        "hidden state), without retain_graph=True; "
 	                        "backward(create_graph=True) ties a parameter and its "
 	                        "gradient together for good: torch.autograd.grad(..., "
 	                        "create_graph=True) does not, nor does .grad = None "
-	                        "when it was used; retain_graph=True and lists of "
-	                        "tensors keep a graph too"),
+	                        "when it was used"),
 	                .basis = format_text(
 	                        "%s of %lld forwards that had their backward, %s each",
 	                        text_size(turns.kept).s, (long long)turns.count - 1,

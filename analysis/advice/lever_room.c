@@ -73,6 +73,18 @@ static bool known_rest(const struct scene *scene)
 	return scene->rest.kind != REST_UNKNOWN;
 }
 
+/* Were the batches before this one no larger than what would fit? Then a loader's smaller batch
+ * changes nothing by itself: this one is larger for a reason of its own. */
+static const char *only_as_cap(const struct scene *scene, int64_t part)
+{
+	double usual = (double)scene->batch / scene->rest.scale;
+
+	return scene->rest.kind == REST_LIKE_STEP && scene->rest.scale > 1.02 &&
+	                       (double)part > 0.98 * usual
+	               ? "only if it caps this batch too: those before were smaller"
+	               : NULL;
+}
+
 static void smaller_batch(struct scene *scene)
 {
 	int64_t whole = scene->batch, part;
@@ -87,6 +99,7 @@ static void smaller_batch(struct scene *scene)
 	if (part < 1)
 		part = 1;
 	lever.value = part;
+	lever.unsure = only_as_cap(scene, part);
 	lever.change = format_text("batch %lld instead of %lld", (long long)part,
 	                           (long long)whole);
 	lever.basis = copy_text("what has the batch's dimension, in data, forward and "
@@ -103,6 +116,7 @@ static void smaller_batch(struct scene *scene)
 	                .lever = "accumulate gradients",
 	                .value = part,
 	                .cost = 2,
+	                .unsure = only_as_cap(scene, part),
 	                .change = format_text(
 	                        "batch %lld, and optimizer.step() after every %lld of "
 	                        "them: the same training, in as much time",

@@ -107,6 +107,8 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 	else if (*scene->rest.why &&
 	         !(scene->rest.kind == REST_ITERATION && lever->cures))
 		why = scene->rest.why;
+	else if (scene->piles_up && !lever->cures)
+		why = "what two steps have left behind may go on piling up";
 	else if (scene->untrained && !lever->cures)
 		why = "a model that an optimizer has was not trained yet";
 	else if (scene->rest.kind == REST_FORWARD && !lever->cures)

@@ -35,7 +35,8 @@ struct scene {
 	int64_t base_peak,
 	        base_since; /* of the whole run, and from the refused step on */
 	bool untrained;     /* a model that an optimizer has was not trained yet */
-	bool *weight_like;  /* by site: it has the shape of a parameter */
+	bool piles_up; /* two steps have left something, too few to call it a leak */
+	bool *weight_like; /* by site: it has the shape of a parameter */
 };
 
 void scene_load(struct trace *trace, const struct places *places,
@@ -69,6 +70,7 @@ int scene_layer(const char *module, int64_t *index);
 /* The levers, each file its kind. */
 void levers_faults(struct scene *scene);
 void levers_data(struct scene *scene);
+void levers_kept(struct scene *scene); /* first: it tells what others can be */
 void levers_forward(struct scene *scene);
 bool levers_models(
         struct scene *scene); /* false: all that is trained has an optimizer */
