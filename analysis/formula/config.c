@@ -244,9 +244,12 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 			      "understood",
 			      reader->name);
 		s->dropout = fraction(reader, "dropout", 0.1) > 0;
+		s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
 	}
-	if (!strcmp(kind->name, "gpt2"))
+	if (!strcmp(kind->name, "gpt2")) {
 		s->dropout = fraction(reader, "resid_pdrop", 0.1) > 0;
+		s->attention_dropout = fraction(reader, "attn_pdrop", 0.1) > 0;
+	}
 	if (!strcmp(kind->name, "nanogpt")) {
 		s->mlp = MLP_GELU;
 		s->dropout = fraction(reader, "dropout", 0) > 0;
@@ -254,6 +257,8 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	if (s->embedding_norm) {
 		s->types = whole(reader, "type_vocab_size", 2);
 		s->dropout = fraction(reader, "hidden_dropout_prob", 0.1) > 0;
+		s->attention_dropout =
+		        fraction(reader, "attention_probs_dropout_prob", 0.1) > 0;
 	}
 }
 

@@ -17,7 +17,13 @@ static int32_t add_up(struct tape *t, int32_t first, int32_t second)
 
 static void deliver_leaf(struct tape *t, struct leaf *leaf, int32_t gradient)
 {
-	if (leaf->gradient >= 0) {
+	if (leaf->gradient >= 0) { /* a weight that is used twice */
+		if (!leaf->was_cast) {
+			int32_t sum = storage_take(t, t->storages[gradient].bytes,
+			                           TAPE_GRADIENT);
+			storage_let(t, leaf->gradient);
+			leaf->gradient = sum;
+		}
 		storage_let(t, gradient);
 		return;
 	}

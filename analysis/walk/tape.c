@@ -315,6 +315,7 @@ tensor_id tape_cast_weight(struct tape *t, tensor_id weight, int64_t bytes)
 	                .inputs = 1};
 	struct leaf *leaf = &t->leaves[t->tensors[weight].leaf];
 
+	leaf->was_cast = true;
 	if (!leaf->trained) /* the cache is for leaves that are trained */
 		return tape_result(t, &op, bytes);
 	if (leaf->cast == NO_TENSOR)

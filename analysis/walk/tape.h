@@ -59,7 +59,8 @@ void tape_phase(struct tape *tape, enum tape_phase phase);
 struct tape_totals tape_read(const struct tape *tape);
 void tape_mark(struct tape *tape);
 
-/* A tensor without a history. A weight is a leaf: its gradient stays until tape_zero_grad(). */
+/* A tensor without a history. Where a weight is used twice, its gradients are added up; of matmuls
+ * in the weight's own width they are views, which are not added to in place. A weight is a leaf: its gradient stays until tape_zero_grad(). */
 tensor_id tape_make(struct tape *tape, int64_t bytes, enum tape_bucket bucket);
 tensor_id tape_weight(struct tape *tape, int64_t bytes, bool trained);
 void tape_zero_grad(struct tape *tape);

@@ -36,7 +36,7 @@ struct leaf {
 	tensor_id weight;
 	int32_t gradient; /* storage; -1 */
 	tensor_id cast;   /* under autocast; NO_TENSOR */
-	bool trained;
+	bool trained, was_cast;
 };
 
 struct tape {

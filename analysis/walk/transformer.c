@@ -261,7 +261,6 @@ static struct ten loss_of(struct transformer *m, struct ten x)
 void transformer_backward(struct transformer *m, tensor_id loss)
 {
 	tape_backward(m->ops.tape, loss);
-	ops_let(&m->ops, &m->output);
 	if (!m->shape->rotary)
 		return;
 	ops_let(&m->ops, &m->cosine);

@@ -85,6 +85,7 @@ static void one_step(struct transformer *m, bool first)
 	tape_phase(t, TAPE_BACKWARD);
 	transformer_backward(m, loss);
 	optimizer_step(m, first);
+	ops_let(&m->ops, &m->output);
 	tape_zero_grad(t);
 }
 
