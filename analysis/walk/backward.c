@@ -58,11 +58,12 @@ static void run_checkpoint(struct tape *t, const struct node *node, int32_t grad
 {
 	size_t from = t->node_count;
 	int32_t outer = t->caught;
-	tensor_id input = tensor_new(t, (struct tensor){.bytes = node->op.grad[0],
-	                                                .storage = node->input,
-	                                                .node = -1,
-	                                                .leaf = -1,
-	                                                .grad = true});
+	tensor_id input = tensor_new(
+	        t, (struct tensor){.bytes = node->op.grad[0],
+	                           .storage = node->input,
+	                           .node = -1,
+	                           .leaf = -1,
+	                           .grad = tape_wants_grad(t, node->op.in[0])});
 	tensor_id result;
 	int32_t caught;
 

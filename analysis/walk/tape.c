@@ -284,24 +284,25 @@ void tape_split(struct tape *t, tensor_id whole, int count, tensor_id *parts)
 tensor_id tape_checkpoint(struct tape *t, tape_layer *layer, void *context,
                           tensor_id input)
 {
-	struct op op = {.in = {input},
-	                .give = {GIVE_NEW},
-	                .grad = {t->tensors[input].bytes},
-	                .inputs = 1};
+	struct node node = {.op = {.in = {input},
+	                           .give = {GIVE_NEW},
+	                           .grad = {t->tensors[input].bytes},
+	                           .inputs = 1},
+	                    .gradient = {-1, -1, -1, -1},
+	                    .parts = 1,
+	                    .layer = layer,
+	                    .context = context};
 	bool was = t->silent;
 	tensor_id result;
-	int32_t node;
 
 	t->silent = true;
 	result = layer(t, context, input);
 	t->silent = was;
-	node = record(t, &op);
-	if (node >= 0) {
-		t->nodes[node].layer = layer;
-		t->nodes[node].context = context;
-		t->nodes[node].input = storage_hold(t, t->tensors[input].storage);
-	}
-	t->tensors[result].node = node;
+	t->tensors[result].node = -1;
+	if (was || !t->tensors[result].grad)
+		return result;
+	node.input = storage_hold(t, t->tensors[input].storage);
+	t->tensors[result].node = new_node(t, node);
 	return result;
 }
 

@@ -97,6 +97,10 @@ def test_what_a_model_is_made_of_is_the_formula(measured, case):
         assert m[f"{bucket}_bytes"] == pytest.approx(wanted, rel=0.001), bucket
     assert sum(b["bytes"] for b in m["by_bucket"]) == m["peak_allocated_bytes"]
     assert m["peak_allocated_bytes"] <= m["peak_reserved_bytes"]
+    if a["peak_allocated_bytes"] is not None:  # the walk knows it
+        assert a["peak_allocated_bytes"] == pytest.approx(m["peak_allocated_bytes"], rel=0.02,
+                                                          abs=1 << 20)
+        assert a["peak_phase"] == m["peak_phase"]
 
 
 def test_activations_are_what_the_formula_counts(measured):

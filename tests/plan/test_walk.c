@@ -1,0 +1,177 @@
+/* test_walk.c - the mini-autograd of `plan` beside sums worked out by hand, and the walk of whole
+ * models beside itself. tests/plan/accuracy.py holds it against real runs. */
+#include "../test.h"
+
+#include "ops.h"
+#include "walk.h"
+
+enum { KIB = 1024 };
+
+static struct ops new_ops(void)
+{
+	return (struct ops){.tape = tape_new(0)};
+}
+
+static struct ten weight_of(struct ops *o, int64_t count)
+{
+	return (struct ten){tape_weight(o->tape, count * 4, true), count, 4};
+}
+
+static int64_t now(struct ops *o)
+{
+	tape_mark(o->tape);
+	return tape_read(o->tape).peak.bytes;
+}
+
+static const struct ten none = {.v = NO_TENSOR};
+
+TEST("a linear layer keeps its input for the weight's gradient, and nothing where that "
+     "is "
+     "frozen")
+{
+	for (int trained = 0; trained < 2; trained++) {
+		struct ops o = new_ops();
+		struct ten w = {tape_weight(o.tape, 64 * KIB, trained), 16 * KIB, 4};
+		struct ten x = ops_make(&o, 2 * KIB, 4), y;
+		/* 16 rows of 128, times 128 x 128 */
+		y = ops_linear(&o, x, w, none, 128, 128);
+		ops_let(&o, &x);
+		CHECK(now(&o) == (64 + 8 + (trained ? 8 : 0)) * KIB);
+		ops_let(&o, &y);
+		tape_free(o.tape);
+	}
+}
+
+TEST("a backward gives what was saved back, and leaves the weights' gradients")
+{
+	struct ops o = new_ops();
+	struct ten first = weight_of(&o, 16 * KIB), second = weight_of(&o, 16 * KIB);
+	struct ten x = ops_make(&o, 2 * KIB, 4), h, y, loss;
+
+	h = ops_linear(&o, x, first, none, 128, 128);
+	y = ops_linear(&o, h, second, none, 128, 128);
+	loss = ops_mean(&o, y, 2 * KIB);
+	ops_let(&o, &x);
+	ops_let(&o, &h);
+	ops_let(&o, &y);
+	CHECK(now(&o) == (128 + 8 + 8) * KIB + 512); /* x and h are saved, y is not */
+	tape_phase(o.tape, TAPE_BACKWARD);
+	tape_backward(o.tape, loss.v);
+	CHECK(now(&o) == (128 + 128) * KIB);
+	tape_zero_grad(o.tape);
+	CHECK(now(&o) == 128 * KIB);
+	tape_free(o.tape);
+}
+
+TEST("a second gradient is added in place where nobody else holds the first")
+{
+	struct ops o = new_ops();
+	struct ten w = weight_of(&o, 16 * KIB), x = ops_make(&o, 2 * KIB, 4), h, f, y;
+	struct tape_totals totals;
+
+	h = ops_linear(&o, x, w, none, 128, 128);
+	f = ops_unary(&o, h, SAVE_NONE);
+	y = ops_add(&o, h, f); /* a residual stream */
+	ops_let(&o, &f);
+	ops_let(&o, &h);
+	tape_mark(o.tape);
+	tape_phase(o.tape, TAPE_BACKWARD);
+	tape_backward(o.tape, y.v);
+	totals = tape_read(o.tape);
+	/* the weight and its gradient, x, and the stream's gradient, once */
+	CHECK(totals.peak.bytes == (64 + 64 + 8) * KIB + 512);
+	tape_free(o.tape);
+}
+
+static tensor_id two_linears(struct tape *tape, void *context, tensor_id input)
+{
+	struct ops o = {.tape = tape};
+	struct ten *w = context, x = {input, 2 * KIB, 4};
+	struct ten h = ops_linear(&o, x, w[0], none, 128, 128);
+	struct ten y = ops_linear(&o, h, w[1], none, 128, 128);
+
+	ops_let(&o, &h);
+	return y.v;
+}
+
+TEST("what is checkpointed keeps its input alone, and has the same gradients")
+{
+	struct ops o = new_ops();
+	struct ten w[2], x, out;
+
+	w[0] = weight_of(&o, 16 * KIB);
+	w[1] = weight_of(&o, 16 * KIB);
+	x = ops_make(&o, 2 * KIB, 4);
+	out = (struct ten){tape_checkpoint(o.tape, two_linears, w, x.v), 2 * KIB, 4};
+	ops_let(&o, &x);
+	CHECK(now(&o) == (128 + 8 + 8) * KIB); /* x, and what the layer gave */
+	tape_backward(o.tape, out.v);
+	CHECK(now(&o) == (128 + 128) * KIB);
+	tape_free(o.tape);
+}
+
+static bool walked(const char *name, enum precision precision, int64_t batch,
+                   enum checkpoint checkpoint, int64_t capacity, struct walk *walk)
+{
+	struct model model = {0};
+	struct training training;
+	char nearest[160];
+	bool known;
+
+	CHECK(model_find(name, &model.shape, nearest, sizeof(nearest)));
+	CHECK(!model_from_shape(&model, &model.shape));
+	model.known = true;
+	training_default(&training, precision);
+	training.batch = batch;
+	training.seq = 512;
+	training.checkpoint = checkpoint;
+	training.sample_bytes = training.sample_elements = -1;
+	known = walk_training(&model, &training, capacity, walk);
+	model_free(&model);
+	return known;
+}
+
+TEST("a step without an allocator has the peak of one with it, or a little less")
+{
+	struct walk sums, held;
+
+	CHECK(walked("gpt2", PRECISION_FP32, 4, CHECKPOINT_NONE, 0, &sums));
+	CHECK(walked("gpt2", PRECISION_FP32, 4, CHECKPOINT_NONE, INT64_MAX, &held));
+	CHECK(walk_worst(&sums)->peak.bytes <= walk_worst(&held)->peak.bytes);
+	CHECK(walk_worst(&sums)->peak.bytes * 100 > walk_worst(&held)->peak.bytes * 98);
+	CHECK(held.later.reserved >= held.later.peak.bytes);
+}
+
+TEST("checkpoints lower the peak; states come with the second step")
+{
+	struct walk plain, less;
+
+	CHECK(walked("llama-3.2-1b", PRECISION_BF16, 4, CHECKPOINT_NONE, 0, &plain));
+	CHECK(walked("llama-3.2-1b", PRECISION_BF16, 4, CHECKPOINT_FULL, 0, &less));
+	CHECK(walk_worst(&less)->peak.bytes < walk_worst(&plain)->peak.bytes);
+	CHECK(!plain.first.phase[TAPE_FORWARD].bucket[TAPE_STATE]);
+	CHECK(plain.later.phase[TAPE_FORWARD].bucket[TAPE_STATE] > 0);
+}
+
+TEST("a device that is too small refuses, and one of the reserved size does not")
+{
+	struct walk walk, tried;
+
+	CHECK(walked("gpt2", PRECISION_BF16, 2, CHECKPOINT_NONE, INT64_MAX, &walk));
+	CHECK(!walk.later.refused);
+	CHECK(walked("gpt2", PRECISION_BF16, 2, CHECKPOINT_NONE, walk.later.reserved,
+	             &tried));
+	CHECK(!tried.later.refused);
+	CHECK(walked("gpt2", PRECISION_BF16, 2, CHECKPOINT_NONE,
+	             walk_worst(&walk)->peak.bytes - (8 << 20), &tried));
+	CHECK(tried.later.refused);
+}
+
+TEST("what the walk does not know it leaves to the sum")
+{
+	struct walk walk;
+	CHECK(!walked("bert-base", PRECISION_FP32, 4, CHECKPOINT_NONE, 0, &walk));
+	CHECK(!walked("gpt2", PRECISION_FP32, 4, CHECKPOINT_SELECTIVE, 0, &walk));
+}
+
+TEST_MAIN
