@@ -140,9 +140,10 @@ static void mark_lever(const struct scene *scene, const struct replayed *replaye
 		lever->why = copy_text(scene->levers->doubt);
 	} else if (replayed->fits) {
 		judge_fit(scene, lever, replayed);
-	} else if (lever->rough) {
+	} else if (lever->rough || lever->unsure) {
 		lever->mark = MARK_UNKNOWN;
-		lever->why = copy_text("its bytes are an estimate");
+		lever->why = copy_text(lever->unsure ? lever->unsure
+		                                     : "its bytes are an estimate");
 	} else if (*scene->rest.why &&
 	           (replayed->act >= scene->rest.first ||
 	            scene->rest.kind == REST_DERIVED) &&

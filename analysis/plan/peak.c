@@ -5,6 +5,11 @@
 const char *const plan_phase_names[TAPE_PHASES] = {"setup", "forward", "backward",
                                                    "optimizer"};
 
+int64_t plan_available(const struct plan *plan, const struct card *card)
+{
+	return card->bytes > plan->context ? card->bytes - plan->context : 0;
+}
+
 /* Peaks at batches of 1, 2, 4, …, up to one that no card has. Between two of them a peak is no
  * larger than the line that joins them: it is the largest of sums that are straight lines. */
 static void measure_peaks(struct plan *plan)

@@ -1,5 +1,5 @@
 /* plan.c - what training would take: the sum, its line over the batch, and the cards.
- * Called from: commands/, plan/. */
+ * Called from: commands/plan.c, options.c, subject.c. */
 #include "plan.h"
 
 #include <stdarg.h>
@@ -17,11 +17,6 @@ void plan_note(struct plan *plan, const char *format, ...)
 	va_start(arguments, format);
 	plan->notes[plan->note_count++] = format_list(format, arguments);
 	va_end(arguments);
-}
-
-int64_t plan_available(const struct plan *plan, const struct card *card)
-{
-	return card->bytes > plan->context ? card->bytes - plan->context : 0;
 }
 
 /* The total is a straight line over the batch: its height at 0, and its slope. */

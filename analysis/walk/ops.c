@@ -1,5 +1,5 @@
 /* ops.c - PyTorch's operators on a tape.
- * Called from: attention.c, transformer.c, walk.c. */
+ * Called from: walk/. */
 #include "ops.h"
 
 static const struct ten nothing = {.v = NO_TENSOR};

@@ -1,7 +1,7 @@
 /* transformer.c - a transformer as Hugging Face's transformers 5 runs it.
  * A Python variable holds what it names until it is given another value or its function returns;
  * that decides what stands at the peak as much as what autograd saves.
- * Called from: attention.c, walk.c. */
+ * Called from: walk.c. */
 #include "transformer.h"
 
 #include <stdlib.h>
@@ -9,70 +9,6 @@
 #include "heap.h"
 
 static const struct ten none = {.v = NO_TENSOR};
-
-/* ---- norms ------------------------------------------------------------------------------- */
-
-/* x * rsqrt(mean(x ** 2) + eps), in fp32; x is held by the caller. */
-static struct ten normalised(struct ops *o, struct ten x, int64_t over)
-{
-	struct ten square = ops_unary(o, x, SAVE_INPUT),
-	           mean = ops_mean(o, square, over);
-	struct ten shifted, root, result;
-
-	ops_let(o, &square);
-	shifted = ops_view(o, mean); /* + eps: one number a row */
-	root = ops_unary(o, shifted, SAVE_RESULT);
-	ops_let(o, &shifted);
-	result = ops_mul(o, x, root);
-	ops_let(o, &root);
-	ops_let(o, &mean);
-	return result;
-}
-
-static struct ten rms_norm(struct ops *o, struct ten x, struct ten weight, int64_t over)
-{
-	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), back,
-	           out;
-
-	ops_let(o, &wide);
-	back = ops_to(o, result, x.width);
-	out = ops_mul(o, weight, back);
-	ops_let(o, &back);
-	ops_let(o, &result);
-	return out;
-}
-
-/* Gemma's: times 1 + weight, in fp32. */
-static struct ten rms_norm_fp32(struct ops *o, struct ten x, struct ten weight,
-                                int64_t over)
-{
-	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), scale,
-	           more, out;
-
-	ops_let(o, &wide);
-	scale = ops_to(o, weight, 4);
-	more = ops_unary(o, scale, SAVE_NONE);
-	ops_let(o, &scale);
-	out = ops_mul(o, result, more);
-	ops_let(o, &more);
-	ops_let(o, &result);
-	scale = ops_to(o, out, x.width);
-	ops_let(o, &out);
-	return scale;
-}
-
-struct ten transformer_norm(struct transformer *m, struct ten x,
-                            const struct norm_weights *w, int64_t over)
-{
-	switch (m->shape->norm) {
-	case NORM_RMS:
-		return rms_norm(&m->ops, x, w->weight, over);
-	case NORM_RMS_FP32:
-		return rms_norm_fp32(&m->ops, x, w->weight, over);
-	default:
-		return ops_layer_norm(&m->ops, x, w->weight, w->bias, over);
-	}
-}
 
 /* ---- feed-forward ------------------------------------------------------------------------ */
 
