@@ -12,8 +12,9 @@
 #include "text.h"
 
 static const struct card cards[] = {
-#define CARD(name, product, aliases, bytes, source, date, capability)                  \
-	{name, product, aliases, bytes, source, date, capability},
+#define CARD(name, product, aliases, bytes, source, date, capability, context_mib)     \
+	{name,   product, aliases,    bytes,                                           \
+	 source, date,    capability, (int64_t)(context_mib) << 20},
 #include "cards.def"
 #undef CARD
 };

@@ -17,6 +17,7 @@ struct card {
 	 * CUDA that it names came out; where it names none, the day on which it was read. */
 	const char *date;
 	const char *capability; /* "8.0"; "": no CUDA device, only its memory */
+	int64_t context; /* bytes of a CUDA context there, as it is simulated; 0: not known */
 };
 
 const struct card *card_at(int index); /* smallest first; NULL after the last */

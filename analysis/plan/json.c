@@ -77,6 +77,7 @@ static void json_fits(struct json *json, const struct plan *plan)
 		json_object(json, NULL);
 		json_text(json, "gpu", card->name);
 		json_number(json, "total_bytes", card->bytes);
+		json_number(json, "context_bytes", plan_context(plan, card));
 		json_number(json, "available_bytes", available);
 		json_fit(json, plan, i, plan_fits(plan, card));
 		if (largest < 0 || plan->unknown)

@@ -5,9 +5,18 @@
 const char *const plan_phase_names[TAPE_PHASES] = {"setup", "forward", "backward",
                                                    "optimizer"};
 
+int64_t plan_context(const struct plan *plan, const struct card *card)
+{
+	return plan->cards_named && !plan->context_given && card->context
+	               ? card->context
+	               : plan->context;
+}
+
 int64_t plan_available(const struct plan *plan, const struct card *card)
 {
-	return card->bytes > plan->context ? card->bytes - plan->context : 0;
+	int64_t context = plan_context(plan, card);
+
+	return card->bytes > context ? card->bytes - context : 0;
 }
 
 /* Peaks at batches of 1, 2, 4, …, up to one that no card has. Between two of them a peak is no

@@ -54,6 +54,9 @@ void plan_print_measured(const struct plan *plan, FILE *out);
 int64_t measured_context(const struct plan *plan); /* on a card, in bytes */
 void plan_json_measured(const struct plan *plan, struct json *json);
 
+/* What is kept of a card for its CUDA context: --context, else a named card's own, else 512 MiB. */
+int64_t plan_context(const struct plan *plan, const struct card *card);
+
 /* What --gpu is left for PyTorch on a card, and the largest batch there (-1: any). */
 int64_t plan_available(const struct plan *plan, const struct card *card);
 int64_t plan_largest(const struct plan *plan, const struct card *card);

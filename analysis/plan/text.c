@@ -301,10 +301,18 @@ static void wrap_names(const struct plan *plan, int from, int to, const char *he
  * begins with the smallest. */
 static void print_cards(const struct plan *plan, FILE *out)
 {
+	int64_t least = plan_context(plan, &plan->cards[0]), most = least;
 	int small = 0;
 
-	fprintf(out, "\n%sCARDS%s  %s of each kept for the CUDA context\n", style(BOLD),
-	        style(PLAIN), text_size(plan->context).s);
+	for (int i = 1; i < plan->card_count; i++) {
+		int64_t context = plan_context(plan, &plan->cards[i]);
+		least = context < least ? context : least;
+		most = context > most ? context : most;
+	}
+	fprintf(out, "\n%sCARDS%s  %s", style(BOLD), style(PLAIN), text_size(least).s);
+	if (most > least)
+		fprintf(out, " to %s", text_size(most).s);
+	fputs(" of each kept for the CUDA context\n", out);
 	for (int i = 0; plan->cards_named && i < plan->card_count; i++)
 		print_card(plan, &plan->cards[i], out);
 	if (plan->cards_named)
