@@ -34,7 +34,7 @@ static void json_fit(struct json *json, const struct plan *plan, int index,
 		json_null(json, "fits");
 	else
 		json_truth(json, "fits", card ? card->fit == MEASURED_YES : predicted);
-	json_text(json, "basis", card ? "measured" : "predicted");
+	json_text(json, "basis", card || plan->traced.known ? "measured" : "predicted");
 	if (card)
 		json_text(json, "where", card->where);
 }
@@ -46,6 +46,16 @@ static void json_peak(struct json *json, const struct plan *plan)
 	                                                "temporary", "workspace"};
 	const struct tape_totals *worst = walk_worst(&plan->walk);
 
+	if (plan->traced.known) {
+		json_number(json, "peak_allocated_bytes", plan->traced.peak);
+		json_text(json, "peak_phase", plan->traced.phase);
+		json_object(json, "peak");
+		json_text(json, "basis", "measured");
+		json_number(json, "step", plan->traced.step);
+		json_known(json, "reserved_bytes", plan->traced.reserved);
+		json_end(json);
+		return;
+	}
 	if (!plan->walked) {
 		json_null(json, "peak_allocated_bytes");
 		json_null(json, "peak_phase");
@@ -55,6 +65,7 @@ static void json_peak(struct json *json, const struct plan *plan)
 	json_number(json, "peak_allocated_bytes", worst->peak.bytes);
 	json_text(json, "peak_phase", plan_phase_names[worst->peak.phase]);
 	json_object(json, "peak");
+	json_text(json, "basis", "predicted");
 	json_number(json, "reserved_bytes", plan_need(plan));
 	json_object(json, "by_bucket");
 	for (int bucket = 0; bucket < TAPE_BUCKETS; bucket++)

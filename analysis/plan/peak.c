@@ -41,6 +41,8 @@ static void measure_peaks(struct plan *plan)
 
 void plan_peak(struct plan *plan)
 {
+	if (plan->traced.known)
+		return;
 	plan->walked =
 	        plan->training.activations == ACTIVATIONS_TORCH &&
 	        plan->training.overhead_ppm == 1000000 &&
@@ -53,6 +55,10 @@ int64_t plan_need(const struct plan *plan)
 {
 	int64_t first = plan->walk.first.reserved, later = plan->walk.later.reserved;
 
+	if (plan->traced.known)
+		return plan->traced.reserved >= plan->traced.peak
+		               ? plan->traced.reserved
+		               : plan->traced.peak;
 	if (!plan->walked)
 		return plan->formula.total;
 	return first > later ? first : later;
@@ -102,6 +108,8 @@ int64_t plan_largest(const struct plan *plan, const struct card *card)
 {
 	int64_t available = plan_available(plan, card), low = 0, high;
 
+	if (plan->traced.known)
+		return -1; /* what another batch takes was not measured */
 	if (!plan->walked || !plan->line_count)
 		return formula_largest_batch(&plan->model, &plan->training, available);
 	if (!plan->cards_named) /* many cards: some room is left for holes instead */

@@ -12,6 +12,14 @@
 
 enum { PLAN_CARDS = 96, PLAN_NOTES = 8, PLAN_LINE = 24 };
 
+/* What a trace measured, where nothing of its training is asked to be otherwise. */
+struct traced {
+	bool known;
+	int64_t peak, reserved,
+	        step; /* allocated bytes; the most reserved, -1: not known */
+	char phase[24], device[32];
+};
+
 struct plan {
 	struct model model;
 	struct training training;
@@ -30,7 +38,8 @@ struct plan {
 	int64_t fixed, sample;     /* total = fixed + batch x sample */
 	struct measured *measured; /* NULL: nothing was run */
 	int64_t least; /* gradients are born as activations die: no less than this */
-	bool walked;   /* the peak over time is known: walk is valid */
+	struct traced traced;
+	bool walked; /* the peak over time is known: walk is valid */
 	struct walk walk;
 	struct tape_peak
 	        line[PLAN_LINE]; /* of batch 1, 2, 4, …: peaks, for the cards */

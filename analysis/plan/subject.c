@@ -91,6 +91,36 @@ static void named(const char *name, struct shape *shape)
 	     name);
 }
 
+/* Is anything asked to be otherwise than it was traced? */
+static bool changed(const struct options *options)
+{
+	for (int id = OPT_BATCH; id <= OPT_INFERENCE; id++)
+		if (options->value[id])
+			return true;
+	return options->value[OPT_OVERHEAD];
+}
+
+/* The largest peak of its devices. */
+static void read_peak(struct trace *trace, struct traced *traced)
+{
+	size_t count;
+	struct device *devices = trace_devices(trace, NULL, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct point point;
+		if (!trace_peak(trace, devices[i].id, -1, &point) ||
+		    point.allocated <= traced->peak)
+			continue;
+		*traced = (struct traced){.known = true,
+		                          .peak = point.allocated,
+		                          .reserved = point.reserved_peak,
+		                          .step = point.step};
+		snprintf(traced->phase, sizeof(traced->phase), "%s",
+		         trace_phase(trace, point.phase));
+		snprintf(traced->device, sizeof(traced->device), "%s", devices[i].name);
+	}
+}
+
 static void from_trace(struct plan *plan, const struct options *options)
 {
 	char shapeless[512], why[512];
@@ -108,6 +138,8 @@ static void from_trace(struct plan *plan, const struct options *options)
 	if (*shapeless)
 		plan_note(plan, "no shape: %s", shapeless);
 	plan->precision = NULL; /* the dtypes say it */
+	if (!changed(options))
+		read_peak(trace, &plan->traced);
 	trace_close(trace);
 }
 

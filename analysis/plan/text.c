@@ -201,6 +201,19 @@ static void print_buckets(const struct plan *plan, FILE *out)
 		        text_count(plan->training.world).s);
 }
 
+static void print_traced(const struct traced *traced, FILE *out)
+{
+	fprintf(out, "\n%sPEAK%s  as it was traced, of %s\n", style(BOLD), style(PLAIN),
+	        traced->device);
+	fprintf(out, "  %s%-12s %12s %11s%s   in %s, step %lld\n", style(BOLD), "peak",
+	        text_size(traced->peak).s, decimal(traced->peak).s, style(PLAIN),
+	        traced->phase, (long long)traced->step);
+	if (traced->reserved >= 0)
+		fprintf(out, "  %-12s %12s %11s   with what the allocator kept\n",
+		        "reserved", text_size(traced->reserved).s,
+		        decimal(traced->reserved).s);
+}
+
 /* The peak over time: each phase's, and what stands at the largest. */
 static void print_peak(const struct plan *plan, FILE *out)
 {
@@ -359,6 +372,8 @@ void plan_print(const struct plan *plan, bool explain, FILE *out)
 		print_buckets(plan, out);
 	if (!plan->measured && plan->walked)
 		print_peak(plan, out);
+	if (plan->traced.known)
+		print_traced(&plan->traced, out);
 	if (explain)
 		print_terms(&plan->formula, out);
 	if (!plan->measured)

@@ -114,3 +114,15 @@ def test_strange_shapes_are_taken_by_their_bytes(trace, answer):
     rows = [("parameter", "w", i + 1, 48, shape, "float32")
             for i, shape in enumerate(["", None, "[", "[5, 5]", "[-1, 3]", "[99999999999999999999, 1]"])]
     assert answer("--trace", trace((TENSOR, rows)))["parameters"] == 6 * 12
+
+
+def test_a_trace_has_its_own_peak_until_something_is_changed(trace, answer):
+    path = trace((TENSOR, tensors((64, 64))), (RUN, [("GPT", "AdamW", None)]))
+    with sqlite3.connect(path) as db:
+        peak, phase = db.execute("SELECT allocated_bytes, phase FROM v_peak "
+                                 "ORDER BY allocated_bytes DESC").fetchone()
+    a = answer("--trace", path)
+    assert (a["peak_allocated_bytes"], a["peak_phase"]) == (peak, phase) and peak > 0
+    assert a["peak"]["basis"] == "measured"
+    assert all(fit["max_batch"] is None for fit in a["fits"])
+    assert answer("--trace", path, "--batch", "2")["peak_allocated_bytes"] is None
