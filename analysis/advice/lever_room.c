@@ -280,6 +280,15 @@ static int64_t positions(const struct scene *scene, const struct piece *piece)
 	               : 0;
 }
 
+static size_t place_in(const int64_t *list, size_t count, int64_t wanted)
+{
+	size_t k = 0;
+
+	while (k < count && list[k] != wanted)
+		k++;
+	return k;
+}
+
 /* Pictures are square too: scores are made by a product or a softmax. Returns how many numbers of
  * positions it found, of SCORES at the most. */
 static size_t score_positions(const struct scene *scene, int64_t *list)
@@ -292,9 +301,7 @@ static size_t score_positions(const struct scene *scene, int64_t *list)
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
 		int64_t found = positions(scene, piece);
-		size_t k = 0;
-		while (k < count && list[k] != found)
-			k++;
+		size_t k = place_in(list, count, found);
 		if (found && k == count && k < SCORES && site &&
 		    has_one_of(site->op, makers))
 			list[count++] = found;
@@ -314,11 +321,8 @@ static void flash_attention(struct scene *scene)
 	for (size_t i = 0; count && i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
-		int64_t found = positions(scene, piece);
-		size_t k = 0;
-		while (k < count && list[k] != found)
-			k++;
-		if (k == count || !site || !has_one_of(site->op, ops))
+		if (place_in(list, count, positions(scene, piece)) == count || !site ||
+		    !has_one_of(site->op, ops))
 			continue;
 		bytes = piece->bytes > bytes ? piece->bytes : bytes;
 		edit_bytes(&scene->edit, (int32_t)i, 0);
