@@ -32,22 +32,27 @@ struct kind {
 	const char *name; /* model_type */
 	enum family family;
 	const char *hidden, *layers, *heads, *ffn, *positions;
+	/* of each head, what is rotated where the config does not say it; 0: no rotary
+	 * positions */
+	double rotary;
 };
 
 #define COMMON "hidden_size", "num_hidden_layers", "num_attention_heads"
 #define LENGTH "max_position_embeddings"
 
 static const struct kind kinds[] = {
-        {"llama", FAMILY_LLAMA, COMMON, "intermediate_size", NULL},
-        {"mistral", FAMILY_LLAMA, COMMON, "intermediate_size", NULL},
-        {"qwen2", FAMILY_QWEN2, COMMON, "intermediate_size", NULL},
-        {"qwen3", FAMILY_QWEN3, COMMON, "intermediate_size", NULL},
-        {"phi3", FAMILY_PHI3, COMMON, "intermediate_size", NULL},
-        {"gemma", FAMILY_GEMMA, COMMON, "intermediate_size", NULL},
+        {"llama", FAMILY_LLAMA, COMMON, "intermediate_size", NULL, 1},
+        {"mistral", FAMILY_LLAMA, COMMON, "intermediate_size", NULL, 1},
+        {"qwen2", FAMILY_QWEN2, COMMON, "intermediate_size", NULL, 1},
+        {"qwen3", FAMILY_QWEN3, COMMON, "intermediate_size", NULL, 1},
+        {"phi3", FAMILY_PHI3, COMMON, "intermediate_size", NULL, 1},
+        {"gemma", FAMILY_GEMMA, COMMON, "intermediate_size", NULL, 1},
         {"gpt2", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner", "n_positions"},
         {"nanogpt", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner",
          "block_size"},
-        {"gpt_neox", FAMILY_NEOX, COMMON, "intermediate_size", NULL},
+        {"gpt_neox", FAMILY_NEOX, COMMON, "intermediate_size", NULL, 0.25},
+        {"starcoder2", FAMILY_STARCODER2, COMMON, "intermediate_size", NULL, 1},
+        {"granite", FAMILY_GRANITE, COMMON, "intermediate_size", NULL, 1},
         {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
         {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
         {"roberta", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
@@ -57,8 +62,7 @@ enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 const char *config_kinds(void)
 {
 	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
-	       "opt, "
-	       "bert, roberta";
+	       "starcoder2, granite, opt, bert, roberta";
 }
 
 static void wrong(struct reader *reader, const char *format, ...)
@@ -217,22 +221,34 @@ static void read_function(struct reader *reader, struct shape *s)
 	}
 }
 
+/* How many elements of a head are rotated. Of most kinds it is all of them, whatever the config
+ * says. */
+static void read_rotary(struct reader *reader, const struct kind *kind, struct shape *s)
+{
+	static const char *const keys[] = {"rotary_pct", "partial_rotary_factor",
+	                                   "rope_parameters.partial_rotary_factor"};
+	double part = kind->rotary;
+
+	for (int i = 0; i < 3 && part && part < 1; i++)
+		part = fraction(reader, keys[i], part);
+	s->rotary = (int64_t)((double)s->head_dim * part);
+}
+
 static void refine(struct reader *reader, const struct kind *kind, struct shape *s)
 {
-	bool gated = s->mlp == MLP_GATED;
 	read_function(reader, s);
-	if (!strcmp(kind->name, "llama")) {
+	read_rotary(reader, kind, s);
+	if (!strcmp(kind->name, "starcoder2"))
+		s->qkv_bias = s->out_bias = s->mlp_bias =
+		        truth(reader, "use_bias", true);
+	if (!strcmp(kind->name, "llama") || !strcmp(kind->name, "granite")) {
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
 		s->mlp_bias = truth(reader, "mlp_bias", false);
 	}
 	if (!strcmp(kind->name, "qwen3"))
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
-	if (gated)
-		s->rotary = s->head_dim;
 	if (!strcmp(kind->name, "gpt_neox")) {
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", true);
-		s->rotary = whole_of((double)s->head_dim *
-		                     fraction(reader, "rotary_pct", 0.25));
 		s->parallel = truth(reader, "use_parallel_residual", true);
 	}
 	if (!strcmp(kind->name, "opt")) {

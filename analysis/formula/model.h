@@ -40,7 +40,9 @@ struct shape {
 	bool fused;        /* q, k, v (and gate, up) come from one matmul */
 	bool softmax_fp32; /* the written-out attention takes its softmax in fp32 */
 	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
-	bool dropout;      /* trained with it by default */
+	/* Granite: multiplied by a number of the config */
+	bool scaled_embedding, scaled_residual, scaled_logits;
+	bool dropout;           /* trained with it by default */
 	bool attention_dropout; /* of the attention's weights too */
 };
 

@@ -66,6 +66,13 @@ static struct ten rotated(struct transformer *m, struct ten x)
 	return all;
 }
 
+/* Where a part of each head is rotated, the parts are put together anew, one head after the other;
+ * elsewhere the heads of one token lie side by side, as the matmul gave them. */
+static bool heads_apart(const struct shape *s)
+{
+	return s->rotary && s->rotary != s->head_dim;
+}
+
 /* flash attention in 16 bits, the memory-efficient kernel in fp32. */
 static struct ten fused_attention(struct transformer *m, struct ten q, struct ten k,
                                   struct ten v)
@@ -99,6 +106,12 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	ops_let(o, &sums);
 	for (int i = 0; i < 3; i++)
 		ops_let(o, &in[i]);
+	if (result.width == 2 && heads_apart(s)) {
+		/* flash attention's result lies as the queries do: laid out anew */
+		struct ten copy = ops_copy(o, result);
+		ops_let(o, &result);
+		return copy;
+	}
 	return result;
 }
 
@@ -136,7 +149,8 @@ static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten a = laid_out(o, q, true), b = laid_out(o, keys, copied), scores;
+	struct ten a = laid_out(o, q, !heads_apart(s)), b = laid_out(o, keys, copied),
+	           scores;
 
 	scores = ops_bmm(o, a, b, m->batch * s->heads * m->seq * m->seq);
 	ops_let(o, &a);
@@ -153,7 +167,7 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	bool transposed = s->kv_heads == s->heads; /* repeated ones lie in order */
 	struct ten keys = repeated(m, k), values = repeated(m, v), a, b, result;
 
-	a = scores_of(m, q, keys, transposed);
+	a = scores_of(m, q, keys, transposed && !heads_apart(s));
 	b = ops_unary(o, a, SAVE_NONE); /* times the scale */
 	ops_let(o, &a);
 	a = ops_unary(o, b, SAVE_NONE); /* plus the mask */

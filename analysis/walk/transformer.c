@@ -141,17 +141,17 @@ static struct ten feed_forward(struct transformer *m, const struct layer_weights
 		gate.width = up.width = o->half ? o->half : x.width;
 		wide = ops_unary(o, gate, SAVE_INPUT);
 	} else {
-		gate = ops_linear(o, x, w->gate, none, s->hidden, s->ffn);
+		gate = ops_linear(o, x, w->gate, w->gate_bias, s->hidden, s->ffn);
 		wide = ops_unary(o, gate, SAVE_INPUT);
 		ops_let(o, &gate);
-		up = ops_linear(o, x, w->up, none, s->hidden, s->ffn);
+		up = ops_linear(o, x, w->up, w->up_bias, s->hidden, s->ffn);
 	}
 	out = ops_mul(o, wide, up);
 	ops_let(o, &wide);
 	ops_let(o, &up);
 	if (s->fused)
 		ops_let(o, &gate);
-	wide = ops_linear(o, out, w->down, none, s->ffn, s->hidden);
+	wide = ops_linear(o, out, w->down, w->down_bias, s->ffn, s->hidden);
 	ops_let(o, &out);
 	return wide;
 }
@@ -182,6 +182,16 @@ static tensor_id in_parallel(struct transformer *m, const struct layer_weights *
 	return all.v;
 }
 
+/* What a branch gave, as the stream takes it. */
+static struct ten scaled(struct transformer *m, struct ten x, bool times)
+{
+	struct ten result = times ? ops_unary(&m->ops, x, SAVE_NONE) : x;
+
+	if (times)
+		ops_let(&m->ops, &x);
+	return result;
+}
+
 static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 {
 	struct one_layer *layer = context;
@@ -198,6 +208,7 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 
 	b = ops_dropout(o, a, drop);
 	ops_let(o, &a);
+	b = scaled(m, b, m->shape->scaled_residual);
 	ops_let(o, &h);
 	if (m->shape->parallel)
 		return in_parallel(m, layer->weights, x, b, weights);
@@ -208,6 +219,7 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	ops_let(o, &h);
 	h = ops_dropout(o, b, drop);
 	ops_let(o, &b);
+	h = scaled(m, h, m->shape->scaled_residual);
 	b = ops_add(o, a, h);
 	ops_let(o, &h);
 	ops_let(o, &a);
@@ -221,6 +233,7 @@ static struct ten embedded(struct transformer *m)
 	struct ops *o = &m->ops;
 	struct ten x = ops_embedding(o, m->embedding, m->ids, m->shape->hidden), p, sum;
 
+	x = scaled(m, x, m->shape->scaled_embedding);
 	if (m->shape->positions) {
 		struct ten rows = ops_make(o, m->seq, 8);
 		p = ops_embedding(o, m->positions, rows, m->shape->hidden);
@@ -249,8 +262,10 @@ static struct ten loss_of(struct transformer *m, struct ten x)
 	struct ops *o = &m->ops;
 	struct ten logits = ops_linear(o, x, m->head, m->head_bias, m->shape->hidden,
 	                               m->shape->vocab);
-	struct ten wide = ops_to(o, logits, 4), loss;
+	struct ten wide, loss;
 
+	logits = scaled(m, logits, m->shape->scaled_logits);
+	wide = ops_to(o, logits, 4);
 	loss = ops_cross_entropy(o, wide, m->ids, m->shape->vocab);
 	ops_let(o, &wide);
 	m->output =

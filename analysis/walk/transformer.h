@@ -12,7 +12,7 @@ struct norm_weights {
 struct layer_weights {
 	struct ten q, k, v, o, gate, up,
 	        down; /* fused: q is q, k and v; gate is gate and up */
-	struct ten q_bias, k_bias, v_bias, o_bias, up_bias, down_bias;
+	struct ten q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias;
 	struct norm_weights norm[2], q_norm, k_norm;
 };
 

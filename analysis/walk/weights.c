@@ -47,6 +47,7 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 	                            .k_bias = none,
 	                            .v_bias = none,
 	                            .gate = none,
+	                            .gate_bias = none,
 	                            .up = none,
 	                            .q_norm = {none, none},
 	                            .k_norm = {none, none}};
@@ -66,6 +67,7 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 	}
 	if (gated)
 		w->gate = weight(m, s->fused ? 2 * s->ffn : s->ffn, s->hidden);
+	w->gate_bias = bias(m, gated && !s->fused && s->mlp_bias, s->ffn);
 	if (!gated || !s->fused)
 		w->up = weight(m, s->ffn, s->hidden);
 	w->up_bias = bias(m, s->mlp_bias, s->ffn);

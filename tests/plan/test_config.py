@@ -43,6 +43,18 @@ CONFIGS = {
                  "num_key_value_heads": 1, "vocab_size": 256000},
 }
 
+# Of kinds that have no name of their own here: what transformers builds has as many parameters.
+COUNTED = {
+    "starcoder2-3b": (3_030_371_328, {
+        "model_type": "starcoder2", "hidden_size": 3072, "intermediate_size": 12288,
+        "num_hidden_layers": 30, "num_attention_heads": 24, "num_key_value_heads": 2,
+        "vocab_size": 49152, "use_bias": True}),
+    "granite-3.0-2b": (2_533_531_648, {
+        "model_type": "granite", "hidden_size": 2048, "intermediate_size": 8192,
+        "num_hidden_layers": 40, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "vocab_size": 49155, "tie_word_embeddings": True}),
+}
+
 
 @pytest.fixture
 def config(tmp_path, plan):
@@ -79,6 +91,14 @@ def test_a_config_says_the_same_as_the_name(config, plan, name):
     from_name = json.loads(plan("--model", name, "--seq", "64", "--json").stdout)
     assert from_config["parameters"] == PUBLISHED[name]
     assert from_config["total_bytes"] == from_name["total_bytes"]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_config_has_as_many_parameters_as_its_model(config, name):
+    parameters, content = COUNTED[name]
+    answer = json.loads(config(content).stdout)
+    assert answer["parameters"] == parameters
+    assert answer["peak"], "its training step is not known"
 
 
 @pytest.mark.parametrize("change, part", [
