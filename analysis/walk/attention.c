@@ -54,6 +54,14 @@ static struct ten rotated(struct transformer *m, struct ten x)
 	int64_t part = x.count / s->head_dim * s->rotary;
 	struct ten turns, stays, turned, all;
 
+	if (s->rotation != ROTATION_PLAIN) { /* and back into the heads' width */
+		turns = s->rotation == ROTATION_FP32 ? ops_to(o, x, 4) : ops_hold(o, x);
+		turned = turned_whole(m, turns);
+		ops_let(o, &turns);
+		all = ops_to(o, turned, x.width);
+		ops_let(o, &turned);
+		return all;
+	}
 	if (s->rotary == s->head_dim)
 		return turned_whole(m, x);
 	turns = slice(o, x, part);
@@ -170,6 +178,10 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	a = scores_of(m, q, keys, transposed && !heads_apart(s));
 	b = ops_unary(o, a, SAVE_NONE); /* times the scale */
 	ops_let(o, &a);
+	if (s->score_cap) {
+		a = transformer_capped(o, b);
+		b = a;
+	}
 	a = ops_unary(o, b, SAVE_NONE); /* plus the mask */
 	ops_let(o, &b);
 	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width, false);
@@ -248,10 +260,12 @@ struct ten transformer_attention(struct transformer *m, const struct layer_weigh
 		v = ops_linear(o, x, w->v, w->v_bias, s->hidden, keys);
 	}
 	if (s->head_norm) {
-		struct ten normed = transformer_norm(m, q, &w->q_norm, s->head_dim);
+		struct ten normed = transformer_norm(
+		        m, q, &w->q_norm, s->whole_norm ? inner : s->head_dim);
 		ops_let(o, &q);
 		q = normed;
-		normed = transformer_norm(m, k, &w->k_norm, s->head_dim);
+		normed = transformer_norm(m, k, &w->k_norm,
+		                          s->whole_norm ? keys : s->head_dim);
 		ops_let(o, &k);
 		k = normed;
 	}

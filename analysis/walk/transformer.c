@@ -61,6 +61,50 @@ static struct ten rms_norm_fp32(struct ops *o, struct ten x, struct ten weight,
 	return scale;
 }
 
+/* OLMo 2's: times the weight, in fp32. */
+static struct ten rms_norm_wide(struct ops *o, struct ten x, struct ten weight,
+                                int64_t over)
+{
+	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), out;
+
+	ops_let(o, &wide);
+	wide = ops_mul(o, weight, result);
+	ops_let(o, &result);
+	out = ops_to(o, wide, x.width);
+	ops_let(o, &wide);
+	return out;
+}
+
+/* Cohere's: a LayerNorm operator by operator; what is left without the mean is made twice. */
+static struct ten centered_norm(struct ops *o, struct ten x, struct ten weight,
+                                int64_t over)
+{
+	struct ten wide = ops_to(o, x, 4), mean = ops_mean(o, wide, over);
+	struct ten left = ops_add(o, wide, mean),
+	           square = ops_unary(o, left, SAVE_INPUT), variance, root, scale, out;
+
+	ops_let(o, &left);
+	variance = ops_mean(o, square, over);
+	ops_let(o, &square);
+	left = ops_add(o, wide, mean);
+	square = ops_view(o, variance); /* + eps: one number a row */
+	root = ops_unary(o, square, SAVE_RESULT);
+	ops_let(o, &square);
+	square = ops_mul(o, left, root);
+	ops_let(o, &left);
+	ops_let(o, &root);
+	ops_let(o, &wide);
+	scale = ops_to(o, weight, 4);
+	wide = ops_mul(o, scale, square);
+	ops_let(o, &scale);
+	ops_let(o, &square);
+	out = ops_to(o, wide, x.width);
+	ops_let(o, &wide);
+	ops_let(o, &mean);
+	ops_let(o, &variance);
+	return out;
+}
+
 struct ten transformer_norm(struct transformer *m, struct ten x,
                             const struct norm_weights *w, int64_t over)
 {
@@ -69,6 +113,10 @@ struct ten transformer_norm(struct transformer *m, struct ten x,
 		return rms_norm(&m->ops, x, w->weight, over);
 	case NORM_RMS_FP32:
 		return rms_norm_fp32(&m->ops, x, w->weight, over);
+	case NORM_RMS_WIDE:
+		return rms_norm_wide(&m->ops, x, w->weight, over);
+	case NORM_CENTERED:
+		return centered_norm(&m->ops, x, w->weight, over);
 	default:
 		return ops_layer_norm(&m->ops, x, w->weight, w->bias, over);
 	}
@@ -163,25 +211,6 @@ struct one_layer {
 	const struct layer_weights *weights;
 };
 
-/* GPT-NeoX: the feed-forward reads the layer's input too. Takes what attention gave. */
-static tensor_id in_parallel(struct transformer *m, const struct layer_weights *w,
-                             struct ten x, struct ten attended, struct ten weights)
-{
-	struct ops *o = &m->ops;
-	struct ten h = transformer_norm(m, x, &w->norm[1], m->shape->hidden);
-	struct ten b = feed_forward(m, w, h), sum, all;
-
-	ops_let(o, &h);
-	sum = ops_add(o, b, attended);
-	all = ops_add(o, sum, x);
-	ops_let(o, &sum);
-	ops_let(o, &b);
-	ops_let(o, &attended);
-	if (weights.v != NO_TENSOR)
-		ops_let(o, &weights);
-	return all.v;
-}
-
 /* What a branch gave, as the stream takes it. */
 static struct ten scaled(struct transformer *m, struct ten x, bool times)
 {
@@ -192,40 +221,110 @@ static struct ten scaled(struct transformer *m, struct ten x, bool times)
 	return result;
 }
 
+struct ten transformer_capped(struct ops *o, struct ten x)
+{
+	struct ten a = ops_unary(o, x, SAVE_NONE), b;
+
+	ops_let(o, &x);
+	b = ops_unary(o, a, SAVE_RESULT); /* tanh */
+	ops_let(o, &a);
+	a = ops_unary(o, b, SAVE_NONE);
+	ops_let(o, &b);
+	return a;
+}
+
+/* The norms of a layer, and which comes where: 0 is attention, 1 the feed-forward. NULL: none. */
+static const struct norm_weights *norm_before(const struct shape *s,
+                                              const struct layer_weights *w, int branch)
+{
+	if (s->post_norm)
+		return s->norms == 4 ? &w->norm[2 * branch] : NULL;
+	return s->norms == 1 ? &w->norm[0] : &w->norm[branch];
+}
+
+static const struct norm_weights *norm_after(const struct shape *s,
+                                             const struct layer_weights *w, int branch)
+{
+	if (!s->post_norm)
+		return NULL;
+	return s->norms == 4 ? &w->norm[2 * branch + 1] : &w->norm[branch];
+}
+
+static struct ten read_by(struct transformer *m, const struct layer_weights *w,
+                          struct ten x, int branch)
+{
+	const struct norm_weights *norm = norm_before(m->shape, w, branch);
+
+	return norm ? transformer_norm(m, x, norm, m->shape->hidden)
+	            : ops_hold(&m->ops, x);
+}
+
+/* What a branch gave, on its way to the stream; it takes the place of `given`. */
+static struct ten finished(struct transformer *m, const struct layer_weights *w,
+                           struct ten given, int branch)
+{
+	const struct norm_weights *norm = norm_after(m->shape, w, branch);
+	struct ops *o = &m->ops;
+	struct ten normed = norm ? transformer_norm(m, given, norm, m->shape->hidden)
+	                         : ops_hold(o, given),
+	           result;
+
+	ops_let(o, &given);
+	result = ops_dropout(o, normed, m->shape->dropout && m->training->dropout);
+	ops_let(o, &normed);
+	return scaled(m, result, m->shape->scaled_residual);
+}
+
+/* GPT-NeoX: the feed-forward reads the layer's input too. Takes what attention read and gave. */
+static tensor_id in_parallel(struct transformer *m, const struct layer_weights *w,
+                             struct ten x, struct ten read, struct ten attended)
+{
+	struct ops *o = &m->ops;
+	struct ten h = read, b, sum, all;
+
+	if (m->shape->norms > 1) {
+		ops_let(o, &read);
+		h = read_by(m, w, x, 1);
+	}
+	b = finished(m, w, feed_forward(m, w, h), 1);
+	ops_let(o, &h);
+	sum = ops_add(o, b, attended);
+	all = ops_add(o, sum, x);
+	ops_let(o, &sum);
+	ops_let(o, &b);
+	ops_let(o, &attended);
+	return all.v;
+}
+
 static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 {
 	struct one_layer *layer = context;
+	const struct layer_weights *w = layer->weights;
 	struct transformer *m = layer->model;
 	struct ops *o = &m->ops;
-	bool drop = m->shape->dropout && m->training->dropout;
 	struct ten x = {
 	        input, m->tokens * m->shape->hidden,
 	        (int)(tape_bytes(tape, input) / (m->tokens * m->shape->hidden))};
-	struct ten h = transformer_norm(m, x, &layer->weights->norm[0],
-	                                m->shape->hidden),
-	           weights;
-	struct ten a = transformer_attention(m, layer->weights, h, &weights), b;
+	struct ten h = read_by(m, w, x, 0), weights, a, b;
+	tensor_id result;
 
-	b = ops_dropout(o, a, drop);
-	ops_let(o, &a);
-	b = scaled(m, b, m->shape->scaled_residual);
-	ops_let(o, &h);
-	if (m->shape->parallel)
-		return in_parallel(m, layer->weights, x, b, weights);
-	a = ops_add(o, x, b);
-	ops_let(o, &b);
-	h = transformer_norm(m, a, &layer->weights->norm[1], m->shape->hidden);
-	b = feed_forward(m, layer->weights, h);
-	ops_let(o, &h);
-	h = ops_dropout(o, b, drop);
-	ops_let(o, &b);
-	h = scaled(m, h, m->shape->scaled_residual);
-	b = ops_add(o, a, h);
-	ops_let(o, &h);
-	ops_let(o, &a);
+	b = finished(m, w, transformer_attention(m, w, h, &weights), 0);
+	if (m->shape->parallel) {
+		result = in_parallel(m, w, x, h, b);
+	} else {
+		ops_let(o, &h);
+		a = ops_add(o, x, b);
+		ops_let(o, &b);
+		h = read_by(m, w, a, 1);
+		b = finished(m, w, feed_forward(m, w, h), 1);
+		ops_let(o, &h);
+		result = ops_add(o, a, b).v;
+		ops_let(o, &b);
+		ops_let(o, &a);
+	}
 	if (weights.v != NO_TENSOR)
 		ops_let(o, &weights);
-	return b.v;
+	return result;
 }
 
 static struct ten embedded(struct transformer *m)
@@ -251,6 +350,8 @@ static struct ten embedded(struct transformer *m)
 /* The tables of the rotary embedding, of all layers. */
 static void make_tables(struct transformer *m, int width)
 {
+	if (m->shape->rotation == ROTATION_TABLES_FP32)
+		width = 4;
 	if (!m->shape->rotary)
 		return;
 	m->cosine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
@@ -265,6 +366,8 @@ static struct ten loss_of(struct transformer *m, struct ten x)
 	struct ten wide, loss;
 
 	logits = scaled(m, logits, m->shape->scaled_logits);
+	if (m->shape->logit_cap)
+		logits = transformer_capped(o, logits);
 	wide = ops_to(o, logits, 4);
 	loss = ops_cross_entropy(o, wide, m->ids, m->shape->vocab);
 	ops_let(o, &wide);

@@ -13,7 +13,7 @@ struct layer_weights {
 	struct ten q, k, v, o, gate, up,
 	        down; /* fused: q is q, k and v; gate is gate and up */
 	struct ten q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias;
-	struct norm_weights norm[2], q_norm, k_norm;
+	struct norm_weights norm[4], q_norm, k_norm;
 };
 
 struct transformer {
@@ -41,6 +41,8 @@ void transformer_free(struct transformer *model);
 /* One layer's norm and attention; weights: what the attention returns beside. */
 struct ten transformer_norm(struct transformer *model, struct ten x,
                             const struct norm_weights *weights, int64_t over);
+/* cap * tanh(x / cap), in place of x */
+struct ten transformer_capped(struct ops *o, struct ten x);
 struct ten transformer_attention(struct transformer *model,
                                  const struct layer_weights *layer, struct ten x,
                                  struct ten *weights);

@@ -53,6 +53,22 @@ COUNTED = {
         "model_type": "granite", "hidden_size": 2048, "intermediate_size": 8192,
         "num_hidden_layers": 40, "num_attention_heads": 32, "num_key_value_heads": 8,
         "vocab_size": 49155, "tie_word_embeddings": True}),
+    "olmo-2-1b": (1_484_916_736, {
+        "model_type": "olmo2", "hidden_size": 2048, "intermediate_size": 8192,
+        "num_hidden_layers": 16, "num_attention_heads": 16, "num_key_value_heads": 16,
+        "vocab_size": 100352, "tie_word_embeddings": False}),
+    "stablelm-2-1.6b": (1_644_515_328, {
+        "model_type": "stablelm", "hidden_size": 2048, "intermediate_size": 5632,
+        "num_hidden_layers": 24, "num_attention_heads": 32, "num_key_value_heads": 32,
+        "vocab_size": 100352, "use_qkv_bias": True, "partial_rotary_factor": 0.25}),
+    "command-r": (34_980_831_232, {
+        "model_type": "cohere", "hidden_size": 8192, "intermediate_size": 22528,
+        "num_hidden_layers": 40, "num_attention_heads": 64, "num_key_value_heads": 64,
+        "vocab_size": 256000}),
+    "phi-2": (2_779_683_840, {
+        "model_type": "phi", "hidden_size": 2560, "intermediate_size": 10240,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 51200,
+        "partial_rotary_factor": 0.4}),
 }
 
 
@@ -117,6 +133,7 @@ def test_a_config_has_as_many_parameters_as_its_model(config, name):
     ({"num_key_value_heads": 7}, "evenly"),
     ({"num_attention_heads": 33, "head_dim": None, "num_key_value_heads": 3}, "don't divide"),
     ({"tie_word_embeddings": "yes"}, "neither true nor false"),
+    ({"model_type": "stablelm", "qk_layernorm": True}, "has norms for each head"),
     ({"model_type": "mamba"}, "which is not one of llama, mistral"),
     ({"model_type": 7}, "has no 'model_type'"),
     ({"model_type": "x" * 10000}, "which is not one of"),
