@@ -54,7 +54,8 @@ struct shape {
 	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
 	bool post_norm; /* norms of what attention and feed-forward give; with four norms a
 	                    layer, of what they read too */
-	bool whole_norm;           /* head_norm is of all heads together */
+	bool whole_norm;   /* head_norm is of all heads together */
+	bool written_only; /* transformers has its attention operator by operator alone */
 	bool score_cap, logit_cap; /* Gemma 2: cap * tanh(x / cap) */
 	/* Granite: multiplied by a number of the config */
 	bool scaled_embedding, scaled_residual, scaled_logits;

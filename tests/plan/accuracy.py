@@ -26,14 +26,14 @@ PAGE = where.ROOT / "docs" / "accuracy-plan.md"
 BEGIN, END = "<!-- accuracy.py writes from here -->", "<!-- to here -->"
 
 SHARED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "starcoder2", "granite",
-          "olmo2", "stablelm", "cohere", "phi")
+          "olmo2", "stablelm", "cohere", "phi", "gemma2")
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM", "gemma": "GemmaForCausalLM", "phi3": "Phi3ForCausalLM",
     "gpt2": "GPT2LMHeadModel", "opt": "OPTForCausalLM", "gpt_neox": "GPTNeoXForCausalLM",
     "starcoder2": "Starcoder2ForCausalLM", "granite": "GraniteForCausalLM",
     "olmo2": "Olmo2ForCausalLM", "stablelm": "StableLmForCausalLM", "cohere": "CohereForCausalLM",
-    "phi": "PhiForCausalLM",
+    "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM",
 }
 
 

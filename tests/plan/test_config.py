@@ -69,6 +69,10 @@ COUNTED = {
         "model_type": "phi", "hidden_size": 2560, "intermediate_size": 10240,
         "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 51200,
         "partial_rotary_factor": 0.4}),
+    "gemma-2-2b": (2_614_341_888, {
+        "model_type": "gemma2", "hidden_size": 2304, "intermediate_size": 9216,
+        "num_hidden_layers": 26, "num_attention_heads": 8, "head_dim": 256,
+        "num_key_value_heads": 4, "vocab_size": 256000}),
 }
 
 
