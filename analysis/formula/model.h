@@ -56,6 +56,7 @@ struct shape {
 	                    layer, of what they read too */
 	bool whole_norm;   /* head_norm is of all heads together */
 	bool written_only; /* transformers has its attention operator by operator alone */
+	bool two_masks;    /* of layers that see all, and of those that see a window */
 	bool score_cap, logit_cap; /* Gemma 2: cap * tanh(x / cap) */
 	/* Granite: multiplied by a number of the config */
 	bool scaled_embedding, scaled_residual, scaled_logits;

@@ -184,7 +184,7 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	}
 	a = ops_unary(o, b, SAVE_NONE); /* plus the mask */
 	ops_let(o, &b);
-	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width, false);
+	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);
 	ops_let(o, &a);
 	a = ops_to(o, b, v.width);
 	ops_let(o, &b);
@@ -214,7 +214,7 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	b = ops_unary(o, keys, SAVE_NONE);
 	a = scores_of(m, scaled, b, false);
 	ops_let(o, &b);
-	b = ops_softmax(o, a, a.width, true); /* the mask was added in place */
+	b = ops_softmax(o, a, a.width); /* the mask was added in place */
 	ops_let(o, &a);
 	result = ops_bmm(o, b, values, q.count);
 	ops_let(o, &b);

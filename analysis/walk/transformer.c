@@ -358,6 +358,18 @@ static void make_tables(struct transformer *m, int width)
 	m->sine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
 }
 
+/* What a token may see, added to the scores: of the whole batch, in the stream's width. A kernel
+ * needs none. */
+static void make_mask(struct transformer *m, int width)
+{
+	int64_t count = m->batch * m->seq * m->seq;
+
+	m->mask = none;
+	if (m->training->attention != ATTENTION_FLASH)
+		m->mask = ops_make(&m->ops, m->shape->two_masks ? 2 * count : count,
+		                   width);
+}
+
 static struct ten loss_of(struct transformer *m, struct ten x)
 {
 	struct ops *o = &m->ops;
@@ -379,6 +391,7 @@ static struct ten loss_of(struct transformer *m, struct ten x)
 void transformer_backward(struct transformer *m, tensor_id loss)
 {
 	tape_backward(m->ops.tape, loss);
+	ops_let(&m->ops, &m->mask);
 	if (!m->shape->rotary)
 		return;
 	ops_let(&m->ops, &m->cosine);
@@ -393,6 +406,7 @@ tensor_id transformer_forward(struct transformer *m)
 	bool again = m->training->checkpoint == CHECKPOINT_FULL;
 
 	make_tables(m, x.width);
+	make_mask(m, x.width);
 	for (int64_t i = 0; i < m->layer_count; i++) {
 		list[i] = (struct one_layer){m, &m->layers[i]};
 		next = x;
@@ -401,6 +415,8 @@ tensor_id transformer_forward(struct transformer *m)
 		ops_let(o, &x);
 		x = next;
 	}
+	if (!again) /* else the layers need it once more */
+		ops_let(o, &m->mask);
 	if (m->shape->final_norm) {
 		next = transformer_norm(m, x, &m->final_norm, m->shape->hidden);
 		ops_let(o, &x);

@@ -26,7 +26,7 @@ struct transformer {
 	struct norm_weights embedding_norm, final_norm;
 	struct layer_weights *layers;
 	int64_t layer_count;
-	struct ten cosine, sine, ids, output;
+	struct ten cosine, sine, mask, ids, output;
 	int64_t elements; /* of all weights */
 	void *contexts;   /* of checkpointed layers, for the backward */
 	tensor_id *list;  /* all weights, and how many elements each has */
