@@ -32,22 +32,32 @@ struct kind {
 	const char *name; /* model_type */
 	enum family family;
 	const char *hidden, *layers, *heads, *ffn, *positions;
+	/* of each head, what is rotated where the config does not say it; 0: no rotary
+	 * positions */
+	double rotary;
 };
 
 #define COMMON "hidden_size", "num_hidden_layers", "num_attention_heads"
 #define LENGTH "max_position_embeddings"
 
 static const struct kind kinds[] = {
-        {"llama", FAMILY_LLAMA, COMMON, "intermediate_size", NULL},
-        {"mistral", FAMILY_LLAMA, COMMON, "intermediate_size", NULL},
-        {"qwen2", FAMILY_QWEN2, COMMON, "intermediate_size", NULL},
-        {"qwen3", FAMILY_QWEN3, COMMON, "intermediate_size", NULL},
-        {"phi3", FAMILY_PHI3, COMMON, "intermediate_size", NULL},
-        {"gemma", FAMILY_GEMMA, COMMON, "intermediate_size", NULL},
+        {"llama", FAMILY_LLAMA, COMMON, "intermediate_size", NULL, 1},
+        {"mistral", FAMILY_LLAMA, COMMON, "intermediate_size", NULL, 1},
+        {"qwen2", FAMILY_QWEN2, COMMON, "intermediate_size", NULL, 1},
+        {"qwen3", FAMILY_QWEN3, COMMON, "intermediate_size", NULL, 1},
+        {"phi3", FAMILY_PHI3, COMMON, "intermediate_size", NULL, 1},
+        {"gemma", FAMILY_GEMMA, COMMON, "intermediate_size", NULL, 1},
         {"gpt2", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner", "n_positions"},
         {"nanogpt", FAMILY_GPT2, "n_embd", "n_layer", "n_head", "n_inner",
          "block_size"},
-        {"gpt_neox", FAMILY_NEOX, COMMON, "intermediate_size", NULL},
+        {"gpt_neox", FAMILY_NEOX, COMMON, "intermediate_size", NULL, 0.25},
+        {"starcoder2", FAMILY_STARCODER2, COMMON, "intermediate_size", NULL, 1},
+        {"granite", FAMILY_GRANITE, COMMON, "intermediate_size", NULL, 1},
+        {"olmo2", FAMILY_OLMO2, COMMON, "intermediate_size", NULL, 1},
+        {"stablelm", FAMILY_STABLELM, COMMON, "intermediate_size", NULL, 0.25},
+        {"cohere", FAMILY_COHERE, COMMON, "intermediate_size", NULL, 1},
+        {"phi", FAMILY_PHI, COMMON, "intermediate_size", NULL, 0.5},
+        {"gemma2", FAMILY_GEMMA2, COMMON, "intermediate_size", NULL, 1},
         {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
         {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
         {"roberta", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
@@ -57,8 +67,8 @@ enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 const char *config_kinds(void)
 {
 	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
-	       "opt, "
-	       "bert, roberta";
+	       "starcoder2, granite, olmo2, stablelm, cohere, phi, gemma2, opt, bert, "
+	       "roberta";
 }
 
 static void wrong(struct reader *reader, const char *format, ...)
@@ -160,6 +170,18 @@ static bool has_number(struct reader *reader, const char *key)
 	return has;
 }
 
+/* Is it there, and null? */
+static bool is_null(struct reader *reader, const char *key)
+{
+	struct rows *rows = look(reader, key);
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	bool null = type && !strcmp(type, "null");
+
+	if (rows)
+		rows_free(rows);
+	return null;
+}
+
 static const struct kind *kind_named(const char *name)
 {
 	for (int i = 0; i < KINDS; i++)
@@ -217,24 +239,52 @@ static void read_function(struct reader *reader, struct shape *s)
 	}
 }
 
+/* How many elements of a head are rotated. Of most kinds it is all of them, whatever the config
+ * says. */
+static void read_rotary(struct reader *reader, const struct kind *kind, struct shape *s)
+{
+	static const char *const keys[] = {"rotary_pct", "partial_rotary_factor",
+	                                   "rope_parameters.partial_rotary_factor"};
+	double part = kind->rotary;
+
+	for (int i = 0; i < 3 && part && part < 1; i++)
+		part = fraction(reader, keys[i], part);
+	s->rotary = (int64_t)((double)s->head_dim * part);
+}
+
 static void refine(struct reader *reader, const struct kind *kind, struct shape *s)
 {
-	bool gated = s->mlp == MLP_GATED;
 	read_function(reader, s);
-	if (!strcmp(kind->name, "llama")) {
+	read_rotary(reader, kind, s);
+	if (!strcmp(kind->name, "starcoder2"))
+		s->qkv_bias = s->out_bias = s->mlp_bias =
+		        truth(reader, "use_bias", true);
+	if (!strcmp(kind->name, "llama") || !strcmp(kind->name, "granite")) {
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
 		s->mlp_bias = truth(reader, "mlp_bias", false);
 	}
-	if (!strcmp(kind->name, "qwen3"))
+	if (!strcmp(kind->name, "qwen3") || !strcmp(kind->name, "olmo2") ||
+	    !strcmp(kind->name, "cohere") || !strcmp(kind->name, "gemma2"))
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
-	if (gated)
-		s->rotary = s->head_dim;
 	if (!strcmp(kind->name, "gpt_neox")) {
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", true);
-		s->rotary = whole_of((double)s->head_dim *
-		                     fraction(reader, "rotary_pct", 0.25));
 		s->parallel = truth(reader, "use_parallel_residual", true);
 	}
+	if (!strcmp(kind->name, "stablelm")) {
+		s->qkv_bias = truth(reader, "use_qkv_bias", false);
+		s->parallel = truth(reader, "use_parallel_residual", false);
+	}
+	if (!strcmp(kind->name, "phi"))
+		s->dropout = fraction(reader, "resid_pdrop", 0) > 0;
+	if (!strcmp(kind->name, "gemma2")) {
+		s->score_cap = !is_null(reader, "attn_logit_softcapping");
+		s->logit_cap = !is_null(reader, "final_logit_softcapping");
+	}
+	if (s->parallel && strcmp(kind->name, "gpt_neox") != 0)
+		s->norms = 1; /* attention and feed-forward read what one norm gave */
+	if (truth(reader, "qk_layernorm", false) || truth(reader, "use_qk_norm", false))
+		wrong(reader, "'%s' has norms for each head, which are not understood",
+		      reader->name);
 	if (!strcmp(kind->name, "opt")) {
 		s->positions += 2; /* OPT's table begins with two rows for padding */
 		s->final_norm = truth(reader, "do_layer_norm_before", true);

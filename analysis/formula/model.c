@@ -254,6 +254,11 @@ static int add_head(struct model *model, const struct shape *s)
 	if (s->head == HEAD_LM && !s->tied)
 		return linear(model, ROLE_HEAD, -1, s->hidden, s->vocab, 1,
 		              s->head_bias);
+	if (s->head == HEAD_LM && s->head_bias)
+		return model_add(model, (struct weight){.role = ROLE_BIAS,
+		                                        .rows = s->vocab,
+		                                        .copies = 1,
+		                                        .target = -1});
 	if (s->head == HEAD_POOLER)
 		return linear(model, ROLE_HEAD, -1, s->hidden, s->hidden, 1, true);
 	if (s->head == HEAD_CLASSES)
@@ -271,7 +276,9 @@ static int add_layers(struct model *model, const struct shape *s)
 	bad |= linear(model, ROLE_ATTENTION, LORA_K, d, keys, l, s->qkv_bias);
 	bad |= linear(model, ROLE_ATTENTION, LORA_V, d, keys, l, s->qkv_bias);
 	bad |= linear(model, ROLE_ATTENTION, LORA_O, inner, d, l, s->out_bias);
-	if (s->head_norm)
+	if (s->head_norm && s->whole_norm)
+		bad |= norms(model, inner, l) | norms(model, keys, l);
+	else if (s->head_norm)
 		bad |= norms(model, s->head_dim, 2 * l);
 	if (s->mlp == MLP_GATED)
 		bad |= linear(model, ROLE_MLP, LORA_GATE, d, f, l, s->mlp_bias);

@@ -9,8 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* NORM_RMS_FP32 is Gemma's: it multiplies by the weight before it leaves fp32. */
-enum norm { NORM_NONE, NORM_RMS, NORM_RMS_FP32, NORM_LAYER };
+/* NORM_RMS_FP32 is Gemma's: it multiplies by 1 + weight before it leaves fp32; so does
+ * NORM_RMS_WIDE, by the weight as it is. NORM_CENTERED is a LayerNorm without a bias, operator by
+ * operator in fp32. */
+enum norm {
+	NORM_NONE,
+	NORM_RMS,
+	NORM_RMS_FP32,
+	NORM_RMS_WIDE,
+	NORM_CENTERED,
+	NORM_LAYER
+};
+/* Rotary positions: in the heads' own width, by tables in fp32, or all in fp32. */
+enum rotation { ROTATION_PLAIN, ROTATION_TABLES_FP32, ROTATION_FP32 };
 enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_RELU, MLP_GATED };
 enum head { HEAD_NONE, HEAD_LM, HEAD_POOLER, HEAD_CLASSES };
 
@@ -32,7 +43,8 @@ struct shape {
 	enum norm norm;
 	enum mlp mlp;
 	enum head head;
-	int norms; /* a layer */
+	enum rotation rotation;
+	int norms; /* a layer; 1, in parallel: both read what one gave */
 	bool final_norm, embedding_norm,
 	        head_norm; /* head_norm: q and k are normalised */
 	bool qkv_bias, out_bias, mlp_bias, head_bias;
@@ -40,7 +52,15 @@ struct shape {
 	bool fused;        /* q, k, v (and gate, up) come from one matmul */
 	bool softmax_fp32; /* the written-out attention takes its softmax in fp32 */
 	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
-	bool dropout;      /* trained with it by default */
+	bool post_norm; /* norms of what attention and feed-forward give; with four norms a
+	                    layer, of what they read too */
+	bool whole_norm;   /* head_norm is of all heads together */
+	bool written_only; /* transformers has its attention operator by operator alone */
+	bool two_masks;    /* of layers that see all, and of those that see a window */
+	bool score_cap, logit_cap; /* Gemma 2: cap * tanh(x / cap) */
+	/* Granite: multiplied by a number of the config */
+	bool scaled_embedding, scaled_residual, scaled_logits;
+	bool dropout;           /* trained with it by default */
 	bool attention_dropout; /* of the attention's weights too */
 };
 

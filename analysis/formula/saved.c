@@ -17,7 +17,9 @@ static int64_t norm_bytes(const struct context *c)
 	const struct shape *s = c->shape;
 	if (s->norm == NORM_RMS)
 		return (4 + c->stream) * s->hidden + 4;
-	if (s->norm == NORM_RMS_FP32)
+	if (s->norm == NORM_CENTERED)
+		return 12 * s->hidden + 4;
+	if (s->norm == NORM_RMS_FP32 || s->norm == NORM_RMS_WIDE)
 		return 8 * s->hidden + 4;
 	if (s->norm == NORM_LAYER)
 		return c->stream * s->hidden + 8; /* mean and 1/deviation */
@@ -26,8 +28,9 @@ static int64_t norm_bytes(const struct context *c)
 
 static int64_t norms_bytes(const struct context *c)
 {
-	return 2 * norm_bytes(c) -
-	       (c->shape->parallel ? c->stream * c->shape->hidden : 0);
+	int norms = c->shape->norms > 2 ? 4 : c->shape->norms == 1 ? 1 : 2;
+	return norms * norm_bytes(c) -
+	       (c->shape->parallel && norms == 2 ? c->stream * c->shape->hidden : 0);
 }
 
 /* Autocast casts the fp32 output of a norm anew for each matmul that reads it. */

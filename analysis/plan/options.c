@@ -210,6 +210,11 @@ static void read_activations(struct plan *plan, const struct options *options)
 		t->checkpoint = (enum checkpoint)checkpoint;
 	if (attention >= 0)
 		t->attention = (enum attention)attention;
+	if (plan->model.shape.written_only && t->attention == ATTENTION_FLASH) {
+		t->attention = ATTENTION_MATH;
+		plan_note(plan, "no kernel of PyTorch's computes this model's "
+		                "attention: it is written out");
+	}
 	if (checkpoint > 0 && !plan->unknown && (given || !plan->model.known))
 		fail(STATUS_USAGE,
 		     "'--checkpoint %s' needs the shape of the model: its "

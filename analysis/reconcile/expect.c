@@ -60,6 +60,8 @@ static void norm_pieces(const struct sizes *z, int64_t copies, struct pieces *to
 		put(to, IN_STREAM, "values of norms in fp32", hidden * 4, 2 * copies);
 		put(to, IN_STREAM, "factors of norms", z->tokens * 4, copies);
 		return;
+	case NORM_RMS_WIDE:
+	case NORM_CENTERED:
 	case NORM_NONE:
 		return;
 	}

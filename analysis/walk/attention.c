@@ -54,6 +54,14 @@ static struct ten rotated(struct transformer *m, struct ten x)
 	int64_t part = x.count / s->head_dim * s->rotary;
 	struct ten turns, stays, turned, all;
 
+	if (s->rotation != ROTATION_PLAIN) { /* and back into the heads' width */
+		turns = s->rotation == ROTATION_FP32 ? ops_to(o, x, 4) : ops_hold(o, x);
+		turned = turned_whole(m, turns);
+		ops_let(o, &turns);
+		all = ops_to(o, turned, x.width);
+		ops_let(o, &turned);
+		return all;
+	}
 	if (s->rotary == s->head_dim)
 		return turned_whole(m, x);
 	turns = slice(o, x, part);
@@ -64,6 +72,13 @@ static struct ten rotated(struct transformer *m, struct ten x)
 	ops_let(o, &turns);
 	ops_let(o, &stays);
 	return all;
+}
+
+/* Where a part of each head is rotated, the parts are put together anew, one head after the other;
+ * elsewhere the heads of one token lie side by side, as the matmul gave them. */
+static bool heads_apart(const struct shape *s)
+{
+	return s->rotary && s->rotary != s->head_dim;
 }
 
 /* flash attention in 16 bits, the memory-efficient kernel in fp32. */
@@ -99,6 +114,12 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	ops_let(o, &sums);
 	for (int i = 0; i < 3; i++)
 		ops_let(o, &in[i]);
+	if (result.width == 2 && heads_apart(s)) {
+		/* flash attention's result lies as the queries do: laid out anew */
+		struct ten copy = ops_copy(o, result);
+		ops_let(o, &result);
+		return copy;
+	}
 	return result;
 }
 
@@ -136,7 +157,8 @@ static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten a = laid_out(o, q, true), b = laid_out(o, keys, copied), scores;
+	struct ten a = laid_out(o, q, !heads_apart(s)), b = laid_out(o, keys, copied),
+	           scores;
 
 	scores = ops_bmm(o, a, b, m->batch * s->heads * m->seq * m->seq);
 	ops_let(o, &a);
@@ -153,12 +175,16 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	bool transposed = s->kv_heads == s->heads; /* repeated ones lie in order */
 	struct ten keys = repeated(m, k), values = repeated(m, v), a, b, result;
 
-	a = scores_of(m, q, keys, transposed);
+	a = scores_of(m, q, keys, transposed && !heads_apart(s));
 	b = ops_unary(o, a, SAVE_NONE); /* times the scale */
 	ops_let(o, &a);
+	if (s->score_cap) {
+		a = transformer_capped(o, b);
+		b = a;
+	}
 	a = ops_unary(o, b, SAVE_NONE); /* plus the mask */
 	ops_let(o, &b);
-	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width, false);
+	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);
 	ops_let(o, &a);
 	a = ops_to(o, b, v.width);
 	ops_let(o, &b);
@@ -188,7 +214,7 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	b = ops_unary(o, keys, SAVE_NONE);
 	a = scores_of(m, scaled, b, false);
 	ops_let(o, &b);
-	b = ops_softmax(o, a, a.width, true); /* the mask was added in place */
+	b = ops_softmax(o, a, a.width); /* the mask was added in place */
 	ops_let(o, &a);
 	result = ops_bmm(o, b, values, q.count);
 	ops_let(o, &b);
@@ -234,10 +260,12 @@ struct ten transformer_attention(struct transformer *m, const struct layer_weigh
 		v = ops_linear(o, x, w->v, w->v_bias, s->hidden, keys);
 	}
 	if (s->head_norm) {
-		struct ten normed = transformer_norm(m, q, &w->q_norm, s->head_dim);
+		struct ten normed = transformer_norm(
+		        m, q, &w->q_norm, s->whole_norm ? inner : s->head_dim);
 		ops_let(o, &q);
 		q = normed;
-		normed = transformer_norm(m, k, &w->k_norm, s->head_dim);
+		normed = transformer_norm(m, k, &w->k_norm,
+		                          s->whole_norm ? keys : s->head_dim);
 		ops_let(o, &k);
 		k = normed;
 	}

@@ -51,6 +51,50 @@ static struct ten rms_norm_fp32(struct ops *o, struct ten x, struct ten weight,
 	return scale;
 }
 
+/* OLMo 2's: times the weight, in fp32. */
+static struct ten rms_norm_wide(struct ops *o, struct ten x, struct ten weight,
+                                int64_t over)
+{
+	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), out;
+
+	ops_let(o, &wide);
+	wide = ops_mul(o, weight, result);
+	ops_let(o, &result);
+	out = ops_to(o, wide, x.width);
+	ops_let(o, &wide);
+	return out;
+}
+
+/* Cohere's: a LayerNorm operator by operator; what is left without the mean is made twice. */
+static struct ten centered_norm(struct ops *o, struct ten x, struct ten weight,
+                                int64_t over)
+{
+	struct ten wide = ops_to(o, x, 4), mean = ops_mean(o, wide, over);
+	struct ten left = ops_add(o, wide, mean),
+	           square = ops_unary(o, left, SAVE_INPUT), variance, root, scale, out;
+
+	ops_let(o, &left);
+	variance = ops_mean(o, square, over);
+	ops_let(o, &square);
+	left = ops_add(o, wide, mean);
+	square = ops_view(o, variance); /* + eps: one number a row */
+	root = ops_unary(o, square, SAVE_RESULT);
+	ops_let(o, &square);
+	square = ops_mul(o, left, root);
+	ops_let(o, &left);
+	ops_let(o, &root);
+	ops_let(o, &wide);
+	scale = ops_to(o, weight, 4);
+	wide = ops_mul(o, scale, square);
+	ops_let(o, &scale);
+	ops_let(o, &square);
+	out = ops_to(o, wide, x.width);
+	ops_let(o, &wide);
+	ops_let(o, &mean);
+	ops_let(o, &variance);
+	return out;
+}
+
 struct ten transformer_norm(struct transformer *m, struct ten x,
                             const struct norm_weights *w, int64_t over)
 {
@@ -59,6 +103,10 @@ struct ten transformer_norm(struct transformer *m, struct ten x,
 		return rms_norm(&m->ops, x, w->weight, over);
 	case NORM_RMS_FP32:
 		return rms_norm_fp32(&m->ops, x, w->weight, over);
+	case NORM_RMS_WIDE:
+		return rms_norm_wide(&m->ops, x, w->weight, over);
+	case NORM_CENTERED:
+		return centered_norm(&m->ops, x, w->weight, over);
 	default:
 		return ops_layer_norm(&m->ops, x, w->weight, w->bias, over);
 	}

@@ -180,13 +180,13 @@ struct ten ops_dropout(struct ops *o, struct ten x, bool active)
 	return result;
 }
 
-struct ten ops_softmax(struct ops *o, struct ten x, int width, bool safe)
+struct ten ops_softmax(struct ops *o, struct ten x, int width)
 {
 	struct op op = {.in = {x.v},
 	                .give = {GIVE_NEW},
 	                .grad = {bytes_of(x)},
 	                .inputs = 1,
-	                .temp = safe ? bytes_of(x) : 0};
+	                .temp = x.count * width};
 	struct ten result = result_of(o, &op, x.count, width);
 
 	tape_save_result(o->tape, result.v);

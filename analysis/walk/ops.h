@@ -39,8 +39,8 @@ struct ten ops_mul(struct ops *o, struct ten a, struct ten b);
 /* Sums or means over the last dimension: x.count / over elements. */
 struct ten ops_mean(struct ops *o, struct ten x, int64_t over);
 struct ten ops_dropout(struct ops *o, struct ten x, bool active);
-/* safe: rows that are all masked become zero; its backward holds one more of its size. */
-struct ten ops_softmax(struct ops *o, struct ten x, int width, bool safe);
+/* Its backward holds the gradient times the result beside what it makes. */
+struct ten ops_softmax(struct ops *o, struct ten x, int width);
 struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
                           struct ten bias, int64_t over);
 /* batches of rows x inner times inner x columns; operands as they lie (a copy is ops_copy). */

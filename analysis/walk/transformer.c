@@ -1,7 +1,7 @@
 /* transformer.c - a transformer as Hugging Face's transformers 5 runs it.
  * A Python variable holds what it names until it is given another value or its function returns;
  * that decides what stands at the peak as much as what autograd saves.
- * Called from: walk.c. */
+ * Called from: attention.c, walk.c. */
 #include "transformer.h"
 
 #include <stdlib.h>
@@ -77,17 +77,17 @@ static struct ten feed_forward(struct transformer *m, const struct layer_weights
 		gate.width = up.width = o->half ? o->half : x.width;
 		wide = ops_unary(o, gate, SAVE_INPUT);
 	} else {
-		gate = ops_linear(o, x, w->gate, none, s->hidden, s->ffn);
+		gate = ops_linear(o, x, w->gate, w->gate_bias, s->hidden, s->ffn);
 		wide = ops_unary(o, gate, SAVE_INPUT);
 		ops_let(o, &gate);
-		up = ops_linear(o, x, w->up, none, s->hidden, s->ffn);
+		up = ops_linear(o, x, w->up, w->up_bias, s->hidden, s->ffn);
 	}
 	out = ops_mul(o, wide, up);
 	ops_let(o, &wide);
 	ops_let(o, &up);
 	if (s->fused)
 		ops_let(o, &gate);
-	wide = ops_linear(o, out, w->down, none, s->ffn, s->hidden);
+	wide = ops_linear(o, out, w->down, w->down_bias, s->ffn, s->hidden);
 	ops_let(o, &out);
 	return wide;
 }
@@ -99,57 +99,120 @@ struct one_layer {
 	const struct layer_weights *weights;
 };
 
-/* GPT-NeoX: the feed-forward reads the layer's input too. Takes what attention gave. */
+/* What a branch gave, as the stream takes it. */
+static struct ten scaled(struct transformer *m, struct ten x, bool times)
+{
+	struct ten result = times ? ops_unary(&m->ops, x, SAVE_NONE) : x;
+
+	if (times)
+		ops_let(&m->ops, &x);
+	return result;
+}
+
+struct ten transformer_capped(struct ops *o, struct ten x)
+{
+	struct ten a = ops_unary(o, x, SAVE_NONE), b;
+
+	ops_let(o, &x);
+	b = ops_unary(o, a, SAVE_RESULT); /* tanh */
+	ops_let(o, &a);
+	a = ops_unary(o, b, SAVE_NONE);
+	ops_let(o, &b);
+	return a;
+}
+
+/* The norms of a layer, and which comes where: 0 is attention, 1 the feed-forward. NULL: none. */
+static const struct norm_weights *norm_before(const struct shape *s,
+                                              const struct layer_weights *w, int branch)
+{
+	if (s->post_norm)
+		return s->norms == 4 ? &w->norm[2 * branch] : NULL;
+	return s->norms == 1 ? &w->norm[0] : &w->norm[branch];
+}
+
+static const struct norm_weights *norm_after(const struct shape *s,
+                                             const struct layer_weights *w, int branch)
+{
+	if (!s->post_norm)
+		return NULL;
+	return s->norms == 4 ? &w->norm[2 * branch + 1] : &w->norm[branch];
+}
+
+static struct ten read_by(struct transformer *m, const struct layer_weights *w,
+                          struct ten x, int branch)
+{
+	const struct norm_weights *norm = norm_before(m->shape, w, branch);
+
+	return norm ? transformer_norm(m, x, norm, m->shape->hidden)
+	            : ops_hold(&m->ops, x);
+}
+
+/* What a branch gave, on its way to the stream; it takes the place of `given`. */
+static struct ten finished(struct transformer *m, const struct layer_weights *w,
+                           struct ten given, int branch)
+{
+	const struct norm_weights *norm = norm_after(m->shape, w, branch);
+	struct ops *o = &m->ops;
+	struct ten normed = norm ? transformer_norm(m, given, norm, m->shape->hidden)
+	                         : ops_hold(o, given),
+	           result;
+
+	ops_let(o, &given);
+	result = ops_dropout(o, normed, m->shape->dropout && m->training->dropout);
+	ops_let(o, &normed);
+	return scaled(m, result, m->shape->scaled_residual);
+}
+
+/* GPT-NeoX: the feed-forward reads the layer's input too. Takes what attention read and gave. */
 static tensor_id in_parallel(struct transformer *m, const struct layer_weights *w,
-                             struct ten x, struct ten attended, struct ten weights)
+                             struct ten x, struct ten read, struct ten attended)
 {
 	struct ops *o = &m->ops;
-	struct ten h = transformer_norm(m, x, &w->norm[1], m->shape->hidden);
-	struct ten b = feed_forward(m, w, h), sum, all;
+	struct ten h = read, b, sum, all;
 
+	if (m->shape->norms > 1) {
+		ops_let(o, &read);
+		h = read_by(m, w, x, 1);
+	}
+	b = finished(m, w, feed_forward(m, w, h), 1);
 	ops_let(o, &h);
 	sum = ops_add(o, b, attended);
 	all = ops_add(o, sum, x);
 	ops_let(o, &sum);
 	ops_let(o, &b);
 	ops_let(o, &attended);
-	if (weights.v != NO_TENSOR)
-		ops_let(o, &weights);
 	return all.v;
 }
 
 static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 {
 	struct one_layer *layer = context;
+	const struct layer_weights *w = layer->weights;
 	struct transformer *m = layer->model;
 	struct ops *o = &m->ops;
-	bool drop = m->shape->dropout && m->training->dropout;
 	struct ten x = {
 	        input, m->tokens * m->shape->hidden,
 	        (int)(tape_bytes(tape, input) / (m->tokens * m->shape->hidden))};
-	struct ten h = transformer_norm(m, x, &layer->weights->norm[0],
-	                                m->shape->hidden),
-	           weights;
-	struct ten a = transformer_attention(m, layer->weights, h, &weights), b;
+	struct ten h = read_by(m, w, x, 0), weights, a, b;
+	tensor_id result;
 
-	b = ops_dropout(o, a, drop);
-	ops_let(o, &a);
-	ops_let(o, &h);
-	if (m->shape->parallel)
-		return in_parallel(m, layer->weights, x, b, weights);
-	a = ops_add(o, x, b);
-	ops_let(o, &b);
-	h = transformer_norm(m, a, &layer->weights->norm[1], m->shape->hidden);
-	b = feed_forward(m, layer->weights, h);
-	ops_let(o, &h);
-	h = ops_dropout(o, b, drop);
-	ops_let(o, &b);
-	b = ops_add(o, a, h);
-	ops_let(o, &h);
-	ops_let(o, &a);
+	b = finished(m, w, transformer_attention(m, w, h, &weights), 0);
+	if (m->shape->parallel) {
+		result = in_parallel(m, w, x, h, b);
+	} else {
+		ops_let(o, &h);
+		a = ops_add(o, x, b);
+		ops_let(o, &b);
+		h = read_by(m, w, a, 1);
+		b = finished(m, w, feed_forward(m, w, h), 1);
+		ops_let(o, &h);
+		result = ops_add(o, a, b).v;
+		ops_let(o, &b);
+		ops_let(o, &a);
+	}
 	if (weights.v != NO_TENSOR)
 		ops_let(o, &weights);
-	return b.v;
+	return result;
 }
 
 static struct ten embedded(struct transformer *m)
@@ -157,6 +220,7 @@ static struct ten embedded(struct transformer *m)
 	struct ops *o = &m->ops;
 	struct ten x = ops_embedding(o, m->embedding, m->ids, m->shape->hidden), p, sum;
 
+	x = scaled(m, x, m->shape->scaled_embedding);
 	if (m->shape->positions) {
 		struct ten rows = ops_make(o, m->seq, 8);
 		p = ops_embedding(o, m->positions, rows, m->shape->hidden);
@@ -174,10 +238,24 @@ static struct ten embedded(struct transformer *m)
 /* The tables of the rotary embedding, of all layers. */
 static void make_tables(struct transformer *m, int width)
 {
+	if (m->shape->rotation == ROTATION_TABLES_FP32)
+		width = 4;
 	if (!m->shape->rotary)
 		return;
 	m->cosine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
 	m->sine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
+}
+
+/* What a token may see, added to the scores: of the whole batch, in the stream's width. A kernel
+ * needs none. */
+static void make_mask(struct transformer *m, int width)
+{
+	int64_t count = m->batch * m->seq * m->seq;
+
+	m->mask = none;
+	if (m->training->attention != ATTENTION_FLASH)
+		m->mask = ops_make(&m->ops, m->shape->two_masks ? 2 * count : count,
+		                   width);
 }
 
 static struct ten loss_of(struct transformer *m, struct ten x)
@@ -185,8 +263,12 @@ static struct ten loss_of(struct transformer *m, struct ten x)
 	struct ops *o = &m->ops;
 	struct ten logits = ops_linear(o, x, m->head, m->head_bias, m->shape->hidden,
 	                               m->shape->vocab);
-	struct ten wide = ops_to(o, logits, 4), loss;
+	struct ten wide, loss;
 
+	logits = scaled(m, logits, m->shape->scaled_logits);
+	if (m->shape->logit_cap)
+		logits = transformer_capped(o, logits);
+	wide = ops_to(o, logits, 4);
 	loss = ops_cross_entropy(o, wide, m->ids, m->shape->vocab);
 	ops_let(o, &wide);
 	m->output =
@@ -197,6 +279,7 @@ static struct ten loss_of(struct transformer *m, struct ten x)
 void transformer_backward(struct transformer *m, tensor_id loss)
 {
 	tape_backward(m->ops.tape, loss);
+	ops_let(&m->ops, &m->mask);
 	if (!m->shape->rotary)
 		return;
 	ops_let(&m->ops, &m->cosine);
@@ -211,6 +294,7 @@ tensor_id transformer_forward(struct transformer *m)
 	bool again = m->training->checkpoint == CHECKPOINT_FULL;
 
 	make_tables(m, x.width);
+	make_mask(m, x.width);
 	for (int64_t i = 0; i < m->layer_count; i++) {
 		list[i] = (struct one_layer){m, &m->layers[i]};
 		next = x;
@@ -219,6 +303,8 @@ tensor_id transformer_forward(struct transformer *m)
 		ops_let(o, &x);
 		x = next;
 	}
+	if (!again) /* else the layers need it once more */
+		ops_let(o, &m->mask);
 	if (m->shape->final_norm) {
 		next = transformer_norm(m, x, &m->final_norm, m->shape->hidden);
 		ops_let(o, &x);

@@ -12,8 +12,8 @@ struct norm_weights {
 struct layer_weights {
 	struct ten q, k, v, o, gate, up,
 	        down; /* fused: q is q, k and v; gate is gate and up */
-	struct ten q_bias, k_bias, v_bias, o_bias, up_bias, down_bias;
-	struct norm_weights norm[2], q_norm, k_norm;
+	struct ten q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias;
+	struct norm_weights norm[4], q_norm, k_norm;
 };
 
 struct transformer {
@@ -26,7 +26,7 @@ struct transformer {
 	struct norm_weights embedding_norm, final_norm;
 	struct layer_weights *layers;
 	int64_t layer_count;
-	struct ten cosine, sine, ids, output;
+	struct ten cosine, sine, mask, ids, output;
 	int64_t elements; /* of all weights */
 	void *contexts;   /* of checkpointed layers, for the backward */
 	tensor_id *list;  /* all weights, and how many elements each has */
@@ -41,6 +41,8 @@ void transformer_free(struct transformer *model);
 /* One layer's norm and attention; weights: what the attention returns beside. */
 struct ten transformer_norm(struct transformer *model, struct ten x,
                             const struct norm_weights *weights, int64_t over);
+/* cap * tanh(x / cap), in place of x */
+struct ten transformer_capped(struct ops *o, struct ten x);
 struct ten transformer_attention(struct transformer *model,
                                  const struct layer_weights *layer, struct ten x,
                                  struct ten *weights);

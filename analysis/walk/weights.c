@@ -47,6 +47,7 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 	                            .k_bias = none,
 	                            .v_bias = none,
 	                            .gate = none,
+	                            .gate_bias = none,
 	                            .up = none,
 	                            .q_norm = {none, none},
 	                            .k_norm = {none, none}};
@@ -61,25 +62,27 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 	w->o = weight(m, inner, s->hidden);
 	w->o_bias = bias(m, s->out_bias, s->hidden);
 	if (s->head_norm) {
-		w->q_norm.weight = weight(m, s->head_dim, 1);
-		w->k_norm.weight = weight(m, s->head_dim, 1);
+		w->q_norm.weight = weight(m, s->whole_norm ? inner : s->head_dim, 1);
+		w->k_norm.weight = weight(m, s->whole_norm ? keys : s->head_dim, 1);
 	}
 	if (gated)
 		w->gate = weight(m, s->fused ? 2 * s->ffn : s->ffn, s->hidden);
+	w->gate_bias = bias(m, gated && !s->fused && s->mlp_bias, s->ffn);
 	if (!gated || !s->fused)
 		w->up = weight(m, s->ffn, s->hidden);
 	w->up_bias = bias(m, s->mlp_bias, s->ffn);
 	w->down = weight(m, s->hidden, s->ffn);
 	w->down_bias = bias(m, s->mlp_bias, s->hidden);
-	w->norm[0] = norm_of(m, s->hidden);
-	w->norm[1] = norm_of(m, s->hidden);
+	for (int i = 0; i < s->norms; i++)
+		w->norm[i] = norm_of(m, s->hidden);
 }
 
 bool transformer_make(struct transformer *m)
 {
 	const struct shape *s = m->shape;
 
-	if (s->patch || s->head != HEAD_LM || s->norms != 2 || s->embedding_norm)
+	if (s->patch || s->head != HEAD_LM || s->norms < 1 || s->norms > 4 ||
+	    s->embedding_norm)
 		return false;
 	m->embedding = weight(m, s->vocab, s->hidden);
 	m->positions = bias(m, s->positions > 0, s->positions * s->hidden);

@@ -25,11 +25,15 @@ TORCH = where.CACHE / "torch-2.11.0"
 PAGE = where.ROOT / "docs" / "accuracy-plan.md"
 BEGIN, END = "<!-- accuracy.py writes from here -->", "<!-- to here -->"
 
-GATED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi3")
+SHARED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "starcoder2", "granite",
+          "olmo2", "stablelm", "cohere", "phi", "gemma2")
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM", "gemma": "GemmaForCausalLM", "phi3": "Phi3ForCausalLM",
     "gpt2": "GPT2LMHeadModel", "opt": "OPTForCausalLM", "gpt_neox": "GPTNeoXForCausalLM",
+    "starcoder2": "Starcoder2ForCausalLM", "granite": "GraniteForCausalLM",
+    "olmo2": "Olmo2ForCausalLM", "stablelm": "StableLmForCausalLM", "cohere": "CohereForCausalLM",
+    "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM",
 }
 
 
@@ -50,10 +54,12 @@ def drawn(draw):
                    ("ffn_dim" if kind == "opt" else "intermediate_size"): wide}
     if kind == "opt":
         config |= {"word_embed_proj_dim": hidden}
-    if kind in GATED:
+    if kind in SHARED:  # keys and values are shared by heads
         config |= {"num_key_value_heads": draw.choice([k for k in (1, 2, 4, 8) if heads % k == 0]
                                                       + [heads])}
-        config |= {"head_dim": head, "tie_word_embeddings": draw.choice([True, False])}
+        config |= {"tie_word_embeddings": draw.choice([True, False])}
+        if kind not in ("stablelm", "phi"):
+            config |= {"head_dim": head}
         config |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     words = ["--precision", draw.choice(["fp32", "bf16", "bf16-mixed"]),
              "--optimizer", draw.choice(["adamw", "adamw", "adam", "sgd", "sgd-momentum"]),

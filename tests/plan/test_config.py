@@ -43,6 +43,38 @@ CONFIGS = {
                  "num_key_value_heads": 1, "vocab_size": 256000},
 }
 
+# Of kinds that have no name of their own here: what transformers builds has as many parameters.
+COUNTED = {
+    "starcoder2-3b": (3_030_371_328, {
+        "model_type": "starcoder2", "hidden_size": 3072, "intermediate_size": 12288,
+        "num_hidden_layers": 30, "num_attention_heads": 24, "num_key_value_heads": 2,
+        "vocab_size": 49152, "use_bias": True}),
+    "granite-3.0-2b": (2_533_531_648, {
+        "model_type": "granite", "hidden_size": 2048, "intermediate_size": 8192,
+        "num_hidden_layers": 40, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "vocab_size": 49155, "tie_word_embeddings": True}),
+    "olmo-2-1b": (1_484_916_736, {
+        "model_type": "olmo2", "hidden_size": 2048, "intermediate_size": 8192,
+        "num_hidden_layers": 16, "num_attention_heads": 16, "num_key_value_heads": 16,
+        "vocab_size": 100352, "tie_word_embeddings": False}),
+    "stablelm-2-1.6b": (1_644_515_328, {
+        "model_type": "stablelm", "hidden_size": 2048, "intermediate_size": 5632,
+        "num_hidden_layers": 24, "num_attention_heads": 32, "num_key_value_heads": 32,
+        "vocab_size": 100352, "use_qkv_bias": True, "partial_rotary_factor": 0.25}),
+    "command-r": (34_980_831_232, {
+        "model_type": "cohere", "hidden_size": 8192, "intermediate_size": 22528,
+        "num_hidden_layers": 40, "num_attention_heads": 64, "num_key_value_heads": 64,
+        "vocab_size": 256000}),
+    "phi-2": (2_779_683_840, {
+        "model_type": "phi", "hidden_size": 2560, "intermediate_size": 10240,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 51200,
+        "partial_rotary_factor": 0.4}),
+    "gemma-2-2b": (2_614_341_888, {
+        "model_type": "gemma2", "hidden_size": 2304, "intermediate_size": 9216,
+        "num_hidden_layers": 26, "num_attention_heads": 8, "head_dim": 256,
+        "num_key_value_heads": 4, "vocab_size": 256000}),
+}
+
 
 @pytest.fixture
 def config(tmp_path, plan):
@@ -81,6 +113,14 @@ def test_a_config_says_the_same_as_the_name(config, plan, name):
     assert from_config["total_bytes"] == from_name["total_bytes"]
 
 
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_config_has_as_many_parameters_as_its_model(config, name):
+    parameters, content = COUNTED[name]
+    answer = json.loads(config(content).stdout)
+    assert answer["parameters"] == parameters
+    assert answer["peak"], "its training step is not known"
+
+
 @pytest.mark.parametrize("change, part", [
     ({"hidden_size": None}, "has no 'hidden_size'"),
     ({"hidden_size": -1}, "can't be -1"),
@@ -97,6 +137,7 @@ def test_a_config_says_the_same_as_the_name(config, plan, name):
     ({"num_key_value_heads": 7}, "evenly"),
     ({"num_attention_heads": 33, "head_dim": None, "num_key_value_heads": 3}, "don't divide"),
     ({"tie_word_embeddings": "yes"}, "neither true nor false"),
+    ({"model_type": "stablelm", "qk_layernorm": True}, "has norms for each head"),
     ({"model_type": "mamba"}, "which is not one of llama, mistral"),
     ({"model_type": 7}, "has no 'model_type'"),
     ({"model_type": "x" * 10000}, "which is not one of"),
