@@ -29,6 +29,8 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 enum save { SAVE_NONE, SAVE_INPUT, SAVE_RESULT, SAVE_BOTH };
 /* One in, one out of the same size: gelu and relu, x * 2, -x. */
 struct ten ops_unary(struct ops *o, struct ten x, enum save save);
+/* x ** n: its backward is grad * (n * x ** (n - 1)), each of the three a tensor. */
+struct ten ops_power(struct ops *o, struct ten x);
 struct ten ops_to(struct ops *o, struct ten x,
                   int width); /* x itself where it has it */
 struct ten ops_view(struct ops *o, struct ten x);

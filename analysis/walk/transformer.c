@@ -15,8 +15,7 @@ static const struct ten none = {.v = NO_TENSOR};
 /* x * rsqrt(mean(x ** 2) + eps), in fp32; x is held by the caller. */
 static struct ten normalised(struct ops *o, struct ten x, int64_t over)
 {
-	struct ten square = ops_unary(o, x, SAVE_INPUT),
-	           mean = ops_mean(o, square, over);
+	struct ten square = ops_power(o, x), mean = ops_mean(o, square, over);
 	struct ten shifted, root, result;
 
 	ops_let(o, &square);
@@ -80,8 +79,8 @@ static struct ten centered_norm(struct ops *o, struct ten x, struct ten weight,
                                 int64_t over)
 {
 	struct ten wide = ops_to(o, x, 4), mean = ops_mean(o, wide, over);
-	struct ten left = ops_add(o, wide, mean),
-	           square = ops_unary(o, left, SAVE_INPUT), variance, root, scale, out;
+	struct ten left = ops_add(o, wide, mean), square = ops_power(o, left), variance,
+	           root, scale, out;
 
 	ops_let(o, &left);
 	variance = ops_mean(o, square, over);
@@ -130,8 +129,7 @@ static struct ten gelu_new(struct ops *o, struct ten x)
 	struct ten half = ops_unary(o, x, SAVE_NONE);
 	struct ten wide =
 	        o->half ? ops_to(o, x, 4) : ops_hold(o, x); /* pow() is fp32 */
-	struct ten cube = ops_unary(o, wide, SAVE_INPUT),
-	           a = ops_unary(o, cube, SAVE_NONE);
+	struct ten cube = ops_power(o, wide), a = ops_unary(o, cube, SAVE_NONE);
 	struct ten b, result;
 
 	ops_let(o, &wide);
