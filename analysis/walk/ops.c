@@ -198,14 +198,16 @@ struct ten ops_dropout(struct ops *o, struct ten x, bool active)
 
 struct ten ops_softmax(struct ops *o, struct ten x, int width)
 {
-	struct op op = {.in = {x.v},
+	struct ten input = o->fp16 ? ops_hold(o, x) : ops_to(o, x, width), result;
+	struct op op = {.in = {input.v},
 	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x)},
+	                .grad = {bytes_of(input)},
 	                .inputs = 1,
 	                .temp = x.count * width};
-	struct ten result = result_of(o, &op, x.count, width);
 
+	result = result_of(o, &op, x.count, width);
 	tape_save_result(o->tape, result.v);
+	ops_let(o, &input);
 	return result;
 }
 

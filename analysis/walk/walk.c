@@ -116,6 +116,8 @@ bool walk_training(const struct model *model, const struct training *training,
 		return false;
 	m.ops.tape = tape_new(capacity);
 	m.ops.half = training->autocast ? 2 : 0;
+	m.ops.fp16 = (training->autocast ? training->activation
+	                                 : training->parameter) == DTYPE_FP16;
 	tape_phase(m.ops.tape, TAPE_SETUP);
 	good = transformer_make(&m) && m.elements == model->parameters;
 	if (good) {
