@@ -100,19 +100,20 @@ static void run_node(struct tape *t, const struct node *node)
 			        TAPE_TEMPORARY);
 	}
 	storage_let(t, temp);
-	for (int i = 0; i < node->parts; i++)
-		storage_let(t, node->gradient[i]);
-	for (int i = 0; i < node->save_count; i++)
-		storage_let(t, node->saves[i]);
 	for (int i = 0; i < op->inputs; i++) {
 		if (op->give[i] == GIVE_SUM) {
 			int32_t sum = storage_take(t, op->grad[i], TAPE_TEMPORARY);
 			storage_let(t, gradient[i]);
 			gradient[i] = sum;
 		}
+	}
+	for (int i = 0; i < node->parts; i++)
+		storage_let(t, node->gradient[i]);
+	for (int i = 0; i < node->save_count; i++)
+		storage_let(t, node->saves[i]);
+	for (int i = 0; i < op->inputs; i++)
 		if (gradient[i] >= 0)
 			deliver(t, op->in[i], gradient[i]);
-	}
 }
 
 static void run_backward(struct tape *t, size_t from)

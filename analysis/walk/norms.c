@@ -5,8 +5,7 @@
 /* x * rsqrt(mean(x ** 2) + eps), in fp32; x is held by the caller. */
 static struct ten normalised(struct ops *o, struct ten x, int64_t over)
 {
-	struct ten square = ops_unary(o, x, SAVE_INPUT),
-	           mean = ops_mean(o, square, over);
+	struct ten square = ops_power(o, x), mean = ops_mean(o, square, over);
 	struct ten shifted, root, result;
 
 	ops_let(o, &square);
@@ -70,8 +69,8 @@ static struct ten centered_norm(struct ops *o, struct ten x, struct ten weight,
                                 int64_t over)
 {
 	struct ten wide = ops_to(o, x, 4), mean = ops_mean(o, wide, over);
-	struct ten left = ops_add(o, wide, mean),
-	           square = ops_unary(o, left, SAVE_INPUT), variance, root, scale, out;
+	struct ten left = ops_add(o, wide, mean), square = ops_power(o, left), variance,
+	           root, scale, out;
 
 	ops_let(o, &left);
 	variance = ops_mean(o, square, over);

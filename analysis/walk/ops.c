@@ -100,6 +100,19 @@ struct ten ops_unary(struct ops *o, struct ten x, enum save save)
 	return result;
 }
 
+struct ten ops_power(struct ops *o, struct ten x)
+{
+	struct op op = {.in = {x.v},
+	                .give = {GIVE_NEW},
+	                .grad = {bytes_of(x)},
+	                .saves = {x.v},
+	                .inputs = 1,
+	                .save_count = 1,
+	                .temp = 2 * bytes_of(x)};
+
+	return result_of(o, &op, x.count, x.width);
+}
+
 struct ten ops_copy(struct ops *o, struct ten x)
 {
 	struct op op = {.in = {x.v}, .give = {GIVE_SAME}, .inputs = 1};
@@ -134,13 +147,18 @@ struct ten ops_add(struct ops *o, struct ten a, struct ten b)
 	return result_of(o, &op, count, width);
 }
 
+/* Does an operator's backward make a gradient as it is wanted? Else it is summed up or cast. */
+static enum give whole(struct ten x, int64_t count, int width)
+{
+	return x.count == count && x.width == width ? GIVE_NEW : GIVE_SUM;
+}
+
 struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
 {
 	int64_t count = a.count > b.count ? a.count : b.count;
 	int width = wider(a, b);
 	struct op op = {.in = {a.v, b.v},
-	                .give = {a.count == count ? GIVE_NEW : GIVE_SUM,
-	                         b.count == count ? GIVE_NEW : GIVE_SUM},
+	                .give = {whole(a, count, width), whole(b, count, width)},
 	                .grad = {bytes_of(a), bytes_of(b)},
 	                .wide = count * width,
 	                .inputs = 2};
@@ -154,11 +172,9 @@ struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
 
 struct ten ops_mean(struct ops *o, struct ten x, int64_t over)
 {
-	/* its gradient is divided: new; expanding it is a view */
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x) / over},
-	                .inputs = 1};
+	/* its gradient is expanded, a view, and then divided: mean_backward() */
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
 
 	return result_of(o, &op, x.count / over, x.width);
 }
@@ -182,14 +198,16 @@ struct ten ops_dropout(struct ops *o, struct ten x, bool active)
 
 struct ten ops_softmax(struct ops *o, struct ten x, int width)
 {
-	struct op op = {.in = {x.v},
+	struct ten input = o->fp16 ? ops_hold(o, x) : ops_to(o, x, width), result;
+	struct op op = {.in = {input.v},
 	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x)},
+	                .grad = {bytes_of(input)},
 	                .inputs = 1,
 	                .temp = x.count * width};
-	struct ten result = result_of(o, &op, x.count, width);
 
+	result = result_of(o, &op, x.count, width);
 	tape_save_result(o->tape, result.v);
+	ops_let(o, &input);
 	return result;
 }
 

@@ -15,7 +15,8 @@ struct ten {
 
 struct ops {
 	struct tape *tape;
-	int half; /* bytes of what autocast casts to; 0: no autocast */
+	int half;  /* bytes of what autocast casts to; 0: no autocast */
+	bool fp16; /* 16 bits are fp16, not bf16 */
 };
 
 struct ten ops_make(struct ops *o, int64_t count, int width);
@@ -29,6 +30,8 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 enum save { SAVE_NONE, SAVE_INPUT, SAVE_RESULT, SAVE_BOTH };
 /* One in, one out of the same size: gelu and relu, x * 2, -x. */
 struct ten ops_unary(struct ops *o, struct ten x, enum save save);
+/* x ** n: its backward is grad * (n * x ** (n - 1)), each of the three a tensor. */
+struct ten ops_power(struct ops *o, struct ten x);
 struct ten ops_to(struct ops *o, struct ten x,
                   int width); /* x itself where it has it */
 struct ten ops_view(struct ops *o, struct ten x);
@@ -39,7 +42,8 @@ struct ten ops_mul(struct ops *o, struct ten a, struct ten b);
 /* Sums or means over the last dimension: x.count / over elements. */
 struct ten ops_mean(struct ops *o, struct ten x, int64_t over);
 struct ten ops_dropout(struct ops *o, struct ten x, bool active);
-/* Its backward holds the gradient times the result beside what it makes. */
+/* Its backward holds the gradient times the result beside what it makes. From 16 bits to fp32 it is one
+ * operator for fp16, two for bf16. */
 struct ten ops_softmax(struct ops *o, struct ten x, int width);
 struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
                           struct ten bias, int64_t over);

@@ -75,7 +75,7 @@ enum give {
 	GIVE_NONE,
 	GIVE_NEW,  /* a new tensor of grad[i] bytes */
 	GIVE_SAME, /* the gradient of the result itself, or a view of it */
-	GIVE_SUM   /* made at the result's size, then summed up to grad[i] bytes */
+	GIVE_SUM /* made at the result's size, then summed up or cast to grad[i] bytes */
 };
 
 enum { OP_INPUTS = 4, OP_SAVES = 8 };

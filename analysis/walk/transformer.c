@@ -18,8 +18,7 @@ static struct ten gelu_new(struct ops *o, struct ten x)
 	struct ten half = ops_unary(o, x, SAVE_NONE);
 	struct ten wide =
 	        o->half ? ops_to(o, x, 4) : ops_hold(o, x); /* pow() is fp32 */
-	struct ten cube = ops_unary(o, wide, SAVE_INPUT),
-	           a = ops_unary(o, cube, SAVE_NONE);
+	struct ten cube = ops_power(o, wide), a = ops_unary(o, cube, SAVE_NONE);
 	struct ten b, result;
 
 	ops_let(o, &wide);

@@ -9,8 +9,8 @@
 #include "states.h"
 
 /* PyTorch's default for one handle and stream: 2 x 4096 KiB and 8 x 16 KiB. The forward and the
- * backward have a thread, and so a handle, each; cublasLt has its own MiB. Source:
- * aten/src/ATen/cuda/CublasHandlePool.cpp. */
+ * backward have a thread, and so a handle, each. cublasLt, which adds biases, has a MiB of its own in
+ * each thread that runs a forward. Source: aten/src/ATen/cuda/CublasHandlePool.cpp. */
 enum { WORKSPACE_KIB = 2 * 4096 + 8 * 16, LT_WORKSPACE_KIB = 1024 };
 
 static int bytes_of(enum dtype dtype)
@@ -94,6 +94,11 @@ static void make_workspace(struct tape *t, int kib)
 	tape_make(t, (int64_t)kib << 10, TAPE_WORKSPACE);
 }
 
+static bool has_biases(const struct shape *s)
+{
+	return s->qkv_bias || s->out_bias || s->mlp_bias || s->head_bias;
+}
+
 bool walk_training(const struct model *model, const struct training *training,
                    int64_t capacity, struct walk *walk)
 {
@@ -111,13 +116,20 @@ bool walk_training(const struct model *model, const struct training *training,
 		return false;
 	m.ops.tape = tape_new(capacity);
 	m.ops.half = training->autocast ? 2 : 0;
+	m.ops.fp16 = (training->autocast ? training->activation
+	                                 : training->parameter) == DTYPE_FP16;
 	tape_phase(m.ops.tape, TAPE_SETUP);
 	good = transformer_make(&m) && m.elements == model->parameters;
 	if (good) {
 		m.ids = ops_make(&m.ops, m.tokens, 8);
+		ops_make(&m.ops, m.tokens, 8); /* labels, and which of the ids count */
+		ops_make(&m.ops, m.tokens, 8);
 		make_workspace(m.ops.tape, WORKSPACE_KIB);
 		make_workspace(m.ops.tape, WORKSPACE_KIB);
-		make_workspace(m.ops.tape, LT_WORKSPACE_KIB);
+		if (has_biases(m.shape))
+			make_workspace(m.ops.tape, LT_WORKSPACE_KIB);
+		if (has_biases(m.shape) && training->checkpoint != CHECKPOINT_NONE)
+			make_workspace(m.ops.tape, LT_WORKSPACE_KIB);
 		one_step(&m, true);
 		walk->first = tape_read(m.ops.tape);
 		tape_mark(m.ops.tape);
