@@ -252,10 +252,10 @@ static void read_rotary(struct reader *reader, const struct kind *kind, struct s
 	s->rotary = (int64_t)((double)s->head_dim * part);
 }
 
-static void refine(struct reader *reader, const struct kind *kind, struct shape *s)
+/* Biases, and how a layer's parts are put together. */
+static void refine_layers(struct reader *reader, const struct kind *kind,
+                          struct shape *s)
 {
-	read_function(reader, s);
-	read_rotary(reader, kind, s);
 	if (!strcmp(kind->name, "starcoder2"))
 		s->qkv_bias = s->out_bias = s->mlp_bias =
 		        truth(reader, "use_bias", true);
@@ -274,17 +274,27 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 		s->qkv_bias = truth(reader, "use_qkv_bias", false);
 		s->parallel = truth(reader, "use_parallel_residual", false);
 	}
-	if (!strcmp(kind->name, "phi"))
-		s->dropout = fraction(reader, "resid_pdrop", 0) > 0;
 	if (!strcmp(kind->name, "gemma2")) {
 		s->score_cap = !is_null(reader, "attn_logit_softcapping");
 		s->logit_cap = !is_null(reader, "final_logit_softcapping");
 	}
 	if (s->parallel && strcmp(kind->name, "gpt_neox") != 0)
 		s->norms = 1; /* attention and feed-forward read what one norm gave */
-	if (truth(reader, "qk_layernorm", false) || truth(reader, "use_qk_norm", false))
+	if ((s->family == FAMILY_STABLELM || s->family == FAMILY_PHI ||
+	     s->family == FAMILY_COHERE) &&
+	    (truth(reader, "qk_layernorm", false) ||
+	     truth(reader, "use_qk_norm", false)))
 		wrong(reader, "'%s' has norms for each head, which are not understood",
 		      reader->name);
+}
+
+static void refine(struct reader *reader, const struct kind *kind, struct shape *s)
+{
+	read_function(reader, s);
+	read_rotary(reader, kind, s);
+	refine_layers(reader, kind, s);
+	if (!strcmp(kind->name, "phi"))
+		s->dropout = fraction(reader, "resid_pdrop", 0) > 0;
 	if (!strcmp(kind->name, "opt")) {
 		s->positions += 2; /* OPT's table begins with two rows for padding */
 		s->final_norm = truth(reader, "do_layer_norm_before", true);
