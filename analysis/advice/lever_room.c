@@ -73,14 +73,14 @@ static bool known_rest(const struct scene *scene)
 	return scene->rest.kind != REST_UNKNOWN;
 }
 
-/* Were the batches before this one no larger than what would fit? Then a loader's smaller batch
- * changes nothing by itself: this one is larger for a reason of its own. */
+/* Is this batch a loader's, with a rest that was joined to it? Then it is less than two of those
+ * before; a loader's batch that is no smaller than theirs changes nothing by itself. */
 static const char *only_as_cap(const struct scene *scene, int64_t part)
 {
 	double usual = (double)scene->batch / scene->rest.scale;
 
 	return scene->rest.kind == REST_LIKE_STEP && scene->rest.scale > 1.02 &&
-	                       (double)part > 0.98 * usual
+	                       scene->rest.scale < 2 && (double)part > 0.98 * usual
 	               ? "only if it caps this batch too: those before were smaller"
 	               : NULL;
 }

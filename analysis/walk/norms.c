@@ -1,4 +1,4 @@
-/* norms.c - the norms of a transformer on a tape.
+/* norms.c - the norms of a transformer on a tape, and what caps its scores and logits.
  * Called from: attention.c, transformer.c. */
 #include "transformer.h"
 
@@ -109,4 +109,16 @@ struct ten transformer_norm(struct transformer *m, struct ten x,
 	default:
 		return ops_layer_norm(&m->ops, x, w->weight, w->bias, over);
 	}
+}
+
+struct ten transformer_capped(struct ops *o, struct ten x)
+{
+	struct ten a = ops_unary(o, x, SAVE_NONE), b;
+
+	ops_let(o, &x);
+	b = ops_unary(o, a, SAVE_RESULT); /* tanh */
+	ops_let(o, &a);
+	a = ops_unary(o, b, SAVE_NONE);
+	ops_let(o, &b);
+	return a;
 }

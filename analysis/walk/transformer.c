@@ -1,7 +1,7 @@
 /* transformer.c - a transformer as Hugging Face's transformers 5 runs it.
  * A Python variable holds what it names until it is given another value or its function returns;
  * that decides what stands at the peak as much as what autograd saves.
- * Called from: attention.c, walk.c. */
+ * Called from: walk.c. */
 #include "transformer.h"
 
 #include <stdlib.h>
@@ -106,18 +106,6 @@ static struct ten scaled(struct transformer *m, struct ten x, bool times)
 	if (times)
 		ops_let(&m->ops, &x);
 	return result;
-}
-
-struct ten transformer_capped(struct ops *o, struct ten x)
-{
-	struct ten a = ops_unary(o, x, SAVE_NONE), b;
-
-	ops_let(o, &x);
-	b = ops_unary(o, a, SAVE_RESULT); /* tanh */
-	ops_let(o, &a);
-	a = ops_unary(o, b, SAVE_NONE);
-	ops_let(o, &b);
-	return a;
 }
 
 /* The norms of a layer, and which comes where: 0 is attention, 1 the feed-forward. NULL: none. */
