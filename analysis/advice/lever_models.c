@@ -77,11 +77,19 @@ static void unowned_root(struct scene *scene, const char *root, int64_t bytes)
 	free(basis);
 }
 
+/* Is this tensor of the model? Without a root (NULL) all names are one model's. */
+static bool of_model(const struct tensor *tensor, const char *root)
+{
+	size_t length = root ? strlen(root) : 0;
+
+	return tensor && (!root || (!strncmp(tensor->name, root, length) &&
+	                            tensor->name[length] == '.'));
+}
+
 /* A model that nobody trains: its weights elsewhere, or what it says computed once. */
 static void copy_elsewhere(struct scene *scene, const char *root)
 {
 	int64_t bytes = 0;
-	size_t length = strlen(root);
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
@@ -90,8 +98,7 @@ static void copy_elsewhere(struct scene *scene, const char *root)
 		                        piece->bucket == BUCKET_BUFFER
 		                ? scene_owner(scene, piece)
 		                : NULL;
-		if (!owner || strncmp(owner->name, root, length) != 0 ||
-		    owner->name[length] != '.')
+		if (!of_model(owner, root))
 			continue;
 		bytes += piece->bytes;
 		edit_bytes(&scene->edit, (int32_t)i, 0);
@@ -209,15 +216,6 @@ static void other_model_kept(struct scene *scene)
 		free(root);
 	}
 	free(mine);
-}
-
-/* Is this tensor of the model? Without a root (NULL) all names are one model's. */
-static bool of_model(const struct tensor *tensor, const char *root)
-{
-	size_t length = root ? strlen(root) : 0;
-
-	return tensor && (!root || (!strncmp(tensor->name, root, length) &&
-	                            tensor->name[length] == '.'));
 }
 
 /* Does a module that has a parameter of the model learn in the acts [from, to)? Then its forward

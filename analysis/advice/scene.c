@@ -232,19 +232,14 @@ static void prepare(struct scene *scene)
 {
 	const struct places *places = scene->places;
 	const struct script *script = &scene->script;
-	int32_t refused = script->refused_piece;
-	size_t last = script->step_count;
-
 	scene->shapes = allocate((places->site_count + 1) * sizeof(*scene->shapes));
 	scene->weight_like = allocate(places->site_count + 1);
 	for (size_t i = 0; i < places->site_count; i++)
 		scene->shapes[i] = shape_of(places->sites[i].shape);
-	while (last > 1 && refused >= 0 &&
-	       script->steps[last - 1].first > script->pieces[refused].taken)
-		last--;
-	if (last) {
-		scene->step = script->steps[last - 1].step;
-		scene->from = script->steps[last - 1].first;
+	if (script->step_count) {
+		const struct stretch *last = &script->steps[script_refused(script)];
+		scene->step = last->step;
+		scene->from = last->first;
 	}
 	find_weights(scene);
 }

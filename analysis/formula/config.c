@@ -159,27 +159,16 @@ static double fraction(struct reader *reader, const char *key, double otherwise)
 	return value;
 }
 
-static bool has_number(struct reader *reader, const char *key)
+/* Is it there, and of this type of JSON: "integer", "null"? */
+static bool has_type(struct reader *reader, const char *key, const char *wanted)
 {
 	struct rows *rows = look(reader, key);
 	const char *type = rows ? rows_text(rows, 0) : NULL;
-	bool has = type && !strcmp(type, "integer");
+	bool has = type && !strcmp(type, wanted);
 
 	if (rows)
 		rows_free(rows);
 	return has;
-}
-
-/* Is it there, and null? */
-static bool is_null(struct reader *reader, const char *key)
-{
-	struct rows *rows = look(reader, key);
-	const char *type = rows ? rows_text(rows, 0) : NULL;
-	bool null = type && !strcmp(type, "null");
-
-	if (rows)
-		rows_free(rows);
-	return null;
 }
 
 static const struct kind *kind_named(const char *name)
@@ -197,7 +186,8 @@ static const struct kind *find_kind(struct reader *reader, char *foreign, size_t
 	const struct kind *kind = NULL;
 
 	/* nanoGPT's configuration names no type, but no other has these two keys */
-	if (!type && has_number(reader, "block_size") && has_number(reader, "n_embd")) {
+	if (!type && has_type(reader, "block_size", "integer") &&
+	    has_type(reader, "n_embd", "integer")) {
 		kind = kind_named("nanogpt");
 	} else if (!type || strcmp(type, "text") != 0) {
 		wrong(reader, "'%s' has no 'model_type'; is it a model's config.json?",
@@ -275,8 +265,8 @@ static void refine_layers(struct reader *reader, const struct kind *kind,
 		s->parallel = truth(reader, "use_parallel_residual", false);
 	}
 	if (!strcmp(kind->name, "gemma2")) {
-		s->score_cap = !is_null(reader, "attn_logit_softcapping");
-		s->logit_cap = !is_null(reader, "final_logit_softcapping");
+		s->score_cap = !has_type(reader, "attn_logit_softcapping", "null");
+		s->logit_cap = !has_type(reader, "final_logit_softcapping", "null");
 	}
 	if (s->parallel && strcmp(kind->name, "gpt_neox") != 0)
 		s->norms = 1; /* attention and feed-forward read what one norm gave */

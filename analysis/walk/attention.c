@@ -129,14 +129,12 @@ static struct ten repeated(struct transformer *m, struct ten x)
 	const struct shape *s = m->shape;
 	int64_t count = x.count / s->kv_heads * s->heads;
 	struct op op = {.in = {x.v},
-	                .give = {GIVE_SUM},
+	                .give = {GIVE_NEW}, /* the sum over the copies of a head */
 	                .grad = {x.count * x.width},
-	                .wide = 0,
 	                .inputs = 1};
 
 	if (s->kv_heads == s->heads)
 		return ops_hold(&m->ops, x);
-	op.give[0] = GIVE_NEW; /* the sum over the copies of a head */
 	return (struct ten){tape_result(m->ops.tape, &op, count * x.width), count,
 	                    x.width};
 }
@@ -151,7 +149,7 @@ static struct ten laid_out(struct ops *o, struct ten x, bool copied)
 	return result;
 }
 
-/* Products, softmax and what lies between. scaled: by the heads' size, in one of two ways. */
+/* The product of queries and keys; copied: the keys do not lie in order. */
 static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys,
                             bool copied)
 {
@@ -178,10 +176,8 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	a = scores_of(m, q, keys, transposed && !heads_apart(s));
 	b = ops_unary(o, a, SAVE_NONE); /* times the scale */
 	ops_let(o, &a);
-	if (s->score_cap) {
-		a = transformer_capped(o, b);
-		b = a;
-	}
+	if (s->score_cap)
+		b = transformer_capped(o, b);
 	a = ops_unary(o, b, SAVE_NONE); /* plus the mask */
 	ops_let(o, &b);
 	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);

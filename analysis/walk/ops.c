@@ -92,10 +92,10 @@ struct ten ops_unary(struct ops *o, struct ten x, enum save save)
 	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
 	struct ten result;
 
-	if (save == SAVE_INPUT || save == SAVE_BOTH)
+	if (save == SAVE_INPUT)
 		op.saves[op.save_count++] = x.v;
 	result = result_of(o, &op, x.count, x.width);
-	if (save == SAVE_RESULT || save == SAVE_BOTH)
+	if (save == SAVE_RESULT)
 		tape_save_result(o->tape, result.v);
 	return result;
 }
@@ -260,10 +260,8 @@ struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids, int64
 	return result_of(o, &op, ids.count * over, weight.width);
 }
 
-struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels,
-                             int64_t classes)
+struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels)
 {
-	int64_t rows = logits.count / classes;
 	struct op soft = {.in = {logits.v},
 	                  .give = {GIVE_NEW},
 	                  .grad = {bytes_of(logits)},
@@ -276,7 +274,6 @@ struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels
 	                 .inputs = 1,
 	                 .save_count = 2};
 
-	(void)rows;
 	tape_save_result(o->tape, log.v);
 	loss = result_of(o, &nll, 1, 4);
 	ops_let(o, &log);

@@ -27,7 +27,7 @@ struct ten ops_hold(struct ops *o, struct ten x);
 struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten bias,
                       int64_t in, int64_t out);
 
-enum save { SAVE_NONE, SAVE_INPUT, SAVE_RESULT, SAVE_BOTH };
+enum save { SAVE_NONE, SAVE_INPUT, SAVE_RESULT };
 /* One in, one out of the same size: gelu and relu, x * 2, -x. */
 struct ten ops_unary(struct ops *o, struct ten x, enum save save);
 /* x ** n: its backward is grad * (n * x ** (n - 1)), each of the three a tensor. */
@@ -42,8 +42,8 @@ struct ten ops_mul(struct ops *o, struct ten a, struct ten b);
 /* Sums or means over the last dimension: x.count / over elements. */
 struct ten ops_mean(struct ops *o, struct ten x, int64_t over);
 struct ten ops_dropout(struct ops *o, struct ten x, bool active);
-/* Its backward holds the gradient times the result beside what it makes. From 16 bits to fp32 it is one
- * operator for fp16, two for bf16. */
+/* Its backward holds the gradient times the result beside what it makes. From 16 bits to fp32 it
+ * is one operator for fp16, two for bf16. */
 struct ten ops_softmax(struct ops *o, struct ten x, int width);
 struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
                           struct ten bias, int64_t over);
@@ -52,7 +52,6 @@ struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result);
 struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids,
                          int64_t over);
 /* Of logits [rows, classes] in fp32, a scalar. */
-struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels,
-                             int64_t classes);
+struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels);
 
 #endif

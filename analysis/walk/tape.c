@@ -246,8 +246,7 @@ tensor_id tape_view(struct tape *t, const struct op *op, tensor_id of)
 	                           .storage = storage_hold(t, t->tensors[of].storage),
 	                           .leaf = -1});
 
-	t->tensors[result].grad = wanted(t, op);
-	t->tensors[result].node = record(t, op);
+	tape_record(t, op, result);
 	return result;
 }
 

@@ -1,9 +1,9 @@
 /* tape.h - a training step as PyTorch's autograd runs it: tensors that are taken and given back,
  * one after the other, by a model of PyTorch's caching allocator.
  *
- * A tensor is named by a number, as Python names it by a variable. The one who makes it holds it and lets go of it; what a
- * backward needs is held by the tape. Source: torch/csrc/autograd/engine.cpp, PyTorch 2.1 to
- * 2.15: nodes run in the reverse of the order in which they were made; a node's gradient and what
+ * A tensor is named by a number, as Python names it by a variable. The one who makes it holds it
+ * and lets go of it; what a backward needs is held by the tape. Source:
+ * torch/csrc/autograd/engine.cpp, PyTorch 2.1 to 2.15: nodes run in the reverse of the order in which they were made; a node's gradient and what
  * it saved go when it has run; a second gradient for one tensor is added in place where nobody
  * else holds the first. */
 #ifndef TIDEMARK_ANALYSIS_TAPE_H
@@ -60,7 +60,8 @@ struct tape_totals tape_read(const struct tape *tape);
 void tape_mark(struct tape *tape);
 
 /* A tensor without a history. Where a weight is used twice, its gradients are added up; of matmuls
- * in the weight's own width they are views, which are not added to in place. A weight is a leaf: its gradient stays until tape_zero_grad(). */
+ * in the weight's own width they are views, which are not added to in place. A weight is a leaf:
+ * its gradient stays until tape_zero_grad(). */
 tensor_id tape_make(struct tape *tape, int64_t bytes, enum tape_bucket bucket);
 tensor_id tape_weight(struct tape *tape, int64_t bytes, bool trained);
 void tape_zero_grad(struct tape *tape);

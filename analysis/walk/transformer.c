@@ -256,7 +256,7 @@ static struct ten loss_of(struct transformer *m, struct ten x)
 	if (m->shape->logit_cap)
 		logits = transformer_capped(o, logits);
 	wide = ops_to(o, logits, 4);
-	loss = ops_cross_entropy(o, wide, m->ids, m->shape->vocab);
+	loss = ops_cross_entropy(o, wide, m->ids);
 	ops_let(o, &wide);
 	m->output =
 	        logits; /* `outputs` holds them, in the loop that most people write */

@@ -22,15 +22,14 @@ struct transformer {
 	const struct training *training;
 	int64_t batch, seq, tokens;
 	int wide; /* bytes of a weight's element, and of the stream's */
-	struct ten embedding, positions, types, head, head_bias, patch, patch_bias;
-	struct norm_weights embedding_norm, final_norm;
+	struct ten embedding, positions, types, head, head_bias;
+	struct norm_weights final_norm;
 	struct layer_weights *layers;
 	int64_t layer_count;
 	struct ten cosine, sine, mask, ids, output;
 	int64_t elements; /* of all weights */
 	void *contexts;   /* of checkpointed layers, for the backward */
-	tensor_id *list;  /* all weights, and how many elements each has */
-	int64_t *sizes;
+	int64_t *sizes;   /* elements of each weight */
 	size_t count, room;
 };
 

@@ -9,8 +9,8 @@
 #include "states.h"
 
 /* PyTorch's default for one handle and stream: 2 x 4096 KiB and 8 x 16 KiB. The forward and the
- * backward have a thread, and so a handle, each. cublasLt, which adds biases, has a MiB of its own in
- * each thread that runs a forward. Source: aten/src/ATen/cuda/CublasHandlePool.cpp. */
+ * backward have a thread, and so a handle, each. cublasLt, which adds biases, has a MiB of its own
+ * in each thread that runs a forward. Source: aten/src/ATen/cuda/CublasHandlePool.cpp. */
 enum { WORKSPACE_KIB = 2 * 4096 + 8 * 16, LT_WORKSPACE_KIB = 1024 };
 
 static int bytes_of(enum dtype dtype)

@@ -13,12 +13,7 @@ static struct ten weight(struct transformer *m, int64_t rows, int64_t columns)
 	struct ten made = {.count = count, .width = m->wide};
 
 	made.v = tape_weight(m->ops.tape, count * m->wide, true);
-	if (m->count == m->room) {
-		size_t room = m->room;
-		m->list = grow(m->list, m->count, &room, sizeof(*m->list));
-		m->sizes = grow(m->sizes, m->count, &m->room, sizeof(*m->sizes));
-	}
-	m->list[m->count] = made.v;
+	m->sizes = grow(m->sizes, m->count, &m->room, sizeof(*m->sizes));
 	m->sizes[m->count++] = count;
 	m->elements += count;
 	return made;
@@ -101,6 +96,5 @@ void transformer_free(struct transformer *m)
 {
 	free(m->layers);
 	free(m->contexts);
-	free(m->list);
 	free(m->sizes);
 }

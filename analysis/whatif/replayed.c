@@ -230,29 +230,19 @@ static bool one_act(struct play *play, int32_t at)
 	return true;
 }
 
-static int32_t refused_step(const struct script *script)
-{
-	int32_t refused = script->refused_piece;
-	size_t step = script->step_count;
-
-	if (refused < 0)
-		return 0;
-	while (step > 1 &&
-	       script->steps[step - 1].first > script->pieces[refused].taken)
-		step--;
-	return step ? script->steps[step - 1].first : 0;
-}
-
 static void play_begin(struct play *play, const struct script *script,
                        const struct rules *rules, const struct edit *edit,
                        int64_t capacity, struct replayed *replayed)
 {
 	*replayed = (struct replayed){.fits = true, .act = -1, .peak_act = -1};
-	*play = (struct play){.script = script,
-	                      .edit = edit,
-	                      .replayed = replayed,
-	                      .since = refused_step(script),
-	                      .allocator = allocator_new(rules, capacity)};
+	*play = (struct play){
+	        .script = script,
+	        .edit = edit,
+	        .replayed = replayed,
+	        .since = script->refused_piece < 0 || !script->step_count
+	                         ? 0
+	                         : script->steps[script_refused(script)].first,
+	        .allocator = allocator_new(rules, capacity)};
 	play->block = allocate((script->count + 1) * sizeof(*play->block));
 	memset(play->block, -1, (script->count + 1) * sizeof(*play->block));
 	if (edit) {

@@ -4,8 +4,8 @@
  * directions, up to the one that was refused: a first evaluation is not. Then the rest of
  * that step is this one's, scaled by the ratio of what both have made, and the next step is
  * all of it again. What this step did before its first forward of that kind (an evaluation, a copy
- * of the model) is no part of that. Without one, a loop inside the step may tell (derived.c: or parameters,
- * what the forward saved, and the optimizer).
+ * of the model) is no part of that. Without one, a loop inside the step may tell (derived.c: or
+ * parameters, what the forward saved, and the optimizer).
  * Called from: advice/scene.c. */
 #include "rest.h"
 

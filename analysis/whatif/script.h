@@ -64,6 +64,18 @@ static inline size_t script_step_of(const struct script *script, int32_t act,
 	return step;
 }
 
+/* The step (index) that was refused; the last where none was, 0 where there is none. */
+static inline size_t script_refused(const struct script *script)
+{
+	int32_t refused = script->refused_piece;
+	size_t step = script->step_count;
+
+	while (step > 1 && refused >= 0 &&
+	       script->steps[step - 1].first > script->pieces[refused].taken)
+		step--;
+	return step ? step - 1 : 0;
+}
+
 /* Bytes that PyTorch may have of the device. */
 static inline int64_t script_capacity(const struct script *script)
 {
