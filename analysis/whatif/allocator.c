@@ -151,6 +151,10 @@ static int32_t new_segment(struct allocator *a, int32_t pool, int64_t bytes)
 		return -1;
 	block.address =
 	        a->told ? a->next_address : space_take(&a->space, size, a->wish);
+	if (!a->told && block.address < 0) {
+		a->reserved -= size;
+		return -1;
+	}
 	return blocks_new(a, block);
 }
 

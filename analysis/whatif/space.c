@@ -68,8 +68,10 @@ int64_t space_take(struct space *space, int64_t bytes, int64_t wish)
 	    space->gaps[at].at + space->gaps[at].bytes - wish >= bytes) {
 		from = wish;
 	} else {
-		for (at = 0; space->gaps[at].bytes < bytes;)
+		for (at = 0; at < space->count && space->gaps[at].bytes < bytes;)
 			at++;
+		if (at == space->count)
+			return -1;
 		from = space->gaps[at].at;
 	}
 	gap = space->gaps[at];

@@ -16,7 +16,8 @@ struct space {
 	int64_t first; /* below it nothing was asked for yet; 0: nowhere */
 };
 
-/* Where so many bytes lie: at `wish`, if that is free (-1: no wish), else lowest. */
+/* Where so many bytes lie: at `wish`, if that is free (-1: no wish), else lowest; -1: nowhere,
+ * which only sizes and addresses that no device has come to. */
 int64_t space_take(struct space *space, int64_t bytes, int64_t wish);
 void space_give(struct space *space, int64_t at, int64_t bytes);
 void space_free(struct space *space);

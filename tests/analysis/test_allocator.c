@@ -52,6 +52,22 @@ TEST("a small request takes 2 MiB, one below 10 MiB takes 20, a larger one multi
 	allocator_free(a);
 }
 
+TEST("an address near the end of what numbers can say is no place: the request is "
+     "refused")
+{
+	struct allocator *a = new_one(INT64_MAX);
+	int64_t reserved;
+
+	CHECK(allocator_take_near(a, 64 * MIB, 0, INT64_MAX - 10 * MIB) < 0);
+	CHECK(allocator_reserved(a) == 0);
+	CHECK(allocator_take_near(a, 8 * MIB, 0, INT64_MAX - 64 * MIB) >= 0);
+	CHECK(allocator_take_near(a, 80 * MIB, 0, INT64_MAX - 64 * MIB) < 0);
+	reserved = allocator_reserved(a);
+	CHECK(allocator_take_near(a, 80 * MIB, 0, INT64_MAX - 512 * MIB) >= 0);
+	CHECK(allocator_reserved(a) == reserved + 80 * MIB);
+	allocator_free(a);
+}
+
 TEST("the smallest free block that fits is taken, and cut where more than 1 MiB is "
      "left")
 {
