@@ -30,6 +30,7 @@ def check_sums(device):
     for row in device["rows"]:
         causes = sum(cause["bytes"] for cause in row["causes"])
         left += abs(row["measured_bytes"] - row["predicted_bytes"] - causes)
+        left += sum(abs(cause["bytes"]) for cause in row["causes"] if not cause["explained"])
         assert all(cause["bytes"] and cause["cause"] for cause in row["causes"])
         assert {cause["kind"] for cause in row["causes"]} <= set(KINDS)
         texts = [cause["cause"] for cause in row["causes"]]

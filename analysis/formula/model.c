@@ -1,5 +1,5 @@
 /* model.c - the shape of a transformer and the list of its weights.
- * Called from: formula/, plan/, reconcile/, trace/. */
+ * Called from: formula/, plan/, recognise/, reconcile/, trace/. */
 #include "model.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* names.c - names and defaults of the training configuration.
- * Called from: commands/, formula/, measure/, plan/, reconcile/, trace/, walk/. */
+ * Called from: commands/, formula/, measure/, plan/, recognise/, reconcile/, trace/,
+ *     walk/. */
 #include "formula.h"
 
 #include <string.h>

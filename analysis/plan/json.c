@@ -34,7 +34,8 @@ static void json_fit(struct json *json, const struct plan *plan, int index,
 		json_null(json, "fits");
 	else
 		json_truth(json, "fits", card ? card->fit == MEASURED_YES : predicted);
-	json_text(json, "basis", card || plan->traced.known ? "measured" : "predicted");
+	json_text(json, "basis",
+	          card || plan_as_traced(plan) ? "measured" : "predicted");
 	if (card)
 		json_text(json, "where", card->where);
 }
@@ -46,7 +47,7 @@ static void json_peak(struct json *json, const struct plan *plan)
 	                                                "temporary", "workspace"};
 	const struct tape_totals *worst = walk_worst(&plan->walk);
 
-	if (plan->traced.known) {
+	if (plan_as_traced(plan)) {
 		json_number(json, "peak_allocated_bytes", plan->traced.peak);
 		json_text(json, "peak_phase", plan->traced.phase);
 		json_object(json, "peak");
@@ -56,13 +57,19 @@ static void json_peak(struct json *json, const struct plan *plan)
 		json_end(json);
 		return;
 	}
+	json_known(json, "peak_allocated_bytes", plan_peak_bytes(plan));
 	if (!plan->walked) {
-		json_null(json, "peak_allocated_bytes");
 		json_null(json, "peak_phase");
-		json_null(json, "peak");
+		if (!plan->traced.scaled) {
+			json_null(json, "peak");
+			return;
+		}
+		json_object(json, "peak");
+		json_text(json, "basis", "scaled");
+		json_null(json, "reserved_bytes");
+		json_end(json);
 		return;
 	}
-	json_number(json, "peak_allocated_bytes", worst->peak.bytes);
 	json_text(json, "peak_phase", plan_phase_names[worst->peak.phase]);
 	json_object(json, "peak");
 	json_text(json, "basis", "predicted");
@@ -155,6 +162,22 @@ static void json_training(const struct plan *plan, struct json *json)
 	json_end(json);
 }
 
+/* What the answer began with. */
+static void json_traced(const struct plan *plan, struct json *json)
+{
+	const struct traced *traced = &plan->traced;
+
+	json_object(json, "traced");
+	json_number(json, "peak_allocated_bytes", traced->peak);
+	json_text(json, "peak_phase", traced->phase);
+	json_known(json, "peak_reserved_bytes", traced->reserved);
+	json_known(json, "walk_peak_bytes", traced->walked ? traced->walk : -1);
+	json_known(json, "batch", traced->batch_known ? traced->training.batch : -1);
+	json_known(json, "seq", traced->seq_known ? traced->training.seq : -1);
+	json_truth(json, "changed", traced->changed);
+	json_end(json);
+}
+
 void plan_json(const struct plan *plan, FILE *out)
 {
 	const struct formula *f = &plan->formula;
@@ -165,6 +188,8 @@ void plan_json(const struct plan *plan, FILE *out)
 	json_text(&json, "model", plan->model.name);
 	json_numbers(plan, &json);
 	json_training(plan, &json);
+	if (plan->traced.known)
+		json_traced(plan, &json);
 	json_terms(&json, f);
 	json_number(&json, "context_bytes", plan->context);
 	json_fits(&json, plan);

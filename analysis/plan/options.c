@@ -235,13 +235,15 @@ static void read_activations(struct plan *plan, const struct options *options)
 			     "this model has %lld positions, fewer than "
 			     "'--seq %lld'",
 			     (long long)plan->model.shape.positions, (long long)t->seq);
-	} else if (plan->sequence_counts && !plan->unknown) {
+	} else if (plan->sequence_counts && !plan->unknown && !plan->traced.seq_known) {
 		t->seq = plan->model.shape.context;
 		plan_note(plan,
 		          "a sequence length of %s is assumed; --seq says otherwise",
 		          text_count(t->seq).s);
 	}
-	t->dropout = plan->model.shape.dropout && !options->value[OPT_NO_DROPOUT];
+	if (!plan->traced.known) /* which tells whether there was any */
+		t->dropout = plan->model.shape.dropout;
+	t->dropout &= !options->value[OPT_NO_DROPOUT];
 	if (!plan->model.known && !plan->unknown && !given)
 		plan_note(plan,
 		          "activations are not counted: a number of parameters has "

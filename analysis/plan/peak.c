@@ -2,6 +2,8 @@
  * Called from: json.c, plan.c, text.c. */
 #include "plan.h"
 
+#include <stdlib.h>
+
 const char *const plan_phase_names[TAPE_PHASES] = {"setup", "forward", "backward",
                                                    "optimizer"};
 
@@ -19,6 +21,67 @@ int64_t plan_available(const struct plan *plan, const struct card *card)
 	return card->bytes > context ? card->bytes - context : 0;
 }
 
+bool plan_as_traced(const struct plan *plan)
+{
+	return plan->traced.known && !plan->traced.changed;
+}
+
+/* What the walk says of a training, set against what was measured of the one it began with. Where
+ * the walk and the measurement are not within 5 % of each other, the larger of their difference
+ * and their ratio is taken. */
+static int64_t beside_traced(const struct traced *traced, int64_t measured,
+                             int64_t walked, int64_t bytes)
+{
+	int64_t added = bytes + measured - walked, scaled;
+
+	if (!traced->walked || measured < 0)
+		return bytes;
+	if (llabs(measured - walked) <= measured / 20)
+		return added;
+	scaled = (int64_t)((double)bytes / (double)walked * (double)measured);
+	return scaled > added ? scaled : added;
+}
+
+static int64_t adjusted_peak(const struct plan *plan, int64_t bytes)
+{
+	return beside_traced(&plan->traced, plan->traced.peak, plan->traced.walk,
+	                     bytes);
+}
+
+static int64_t adjusted_reserved(const struct plan *plan, int64_t bytes)
+{
+	return beside_traced(&plan->traced, plan->traced.reserved,
+	                     plan->traced.walk_reserved, bytes);
+}
+
+int64_t plan_peak_bytes(const struct plan *plan)
+{
+	if (plan_as_traced(plan))
+		return plan->traced.peak;
+	if (plan->walked)
+		return adjusted_peak(plan, walk_worst(&plan->walk)->peak.bytes);
+	return plan->traced.scaled ? plan->traced.scaled : -1;
+}
+
+static int64_t most_reserved(const struct walk *walk)
+{
+	return walk->first.reserved > walk->later.reserved ? walk->first.reserved
+	                                                   : walk->later.reserved;
+}
+
+static void walk_the_traced(struct plan *plan)
+{
+	struct traced *traced = &plan->traced;
+	struct walk walk;
+
+	if (!traced->known || !traced->batch_known || !traced->seq_known ||
+	    !walk_training(&plan->model, &traced->training, INT64_MAX, &walk))
+		return;
+	traced->walked = true;
+	traced->walk = walk_worst(&walk)->peak.bytes;
+	traced->walk_reserved = most_reserved(&walk);
+}
+
 /* Peaks at batches of 1, 2, 4, …, up to one that no card has. Between two of them a peak is no
  * larger than the line that joins them: it is the largest of sums that are straight lines. */
 static void measure_peaks(struct plan *plan)
@@ -33,7 +96,10 @@ static void measure_peaks(struct plan *plan)
 	for (tried.batch = 1; plan->line_count < PLAN_LINE; tried.batch *= 2) {
 		if (!walk_training(&plan->model, &tried, 0, &walk))
 			return;
-		plan->line[plan->line_count++] = walk_worst(&walk)->peak;
+		plan->line[plan->line_count] = walk_worst(&walk)->peak;
+		plan->line[plan->line_count].bytes =
+		        adjusted_peak(plan, walk_worst(&walk)->peak.bytes);
+		plan->line_count++;
 		if (plan->line[plan->line_count - 1].bytes > most)
 			return;
 	}
@@ -41,8 +107,15 @@ static void measure_peaks(struct plan *plan)
 
 void plan_peak(struct plan *plan)
 {
-	if (plan->traced.known)
+	walk_the_traced(plan);
+	if (plan->traced.known && !plan->traced.walked) {
+		/* what the walk does not know of the trace, it does not of its change */
+		for (; plan->traced.scaled && plan->line_count < PLAN_LINE;
+		     plan->line_count++)
+			plan->line[plan->line_count].bytes =
+			        plan->traced.line[plan->line_count];
 		return;
+	}
 	plan->walked =
 	        plan->training.activations == ACTIVATIONS_TORCH &&
 	        plan->training.overhead_ppm == 1000000 &&
@@ -51,17 +124,29 @@ void plan_peak(struct plan *plan)
 		measure_peaks(plan);
 }
 
+/* What the allocator kept of each byte that it had given out at the most, in the traced run. */
+static double kept(const struct plan *plan)
+{
+	const struct traced *traced = &plan->traced;
+
+	return traced->reserved > traced->peak && traced->peak
+	               ? (double)traced->reserved / (double)traced->peak
+	               : 1;
+}
+
 int64_t plan_need(const struct plan *plan)
 {
-	int64_t first = plan->walk.first.reserved, later = plan->walk.later.reserved;
+	int64_t peak = plan_peak_bytes(plan), reserved = -1;
 
-	if (plan->traced.known)
-		return plan->traced.reserved >= plan->traced.peak
-		               ? plan->traced.reserved
-		               : plan->traced.peak;
-	if (!plan->walked)
+	if (plan_as_traced(plan))
+		reserved = plan->traced.reserved;
+	else if (plan->walked)
+		reserved = adjusted_reserved(plan, most_reserved(&plan->walk));
+	else if (peak < 0)
 		return plan->formula.total;
-	return first > later ? first : later;
+	else
+		reserved = (int64_t)((double)peak * kept(plan));
+	return reserved > peak ? reserved : peak;
 }
 
 /* With a batch: does the allocator find room in so many bytes? */
@@ -71,7 +156,9 @@ static bool finds_room(const struct plan *plan, int64_t batch, int64_t bytes)
 	struct walk walk;
 
 	tried.batch = batch;
-	return walk_training(&plan->model, &tried, bytes, &walk) && !walk.later.refused;
+	bytes -= adjusted_peak(plan, bytes) - bytes; /* what the walk does not see */
+	return bytes > 0 && walk_training(&plan->model, &tried, bytes, &walk) &&
+	       !walk.later.refused;
 }
 
 bool plan_fits(const struct plan *plan, const struct card *card)
@@ -81,7 +168,8 @@ bool plan_fits(const struct plan *plan, const struct card *card)
 	if (plan_need(plan) <= available)
 		return true;
 	/* what is cached is given back before a request is refused */
-	return plan->walked && walk_worst(&plan->walk)->peak.bytes <= available &&
+	return plan->walked && !plan_as_traced(plan) &&
+	       plan_peak_bytes(plan) <= available &&
 	       finds_room(plan, plan->training.batch, available);
 }
 
@@ -108,8 +196,10 @@ int64_t plan_largest(const struct plan *plan, const struct card *card)
 {
 	int64_t available = plan_available(plan, card), low = 0, high;
 
-	if (plan->traced.known)
-		return -1; /* what another batch takes was not measured */
+	if (plan->traced.known && !plan->walked && !plan->line_count)
+		return -1; /* what another batch takes is not known */
+	if (plan->traced.known && !plan->walked)
+		return on_the_line(plan, (int64_t)((double)available / kept(plan)));
 	if (!plan->walked || !plan->line_count)
 		return formula_largest_batch(&plan->model, &plan->training, available);
 	if (!plan->cards_named) /* many cards: some room is left for holes instead */

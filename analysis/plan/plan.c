@@ -1,5 +1,5 @@
 /* plan.c - what training would take: the sum, its line over the batch, and the cards.
- * Called from: commands/plan.c, options.c, subject.c. */
+ * Called from: commands/, plan/. */
 #include "plan.h"
 
 #include <stdarg.h>

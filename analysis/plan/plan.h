@@ -12,12 +12,20 @@
 
 enum { PLAN_CARDS = 96, PLAN_NOTES = 8, PLAN_LINE = 24 };
 
-/* What a trace measured, where nothing of its training is asked to be otherwise. */
+/* What a trace measured, and what is asked to be otherwise than there. */
 struct traced {
-	bool known;
+	bool known;   /* a trace with a peak was read */
+	bool changed; /* something is asked to be otherwise */
 	int64_t peak, reserved,
 	        step; /* allocated bytes; the most reserved, -1: not known */
 	char phase[24], device[32];
+	struct training training; /* as it was traced */
+	bool batch_known, seq_known;
+	int64_t scaled; /* the peak with another batch, by the step's own events; 0: none */
+	int64_t line[PLAN_LINE]; /* and with 1, 2, 4, …, where there is one */
+	bool walked;             /* the walk knows the traced training: */
+	int64_t walk;            /* its peak, in bytes */
+	int64_t walk_reserved;
 };
 
 struct plan {
@@ -76,6 +84,12 @@ bool plan_fits(const struct plan *plan, const struct card *card);
 
 /* The peak over time, where the walk knows the training. */
 void plan_peak(struct plan *plan);
+
+/* Is the answer what was traced, with nothing changed? */
+bool plan_as_traced(const struct plan *plan);
+/* The peak that is predicted, in bytes; -1: none is. Of a changed trace, what the walk says more
+ * or less of it than of the traced training is added to what was measured. */
+int64_t plan_peak_bytes(const struct plan *plan);
 extern const char *const plan_phase_names[TAPE_PHASES];
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "fail.h"
 #include "config.h"
-#include "recorded.h"
 #include "values.h"
 
 static const enum option_id subjects[] = {OPT_MODEL, OPT_PARAMS, OPT_CONFIG, OPT_TRACE};
@@ -91,58 +90,6 @@ static void named(const char *name, struct shape *shape)
 	     name);
 }
 
-/* Is anything asked to be otherwise than it was traced? */
-static bool changed(const struct options *options)
-{
-	for (int id = OPT_BATCH; id <= OPT_INFERENCE; id++)
-		if (options->value[id])
-			return true;
-	return options->value[OPT_OVERHEAD];
-}
-
-/* The largest peak of its devices. */
-static void read_peak(struct trace *trace, struct traced *traced)
-{
-	size_t count;
-	struct device *devices = trace_devices(trace, NULL, &count);
-
-	for (size_t i = 0; i < count; i++) {
-		struct point point;
-		if (!trace_peak(trace, devices[i].id, -1, &point) ||
-		    point.allocated <= traced->peak)
-			continue;
-		*traced = (struct traced){.known = true,
-		                          .peak = point.allocated,
-		                          .reserved = point.reserved_peak,
-		                          .step = point.step};
-		snprintf(traced->phase, sizeof(traced->phase), "%s",
-		         trace_phase(trace, point.phase));
-		snprintf(traced->device, sizeof(traced->device), "%s", devices[i].name);
-	}
-}
-
-static void from_trace(struct plan *plan, const struct options *options)
-{
-	char shapeless[512], why[512];
-	struct trace *trace = trace_open(options->value[OPT_TRACE]);
-
-	if (trace_model(trace, NULL, &plan->model, &plan->training, shapeless,
-	                sizeof(shapeless), why, sizeof(why)))
-		fail(STATUS_USAGE, "%s", why);
-	if (plan->model.quantised)
-		fail(STATUS_USAGE,
-		     "'%s' has quantised parameters; give its config with '--config' "
-		     "and "
-		     "'--param-dtype nf4'",
-		     trace->name);
-	if (*shapeless)
-		plan_note(plan, "no shape: %s", shapeless);
-	plan->precision = NULL; /* the dtypes say it */
-	if (!changed(options))
-		read_peak(trace, &plan->traced);
-	trace_close(trace);
-}
-
 static void count_weights(struct plan *plan, struct shape *shape, int64_t parameters)
 {
 	struct model *model = &plan->model;
@@ -179,7 +126,7 @@ void plan_subject(struct plan *plan, const struct options *options)
 			fail(STATUS_USAGE,
 			     "a trace has its shape; '--layers' and the like "
 			     "go with '--model' or alone");
-		from_trace(plan, options);
+		plan_from_trace(plan, options);
 		return;
 	}
 	if (options->value[OPT_MODEL]) {

@@ -7,4 +7,7 @@
 /* Ends the program with status 2 and one sentence where there is no such model. */
 void plan_subject(struct plan *plan, const struct options *options);
 
+/* The model and the training of --trace. The same ends. */
+void plan_from_trace(struct plan *plan, const struct options *options);
+
 #endif

@@ -201,6 +201,34 @@ static void print_buckets(const struct plan *plan, FILE *out)
 		        text_count(plan->training.world).s);
 }
 
+/* What was measured, before the change. */
+static void print_began(const struct plan *plan, FILE *out)
+{
+	const struct traced *traced = &plan->traced;
+
+	fprintf(out, "  %-12s %12s %11s   in %s, step %lld", "as traced",
+	        text_size(traced->peak).s, decimal(traced->peak).s, traced->phase,
+	        (long long)traced->step);
+	if (traced->walked)
+		fprintf(out, "; the walk says %s", text_size(traced->walk).s);
+	fputc('\n', out);
+}
+
+/* Another batch, by the events of the traced step. */
+static void print_scaled(const struct plan *plan, FILE *out)
+{
+	int64_t bytes = plan->traced.scaled;
+
+	fprintf(out,
+	        "\n%sPEAK%s  the traced step, with what follows the batch made as "
+	        "large\n",
+	        style(BOLD), style(PLAIN));
+	fprintf(out, "  %s%-12s %12s %11s%s   at batch %s\n", style(BOLD), "peak",
+	        text_size(bytes).s, decimal(bytes).s, style(PLAIN),
+	        text_count(plan->training.batch).s);
+	print_began(plan, out);
+}
+
 static void print_traced(const struct traced *traced, FILE *out)
 {
 	fprintf(out, "\n%sPEAK%s  as it was traced, of %s\n", style(BOLD), style(PLAIN),
@@ -221,6 +249,7 @@ static void print_peak(const struct plan *plan, FILE *out)
 	                                                "states",      "activations",
 	                                                "temporaries", "workspaces"};
 	const struct tape_totals *worst = walk_worst(&plan->walk);
+	int64_t peak = plan_peak_bytes(plan);
 
 	fprintf(out, "\n%sPEAK%s  a step gone through, tensor by tensor\n", style(BOLD),
 	        style(PLAIN));
@@ -230,8 +259,10 @@ static void print_peak(const struct plan *plan, FILE *out)
 			          worst->phase[phase].bytes, worst->peak.bytes);
 	rule(out);
 	fprintf(out, "  %s%-12s %12s %11s%s   in %s\n", style(BOLD), "peak",
-	        text_size(worst->peak.bytes).s, decimal(worst->peak.bytes).s,
-	        style(PLAIN), plan_phase_names[worst->peak.phase]);
+	        text_size(peak).s, decimal(peak).s, style(PLAIN),
+	        plan_phase_names[worst->peak.phase]);
+	if (plan->traced.known)
+		print_began(plan, out);
 	for (int bucket = 0; bucket < TAPE_BUCKETS; bucket++)
 		if (worst->peak.bucket[bucket])
 			fprintf(out, "  %-12s %12s\n", names[bucket],
@@ -268,8 +299,7 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 	int64_t available = plan_available(plan, card),
 	        largest = plan_largest(plan, card);
 	bool fits = plan_fits(plan, card);
-	int64_t need = fits || !plan->walked ? plan_need(plan)
-	                                     : walk_worst(&plan->walk)->peak.bytes;
+	int64_t need = fits || !plan->walked ? plan_need(plan) : plan_peak_bytes(plan);
 	int64_t rest = available > need || !fits ? available - need : 0;
 	const char *mark = sign(fits ? CHECK : CROSS);
 
@@ -370,10 +400,12 @@ void plan_print(const struct plan *plan, bool explain, FILE *out)
 		plan_print_measured(plan, out);
 	else
 		print_buckets(plan, out);
-	if (!plan->measured && plan->walked)
-		print_peak(plan, out);
-	if (plan->traced.known)
+	if (plan_as_traced(plan))
 		print_traced(&plan->traced, out);
+	else if (!plan->measured && plan->walked)
+		print_peak(plan, out);
+	else if (!plan->measured && plan->traced.scaled)
+		print_scaled(plan, out);
 	if (explain)
 		print_terms(&plan->formula, out);
 	if (!plan->measured)

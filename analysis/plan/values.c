@@ -1,5 +1,5 @@
 /* values.c - the values of options that name a thing, a count or a size.
- * Called from: options.c, reconcile/recognised.c, subject.c. */
+ * Called from: plan/, reconcile/. */
 #include "values.h"
 
 #include <stdio.h>

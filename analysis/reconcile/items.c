@@ -62,8 +62,8 @@ void items_merge(struct items *items)
 	items->count = kept;
 }
 
-void row_cause(struct row *row, enum cause_kind kind, int64_t bytes, const char *format,
-               ...)
+struct cause *row_cause(struct row *row, enum cause_kind kind, int64_t bytes,
+                        const char *format, ...)
 {
 	va_list arguments;
 	char *text;
@@ -77,10 +77,11 @@ void row_cause(struct row *row, enum cause_kind kind, int64_t bytes, const char 
 			continue;
 		row->causes[i].bytes += bytes;
 		free(text);
-		return;
+		return &row->causes[i];
 	}
 	row->causes = grow(row->causes, row->count, &row->room, sizeof(*row->causes));
-	row->causes[row->count++] = (struct cause){kind, text, bytes};
+	row->causes[row->count] = (struct cause){kind, text, bytes, false};
+	return &row->causes[row->count++];
 }
 
 /* How sure it is that two items are the same thing. */
@@ -232,7 +233,8 @@ static void shared_or_never(struct reconciled *r, const struct item *item)
 	          item->label);
 	row_cause(row, CAUSE_FREED, -freed,
 	          "%s, their flat buffer freed before the peak", item->label);
-	row_cause(row, CAUSE_NEVER, -left, "%s, %s", item->label, never(item));
+	row_cause(row, CAUSE_NEVER, -left, "%s, %s", item->label, never(item))->bare =
+	        item->row == ROW_ACTIVATION || item->row == ROW_TEMPORARY;
 }
 
 /* What was measured and the formula has no such thing. */
@@ -245,7 +247,7 @@ static void surplus(struct reconciled *r, const struct item *item)
 		row_cause(row, CAUSE_PADDING, bytes,
 		          "room in flat buffers of gradients");
 	else
-		row_cause(row, item->kind, bytes, "%s", item->label);
+		row_cause(row, item->kind, bytes, "%s", item->label)->bare = item->bare;
 }
 
 static int by_size(const void *left, const void *right)

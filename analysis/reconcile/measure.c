@@ -232,6 +232,15 @@ static int64_t elements_of(const struct alive *a, const struct site *site,
 	return packed ? 2 * bytes : bytes / (width ? width : 1);
 }
 
+/* What a forward made is placed by its module, what any other phase made by its operator. */
+static bool is_bare(const struct site *site, enum row_id row,
+                    const struct tensor *owner)
+{
+	if (owner || (row != ROW_ACTIVATION && row != ROW_TEMPORARY))
+		return false;
+	return !site->class && (!site->op || site->phase == PHASE_FORWARD);
+}
+
 static void add_item(struct reconciled *r, const struct alive *a,
                      const struct site *site, enum row_id row,
                      const struct tensor *owner, int64_t bytes)
@@ -245,7 +254,8 @@ static void add_item(struct reconciled *r, const struct alive *a,
 	                        .elements = elements_of(a, site, role, bytes),
 	                        .count = 1,
 	                        .label = label_of(r, a, site, owner),
-	                        .kind = kind_of(site, row, role, owner)});
+	                        .kind = kind_of(site, row, role, owner),
+	                        .bare = is_bare(site, row, owner)});
 }
 
 /* The tensors that lie in one block, a flat buffer, one by one. Returns their bytes. */

@@ -28,7 +28,9 @@ bool reconcile(struct trace *trace, const struct device *device, int64_t step,
 	reconcile_absent(r);
 	reconcile_around(r);
 	reconcile_expect(r);
+	reconcile_saved(r);
 	reconcile_match(r);
+	reconcile_judge(r);
 	return true;
 }
 
@@ -50,6 +52,8 @@ void reconciled_free(struct reconciled *r)
 	free_items(&r->expected);
 	free_items(&r->freed);
 	free_items(&r->later);
+	for (int i = 0; i < r->verdict.count; i++)
+		free(r->verdict.causes[i].text);
 	free(r->segments);
 	places_free(&r->places);
 }

@@ -13,9 +13,11 @@
 
 #include "formula.h"
 #include "options.h"
+#include "recognise.h"
 #include "segments.h"
 #include "site.h"
 #include "trace.h"
+#include "walk.h"
 
 enum row_id { /* the buckets of schema.sql */
 #define X(id, number, name) ROW_##id = number,
@@ -57,6 +59,7 @@ struct item {
 	        kind;   /* of what was measured: if the formula has no such thing */
 	int64_t padded; /* bytes of one as a kernel may lay it out; 0: no other way */
 	int64_t shared; /* bytes of them, flat buffers, that smaller items lie in */
+	bool bare;      /* nothing says where it comes from */
 };
 
 struct items {
@@ -68,6 +71,7 @@ struct cause {
 	enum cause_kind kind;
 	char *text;
 	int64_t bytes;
+	bool bare; /* it names no module, no operator and no reason */
 };
 
 struct row {
@@ -76,22 +80,32 @@ struct row {
 	size_t count, room;
 };
 
-/* A piece of device memory that the allocator took, and what lies in it. */
-/* What the trace says of the training. */
-struct recognised {
-	struct model model;
-	struct training training;
-	const struct device *device; /* where the model is */
-	char class[64];              /* the model's; "" where not known */
-	char optimizer[64]; /* its class, as the run has it; "" where not known */
-	char config[64];    /* where the shape is from; "" without one */
-	char shapeless[512];
-	int64_t tensors, trainable; /* parameters, counted as tensors and as elements */
-	bool from_blocks;           /* no names: counted from the blocks themselves */
-	bool by_states;             /* optimizer known by the states it keeps alone */
-	bool batch_known, seq_known;
-	char batch_from[96]; /* the shape that told */
-	bool recompute;
+enum verdict_kind {
+	VERDICT_NONE, /* nothing to judge: see why */
+	VERDICT_AGREES,
+	VERDICT_DISAGREES
+};
+
+enum verdict_basis {
+	BASIS_NONE,
+	BASIS_WALK,    /* a step gone through tensor by tensor */
+	BASIS_INSTANT, /* the formula's tensors that stood at the measured instant */
+};
+
+enum { VERDICT_CAUSES = 3 };
+
+/* Whether the formula's peak is within 5 % of the measured one. */
+struct verdict {
+	enum verdict_kind kind;
+	enum verdict_basis basis;
+	int64_t predicted;            /* bytes; -1: none */
+	int64_t bucket[TAPE_BUCKETS]; /* of the walk, at its peak */
+	struct {
+		int row;
+		char *text;
+		int64_t bytes;
+	} causes[VERDICT_CAUSES]; /* where it disagrees; largest first */
+	int count;
 };
 
 struct reconciled {
@@ -110,15 +124,15 @@ struct reconciled {
 	size_t segment_count;
 	int64_t unseen; /* allocated, and no row of the trace says by whom */
 	int64_t unexplained;
+	struct verdict verdict;
 };
 
-/* Recognises; options say otherwise or add. Ends the program with status 2 and one
- * sentence where parameters can't be counted. device, point: its peak, whose step's shapes
- * are read. */
-void recognise(struct trace *trace, const struct options *options,
-               const struct device *device, const struct point *point,
-               struct recognised *recognised);
-void recognised_free(struct recognised *recognised);
+/* Recognises what was trained, as recognise.h; options say otherwise or add. Ends the program with
+ * status 2 and one sentence where parameters can't be counted. device, point: its peak, whose
+ * step's shapes are read. */
+void reconcile_recognise(struct trace *trace, const struct options *options,
+                         const struct device *device, const struct point *point,
+                         struct recognised *recognised);
 
 /* false: the device has no peak (in this step). */
 bool reconcile(struct trace *trace, const struct device *device, int64_t step,
@@ -131,13 +145,16 @@ void reconcile_measure(struct reconciled *result);  /* rows' measured, items */
 void reconcile_absent(struct reconciled *result);   /* items freed, and made later */
 void reconcile_around(struct reconciled *result);   /* cache and context */
 void reconcile_expect(struct reconciled *result);   /* rows' predicted, items */
+void reconcile_saved(struct reconciled *result);    /* those without a shape */
 void reconcile_match(struct reconciled *result);    /* causes from the items */
+void reconcile_judge(struct reconciled *result);    /* the verdict */
 
 /* label becomes the list's. */
 void items_add(struct items *items, struct item item);
 void items_merge(struct items *items); /* alike ones become one, sorted by label */
-void row_cause(struct row *row, enum cause_kind kind, int64_t bytes, const char *format,
-               ...) __attribute__((format(printf, 4, 5)));
+/* The cause, until the next one is added. */
+struct cause *row_cause(struct row *row, enum cause_kind kind, int64_t bytes,
+                        const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* A block that was alive: what it takes of its segment. */
 void segment_use(struct reconciled *result, const struct block *block);

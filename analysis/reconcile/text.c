@@ -60,6 +60,25 @@ static void print_training(const struct recognised *recognised, FILE *out)
 		        recognised->shapeless);
 }
 
+/* What spoke for another batch, and what else the trace and its config do not agree about. */
+static void print_doubts(const struct recognised *recognised, FILE *out)
+{
+	for (int i = 0; i < recognised->claim_count; i++) {
+		const struct claim *claim = &recognised->claims[i];
+		if (i == recognised->taken || claim->peak < 0)
+			continue;
+		fprintf(out, "      %s, batch %s, would take %s%s\n", claim->from,
+		        text_count(claim->batch).s, text_size(claim->peak).s,
+		        claim->rows_agree || !recognised->loss_rows
+		                ? ""
+		                : "; the loss has other rows");
+	}
+	if (recognised->config_parameters &&
+	    recognised->config_parameters != recognised->model.parameters)
+		fprintf(out, "      the config's own sizes give %s parameters\n",
+		        text_count(recognised->config_parameters).s);
+}
+
 static void print_head(const struct reconciled *r, FILE *out)
 {
 	const struct recognised *recognised = r->recognised;
@@ -71,6 +90,7 @@ static void print_head(const struct reconciled *r, FILE *out)
 		fprintf(out, ", %s trained", text_count(recognised->trainable).s);
 	fputc('\n', out);
 	print_training(recognised, out);
+	print_doubts(recognised, out);
 	fprintf(out, "      %s %s peak %s (%s), step %s, %s\n\n", r->device->name,
 	        sign(DOT), text_size(r->point.allocated).s,
 	        text_bytes(r->point.allocated).s, text_count(r->point.step).s,
@@ -171,6 +191,33 @@ static void print_way(const struct reconciled *r, int64_t top, FILE *out)
 	table_free(table);
 }
 
+static void print_verdict(const struct reconciled *r, FILE *out)
+{
+	const struct verdict *verdict = &r->verdict;
+	bool agrees = verdict->kind == VERDICT_AGREES;
+	int64_t away = verdict->predicted - r->point.allocated;
+
+	if (verdict->kind == VERDICT_NONE)
+		return;
+	fprintf(out, "\n  %s%s%s  the formula's peak is %s: %s %s what was measured\n",
+	        style(agrees ? GREEN : RED), agrees ? "AGREES" : "DISAGREES",
+	        style(PLAIN), text_size(verdict->predicted).s,
+	        text_percent(llabs(away), r->point.allocated).s,
+	        away < 0 ? "below" : "above");
+	if (verdict->basis == BASIS_INSTANT)
+		fputs("  of what it counts, what stood at that instant: its peak over "
+		      "time is not\n  known for this training\n",
+		      out);
+	if (verdict->count)
+		fputs("  the largest causes\n", out);
+	for (int i = 0; i < verdict->count; i++) {
+		fprintf(out, "    %15s  %s: ", difference(verdict->causes[i].bytes).s,
+		        trace_bucket(r->trace, verdict->causes[i].row));
+		text_fit(out, verdict->causes[i].text, 46, KEEP_HEAD);
+		fputc('\n', out);
+	}
+}
+
 void reconcile_print(const struct reconciled *r, int64_t top, FILE *out)
 {
 	print_head(r, out);
@@ -182,4 +229,5 @@ void reconcile_print(const struct reconciled *r, int64_t top, FILE *out)
 	else
 		fputs("\n  0 B unexplained: every byte of the difference has a cause\n",
 		      out);
+	print_verdict(r, out);
 }

@@ -1,5 +1,5 @@
 /* dtype.c - see dtype.h.
- * Called from: reconcile/measure.c, reconcile/recognised.c, recorded.c. */
+ * Called from: recognise/recognise.c, reconcile/measure.c, recorded.c. */
 #include "dtype.h"
 
 #include <string.h>

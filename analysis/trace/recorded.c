@@ -1,5 +1,5 @@
 /* recorded.c - the model, its dtypes and its optimizer as a trace recorded them.
- * Called from: plan/subject.c, reconcile/recognised.c. */
+ * Called from: plan/traced.c, recognise/recognise.c. */
 #include "recorded.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* walk.c - the steps of a training: forward, backward, optimizer.
- * Called from: plan/. */
+ * Called from: plan/, recognise/, reconcile/. */
 #include "walk.h"
 
 #include <stdlib.h>

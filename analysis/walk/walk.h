@@ -6,6 +6,13 @@
 #include "formula.h"
 #include "tape.h"
 
+/* Bytes that cuBLAS takes for one handle and stream: PyTorch's default, 2 x 4096 KiB and 8 x
+ * 16 KiB. Source: aten/src/ATen/cuda/CublasHandlePool.cpp. */
+enum {
+	WALK_CUBLAS_WORKSPACE = (2 * 4096 + 8 * 16) << 10,
+	WALK_CUBLASLT_WORKSPACE = 1 << 20
+};
+
 struct walk {
 	struct tape_totals first, later; /* step 1, and a step that has states */
 };

@@ -81,7 +81,7 @@ def test_the_shape_comes_from_the_model_config(trace, answer):
     path = trace((TENSOR, tensors((768, 768))),
                  (RUN, [("GPT2LMHeadModel", "AdamW", json.dumps(CONFIGS["gpt2"]))]))
     a = answer("--trace", path, "--seq", "128", "--batch", "2")
-    b = answer("--model", "gpt2", "--seq", "128", "--batch", "2")
+    b = answer("--model", "gpt2", "--seq", "128", "--batch", "2", "--no-dropout")  # none ran
     assert a["activation_bytes"] == b["activation_bytes"] > 0
 
 
@@ -124,5 +124,27 @@ def test_a_trace_has_its_own_peak_until_something_is_changed(trace, answer):
     a = answer("--trace", path)
     assert (a["peak_allocated_bytes"], a["peak_phase"]) == (peak, phase) and peak > 0
     assert a["peak"]["basis"] == "measured"
-    assert all(fit["max_batch"] is None for fit in a["fits"])
-    assert answer("--trace", path, "--batch", "2")["peak_allocated_bytes"] is None
+    assert a["traced"] | {"walk_peak_bytes": None, "changed": False} == a["traced"]
+
+
+def test_another_batch_is_the_traced_step_with_larger_data(trace, answer):
+    """Blocks of activations and of what came in are as many times larger; weights are not."""
+    path = trace((TENSOR, tensors((64, 64))), (RUN, [("GPT", "AdamW", None)]))
+    a = answer("--trace", path)
+    batch = a["traced"]["batch"]
+    peaks = [answer("--trace", path, "--batch", batch * n) for n in (1, 2, 3, 4)]
+    assert {one["peak"]["basis"] for one in peaks} == {"scaled"}
+    bytes_ = [one["peak_allocated_bytes"] for one in peaks]
+    assert bytes_[0] == a["peak_allocated_bytes"]
+    steps = [b - a for a, b in zip(bytes_, bytes_[1:])]
+    assert 0 < steps[0] <= steps[1] <= steps[2]  # the largest of straight lines
+    assert steps[2] < a["peak_allocated_bytes"]  # and the weights stay as they are
+    for fit in a["fits"]:
+        largest = fit["max_batch"]
+        beyond = answer("--trace", path, "--batch", max(largest, batch) * 2, "--gpu", fit["gpu"])
+        assert beyond["fits"][0]["fits"] is False
+
+
+def test_another_training_of_a_shapeless_model_has_no_peak(trace, answer):
+    path = trace((TENSOR, tensors((64, 64))), (RUN, [("GPT", "AdamW", None)]))
+    assert answer("--trace", path, "--optimizer", "sgd")["peak_allocated_bytes"] is None
