@@ -118,6 +118,8 @@ static void expect_call(struct reconciled *r, const struct calls *calls, size_t 
 		expect_saved(r, call->bytes, 1, "the result of %s", call->op);
 	else if (next && next->saved & INPUT)
 		expect_saved(r, call->bytes, 1, "what %s reads", reader->op);
+	else if (!reader && r->point.phase == PHASE_FORWARD)
+		expect_saved(r, call->bytes, 1, "the last result, of %s", call->op);
 	if (own && call->others)
 		expect_saved(r, call->beside / call->others, call->others,
 		             "what %s keeps for its backward", call->op);

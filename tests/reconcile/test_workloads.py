@@ -1,5 +1,6 @@
 """Real trainings: nothing is left unexplained, and Python counts the same bytes."""
 import re
+import sqlite3
 
 import pytest
 from conftest import HERE, cause, cuda_or_cpu, e2e, rows_of
@@ -45,7 +46,7 @@ def trained(tmp_path, device):
         done = e2e.execute(tmp_path, HERE / "workloads.py", *words, device=device,
                            env={"TIDEMARK_CPU": "1"} if device == "cpu" else None)
         assert done.code == 0, done.stderr
-        return done.files[0], done.truth
+        return max(done.files, key=lambda path: path.stat().st_mtime), done.truth
     return run
 
 
@@ -128,3 +129,67 @@ def test_options_say_otherwise(trained, answer, tidemark):
     assert chief["verdict"] == "disagrees" and len(chief["verdict_causes"]) == 3
     assert chief["unexplained_bytes"] > chief["allocated_bytes"]
     assert tidemark("reconcile", "--check", path, "--model", "gpt2").returncode == 1
+
+
+def sized(trained, *words):
+    """A training whose tensors are much larger than cuBLAS's workspaces."""
+    path, truth = trained("gpt", "hidden=288", "seq=256", "batch=16", *words)
+    if truth["device"] == "cpu":
+        pytest.skip("cards alone: on the CPU the sizes would take their time")
+    return path
+
+
+def test_a_formula_of_another_batch_disagrees(trained, answer, tidemark):
+    path = sized(trained)
+    assert tidemark("reconcile", "--check", path).returncode == 0
+    for words in (("--batch", 24), ("--batch", 8), ("--checkpoint", "full")):
+        found = answer(path, *words)["devices"][0]
+        assert found["verdict"] == "disagrees" and found["verdict_causes"], words
+        done = tidemark("reconcile", "--check", path, *words)
+        assert done.returncode == 1 and "DISAGREES" in done.stdout
+
+
+def test_a_shape_that_says_another_batch_is_held_against_ids_and_loss(trained, answer):
+    path = sized(trained)
+    plain = answer(path)["recognised"]
+    with sqlite3.connect(path) as db:  # heads folded into the batch, as some models do
+        assert db.execute("UPDATE shape SET dims = '[128, 32, 288]' WHERE dims = "
+                          "'[16, 256, 288]'").rowcount
+    found = answer(path)["recognised"]
+    assert (found["batch"], found["seq"]) == (plain["batch"], plain["seq"]) == (16, 256)
+    claims = {(c["batch"], c["seq"]): c for c in found["evidence"]}
+    assert claims[16, 256]["taken"] and claims[16, 256]["of"] == "ids"
+    assert not claims[128, 32]["taken"] and claims[128, 32]["peak_bytes"] > 0
+
+
+def test_plan_begins_with_what_was_traced(trained, tidemark):
+    import json
+
+    def plan(*words):
+        return json.loads(tidemark("plan", "--trace", *words, "--json").stdout)
+    path = sized(trained)
+    same, twice = plan(path), plan(path, "--batch", 32)
+    other, _ = trained("gpt", "hidden=288", "seq=256", "batch=32")
+    measured = plan(other)["peak_allocated_bytes"]
+    assert same["peak"]["basis"] == "measured" and same["training"]["batch"] == 16
+    assert same["training"]["seq"] == 256
+    assert abs(twice["peak_allocated_bytes"] - measured) <= measured / 100
+    back = plan(other, "--batch", 16)["peak_allocated_bytes"]
+    assert abs(back - same["peak_allocated_bytes"]) <= same["peak_allocated_bytes"] / 100
+
+
+def test_plan_scales_what_no_walk_knows(trained, tidemark):
+    import json
+    peaks = {}
+    for batch in (16, 40):
+        path, truth = trained("cnn", f"batch={batch}")
+        if truth["device"] == "cpu":
+            pytest.skip("cards alone: on the CPU nothing is large")
+        peaks[batch] = json.loads(tidemark("plan", "--trace", path, "--json").stdout)
+        there = json.loads(tidemark("plan", "--trace", path, "--json", "--batch",
+                                    56 - batch).stdout)
+        assert there["peak"]["basis"] == "scaled"
+        peaks[56 - batch, "told"] = there
+    for batch in (16, 40):
+        told = peaks[batch, "told"]["peak_allocated_bytes"]
+        assert abs(told - peaks[batch]["peak_allocated_bytes"]) <= told / 50
