@@ -193,6 +193,8 @@ void plan_json(const struct plan *plan, FILE *out)
 	json_terms(&json, f);
 	json_number(&json, "context_bytes", plan->context);
 	json_fits(&json, plan);
+	if (plan->sweep.count)
+		plan_sweep_json(plan, &json);
 	if (plan->measured)
 		plan_json_measured(plan, &json);
 	json_array(&json, "notes");

@@ -329,6 +329,7 @@ void plan_read(struct plan *plan, const struct options *options)
 	read_lora(plan, options);
 	read_activations(plan, options);
 	read_cards(plan, options);
+	plan_sweep_read(plan, options);
 	if (plan_factor(options, OPT_OVERHEAD, &t->overhead_ppm) &&
 	    (t->overhead_ppm < 1000000 || t->overhead_ppm > 100000000))
 		fail(STATUS_USAGE, "'--overhead' is a factor from 1 to 100, not '%s'",

@@ -1,5 +1,5 @@
 /* peak.c - the peak over time, and the cards that it fits on.
- * Called from: json.c, plan.c, text.c. */
+ * Called from: plan/. */
 #include "plan.h"
 
 #include <stdlib.h>
@@ -149,16 +149,23 @@ int64_t plan_need(const struct plan *plan)
 	return reserved > peak ? reserved : peak;
 }
 
-/* With a batch: does the allocator find room in so many bytes? */
+/* Does the allocator find room for a training in so many bytes? */
+static bool has_room(const struct plan *plan, const struct training *training,
+                     int64_t bytes)
+{
+	struct walk walk;
+
+	bytes -= adjusted_peak(plan, bytes) - bytes; /* what the walk does not see */
+	return bytes > 0 && walk_training(&plan->model, training, bytes, &walk) &&
+	       !walk.later.refused;
+}
+
 static bool finds_room(const struct plan *plan, int64_t batch, int64_t bytes)
 {
 	struct training tried = plan->training;
-	struct walk walk;
 
 	tried.batch = batch;
-	bytes -= adjusted_peak(plan, bytes) - bytes; /* what the walk does not see */
-	return bytes > 0 && walk_training(&plan->model, &tried, bytes, &walk) &&
-	       !walk.later.refused;
+	return has_room(plan, &tried, bytes);
 }
 
 bool plan_fits(const struct plan *plan, const struct card *card)
@@ -223,4 +230,59 @@ int64_t plan_largest(const struct plan *plan, const struct card *card)
 	while (low && finds_room(plan, low + 1, available))
 		low++;
 	return low;
+}
+
+/* Between two batches that were gone through, and beyond the last on the same line. */
+static int64_t scaled_to(const struct traced *traced, int64_t batch)
+{
+	int64_t low = 1;
+	int at = 0;
+
+	for (; at < PLAN_LINE - 2 && low * 2 <= batch; low *= 2)
+		at++;
+	return traced->line[at] +
+	       (int64_t)((double)(traced->line[at + 1] - traced->line[at]) *
+	                 ((double)(batch - low) / (double)low));
+}
+
+static void try_walk(const struct plan *plan, const struct walk *walk,
+                     struct sweep_row *row)
+{
+	row->peak = adjusted_peak(plan, walk_worst(walk)->peak.bytes);
+	row->reserved = adjusted_reserved(plan, most_reserved(walk));
+	row->phase = plan_phase_names[walk_worst(walk)->peak.phase];
+	if (row->reserved < row->peak)
+		row->reserved = row->peak;
+}
+
+void plan_try(const struct plan *plan, const struct training *training,
+              struct sweep_row *row)
+{
+	struct formula formula;
+	struct walk walk;
+	char why[128];
+	bool walked =
+	        plan->walked && walk_training(&plan->model, training, INT64_MAX, &walk);
+
+	row->total = formula_compute(&plan->model, training, &formula, why, sizeof(why))
+	                     ? -1
+	                     : formula.total;
+	row->peak = row->total;
+	row->reserved = -1;
+	row->phase = NULL;
+	if (walked) {
+		try_walk(plan, &walk, row);
+	} else if (plan->traced.scaled && training->seq == plan->training.seq) {
+		row->peak = scaled_to(&plan->traced, training->batch);
+		row->reserved = (int64_t)((double)row->peak * kept(plan));
+	}
+	row->fits = 0;
+	for (int i = 0; plan->cards_named && i < plan->card_count && i < 64; i++) {
+		int64_t available = plan_available(plan, &plan->cards[i]);
+		int64_t need = row->reserved >= 0 ? row->reserved : row->peak;
+		if (need >= 0 &&
+		    (need <= available || (walked && row->peak <= available &&
+		                           has_room(plan, training, available))))
+			row->fits |= (uint64_t)1 << i;
+	}
 }

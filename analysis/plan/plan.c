@@ -55,6 +55,7 @@ void plan_compute(struct plan *plan)
 	measure_line(plan);
 	plan->least = least_total(&plan->formula);
 	plan_peak(plan);
+	plan_sweep(plan);
 }
 
 static void free_measured(struct plan *plan)

@@ -10,7 +10,7 @@
 #include "options.h"
 #include "walk.h"
 
-enum { PLAN_CARDS = 96, PLAN_NOTES = 8, PLAN_LINE = 24 };
+enum { PLAN_CARDS = 96, PLAN_NOTES = 8, PLAN_LINE = 24, SWEEP_ROWS = 64 };
 
 /* What a trace measured, and what is asked to be otherwise than there. */
 struct traced {
@@ -26,6 +26,21 @@ struct traced {
 	bool walked;             /* the walk knows the traced training: */
 	int64_t walk;            /* its peak, in bytes */
 	int64_t walk_reserved;
+};
+
+/* One row of --sweep. */
+struct sweep_row {
+	int64_t value;          /* of the batch or the sequence */
+	int64_t peak, reserved; /* bytes; the sum where no peak is known; -1 */
+	int64_t total;          /* the sum of the buckets; -1: too large to count */
+	const char *phase;      /* NULL: no walk knows it */
+	uint64_t fits; /* a bit for each of the cards that were named, the first 64 */
+};
+
+struct sweep {
+	enum { SWEEP_BATCH, SWEEP_SEQ } axis;
+	int count; /* 0: none is asked for */
+	struct sweep_row rows[SWEEP_ROWS];
 };
 
 struct plan {
@@ -52,6 +67,7 @@ struct plan {
 	struct tape_peak
 	        line[PLAN_LINE]; /* of batch 1, 2, 4, …: peaks, for the cards */
 	int line_count;
+	struct sweep sweep;
 };
 
 /* What is asked, from the options, and what the formula says to it. Both end the program
@@ -90,6 +106,15 @@ bool plan_as_traced(const struct plan *plan);
 /* The peak that is predicted, in bytes; -1: none is. Of a changed trace, what the walk says more
  * or less of it than of the traced training is added to what was measured. */
 int64_t plan_peak_bytes(const struct plan *plan);
+/* What another training of the same model would take, and which of the named cards have it. */
+void plan_try(const struct plan *plan, const struct training *training,
+              struct sweep_row *row);
+
+void plan_sweep_read(struct plan *plan, const struct options *options);
+void plan_sweep(struct plan *plan);
+void plan_sweep_print(const struct plan *plan, FILE *out);
+void plan_sweep_json(const struct plan *plan, struct json *json);
+
 extern const char *const plan_phase_names[TAPE_PHASES];
 
 #endif

@@ -408,7 +408,9 @@ void plan_print(const struct plan *plan, bool explain, FILE *out)
 		print_scaled(plan, out);
 	if (explain)
 		print_terms(&plan->formula, out);
-	if (!plan->measured)
+	if (plan->sweep.count)
+		plan_sweep_print(plan, out);
+	else if (!plan->measured)
 		print_cards(plan, out);
 	if (plan->note_count && !quiet)
 		fputc('\n', out);
