@@ -157,6 +157,8 @@ static void judge(struct attempt *attempt, const char *verdict, const char *log,
 	fail(STATUS_USAGE, "nothing can be measured: %s", words);
 }
 
+enum { WORDS = 20 };
+
 void attempt_run(struct attempt *attempt)
 {
 	char *result = scratch_file("result.json"),
@@ -166,15 +168,26 @@ void attempt_run(struct attempt *attempt)
 	char *log = scratch_file("run.log"), *text;
 	char *folder = format_text("%.*s", (int)(strrchr(log, '/') - log), log);
 	char *memory = format_text("%" PRId64, attempt->memory);
-	const char *words[] = {
-	        "tidemark", "simulate",      "--gpu",         attempt->card, "--memory",
-	        memory,     "--json",        verdict,         "-o",          trace,
-	        "--",       attempt->python, attempt->script, result,        NULL};
+	char *world = format_text("%" PRId64, attempt->world);
+	const char *words[WORDS] = {"tidemark", "simulate", "--gpu",  attempt->card,
+	                            "--memory", memory,     "--json", verdict,
+	                            "-o",       trace};
+	int count = 10;
 	char **variables = environment(folder);
 	struct child child = {words, variables, log, attempt->doing, attempt->limit};
 	int status;
 	bool ended;
 
+	if (attempt->world > 1) {
+		words[count++] = "--rank";
+		words[count++] = "0";
+		words[count++] = "--world";
+		words[count++] = world;
+	}
+	words[count++] = "--";
+	words[count++] = attempt->python;
+	words[count++] = attempt->script;
+	words[count] = result;
 	unlink(result);
 	unlink(verdict);
 	if (!attempt->keep)
@@ -186,6 +199,7 @@ void attempt_run(struct attempt *attempt)
 	free(text);
 	free_list(variables);
 	free(memory);
+	free(world);
 	free(folder);
 	free(log);
 	free(trace);

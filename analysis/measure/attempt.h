@@ -12,6 +12,7 @@ struct attempt {
 	const char *card;            /* a name for `simulate --gpu` */
 	int64_t memory;              /* of the card, in bytes */
 	int64_t limit;               /* seconds */
+	int64_t world;               /* devices, of which it poses as the first */
 	const char *keep;            /* where its trace goes; NULL: with all the rest */
 	const char *doing;           /* what is shown while it runs */
 

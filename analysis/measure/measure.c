@@ -71,6 +71,7 @@ static struct attempt attempt_on(const struct work *work, const char *card,
 	                          .card = card,
 	                          .memory = memory,
 	                          .limit = work->limit,
+	                          .world = work->plan->training.world,
 	                          .keep = keep,
 	                          .doing = doing};
 

@@ -18,8 +18,6 @@ static const struct {
                      "'--config'"},
         {OPT_TRACE, "a trace is a measurement; give '--model' or '--config'"},
         {OPT_INFERENCE, "what is measured is two steps of training"},
-        {OPT_WORLD, "one device is simulated, and it shares nothing"},
-        {OPT_ZERO, "one device is simulated, and it shares nothing"},
         {OPT_OFFLOAD, "nothing is kept in host memory"},
         {OPT_LORA_RANK, "all parameters are trained"},
         {OPT_LORA_PARAMS, "all parameters are trained"},
@@ -63,6 +61,11 @@ void trainer_check(const struct plan *plan, const struct options *options)
 		if (options->value[refused[i].id])
 			fail(STATUS_USAGE, "'--%s' cannot be measured: %s (%s)",
 			     option_name(refused[i].id), refused[i].why, can);
+	if (t->zero == 1 || t->zero == 2)
+		fail(STATUS_USAGE,
+		     "'--zero %d' cannot be measured: what is measured is FSDP2, "
+		     "'--zero 3', or DDP, '--zero 0'",
+		     t->zero);
 	refuse_shapes(options);
 	if (t->checkpoint == CHECKPOINT_SELECTIVE || t->checkpoint == CHECKPOINT_SQRT)
 		fail(STATUS_USAGE,
@@ -203,9 +206,18 @@ static void put_config(const struct plan *plan, const char *name, FILE *out)
 	fputs("    }", out);
 }
 
+static void put_dtype(FILE *out, const char *key, bool there, enum dtype dtype)
+{
+	if (there)
+		fprintf(out, "    \"%s\": \"%s\",\n", key, dtype_names[dtype]);
+	else
+		fprintf(out, "    \"%s\": None,\n", key);
+}
+
 void trainer_settings(const struct plan *plan, const struct options *options, FILE *out)
 {
 	const struct training *t = &plan->training;
+	bool shards = t->zero == 3 && t->world > 1;
 
 	fputs("SETTINGS = {\n    \"config\": ", out);
 	if (options->value[OPT_CONFIG])
@@ -213,10 +225,13 @@ void trainer_settings(const struct plan *plan, const struct options *options, FI
 	else
 		put_config(plan, options->value[OPT_MODEL], out);
 	fprintf(out, ",\n    \"parameters\": \"%s\",\n", dtype_names[t->parameter]);
-	if (t->autocast)
-		fprintf(out, "    \"autocast\": \"%s\",\n", dtype_names[t->activation]);
-	else
-		fputs("    \"autocast\": None,\n", out);
+	put_dtype(out, "autocast", t->autocast && !shards, t->activation);
+	put_dtype(out, "mixed", t->autocast && shards, t->activation);
+	fprintf(out, "    \"sharding\": %s,\n    \"world\": %" PRId64 ",\n",
+	        shards         ? "\"fsdp2\""
+	        : t->world > 1 ? "\"ddp\""
+	                       : "None",
+	        t->world);
 	fprintf(out, "    \"optimizer\": \"%s\",\n", optimizer_names[t->optimizer]);
 	fprintf(out, "    \"batch\": %" PRId64 ",\n", t->batch);
 	if (t->seq)

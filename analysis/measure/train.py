@@ -75,7 +75,7 @@ def build(config, torch):
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with torch.device("cuda"):
+        with torch.device("meta" if SETTINGS["sharding"] == "fsdp2" else "cuda"):
             model = find_class(config)(config)
     finally:
         torch.set_default_dtype(before)
@@ -84,6 +84,46 @@ def build(config, torch):
         if not model.supports_gradient_checkpointing:
             raise Refused(f"{type(model).__name__} has no gradient checkpointing in transformers")
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+# ------------------------------------------------------------------ several devices
+
+def layers_of(model, torch):
+    """The repeated blocks: what people shard one by one."""
+    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) > 1]
+    return list(max(lists, key=len)) if lists else []
+
+
+def join(torch):
+    """The job that torchrun, or `tidemark simulate --rank R --world N`, has set up."""
+    if not SETTINGS["sharding"]:
+        return
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    torch.distributed.init_process_group("nccl")
+    if torch.distributed.get_world_size() != SETTINGS["world"]:
+        raise Refused(f"there are {torch.distributed.get_world_size()} ranks, not "
+                      f"{SETTINGS['world']}")
+
+
+def share(model, torch):
+    """DDP, or FSDP2 on every layer and on the model, whose shards alone are made."""
+    if SETTINGS["sharding"] == "ddp":
+        return torch.nn.parallel.DistributedDataParallel(model)
+    if SETTINGS["sharding"] != "fsdp2":
+        return model
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    mixed = MixedPrecisionPolicy(param_dtype=getattr(torch, DTYPES[SETTINGS["mixed"]]),
+                                 reduce_dtype=torch.float32) if SETTINGS["mixed"] else None
+    for module in [*layers_of(model, torch), model]:
+        fully_shard(module, **({"mp_policy": mixed} if mixed else {}))
+    model.to_empty(device="cuda")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.to_local().normal_(std=0.02)
+        for module in model.modules():  # tables that the config gives, not a checkpoint
+            if getattr(module, "original_inv_freq", None) is not None:
+                model._init_weights(module)
     return model
 
 
@@ -179,6 +219,7 @@ def optimizers(model, torch):
 
 def size(tensors):
     """Bytes on the device, a tensor that is there twice counted once."""
+    tensors = [getattr(t, "_local_tensor", t) for t in tensors]
     return sum({t.data_ptr(): t.numel() * t.element_size() for t in tensors if t.is_cuda}.values())
 
 
@@ -201,13 +242,15 @@ def step(model, batch, optimizer, scaler, autocast, result):
 def train(torch, result):
     import contextlib
     config = load_config()
-    model = build(config, torch)
-    result.update(model_class=type(model).__name__, attention=config._attn_implementation,
-                  parameters=sum(p.numel() for p in model.parameters()),
-                  parameter_bytes=size(model.parameters()), buffer_bytes=size(model.buffers()))
+    join(torch)
+    bare = build(config, torch)
+    model = share(bare, torch)
+    result.update(model_class=type(bare).__name__, attention=config._attn_implementation,
+                  parameters=sum(p.numel() for p in bare.parameters()),
+                  parameter_bytes=size(bare.parameters()), buffer_bytes=size(bare.buffers()))
     answer_for_masks()
-    batch = batch_for(model, config, torch)
-    optimizer = optimizers(model, torch)
+    batch = batch_for(bare, config, torch)
+    optimizer = optimizers(bare, torch)
     scaler, autocast = None, contextlib.nullcontext
     if SETTINGS["autocast"]:
         dtype = getattr(torch, DTYPES[SETTINGS["autocast"]])

@@ -121,6 +121,11 @@ static void run_backward(struct tape *t, size_t from)
 	while (t->node_count > from) {
 		struct node node = t->nodes[t->node_count - 1];
 		bool any = false;
+		if (node.action) {
+			t->node_count--;
+			node.action(node.context);
+			continue;
+		}
 		for (int i = 0; i < node.parts; i++)
 			any = any || node.gradient[i] >= 0;
 		if (node.layer && any) {

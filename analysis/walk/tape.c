@@ -46,23 +46,55 @@ void tape_phase(struct tape *t, enum tape_phase phase)
 	note(t, &t->totals.phase[phase]);
 }
 
+void tape_stream(struct tape *t, int stream)
+{
+	t->stream = stream;
+}
+
 /* ---- storages ---------------------------------------------------------------------------- */
+
+static void count_most(struct tape *t)
+{
+	note(t, &t->totals.peak);
+	note(t, &t->totals.phase[t->phase]);
+	if (t->allocator && allocator_reserved(t->allocator) > t->totals.reserved)
+		t->totals.reserved = allocator_reserved(t->allocator);
+}
+
+void storage_fill(struct tape *t, int32_t number, int64_t bytes)
+{
+	struct storage *storage = &t->storages[number];
+
+	storage->bytes = (bytes + 511) / 512 * 512;
+	storage->block = -1;
+	if (t->allocator && bytes > 0) {
+		storage->block = allocator_take(t->allocator, bytes, t->stream);
+		t->totals.refused = t->totals.refused || storage->block < 0;
+		if (storage->block >= 0)
+			storage->bytes =
+			        allocator_block_bytes(t->allocator, storage->block);
+	}
+	t->allocated += storage->bytes;
+	t->bucket[storage->bucket] += storage->bytes;
+	count_most(t);
+}
+
+void storage_empty(struct tape *t, int32_t number)
+{
+	struct storage *storage = &t->storages[number];
+
+	t->allocated -= storage->bytes;
+	t->bucket[storage->bucket] -= storage->bytes;
+	if (storage->block >= 0)
+		allocator_give(t->allocator, storage->block);
+	storage->block = -1;
+	storage->bytes = 0;
+}
 
 int32_t storage_take(struct tape *t, int64_t bytes, enum tape_bucket bucket)
 {
-	struct storage storage = {.bytes = (bytes + 511) / 512 * 512,
-	                          .holders = 1,
-	                          .block = -1,
-	                          .bucket = bucket};
 	int32_t number;
 
-	if (t->allocator && bytes > 0) {
-		storage.block = allocator_take(t->allocator, bytes, 0);
-		t->totals.refused = t->totals.refused || storage.block < 0;
-		if (storage.block >= 0)
-			storage.bytes =
-			        allocator_block_bytes(t->allocator, storage.block);
-	}
 	if (t->spare_count) {
 		number = t->spare[--t->spare_count];
 	} else {
@@ -70,13 +102,8 @@ int32_t storage_take(struct tape *t, int64_t bytes, enum tape_bucket bucket)
 		                   sizeof(*t->storages));
 		number = (int32_t)t->storage_count++;
 	}
-	t->storages[number] = storage;
-	t->allocated += storage.bytes;
-	t->bucket[bucket] += storage.bytes;
-	note(t, &t->totals.peak);
-	note(t, &t->totals.phase[t->phase]);
-	if (t->allocator && allocator_reserved(t->allocator) > t->totals.reserved)
-		t->totals.reserved = allocator_reserved(t->allocator);
+	t->storages[number] = (struct storage){.holders = 1, .bucket = bucket};
+	storage_fill(t, number, bytes);
 	return number;
 }
 
@@ -96,10 +123,7 @@ void storage_let(struct tape *t, int32_t number)
 	storage = &t->storages[number];
 	if (--storage->holders)
 		return;
-	t->allocated -= storage->bytes;
-	t->bucket[storage->bucket] -= storage->bytes;
-	if (storage->block >= 0)
-		allocator_give(t->allocator, storage->block);
+	storage_empty(t, number);
 	t->spare = grow(t->spare, t->spare_count, &t->spare_room, sizeof(*t->spare));
 	t->spare[t->spare_count++] = number;
 }
@@ -303,6 +327,35 @@ tensor_id tape_checkpoint(struct tape *t, tape_layer *layer, void *context,
 	node.input = storage_hold(t, t->tensors[input].storage);
 	t->tensors[result].node = new_node(t, node);
 	return result;
+}
+
+void tape_hook(struct tape *t, tape_action *action, void *context)
+{
+	struct node node = {.gradient = {-1, -1, -1, -1},
+	                    .action = action,
+	                    .context = context,
+	                    .input = -1};
+
+	if (!t->silent)
+		new_node(t, node);
+}
+
+void tape_empty(struct tape *t, tensor_id weight)
+{
+	storage_empty(t, t->tensors[weight].storage);
+}
+
+void tape_refill(struct tape *t, tensor_id weight, int64_t bytes)
+{
+	storage_fill(t, t->tensors[weight].storage, bytes);
+}
+
+void tape_drop_gradient(struct tape *t, tensor_id weight)
+{
+	struct leaf *leaf = &t->leaves[t->tensors[weight].leaf];
+
+	storage_let(t, leaf->gradient);
+	leaf->gradient = -1;
 }
 
 /* ---- autocast ---------------------------------------------------------------------------- */

@@ -55,6 +55,8 @@ struct tape *tape_new(int64_t capacity);
 void tape_free(struct tape *tape);
 
 void tape_phase(struct tape *tape, enum tape_phase phase);
+/* The CUDA stream of what is made from now on: each has pools of its own. 0 is the first. */
+void tape_stream(struct tape *tape, int stream);
 /* The totals so far; and begin to count them anew. */
 struct tape_totals tape_read(const struct tape *tape);
 void tape_mark(struct tape *tape);
@@ -108,6 +110,17 @@ void tape_split(struct tape *tape, tensor_id whole, int count, tensor_id *parts)
 typedef tensor_id tape_layer(struct tape *tape, void *context, tensor_id input);
 tensor_id tape_checkpoint(struct tape *tape, tape_layer *layer, void *context,
                           tensor_id input);
+
+/* What the backward calls when it comes to this place, between the nodes of what was recorded after
+ * and before. Nothing where nothing is recorded. */
+typedef void tape_action(void *context);
+void tape_hook(struct tape *tape, tape_action *action, void *context);
+
+/* A weight whose memory is given back and taken again, while its tensor stays: bytes, that it takes
+ * then. And one whose gradient goes. */
+void tape_empty(struct tape *tape, tensor_id weight);
+void tape_refill(struct tape *tape, tensor_id weight, int64_t bytes);
+void tape_drop_gradient(struct tape *tape, tensor_id weight);
 
 /* The backward from a scalar; lets go of it. */
 void tape_backward(struct tape *tape, tensor_id loss);

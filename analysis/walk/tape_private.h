@@ -27,7 +27,8 @@ struct node {
 	int32_t gradient[PARTS]; /* storages; -1 */
 	int save_count, parts;
 	int64_t whole; /* of a split: bytes of the gradient that the parts' become */
-	tape_layer *layer; /* of a checkpoint */
+	tape_layer *layer;   /* of a checkpoint */
+	tape_action *action; /* of a hook, which is nothing else */
 	void *context;
 	int32_t input; /* its input's storage, held */
 };
@@ -53,6 +54,7 @@ struct tape {
 	size_t leaf_count, leaf_room;
 	int64_t allocated, bucket[TAPE_BUCKETS];
 	enum tape_phase phase;
+	int stream;
 	struct tape_totals totals;
 	bool silent;    /* nothing is recorded: the forward of a checkpoint */
 	int32_t caught; /* what a checkpoint's input got as its gradient; -1 */
@@ -62,6 +64,8 @@ struct tape {
 int32_t storage_take(struct tape *tape, int64_t bytes, enum tape_bucket bucket);
 int32_t storage_hold(struct tape *tape, int32_t storage);
 void storage_let(struct tape *tape, int32_t storage);
+void storage_empty(struct tape *tape, int32_t storage);
+void storage_fill(struct tape *tape, int32_t storage, int64_t bytes);
 void storage_becomes(struct tape *tape, int32_t storage, enum tape_bucket bucket);
 
 tensor_id tensor_new(struct tape *tape, struct tensor tensor);

@@ -266,6 +266,8 @@ static struct ten loss_of(struct transformer *m, struct ten x)
 void transformer_backward(struct transformer *m, tensor_id loss)
 {
 	tape_backward(m->ops.tape, loss);
+	if (m->sharding)
+		sharding_backward_ends(m->sharding);
 	ops_let(&m->ops, &m->mask);
 	if (!m->shape->rotary)
 		return;
@@ -276,19 +278,26 @@ void transformer_backward(struct transformer *m, tensor_id loss)
 tensor_id transformer_forward(struct transformer *m)
 {
 	struct ops *o = &m->ops;
-	struct ten x = embedded(m), next, loss;
+	struct ten x, next, loss;
 	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
 	bool again = m->training->checkpoint == CHECKPOINT_FULL;
 
+	if (m->sharding)
+		sharding_before(m->sharding, SHARDING_ROOT);
+	x = embedded(m);
 	make_tables(m, x.width);
 	make_mask(m, x.width);
 	for (int64_t i = 0; i < m->layer_count; i++) {
+		if (m->sharding)
+			sharding_before(m->sharding, (int)i);
 		list[i] = (struct one_layer){m, &m->layers[i]};
 		next = x;
 		next.v = again ? tape_checkpoint(o->tape, run_layer, &list[i], x.v)
 		               : run_layer(o->tape, &list[i], x.v);
 		ops_let(o, &x);
 		x = next;
+		if (m->sharding)
+			sharding_after(m->sharding, (int)i);
 	}
 	if (!again) /* else the layers need it once more */
 		ops_let(o, &m->mask);
@@ -300,6 +309,8 @@ tensor_id transformer_forward(struct transformer *m)
 	loss = loss_of(m, x);
 	ops_let(o, &x);
 	tape_autocast_ends(o->tape);
+	if (m->sharding)
+		sharding_after(m->sharding, SHARDING_ROOT);
 	free(m->contexts);
 	m->contexts = list; /* the backward runs them again */
 	return loss.v;

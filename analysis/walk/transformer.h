@@ -4,6 +4,7 @@
 
 #include "formula.h"
 #include "ops.h"
+#include "sharded.h"
 
 struct norm_weights {
 	struct ten weight, bias;
@@ -31,6 +32,7 @@ struct transformer {
 	void *contexts;   /* of checkpointed layers, for the backward */
 	int64_t *sizes;   /* elements of each weight */
 	size_t count, room;
+	struct sharding *sharding; /* among several devices; NULL: none */
 };
 
 /* Makes the weights; they stay. false: layers of a kind that is not written here. */

@@ -20,7 +20,7 @@ static int bytes_of(enum dtype dtype)
 
 static bool known(const struct training *r)
 {
-	return !r->inference && r->world == 1 && !r->zero &&
+	return !r->inference && (r->world == 1 || !r->zero || r->zero == 3) &&
 	       r->offload == OFFLOAD_NONE && !r->lora_rank && !r->lora_parameters &&
 	       r->sample_bytes < 0 && r->sample_elements < 0 && r->batch > 0 &&
 	       r->seq > 0 &&
@@ -87,11 +87,29 @@ static void one_step(struct transformer *m, bool first)
 	optimizer_step(m, first);
 	ops_let(&m->ops, &m->output);
 	tape_zero_grad(t);
+	if (m->sharding)
+		sharding_zero_grad(m->sharding);
 }
 
 static void make_workspace(struct tape *t, int kib)
 {
 	tape_make(t, (int64_t)kib << 10, TAPE_WORKSPACE);
+}
+
+/* FSDP2: where the training is mixed, its MixedPrecisionPolicy gathers in 16 bits and reduces in
+ * fp32; autocast has nothing to do then. */
+static void share(struct transformer *m)
+{
+	const struct training *r = m->training;
+	struct sharded_widths widths = {m->wide, m->wide, m->wide};
+
+	if (r->zero != 3 || r->world < 2)
+		return;
+	if (r->autocast) {
+		widths.gathered = m->wide = 2;
+		m->ops.half = 0;
+	}
+	m->sharding = sharding_new(m->ops.tape, r->world, &widths);
 }
 
 static bool has_biases(const struct shape *s)
@@ -119,7 +137,10 @@ bool walk_training(const struct model *model, const struct training *training,
 	m.ops.fp16 = (training->autocast ? training->activation
 	                                 : training->parameter) == DTYPE_FP16;
 	tape_phase(m.ops.tape, TAPE_SETUP);
+	share(&m);
 	good = transformer_make(&m) && m.elements == model->parameters;
+	if (good && !training->zero && training->world > 1)
+		ddp_buckets(m.ops.tape, m.sizes, m.count, m.wide);
 	if (good) {
 		m.ids = ops_make(&m.ops, m.tokens, 8);
 		ops_make(&m.ops, m.tokens, 8); /* labels, and which of the ids count */

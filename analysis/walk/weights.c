@@ -14,7 +14,9 @@ static struct ten weight(struct transformer *m, int64_t rows, int64_t columns)
 
 	made.v = tape_weight(m->ops.tape, count * m->wide, true);
 	m->sizes = grow(m->sizes, m->count, &m->room, sizeof(*m->sizes));
-	m->sizes[m->count++] = count;
+	m->sizes[m->count++] =
+	        m->sharding ? sharding_weight(m->sharding, made.v, rows, columns)
+	                    : count;
 	m->elements += count;
 	return made;
 }
@@ -83,12 +85,19 @@ bool transformer_make(struct transformer *m)
 	m->positions = bias(m, s->positions > 0, s->positions * s->hidden);
 	m->types = bias(m, s->types > 0, s->types * s->hidden);
 	m->layers = allocate((size_t)(m->layer_count + 1) * sizeof(*m->layers));
-	for (int64_t i = 0; i < m->layer_count; i++)
+	if (m->sharding)
+		sharding_leave_out(m->sharding);
+	for (int64_t i = 0; i < m->layer_count; i++) {
 		make_layer(m, &m->layers[i]);
+		if (m->sharding)
+			sharding_group(m->sharding);
+	}
 	if (s->final_norm)
 		m->final_norm = norm_of(m, s->hidden);
 	m->head = s->tied ? m->embedding : weight(m, s->vocab, s->hidden);
 	m->head_bias = bias(m, s->head_bias, s->vocab);
+	if (m->sharding)
+		sharding_root(m->sharding);
 	return true;
 }
 
@@ -97,4 +106,5 @@ void transformer_free(struct transformer *m)
 	free(m->layers);
 	free(m->contexts);
 	free(m->sizes);
+	sharding_free(m->sharding);
 }

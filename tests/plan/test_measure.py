@@ -103,6 +103,27 @@ def test_what_a_model_is_made_of_is_the_formula(measured, case):
         assert a["peak_phase"] == m["peak_phase"]
 
 
+SHARED = {
+    "FSDP2": (LLAMA, "--batch", 16, "--zero", 3, "--world", 8),
+    "FSDP2, mixed": (LLAMA, "--batch", 16, "--zero", 3, "--world", 2, "--precision", "bf16-mixed"),
+    "FSDP2, checkpoints": (GPT2, "--batch", 8, "--zero", 3, "--world", 64, "--checkpoint", "full",
+                           "--precision", "bf16"),
+    "DDP": (GPT2, "--batch", 8, "--zero", 0, "--world", 8),
+}
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_what_one_of_several_devices_takes(measured, case):
+    config, *words = SHARED[case]
+    a = measured("--config", config, *words)
+    m = a["measured"]
+    for bucket in ("parameter", "optimizer"):
+        assert m[f"{bucket}_bytes"] == pytest.approx(a[f"{bucket}_bytes"], rel=0.01, abs=1 << 20)
+    assert a["peak_allocated_bytes"] == pytest.approx(m["peak_allocated_bytes"], rel=0.02,
+                                                      abs=1 << 20)
+    assert a["peak_phase"] == m["peak_phase"]
+
+
 def test_activations_are_what_the_formula_counts(measured):
     a = measured("--config", LLAMA, "--batch", 64, "--precision", "bf16")
     assert a["measured"]["activation_bytes"] == pytest.approx(a["activation_bytes"], rel=0.02)
@@ -169,7 +190,7 @@ def test_the_script_runs_by_itself(call, tmp_path):
 
 @pytest.mark.parametrize("options, part", [
     ("--params 7B", "'--params' cannot be measured"),
-    ("--model gpt2 --zero 3 --world 8", "one device is simulated"),
+    ("--model gpt2 --zero 2 --world 8", "what is measured is FSDP2"),
     ("--model gpt2 --offload optimizer", "'--offload' cannot be measured"),
     ("--model gpt2 --lora-rank 8", "all parameters are trained"),
     ("--model gpt2 --inference", "two steps of training"),
