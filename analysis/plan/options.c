@@ -46,7 +46,8 @@ static void refuse_contradictions(const struct options *options)
 	                "the size is given, so no formula is used");
 	refuse_together(options, OPT_LORA_RANK, OPT_LORA_PARAMS, "give one of them");
 	need(options, OPT_LORA_TARGETS, OPT_LORA_RANK);
-	need(options, OPT_WORLD, OPT_ZERO);
+	if (!options->value[OPT_TRACE]) /* which says how it is shared */
+		need(options, OPT_WORLD, OPT_ZERO);
 	need(options, OPT_OUTPUT, OPT_MEASURE);
 	need(options, OPT_PYTHON, OPT_MEASURE);
 	need(options, OPT_TIMEOUT, OPT_MEASURE);

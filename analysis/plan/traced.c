@@ -166,6 +166,23 @@ static void from_names(struct plan *plan, struct trace *trace)
 		plan_note(plan, "no shape: %s", shapeless);
 }
 
+/* Of shards, the model that they are of, where its shape is known. */
+static void take_model(struct plan *plan, struct recognised *recognised)
+{
+	struct model whole;
+	struct training training;
+
+	if (recognised->sharded && recognised_whole(recognised, &whole, &training)) {
+		memcpy(whole.name, recognised->model.name, sizeof(whole.name));
+		recognised_free(recognised);
+		plan->model = whole;
+		plan->training = training;
+		return;
+	}
+	plan->model = recognised->model; /* and with it its weights */
+	plan->training = recognised->training;
+}
+
 static void from_step(struct plan *plan, const struct options *options,
                       struct trace *trace, const struct device *device,
                       const struct point *point)
@@ -181,8 +198,8 @@ static void from_step(struct plan *plan, const struct options *options,
 		     "'%s' names no parameters: Python told none; give '--model' or "
 		     "'--params'",
 		     trace->name);
-	plan->model = recognised.model; /* and with it its weights */
-	plan->training = traced->training = recognised.training;
+	take_model(plan, &recognised);
+	traced->training = plan->training;
 	traced->batch_known = recognised.batch_known;
 	traced->seq_known = recognised.seq_known;
 	traced->changed = changes(options) > 0;

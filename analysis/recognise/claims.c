@@ -119,14 +119,18 @@ void claims_read(const struct step_rows *seen, struct recognised *recognised)
 /* What a training with this batch and sequence would have at its peak, in bytes; -1. */
 static int64_t peak_with(const struct recognised *recognised, const struct claim *claim)
 {
-	struct training tried = recognised->training;
+	struct training tried;
+	struct model model;
 	struct formula formula;
 	struct walk walk;
 	char why[128];
+	bool whole = recognised_whole(recognised, &model, &tried), walked;
 
 	tried.batch = claim->batch;
 	tried.seq = claim->seq;
-	if (walk_training(&recognised->model, &tried, 0, &walk))
+	walked = whole && walk_training(&model, &tried, 0, &walk);
+	model_free(&model);
+	if (walked)
 		return walk_worst(&walk)->peak.bytes;
 	if (formula_compute(&recognised->model, &tried, &formula, why, sizeof(why)))
 		return -1;

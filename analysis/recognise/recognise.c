@@ -1,5 +1,5 @@
 /* recognise.c - what was trained and how, recognised from the trace.
- * Called from: commands/reconcile.c, plan/traced.c, reconcile/given.c. */
+ * Called from: commands/, plan/, recognise/, reconcile/. */
 #include "recognise.h"
 
 #include <stdio.h>
@@ -117,6 +117,53 @@ static void count_blocks(struct trace *trace, const struct device *device,
 	         "Python told no names and no config");
 }
 
+static bool ran(struct trace *trace, const char *pattern)
+{
+	struct rows *rows =
+	        db_rows(trace->db, "SELECT 1 FROM module WHERE class GLOB ?1 LIMIT 1",
+	                "t", pattern);
+	bool found = rows_next(rows);
+
+	if (found)
+		rows_free(rows);
+	return found;
+}
+
+/* Who shares the training. FSDP2 gives classes a name of its own. */
+static void read_sharing(struct trace *trace, struct recognised *recognised)
+{
+	int64_t world =
+	        db_number(trace->db, 1, "SELECT coalesce(world_size, 1) FROM run");
+
+	recognised->world = world > 1 ? world : 1;
+	recognised->sharded = world > 1 && ran(trace, "FSDP?*");
+	if (world > 1 && ran(trace, "DistributedDataParallel"))
+		recognised->training.world = world; /* and each has all of it */
+}
+
+bool recognised_whole(const struct recognised *recognised, struct model *model,
+                      struct training *training)
+{
+	const struct model *own = &recognised->model;
+
+	memset(model, 0, sizeof(*model));
+	*training = recognised->training;
+	if (!own->known || own->quantised)
+		return false;
+	if (recognised->sharded) {
+		training->zero = 3;
+		training->world = recognised->world;
+		training->autocast = training->activation != training->parameter;
+		return !model_from_shape(model, &own->shape);
+	}
+	model->known = true;
+	model->shape = own->shape;
+	for (size_t i = 0; i < own->count; i++)
+		if (model_add(model, own->weights[i]))
+			return false;
+	return true;
+}
+
 /* What a config's shape has, to be held against what the run has. */
 static int64_t count_shape(const struct shape *shape)
 {
@@ -176,6 +223,7 @@ int recognise(struct trace *trace, const struct device *device,
 	recognised->trainable = model_trained(&recognised->model);
 	take_shape(recognised, given);
 	read_optimizer(trace, recognised);
+	read_sharing(trace, recognised);
 	read_precision(&seen, recognised);
 	read_kinds(&seen, recognised);
 	claims_read(&seen, recognised);

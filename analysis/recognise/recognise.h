@@ -43,6 +43,8 @@ struct recognised {
 	bool batch_known, seq_known;
 	char batch_from[96]; /* the shape that told */
 	bool recompute;
+	int64_t world;     /* devices of the job; 1 outside one */
+	bool sharded;      /* the weights are this device's shards: FSDP */
 	int64_t loss_rows; /* 0: no loss of rows was seen */
 	struct claim claims[CLAIMS];
 	int claim_count, taken; /* which of them was taken; -1: none */
@@ -60,6 +62,11 @@ int recognise(struct trace *trace, const struct device *device,
               const struct point *point, const struct given_shape *given,
               struct recognised *recognised, char *why, size_t size);
 void recognised_free(struct recognised *recognised);
+
+/* The model and the training as a walk needs them: of shards, the whole model that they are of.
+ * false: there is no shape of it. The model is the caller's, for model_free(). */
+bool recognised_whole(const struct recognised *recognised, struct model *model,
+                      struct training *training);
 
 /* For recognise.c: the claims of a step, and which of them explains so many bytes. */
 struct step_rows {

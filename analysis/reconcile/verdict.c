@@ -28,9 +28,16 @@ static bool walk_peak(struct reconciled *r)
 	struct walk walk;
 
 	const struct tape_peak *peak;
+	struct training training;
+	struct model model;
+	bool walked;
 
-	if (!on_a_card(r) || !known->batch_known ||
-	    !walk_training(&known->model, &known->training, INT64_MAX, &walk))
+	if (!on_a_card(r) || !known->batch_known)
+		return false;
+	walked = recognised_whole(known, &model, &training) &&
+	         walk_training(&model, &training, INT64_MAX, &walk);
+	model_free(&model);
+	if (!walked)
 		return false;
 	peak = r->point.step <= 1 ? &walk.first.peak : &walk.later.peak;
 	r->verdict.predicted = peak->bytes;
@@ -82,8 +89,8 @@ static int64_t at_that_instant(const struct reconciled *r)
 	return bytes;
 }
 
-/* The causes that speak against the formula: not those of time, which either way of counting knows;
- * and beside a walk not those that it has and a list of tensors has not. */
+/* The causes that speak against the formula: not those of time and of workspaces, which either way
+ * of counting knows; and beside a walk not those that it has and a list of tensors has not. */
 static bool speaks(const struct reconciled *r, const struct cause *cause)
 {
 	switch (cause->kind) {
@@ -91,11 +98,11 @@ static bool speaks(const struct reconciled *r, const struct cause *cause)
 	case CAUSE_UNSPLIT:
 	case CAUSE_FREED:
 	case CAUSE_LATER:
+	case CAUSE_WORKSPACE:
+	case CAUSE_INPUT:
 		return false;
 	case CAUSE_TEMPORARY:
 	case CAUSE_RECOMPUTED:
-	case CAUSE_WORKSPACE:
-	case CAUSE_INPUT:
 		return r->verdict.basis != BASIS_WALK;
 	default:
 		return true;

@@ -113,10 +113,18 @@ SHARED = {
 
 
 @pytest.mark.parametrize("case", SHARED)
-def test_what_one_of_several_devices_takes(measured, case):
+def test_what_one_of_several_devices_takes(measured, tmp_path, case):
     config, *words = SHARED[case]
-    a = measured("--config", config, *words)
+    kept = tmp_path / "kept.db"
+    a = measured("--config", config, *words, "-o", kept)
     m = a["measured"]
+    assert subprocess.run([COMMAND, "reconcile", kept, "--check"],
+                          stdout=subprocess.DEVNULL).returncode == 0
+    done = subprocess.run([COMMAND, "plan", "--trace", kept, "--json"], capture_output=True)
+    again = json.loads(done.stdout)
+    assert again["peak_allocated_bytes"] == m["peak_allocated_bytes"]
+    assert again["traced"]["walk_peak_bytes"] == a["peak_allocated_bytes"]
+    assert again["parameters"] == a["parameters"]
     for bucket in ("parameter", "optimizer"):
         assert m[f"{bucket}_bytes"] == pytest.approx(a[f"{bucket}_bytes"], rel=0.01, abs=1 << 20)
     assert a["peak_allocated_bytes"] == pytest.approx(m["peak_allocated_bytes"], rel=0.02,
