@@ -1,5 +1,5 @@
 /* recognise.c - what was trained and how, recognised from the trace.
- * Called from: commands/, plan/, recognise/, reconcile/. */
+ * Called from: commands/reconcile.c, plan/traced.c, reconcile/given.c. */
 #include "recognise.h"
 
 #include <stdio.h>
@@ -139,29 +139,6 @@ static void read_sharing(struct trace *trace, struct recognised *recognised)
 	recognised->sharded = world > 1 && ran(trace, "FSDP?*");
 	if (world > 1 && ran(trace, "DistributedDataParallel"))
 		recognised->training.world = world; /* and each has all of it */
-}
-
-bool recognised_whole(const struct recognised *recognised, struct model *model,
-                      struct training *training)
-{
-	const struct model *own = &recognised->model;
-
-	memset(model, 0, sizeof(*model));
-	*training = recognised->training;
-	if (!own->known || own->quantised)
-		return false;
-	if (recognised->sharded) {
-		training->zero = 3;
-		training->world = recognised->world;
-		training->autocast = training->activation != training->parameter;
-		return !model_from_shape(model, &own->shape);
-	}
-	model->known = true;
-	model->shape = own->shape;
-	for (size_t i = 0; i < own->count; i++)
-		if (model_add(model, own->weights[i]))
-			return false;
-	return true;
 }
 
 /* What a config's shape has, to be held against what the run has. */
