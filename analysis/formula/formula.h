@@ -86,8 +86,9 @@ struct training {
 	enum checkpoint checkpoint;
 	enum attention attention;
 	enum activations activations;
-	bool dropout; /* the masks of a model trained with dropout are kept */
-	int zero;     /* ZeRO stage, 3 is FSDP's full shard too */
+	bool dropout;    /* the masks of a model trained with dropout are kept */
+	bool no_dropout; /* and it is not asked to be trained without */
+	int zero;        /* ZeRO stage, 3 is FSDP's full shard too */
 	int64_t world;
 	enum offload offload;
 	int64_t lora_rank;       /* 0: no adapters made from the shape */

@@ -23,7 +23,12 @@ enum norm {
 /* Rotary positions: in the heads' own width, by tables in fp32, or all in fp32. */
 enum rotation { ROTATION_PLAIN, ROTATION_TABLES_FP32, ROTATION_FP32 };
 enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_RELU, MLP_GATED };
-enum head { HEAD_NONE, HEAD_LM, HEAD_POOLER, HEAD_CLASSES };
+/* What a model is trained for. HEAD_NONE: nothing that is known here. HEAD_MASKED: the words of an
+ * encoder, behind a matmul and a norm. HEAD_SEQUENCE: classes of a sample. HEAD_TOKENS: of each
+ * token. HEAD_CLASSES: of an image. */
+enum head { HEAD_NONE, HEAD_LM, HEAD_MASKED, HEAD_SEQUENCE, HEAD_TOKENS, HEAD_CLASSES };
+/* Where tables narrower than the stream are widened to it. */
+enum projection { PROJECT_NONE, PROJECT_BEFORE_NORM, PROJECT_AFTER_NORM };
 
 enum family {
 #define FAMILY(id, ...) FAMILY_##id,
@@ -39,11 +44,14 @@ struct shape {
 	int64_t context;                 /* sequence length where none is asked for */
 	int64_t patch; /* inputs of a vision model's patch projection */
 	int64_t classes;
+	int64_t embedding; /* width of the embedding tables; 0: hidden */
+	int64_t shared; /* ALBERT: weights of so many layers serve all; 0: each its own */
 	int64_t rotary; /* elements of a head that are rotated */
 	enum norm norm;
 	enum mlp mlp;
 	enum head head;
 	enum rotation rotation;
+	enum projection projection;
 	int norms; /* a layer; 1, in parallel: both read what one gave */
 	bool final_norm, embedding_norm,
 	        head_norm; /* head_norm: q and k are normalised */
@@ -60,7 +68,15 @@ struct shape {
 	bool score_cap, logit_cap; /* Gemma 2: cap * tanh(x / cap) */
 	/* Granite: multiplied by a number of the config */
 	bool scaled_embedding, scaled_residual, scaled_logits;
-	bool dropout;           /* trained with it by default */
+	/* DeBERTa: rows of the table of relative positions, and what attends to what by it */
+	struct {
+		int64_t rows;
+		bool norm, shared, to_position, from_position;
+	} relative;
+	bool encoder;      /* every token sees all others; norms come behind the sums */
+	bool head_assumed; /* the config names none */
+	bool head_dropout; /* before the head's last matmul */
+	bool dropout;      /* trained with it by default */
 	bool attention_dropout; /* of the attention's weights too */
 };
 
@@ -111,6 +127,12 @@ struct model {
 	int64_t parameters; /* their sum */
 	bool quantised;     /* some weights are packed, two elements in a byte */
 };
+
+/* Are there logits of the vocabulary? */
+bool shape_has_words(const struct shape *shape);
+/* Width of the embedding tables; layers that have weights of their own. */
+int64_t shape_embedding(const struct shape *shape);
+int64_t shape_own_layers(const struct shape *shape);
 
 /* A named model. false: unknown; nearest is then the closest names, or empty. */
 bool model_find(const char *name, struct shape *shape, char *nearest, size_t size);

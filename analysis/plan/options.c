@@ -241,7 +241,8 @@ static void read_activations(struct plan *plan, const struct options *options)
 		          "a sequence length of %s is assumed; --seq says otherwise",
 		          text_count(t->seq).s);
 	}
-	t->dropout = plan->model.shape.dropout && !options->value[OPT_NO_DROPOUT];
+	t->no_dropout = options->value[OPT_NO_DROPOUT] != NULL;
+	t->dropout = plan->model.shape.dropout && !t->no_dropout;
 	if (!plan->model.known && !plan->unknown && !given)
 		plan_note(plan,
 		          "activations are not counted: a number of parameters has "

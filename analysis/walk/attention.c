@@ -1,6 +1,6 @@
 /* attention.c - attention as Hugging Face's transformers 5 runs it: norms of heads, rotary
  * positions, and one of PyTorch's kernels or the operators one by one.
- * Called from: transformer.c. */
+ * Called from: encoder.c, transformer.c. */
 #include "transformer.h"
 
 static const struct ten none = {.v = NO_TENSOR};
@@ -178,7 +178,8 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	ops_let(o, &a);
 	if (s->score_cap)
 		b = transformer_capped(o, b);
-	a = ops_unary(o, b, SAVE_NONE); /* plus the mask */
+	/* plus the mask; an encoder without padding has none */
+	a = s->encoder ? ops_hold(o, b) : ops_unary(o, b, SAVE_NONE);
 	ops_let(o, &b);
 	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);
 	ops_let(o, &a);

@@ -14,6 +14,8 @@ struct layer_weights {
 	        down; /* fused: q is q, k and v; gate is gate and up */
 	struct ten q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias;
 	struct norm_weights norm[4], q_norm, k_norm;
+	struct ten far_k, far_k_bias, far_q,
+	        far_q_bias; /* DeBERTa: of relative positions */
 };
 
 struct transformer {
@@ -22,11 +24,15 @@ struct transformer {
 	const struct training *training;
 	int64_t batch, seq, tokens;
 	int wide; /* bytes of a weight's element, and of the stream's */
-	struct ten embedding, positions, types, head, head_bias;
-	struct norm_weights final_norm;
+	struct ten embedding, positions, types, projection, projection_bias, relative;
+	struct norm_weights embedding_norm, relative_norm, final_norm, head_norm;
+	struct ten dense, dense_bias, head,
+	        head_bias; /* dense: the head's first matmul */
 	struct layer_weights *layers;
 	int64_t layer_count;
 	struct ten cosine, sine, mask, ids, output;
+	struct ten places,
+	        far;      /* DeBERTa: of two tokens, and the table as it is read */
 	int64_t elements; /* of all weights */
 	void *contexts;   /* of checkpointed layers, for the backward */
 	int64_t *sizes;   /* elements of each weight */
@@ -46,8 +52,16 @@ struct ten transformer_attention(struct transformer *model,
                                  const struct layer_weights *layer, struct ten x,
                                  struct ten *weights);
 
-/* The forward with its loss. */
+struct ten transformer_activated(struct transformer *model, struct ten x);
+struct ten transformer_feed_forward(struct transformer *model,
+                                    const struct layer_weights *layer, struct ten x);
+
+/* The loss of every head but a decoder's words. */
+struct ten heads_loss(struct transformer *model, struct ten x);
+
+/* The forward with its loss: of a decoder, of an encoder. */
 tensor_id transformer_forward(struct transformer *model);
+tensor_id encoder_forward(struct transformer *model);
 void transformer_backward(struct transformer *model, tensor_id loss);
 
 #endif

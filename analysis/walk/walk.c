@@ -81,7 +81,7 @@ static void one_step(struct transformer *m, bool first)
 	tensor_id loss;
 
 	tape_phase(t, TAPE_FORWARD);
-	loss = transformer_forward(m);
+	loss = m->shape->encoder ? encoder_forward(m) : transformer_forward(m);
 	tape_phase(t, TAPE_BACKWARD);
 	transformer_backward(m, loss);
 	optimizer_step(m, first);
