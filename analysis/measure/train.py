@@ -123,7 +123,10 @@ def batch_for(model, config, torch):
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if name.endswith("ForSequenceClassification"):
         config.pad_token_id = config.pad_token_id or 0
-        batch["labels"] = torch.zeros(count, dtype=torch.long).cuda()
+        classes = config.num_labels > 1
+        if classes:  # DeBERTa would look for labels, and a simulated device finds none
+            config.problem_type = "single_label_classification"
+        batch["labels"] = torch.zeros(count, dtype=torch.long if classes else torch.float).cuda()
     elif name.endswith("ForQuestionAnswering"):
         batch["start_positions"] = torch.zeros(count, dtype=torch.long).cuda()
         batch["end_positions"] = torch.zeros(count, dtype=torch.long).cuda()

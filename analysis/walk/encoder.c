@@ -124,9 +124,10 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	enum family family = m->shape->family;
 	int64_t count = m->tokens * m->shape->hidden;
 	struct ten x = {input, count, (int)(tape_bytes(tape, input) / count)};
-	struct ten weights, a, result;
+	struct ten weights = none, a, result;
 
-	a = transformer_attention(m, w, x, &weights);
+	a = family == FAMILY_DEBERTA ? deberta_attention(m, w, x)
+	                             : transformer_attention(m, w, x, &weights);
 	a = joined(m, x, a, &w->norm[0], family != FAMILY_DISTILBERT);
 	result = joined(m, a, transformer_feed_forward(m, w, a), &w->norm[1],
 	                family != FAMILY_ALBERT);
@@ -135,24 +136,46 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	return result.v;
 }
 
-tensor_id encoder_forward(struct transformer *m)
+/* All layers. DeBERTa's encoder keeps what each of them gave until the last one has run. */
+static struct ten run_layers(struct transformer *m, struct ten x,
+                             struct one_layer *list)
 {
 	struct ops *o = &m->ops;
-	struct ten x = embedded(m), loss;
-	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
 	int64_t together = m->layer_count / shape_own_layers(m->shape);
-	bool again = m->training->checkpoint == CHECKPOINT_FULL;
+	bool again = m->training->checkpoint == CHECKPOINT_FULL,
+	     keeps = m->shape->family == FAMILY_DEBERTA;
+	struct ten *kept = allocate((size_t)(m->layer_count + 1) * sizeof(*kept));
 
-	m->mask = none;
 	for (int64_t i = 0; i < m->layer_count; i++) {
 		struct ten next = x;
 		list[i] = (struct one_layer){m, &m->layers[i / together]};
 		next.v = again ? tape_checkpoint(o->tape, run_layer, &list[i], x.v)
 		               : run_layer(o->tape, &list[i], x.v);
 		next.width = (int)(tape_bytes(o->tape, next.v) / next.count);
-		ops_let(o, &x);
+		kept[i] = x;
+		if (!keeps)
+			ops_let(o, &kept[i]);
 		x = next;
 	}
+	for (int64_t i = 0; keeps && i < m->layer_count; i++)
+		ops_let(o, &kept[i]);
+	free(kept);
+	return x;
+}
+
+tensor_id encoder_forward(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	struct ten x = embedded(m), loss;
+	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
+	bool deberta = m->shape->family == FAMILY_DEBERTA;
+
+	m->mask = m->places = m->far = none;
+	if (deberta)
+		deberta_begins(m);
+	x = run_layers(m, x, list);
+	if (deberta && m->training->checkpoint != CHECKPOINT_FULL)
+		deberta_ends(m); /* else the layers need it once more */
 	loss = heads_loss(m, x);
 	ops_let(o, &x);
 	tape_autocast_ends(o->tape);

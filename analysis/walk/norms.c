@@ -1,5 +1,5 @@
 /* norms.c - the norms of a transformer on a tape, and what caps its scores and logits.
- * Called from: attention.c, encoder.c, transformer.c. */
+ * Called from: walk/. */
 #include "transformer.h"
 
 /* x * rsqrt(mean(x ** 2) + eps), in fp32; x is held by the caller. */

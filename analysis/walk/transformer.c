@@ -230,6 +230,8 @@ void transformer_backward(struct transformer *m, tensor_id loss)
 {
 	tape_backward(m->ops.tape, loss);
 	ops_let(&m->ops, &m->mask);
+	if (m->shape->family == FAMILY_DEBERTA)
+		deberta_ends(m);
 	if (!m->shape->rotary)
 		return;
 	ops_let(&m->ops, &m->cosine);

@@ -56,6 +56,12 @@ struct ten transformer_activated(struct transformer *model, struct ten x);
 struct ten transformer_feed_forward(struct transformer *model,
                                     const struct layer_weights *layer, struct ten x);
 
+/* DeBERTa's attention with its output matmul, and what all its layers read. */
+struct ten deberta_attention(struct transformer *model,
+                             const struct layer_weights *layer, struct ten x);
+void deberta_begins(struct transformer *model);
+void deberta_ends(struct transformer *model);
+
 /* The loss of every head but a decoder's words. */
 struct ten heads_loss(struct transformer *model, struct ten x);
 

@@ -123,8 +123,7 @@ bool transformer_make(struct transformer *m)
 {
 	const struct shape *s = m->shape;
 
-	if (s->patch || s->family == FAMILY_DEBERTA || s->head == HEAD_NONE ||
-	    s->norms < 1 || s->norms > 4)
+	if (s->patch || s->head == HEAD_NONE || s->norms < 1 || s->norms > 4)
 		return false;
 	make_embedding(m);
 	m->layers = allocate((size_t)(m->layer_count + 1) * sizeof(*m->layers));
