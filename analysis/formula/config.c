@@ -51,6 +51,10 @@ static const struct kind kinds[] = {
         {"phi", FAMILY_PHI, COMMON, "intermediate_size", NULL, 0.5},
         {"gemma2", FAMILY_GEMMA2, COMMON, "intermediate_size", NULL, 1},
         {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
+        {"t5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
+        {"mt5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
+        {"bart", FAMILY_BART, "d_model", "encoder_layers", "encoder_attention_heads",
+         "encoder_ffn_dim", LENGTH},
         {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
         {"roberta", FAMILY_ROBERTA, COMMON, "intermediate_size", LENGTH},
         {"xlm-roberta", FAMILY_ROBERTA, COMMON, "intermediate_size", LENGTH},
@@ -66,7 +70,8 @@ const char *config_kinds(void)
 {
 	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
 	       "starcoder2, granite, olmo2, stablelm, cohere, phi, gemma2, opt, bert, "
-	       "roberta, xlm-roberta, distilbert, electra, albert, deberta-v2";
+	       "roberta, xlm-roberta, distilbert, electra, albert, deberta-v2, t5, "
+	       "mt5, bart";
 }
 
 static const struct kind *kind_named(const char *name)
@@ -205,6 +210,8 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	}
 	if (s->encoder)
 		config_encoder(reader, s);
+	if (s->head == HEAD_SEQ2SEQ)
+		config_seq2seq(reader, s, !strcmp(kind->name, "mt5"));
 	config_head(reader, s);
 }
 
@@ -223,7 +230,9 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 		s->positions = s->context = whole(reader, kind->positions, -1);
 	if (reader->failed)
 		return;
-	s->head_dim = whole(reader, "head_dim", s->hidden / s->heads);
+	s->head_dim = kind->family == FAMILY_T5
+	                      ? whole(reader, "d_kv", 64)
+	                      : whole(reader, "head_dim", s->hidden / s->heads);
 	if (s->hidden % s->heads && s->head_dim == s->hidden / s->heads)
 		wrong(reader, "%lld heads don't divide hidden_size %lld in '%s'",
 		      (long long)s->heads, (long long)s->hidden, reader->name);

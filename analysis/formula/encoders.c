@@ -1,4 +1,4 @@
-/* encoders.c - what a config.json says of an encoder, and of the head on any model's layers.
+/* encoders.c - what a config.json says of encoders, of two stacks, and of the head on any model's layers.
  * Keys and their values where they are not given: models/NAME/configuration_NAME.py of
  * transformers 5.23.
  * Called from: config.c. */
@@ -87,6 +87,53 @@ void config_encoder(struct reader *reader, struct shape *s)
 		      "'%s' is a decoder, or has words of its own in the head, which "
 		      "is "
 		      "not understood",
+		      reader->name);
+}
+
+static void refine_t5(struct reader *reader, struct shape *s, bool mt5)
+{
+	struct rows *rows = look(reader, "feed_forward_proj");
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	const char *name = type && !strcmp(type, "text") ? rows_text(rows, 1)
+	                   : mt5                         ? "gated-gelu"
+	                                                 : "relu";
+
+	if (!strncmp(name, "gated-", 6)) {
+		s->mlp = MLP_GATED;
+		s->gate_new = !strncmp(name + 6, "gelu", 4);
+	} else if (!strncmp(name, "gelu", 4)) {
+		s->mlp = strcmp(name, "gelu_new") ? MLP_GELU : MLP_GELU_NEW;
+	}
+	if (rows)
+		rows_free(rows);
+	s->decoder_layers = whole(reader, "num_decoder_layers", s->layers);
+	s->buckets = whole(reader, "relative_attention_num_buckets", 32);
+	s->context = whole(reader, "n_positions", 512);
+	s->dropout = s->attention_dropout = fraction(reader, "dropout_rate", 0.1) > 0;
+	s->tied = true; /* whatever the config says: it means the scale */
+	s->scaled_output = !mt5 && truth(reader, "tie_word_embeddings", true);
+}
+
+void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
+{
+	if (s->family == FAMILY_T5) {
+		refine_t5(reader, s, mt5);
+		return;
+	}
+	s->decoder_layers = whole(reader, "decoder_layers", s->layers);
+	s->positions += 2; /* both tables begin with two rows for padding */
+	s->dropout = fraction(reader, "dropout", 0.1) > 0;
+	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
+	if (whole(reader, "decoder_ffn_dim", s->ffn) != s->ffn ||
+	    whole(reader, "decoder_attention_heads", s->heads) != s->heads ||
+	    fraction(reader, "activation_dropout", 0) > 0 ||
+	    fraction(reader, "encoder_layerdrop", 0) > 0 ||
+	    fraction(reader, "decoder_layerdrop", 0) > 0 ||
+	    !truth(reader, "tie_word_embeddings", true))
+		wrong(reader,
+		      "'%s' has two stacks of different layers, layers that are left "
+		      "out or "
+		      "words of its own in the head, which are not understood",
 		      reader->name);
 }
 

@@ -82,6 +82,7 @@ struct training {
 	enum dtype residual;   /* the stream between layers: fp32 under autocast */
 	bool autocast; /* 16-bit copies of the weights live with the activations */
 	enum optimizer optimizer;
+	int64_t target;     /* tokens of a target that follows a source; 0: as many */
 	int64_t batch, seq; /* seq is read only where the model has a shape */
 	enum checkpoint checkpoint;
 	enum attention attention;

@@ -55,7 +55,8 @@ const struct shape *family_shape(enum family family)
 
 bool shape_has_words(const struct shape *shape)
 {
-	return shape->head == HEAD_LM || shape->head == HEAD_MASKED;
+	return shape->head == HEAD_LM || shape->head == HEAD_MASKED ||
+	       shape->head == HEAD_SEQ2SEQ;
 }
 
 int64_t shape_embedding(const struct shape *shape)
@@ -66,6 +67,11 @@ int64_t shape_embedding(const struct shape *shape)
 int64_t shape_own_layers(const struct shape *shape)
 {
 	return shape->shared ? shape->shared : shape->layers;
+}
+
+int64_t shape_all_layers(const struct shape *shape)
+{
+	return shape->layers + shape->decoder_layers;
 }
 
 const char *model_name(int index)
@@ -181,6 +187,8 @@ int shape_check(const struct shape *s, char *why, size_t size)
 	             {"embedding", s->embedding, 0, 31},
 	             {"classes", s->classes, 0, 24},
 	             {"relative positions", s->relative.rows, 0, 31},
+	             {"decoder layers", s->decoder_layers, 0, 24},
+	             {"buckets", s->buckets, 0, 24},
 	             {"shared layers", s->shared, 0, 24}};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		if (sizes[i].value >= sizes[i].least &&
@@ -331,6 +339,23 @@ static int add_layers(struct model *model, const struct shape *s)
 	return bad | norms(model, d, s->norms * l);
 }
 
+/* The second stack: layers that attend to the first one's result too, and tables and norms of its
+ * own. */
+static int add_decoder(struct model *model, const struct shape *s)
+{
+	struct shape second = *s;
+	int64_t inner = s->heads * s->head_dim, d = s->hidden, l = s->decoder_layers;
+	int bad;
+
+	second.layers = l;
+	bad = add_layers(model, &second);
+	bad |= linear(model, ROLE_ATTENTION, -1, d, inner, 3 * l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, -1, inner, d, l, s->out_bias);
+	bad |= norms(model, d, l) | table(model, ROLE_POSITION, s->positions, d);
+	bad |= norms(model, d, s->embedding_norm + s->final_norm);
+	return bad | table(model, ROLE_POSITION, 2 * s->buckets, s->heads);
+}
+
 static int add_embedding(struct model *model, const struct shape *s)
 {
 	int64_t wide = shape_embedding(s);
@@ -369,6 +394,8 @@ int model_from_shape(struct model *model, const struct shape *shape)
 	bad |= add_layers(model, s);
 	if (s->final_norm)
 		bad |= norms(model, s->hidden, 1);
+	if (s->decoder_layers)
+		bad |= add_decoder(model, s);
 	return bad | add_head(model, s) ? -1 : 0;
 }
 

@@ -15,7 +15,7 @@
 static int64_t norm_bytes(const struct context *c)
 {
 	const struct shape *s = c->shape;
-	if (s->norm == NORM_RMS)
+	if (s->norm == NORM_RMS || s->norm == NORM_T5)
 		return (4 + c->stream) * s->hidden + 4;
 	if (s->norm == NORM_CENTERED)
 		return 12 * s->hidden + 4;
@@ -217,7 +217,7 @@ void saved_activations(struct context *c)
 		torch_checkpointed(c);
 		return;
 	}
-	print_layers(c, c->shape->layers, !selective);
+	print_layers(c, shape_all_layers(c->shape), !selective);
 	print_loss(c);
 	if (selective) {
 		int from = c->formula->count;

@@ -39,7 +39,8 @@ enum task task_of(const struct shape *shape)
 	                                  [HEAD_SEQUENCE] =
 	                                          TASK_SEQUENCE_CLASSIFICATION,
 	                                  [HEAD_TOKENS] = TASK_TOKEN_CLASSIFICATION,
-	                                  [HEAD_CLASSES] = TASK_IMAGE_CLASSIFICATION};
+	                                  [HEAD_CLASSES] = TASK_IMAGE_CLASSIFICATION,
+	                                  [HEAD_SEQ2SEQ] = TASK_SEQ2SEQ};
 
 	return tasks[shape->head];
 }
@@ -61,7 +62,7 @@ bool task_take(struct shape *s, enum task task)
 	s->head_assumed = false;
 	if (task == task_of(s))
 		return true;
-	if (s->patch ||
+	if (s->patch || s->decoder_layers ||
 	    (!s->encoder &&
 	     (task == TASK_MASKED_LM || (words && lacks(s->family, task)))) ||
 	    (s->encoder && task == TASK_CAUSAL_LM) || task >= TASK_SEQ2SEQ)

@@ -31,9 +31,9 @@ static const struct {
         {OPT_ACTIVATION_ELEMENTS, "activations are what is measured"},
 };
 
-static const char can[] =
-        "a run can have --batch, --seq, --task, --precision, --optimizer, --attention, "
-        "--no-dropout and '--checkpoint full'";
+static const char can[] = "a run can have --batch, --seq, --target-seq, --task, "
+                          "--precision, --optimizer, --attention, "
+                          "--no-dropout and '--checkpoint full'";
 
 static void refuse_shapes(const struct options *options)
 {
@@ -226,6 +226,7 @@ void trainer_settings(const struct plan *plan, const struct options *options, FI
 		fprintf(out, "    \"seq\": %" PRId64 ",\n", t->seq);
 	else
 		fputs("    \"seq\": None,\n", out);
+	fprintf(out, "    \"target\": %" PRId64 ",\n", t->target);
 	fprintf(out, "    \"attention\": \"%s\",\n",
 	        t->attention == ATTENTION_MATH ? "eager" : "sdpa");
 	fprintf(out, "    \"checkpoint\": %s,\n", t->checkpoint ? "True" : "False");

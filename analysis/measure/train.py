@@ -132,6 +132,8 @@ def batch_for(model, config, torch):
         batch["end_positions"] = torch.zeros(count, dtype=torch.long).cuda()
     elif name.endswith("ForTokenClassification"):
         batch["labels"] = torch.zeros_like(ids)
+    elif getattr(config, "is_encoder_decoder", False) and SETTINGS["target"]:
+        batch["labels"] = torch.randint(0, text.vocab_size, (count, SETTINGS["target"])).cuda()
     else:
         batch["labels"] = ids.clone()
     return batch

@@ -1,9 +1,9 @@
 /* activations.c - the function in a transformer's feed-forward part, on a tape.
- * Called from: heads.c, transformer.c. */
+ * Called from: heads.c, seq2seq.c, transformer.c. */
 #include "transformer.h"
 
 /* 0.5 * x * (1 + tanh(c * (x + 0.044715 * x ** 3))), operator by operator */
-static struct ten gelu_new(struct ops *o, struct ten x)
+struct ten transformer_gelu_new(struct ops *o, struct ten x)
 {
 	struct ten half = ops_unary(o, x, SAVE_NONE);
 	struct ten wide =
@@ -31,7 +31,7 @@ struct ten transformer_activated(struct transformer *m, struct ten x)
 {
 	switch (m->shape->mlp) {
 	case MLP_GELU_NEW:
-		return gelu_new(&m->ops, x);
+		return transformer_gelu_new(&m->ops, x);
 	case MLP_RELU:
 		return ops_unary(&m->ops, x, SAVE_RESULT);
 	default:

@@ -119,6 +119,37 @@ static void make_head(struct transformer *m)
 	m->head_bias = bias(m, s->head == HEAD_TOKENS || s->encoder, s->classes);
 }
 
+/* The second stack: its layers, the attention between the stacks, tables and norms. */
+static void make_decoder(struct transformer *m)
+{
+	const struct shape *s = m->shape;
+	size_t count = (size_t)s->decoder_layers;
+	int64_t inner = s->heads * s->head_dim;
+
+	m->decoder = allocate((count + 1) * sizeof(*m->decoder));
+	m->cross = allocate((count + 1) * sizeof(*m->cross));
+	for (size_t i = 0; i < count; i++) {
+		struct layer_weights *w = &m->cross[i];
+		make_layer(m, &m->decoder[i]);
+		w->q = weight(m, inner, s->hidden);
+		w->k = weight(m, inner, s->hidden);
+		w->v = weight(m, inner, s->hidden);
+		w->o = weight(m, s->hidden, inner);
+		w->q_bias = bias(m, s->qkv_bias, inner);
+		w->k_bias = bias(m, s->qkv_bias, inner);
+		w->v_bias = bias(m, s->qkv_bias, inner);
+		w->o_bias = bias(m, s->out_bias, s->hidden);
+		w->norm[0] = norm_of(m, s->hidden);
+	}
+	m->decoder_positions = bias(m, s->positions > 0, s->positions * s->hidden);
+	if (s->embedding_norm)
+		m->decoder_embedding_norm = norm_of(m, s->hidden);
+	if (s->final_norm)
+		m->decoder_norm = norm_of(m, s->hidden);
+	for (int i = 0; i < 2; i++)
+		m->tables[i] = bias(m, s->buckets > 0, s->buckets * s->heads);
+}
+
 bool transformer_make(struct transformer *m)
 {
 	const struct shape *s = m->shape;
@@ -131,6 +162,8 @@ bool transformer_make(struct transformer *m)
 		make_layer(m, &m->layers[i]);
 	if (s->final_norm)
 		m->final_norm = norm_of(m, s->hidden);
+	if (s->decoder_layers)
+		make_decoder(m);
 	make_head(m);
 	return true;
 }
@@ -138,6 +171,8 @@ bool transformer_make(struct transformer *m)
 void transformer_free(struct transformer *m)
 {
 	free(m->layers);
+	free(m->decoder);
+	free(m->cross);
 	free(m->contexts);
 	free(m->sizes);
 }

@@ -83,11 +83,40 @@ def drawn_encoder(draw, kind):
                             ("math",) if kind == "deberta-v2" else ("flash", "flash", "math"))
 
 
+SEQ2SEQ = {"t5": "T5", "mt5": "MT5", "bart": "Bart"}
+
+
+def drawn_seq2seq(draw, kind):
+    """Two stacks, with a target as long as the source or not."""
+    heads = draw.choice([4, 8, 12])
+    layers, second = draw.randint(2, 12), draw.randint(2, 12)
+    wide, hidden = draw.choice([2, 3, 4]) * 64 * heads, 64 * heads
+    config = {"model_type": kind, "architectures": [SEQ2SEQ[kind] + "ForConditionalGeneration"],
+              "d_model": hidden, "vocab_size": draw.choice([1024, 32128, 50265, 250112]),
+              "decoder_start_token_id": 0, "pad_token_id": 0, "bos_token_id": 1,
+              "eos_token_id": 2, "forced_eos_token_id": 2}
+    if kind == "bart":
+        config |= {"encoder_layers": layers, "decoder_layers": second, "encoder_ffn_dim": wide,
+                   "decoder_ffn_dim": wide, "encoder_attention_heads": heads,
+                   "decoder_attention_heads": heads, "max_position_embeddings": 1024,
+                   "attention_dropout": draw.choice([0.0, 0.1])}
+    else:
+        config |= {"d_kv": draw.choice([64, 32]), "d_ff": wide, "num_layers": layers,
+                   "num_decoder_layers": second, "num_heads": heads,
+                   "feed_forward_proj": draw.choice(["relu", "gated-gelu"])}
+        if kind == "t5":
+            config |= {"tie_word_embeddings": draw.choice([True, False])}
+    words = training(draw, ("none", "none", "full") if kind == "bart" else ("none",))
+    return config, words + draw.choice([[], ["--target-seq", "64"], ["--target-seq", "384"]])
+
+
 def drawn(draw, only=None):
     """(config.json, words for plan) of one training."""
-    kind = draw.choice(sorted(only or [*ARCHITECTURES, *ENCODERS]))
+    kind = draw.choice(sorted(only or [*ARCHITECTURES, *ENCODERS, *SEQ2SEQ]))
     if kind in ENCODERS:
         return drawn_encoder(draw, kind)
+    if kind in SEQ2SEQ:
+        return drawn_seq2seq(draw, kind)
     head = draw.choice([64, 128])
     heads = draw.choice([4, 6, 8, 12, 16])
     hidden, layers = heads * head, draw.randint(3, 24)
@@ -154,8 +183,11 @@ def what(config):
     if made.endswith(("MaskedLM", "Classification")):
         name += ", " + {"ForMaskedLM": "words", "ForSequenceClassification": "samples",
                         "ForTokenClassification": "tokens"}["For" + made.split("For")[-1]]
-    return (name, first(config, "num_hidden_layers", "n_layer", "n_layers"),
-            first(config, "hidden_size", "n_embd", "dim"))
+    layers = first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers",
+                   "encoder_layers")
+    if name in SEQ2SEQ:
+        layers = f"{layers} + {first(config, 'num_decoder_layers', 'decoder_layers')}"
+    return name, layers, first(config, "hidden_size", "n_embd", "dim", "d_model")
 
 
 def table(rows):

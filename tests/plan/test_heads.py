@@ -87,9 +87,27 @@ COUNTED = {
     "gpt2, tokens": (1_869_314,
         {"model_type": "gpt2", "architectures": ["GPT2ForTokenClassification"], "n_embd": 256,
          "n_layer": 2, "n_head": 4, "n_positions": 128, "vocab_size": 1000}),
+    "t5-small": (60_506_624, {
+        "model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "d_model": 512,
+        "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_decoder_layers": 6, "num_heads": 8,
+        "vocab_size": 32128}),
+    "flan-t5, two lengths": (54_217_088, {
+        "model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "d_model": 512,
+        "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_decoder_layers": 6, "num_heads": 6,
+        "vocab_size": 32128, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "mt5": (165_824_896, {
+        "model_type": "mt5", "architectures": ["MT5ForConditionalGeneration"], "d_model": 512,
+        "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_decoder_layers": 6, "num_heads": 6,
+        "vocab_size": 250112}),
+    "bart": (120_516_864, {
+        "model_type": "bart", "architectures": ["BartForConditionalGeneration"], "d_model": 768,
+        "encoder_layers": 6, "decoder_layers": 4, "encoder_ffn_dim": 3072,
+        "decoder_ffn_dim": 3072, "encoder_attention_heads": 12, "decoder_attention_heads": 12,
+        "vocab_size": 50265, "max_position_embeddings": 1024}),
 }
 BERT = COUNTED["bert-base, words"][1]
 LLAMA = COUNTED["llama, samples"][1]
+T5, BART = COUNTED["t5-small"][1], COUNTED["bart"][1]
 
 
 @pytest.fixture
@@ -155,6 +173,31 @@ def test_a_class_that_is_not_understood_has_no_peak(config):
 def test_a_task_that_a_kind_does_not_have(config, content, task):
     done = config(content, "--task", task)
     assert done.returncode == 2 and f"'--task {task}' is not known" in done.stderr
+
+
+@pytest.mark.parametrize("content", [T5, BART])
+def test_a_target_is_as_long_as_the_source_or_as_it_is_said(config, content):
+    alike, same, short = (json.loads(config(content, *words).stdout) for words in (
+        (), ("--target-seq", "64"), ("--target-seq", "16")))
+    assert alike["peak"] == same["peak"]
+    assert short["peak_allocated_bytes"] < same["peak_allocated_bytes"]
+    assert any("--target-seq says otherwise" in note for note in alike["notes"])
+    assert not any("--target-seq" in note for note in same["notes"] + short["notes"])
+
+
+@pytest.mark.parametrize("content, words, part", [
+    (LLAMA, "--target-seq 8", "counts only of a model that reads a source"),
+    (BART, "--target-seq 5000", "fewer than '--target-seq 5000'"),
+    ({**BART, "decoder_ffn_dim": 1024}, "", "two stacks of different layers"),
+    ({**BART, "encoder_layerdrop": 0.1}, "", "layers that are left out"),
+])
+def test_two_stacks_that_are_not_understood(config, content, words, part):
+    done = config(content, *words.split())
+    assert done.returncode == 2 and part in done.stderr
+
+
+def test_t5_under_checkpoints_has_no_peak(config):
+    assert json.loads(config(T5, "--checkpoint", "full").stdout)["peak"] is None
 
 
 def test_a_task_needs_a_model(plan):
