@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +15,10 @@
 
 #include "db.h"
 #include "heap.h"
-#include "whole.h"
+#include "encoders.h"
+#include "reader.h"
 
 enum { LARGEST = 1 << 20 }; /* real ones have a few kilobytes */
-
-struct reader {
-	struct db *db;
-	const char *name, *text;
-	char *why;
-	size_t size;
-	bool failed, foreign; /* foreign: of a kind that is not understood */
-};
 
 struct kind {
 	const char *name; /* model_type */
@@ -59,8 +51,18 @@ static const struct kind kinds[] = {
         {"phi", FAMILY_PHI, COMMON, "intermediate_size", NULL, 0.5},
         {"gemma2", FAMILY_GEMMA2, COMMON, "intermediate_size", NULL, 1},
         {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
+        {"t5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
+        {"mt5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
+        {"bart", FAMILY_BART, "d_model", "encoder_layers", "encoder_attention_heads",
+         "encoder_ffn_dim", LENGTH},
         {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
-        {"roberta", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
+        {"roberta", FAMILY_ROBERTA, COMMON, "intermediate_size", LENGTH},
+        {"xlm-roberta", FAMILY_ROBERTA, COMMON, "intermediate_size", LENGTH},
+        {"distilbert", FAMILY_DISTILBERT, "dim", "n_layers", "n_heads", "hidden_dim",
+         LENGTH},
+        {"electra", FAMILY_ELECTRA, COMMON, "intermediate_size", LENGTH},
+        {"albert", FAMILY_ALBERT, COMMON, "intermediate_size", LENGTH},
+        {"deberta-v2", FAMILY_DEBERTA, COMMON, "intermediate_size", LENGTH},
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -68,107 +70,8 @@ const char *config_kinds(void)
 {
 	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
 	       "starcoder2, granite, olmo2, stablelm, cohere, phi, gemma2, opt, bert, "
-	       "roberta";
-}
-
-static void wrong(struct reader *reader, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
-static void wrong(struct reader *reader, const char *format, ...)
-{
-	va_list arguments;
-	if (reader->failed)
-		return;
-	reader->failed = true;
-	va_start(arguments, format);
-	vsnprintf(reader->why, reader->size, format, arguments);
-	va_end(arguments);
-}
-
-/* One row: the type of a key's value ('integer', 'text', 'null', ...) and the value. */
-static struct rows *look(struct reader *reader, const char *key)
-{
-	struct rows *rows = db_rows(reader->db,
-	                            "SELECT json_type(?1, '$.' || ?2), "
-	                            "json_extract(?1, '$.' || ?2)",
-	                            "tt", reader->text, key);
-	return rows_next(rows) ? rows : NULL;
-}
-
-/* A positive whole number; otherwise where the key is missing or null, and -1 for
- * otherwise means that the key must be there. */
-static int64_t whole(struct reader *reader, const char *key, int64_t otherwise)
-{
-	struct rows *rows;
-	const char *type;
-	int64_t value = otherwise;
-
-	if (reader->failed || !(rows = look(reader, key)))
-		return otherwise;
-	type = rows_text(rows, 0);
-	if (!type || !strcmp(type, "null")) {
-		if (otherwise < 0)
-			wrong(reader, "'%s' has no '%s'", reader->name, key);
-	} else if (strcmp(type, "integer") != 0) {
-		wrong(reader, "'%s' in '%s' is not a whole number but of type %s", key,
-		      reader->name, type);
-	} else {
-		value = rows_number(rows, 1);
-		if (value < 1 || value >= INT64_C(1) << 40)
-			wrong(reader, "'%s' in '%s' can't be %lld", key, reader->name,
-			      (long long)value);
-	}
-	rows_free(rows);
-	return value;
-}
-
-static bool truth(struct reader *reader, const char *key, bool otherwise)
-{
-	struct rows *rows;
-	const char *type;
-	bool value = otherwise;
-
-	if (reader->failed || !(rows = look(reader, key)))
-		return otherwise;
-	type = rows_text(rows, 0);
-	if (type && (!strcmp(type, "true") || !strcmp(type, "false")))
-		value = type[0] == 't';
-	else if (type && strcmp(type, "null") != 0)
-		wrong(reader, "'%s' in '%s' is neither true nor false", key,
-		      reader->name);
-	rows_free(rows);
-	return value;
-}
-
-static double fraction(struct reader *reader, const char *key, double otherwise)
-{
-	struct rows *rows;
-	const char *type, *text;
-	double value = otherwise;
-
-	if (reader->failed || !(rows = look(reader, key)))
-		return otherwise;
-	type = rows_text(rows, 0);
-	text = rows_text(rows, 1);
-	if (type && text && (!strcmp(type, "real") || !strcmp(type, "integer")))
-		value = strtod(text, NULL);
-	else if (type && strcmp(type, "null") != 0)
-		wrong(reader, "'%s' in '%s' is not a number", key, reader->name);
-	if (value < 0 || value > 1)
-		wrong(reader, "'%s' in '%s' is not between 0 and 1", key, reader->name);
-	rows_free(rows);
-	return value;
-}
-
-/* Is it there, and of this type of JSON: "integer", "null"? */
-static bool has_type(struct reader *reader, const char *key, const char *wanted)
-{
-	struct rows *rows = look(reader, key);
-	const char *type = rows ? rows_text(rows, 0) : NULL;
-	bool has = type && !strcmp(type, wanted);
-
-	if (rows)
-		rows_free(rows);
-	return has;
+	       "roberta, xlm-roberta, distilbert, electra, albert, deberta-v2, t5, "
+	       "mt5, bart";
 }
 
 static const struct kind *kind_named(const char *name)
@@ -211,9 +114,10 @@ static const struct kind *find_kind(struct reader *reader, char *foreign, size_t
  * operations; the others are one. */
 static void read_function(struct reader *reader, struct shape *s)
 {
-	static const char *const keys[] = {"activation_function", "hidden_act"};
+	static const char *const keys[] = {"activation_function", "hidden_act",
+	                                   "activation"};
 
-	for (int i = 0; i < 2 && !reader->failed && s->mlp != MLP_GATED; i++) {
+	for (int i = 0; i < 3 && !reader->failed && s->mlp != MLP_GATED; i++) {
 		struct rows *rows = look(reader, keys[i]);
 		const char *type = rows ? rows_text(rows, 0) : NULL;
 		const char *name =
@@ -304,12 +208,11 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 		s->mlp = MLP_GELU;
 		s->dropout = fraction(reader, "dropout", 0) > 0;
 	}
-	if (s->embedding_norm) {
-		s->types = whole(reader, "type_vocab_size", 2);
-		s->dropout = fraction(reader, "hidden_dropout_prob", 0.1) > 0;
-		s->attention_dropout =
-		        fraction(reader, "attention_probs_dropout_prob", 0.1) > 0;
-	}
+	if (s->encoder)
+		config_encoder(reader, s);
+	if (s->head == HEAD_SEQ2SEQ)
+		config_seq2seq(reader, s, !strcmp(kind->name, "mt5"));
+	config_head(reader, s);
 }
 
 static void fill(struct reader *reader, const struct kind *kind, struct shape *s)
@@ -327,7 +230,9 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 		s->positions = s->context = whole(reader, kind->positions, -1);
 	if (reader->failed)
 		return;
-	s->head_dim = whole(reader, "head_dim", s->hidden / s->heads);
+	s->head_dim = kind->family == FAMILY_T5
+	                      ? whole(reader, "d_kv", 64)
+	                      : whole(reader, "head_dim", s->hidden / s->heads);
 	if (s->hidden % s->heads && s->head_dim == s->hidden / s->heads)
 		wrong(reader, "%lld heads don't divide hidden_size %lld in '%s'",
 		      (long long)s->heads, (long long)s->hidden, reader->name);

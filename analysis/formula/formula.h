@@ -82,12 +82,14 @@ struct training {
 	enum dtype residual;   /* the stream between layers: fp32 under autocast */
 	bool autocast; /* 16-bit copies of the weights live with the activations */
 	enum optimizer optimizer;
+	int64_t target;     /* tokens of a target that follows a source; 0: as many */
 	int64_t batch, seq; /* seq is read only where the model has a shape */
 	enum checkpoint checkpoint;
 	enum attention attention;
 	enum activations activations;
-	bool dropout; /* the masks of a model trained with dropout are kept */
-	int zero;     /* ZeRO stage, 3 is FSDP's full shard too */
+	bool dropout;    /* the masks of a model trained with dropout are kept */
+	bool no_dropout; /* and it is not asked to be trained without */
+	int zero;        /* ZeRO stage, 3 is FSDP's full shard too */
 	int64_t world;
 	enum offload offload;
 	int64_t lora_rank;       /* 0: no adapters made from the shape */

@@ -1,5 +1,5 @@
 /* model.c - the shape of a transformer and the list of its weights.
- * Called from: formula/, plan/, recognise/, reconcile/, trace/. */
+ * Called from: formula/, plan/, recognise/, reconcile/, trace/, walk/. */
 #include "model.h"
 
 #include <stdio.h>
@@ -53,6 +53,27 @@ const struct shape *family_shape(enum family family)
 	return &families[family];
 }
 
+bool shape_has_words(const struct shape *shape)
+{
+	return shape->head == HEAD_LM || shape->head == HEAD_MASKED ||
+	       shape->head == HEAD_SEQ2SEQ;
+}
+
+int64_t shape_embedding(const struct shape *shape)
+{
+	return shape->embedding ? shape->embedding : shape->hidden;
+}
+
+int64_t shape_own_layers(const struct shape *shape)
+{
+	return shape->shared ? shape->shared : shape->layers;
+}
+
+int64_t shape_all_layers(const struct shape *shape)
+{
+	return shape->layers + shape->decoder_layers;
+}
+
 const char *model_name(int index)
 {
 	return index < MODELS ? models[index].name : NULL;
@@ -73,7 +94,12 @@ static void fill(const struct named *named, struct shape *shape)
 	shape->types = named->types;
 	shape->patch = named->patch;
 	shape->tied = named->tied;
-	shape->classes = shape->head == HEAD_CLASSES ? 1000 : 0;
+	if (shape->head == HEAD_MASKED) { /* encoders are fine-tuned */
+		shape->head = HEAD_SEQUENCE;
+		shape->classes = 2;
+	}
+	if (shape->head == HEAD_CLASSES)
+		shape->classes = 1000;
 	if (shape->parallel)
 		shape->rotary = shape->head_dim / 4; /* as all of Pythia's have it */
 	else if (!shape->positions)
@@ -149,12 +175,21 @@ int shape_check(const struct shape *s, char *why, size_t size)
 		const char *name;
 		int64_t value, least;
 		int bits; /* so that no product of two sizes overflows */
-	} sizes[] = {
-	        {"layers", s->layers, 1, 24},     {"hidden", s->hidden, 1, 31},
-	        {"ffn", s->ffn, 1, 31},           {"heads", s->heads, 1, 24},
-	        {"kv-heads", s->kv_heads, 1, 24}, {"head-dim", s->head_dim, 1, 24},
-	        {"vocab", s->vocab, 0, 31},       {"positions", s->positions, 0, 31},
-	        {"types", s->types, 0, 31}};
+	} sizes[] = {{"layers", s->layers, 1, 24},
+	             {"hidden", s->hidden, 1, 31},
+	             {"ffn", s->ffn, 1, 31},
+	             {"heads", s->heads, 1, 24},
+	             {"kv-heads", s->kv_heads, 1, 24},
+	             {"head-dim", s->head_dim, 1, 24},
+	             {"vocab", s->vocab, 0, 31},
+	             {"positions", s->positions, 0, 31},
+	             {"types", s->types, 0, 31},
+	             {"embedding", s->embedding, 0, 31},
+	             {"classes", s->classes, 0, 24},
+	             {"relative positions", s->relative.rows, 0, 31},
+	             {"decoder layers", s->decoder_layers, 0, 24},
+	             {"buckets", s->buckets, 0, 24},
+	             {"shared layers", s->shared, 0, 24}};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		if (sizes[i].value >= sizes[i].least &&
 		    sizes[i].value < INT64_C(1) << sizes[i].bits)
@@ -184,7 +219,7 @@ bool weight_is_copied(const struct model *model, const struct weight *weight)
 	return weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
 	       weight->role == ROLE_ANY || weight->role == ROLE_HEAD ||
 	       (weight->role == ROLE_EMBEDDING && shape->tied &&
-	        shape->head == HEAD_LM);
+	        shape_has_words(shape));
 }
 
 int64_t weight_size(const struct weight *weight)
@@ -251,6 +286,21 @@ static int norms(struct model *model, int64_t length, int64_t copies)
 
 static int add_head(struct model *model, const struct shape *s)
 {
+	int64_t wide = shape_embedding(s);
+
+	if (s->head == HEAD_MASKED)
+		return linear(model, ROLE_HEAD, -1, s->hidden, wide, 1, true) |
+		       norms(model, wide, 1) |
+		       model_add(model, (struct weight){.role = ROLE_BIAS,
+		                                        .rows = s->vocab,
+		                                        .copies = 1,
+		                                        .target = -1});
+	if (s->head == HEAD_SEQUENCE &&
+	    s->encoder) /* a pooler, or a matmul in its place */
+		return linear(model, ROLE_HEAD, -1, s->hidden, s->hidden, 1, true) |
+		       linear(model, ROLE_HEAD, -1, s->hidden, s->classes, 1, true);
+	if (s->head == HEAD_SEQUENCE)
+		return linear(model, ROLE_HEAD, -1, s->hidden, s->classes, 1, false);
 	if (s->head == HEAD_LM && !s->tied)
 		return linear(model, ROLE_HEAD, -1, s->hidden, s->vocab, 1,
 		              s->head_bias);
@@ -259,9 +309,7 @@ static int add_head(struct model *model, const struct shape *s)
 		                                        .rows = s->vocab,
 		                                        .copies = 1,
 		                                        .target = -1});
-	if (s->head == HEAD_POOLER)
-		return linear(model, ROLE_HEAD, -1, s->hidden, s->hidden, 1, true);
-	if (s->head == HEAD_CLASSES)
+	if (s->head == HEAD_CLASSES || s->head == HEAD_TOKENS)
 		return linear(model, ROLE_HEAD, -1, s->hidden, s->classes, 1, true);
 	return 0;
 }
@@ -269,13 +317,17 @@ static int add_head(struct model *model, const struct shape *s)
 static int add_layers(struct model *model, const struct shape *s)
 {
 	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
-	int64_t d = s->hidden, f = s->ffn, l = s->layers;
+	int64_t d = s->hidden, f = s->ffn, l = shape_own_layers(s);
 	int bad = 0;
 
 	bad |= linear(model, ROLE_ATTENTION, LORA_Q, d, inner, l, s->qkv_bias);
 	bad |= linear(model, ROLE_ATTENTION, LORA_K, d, keys, l, s->qkv_bias);
 	bad |= linear(model, ROLE_ATTENTION, LORA_V, d, keys, l, s->qkv_bias);
 	bad |= linear(model, ROLE_ATTENTION, LORA_O, inner, d, l, s->out_bias);
+	if (s->relative.rows && !s->relative.shared) {
+		int64_t own = s->relative.to_position + s->relative.from_position;
+		bad |= linear(model, ROLE_ATTENTION, -1, d, inner, own * l, true);
+	}
 	if (s->head_norm && s->whole_norm)
 		bad |= norms(model, inner, l) | norms(model, keys, l);
 	else if (s->head_norm)
@@ -287,6 +339,43 @@ static int add_layers(struct model *model, const struct shape *s)
 	return bad | norms(model, d, s->norms * l);
 }
 
+/* The second stack: layers that attend to the first one's result too, and tables and norms of its
+ * own. */
+static int add_decoder(struct model *model, const struct shape *s)
+{
+	struct shape second = *s;
+	int64_t inner = s->heads * s->head_dim, d = s->hidden, l = s->decoder_layers;
+	int bad;
+
+	second.layers = l;
+	bad = add_layers(model, &second);
+	bad |= linear(model, ROLE_ATTENTION, -1, d, inner, 3 * l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, -1, inner, d, l, s->out_bias);
+	bad |= norms(model, d, l) | table(model, ROLE_POSITION, s->positions, d);
+	bad |= norms(model, d, s->embedding_norm + s->final_norm);
+	return bad | table(model, ROLE_POSITION, 2 * s->buckets, s->heads);
+}
+
+static int add_embedding(struct model *model, const struct shape *s)
+{
+	int64_t wide = shape_embedding(s);
+	int bad = table(model, ROLE_EMBEDDING, s->vocab, wide);
+
+	bad |= table(model, ROLE_POSITION, s->positions, wide);
+	bad |= table(model, ROLE_POSITION, s->types, wide);
+	if (s->embedding_norm)
+		bad |= norms(model,
+		             s->projection == PROJECT_BEFORE_NORM ? s->hidden : wide,
+		             1);
+	if (s->projection)
+		bad |= linear(model, ROLE_EMBEDDING, -1, wide, s->hidden, 1,
+		              s->projection == PROJECT_AFTER_NORM);
+	bad |= table(model, ROLE_POSITION, s->relative.rows, s->hidden);
+	if (s->relative.norm)
+		bad |= norms(model, s->hidden, 1);
+	return bad;
+}
+
 int model_from_shape(struct model *model, const struct shape *shape)
 {
 	const struct shape *s = &model->shape;
@@ -294,9 +383,7 @@ int model_from_shape(struct model *model, const struct shape *shape)
 
 	model->shape = *shape;
 	model->known = true;
-	bad |= table(model, ROLE_EMBEDDING, s->vocab, s->hidden);
-	bad |= table(model, ROLE_POSITION, s->positions, s->hidden);
-	bad |= table(model, ROLE_POSITION, s->types, s->hidden);
+	bad |= add_embedding(model, s);
 	if (s->patch) {
 		bad |= linear(model, ROLE_EMBEDDING, -1, s->patch, s->hidden, 1, true);
 		bad |= model_add(model, (struct weight){.role = ROLE_POSITION,
@@ -304,11 +391,11 @@ int model_from_shape(struct model *model, const struct shape *shape)
 		                                        .copies = 1,
 		                                        .target = -1});
 	}
-	if (s->embedding_norm)
-		bad |= norms(model, s->hidden, 1);
 	bad |= add_layers(model, s);
 	if (s->final_norm)
 		bad |= norms(model, s->hidden, 1);
+	if (s->decoder_layers)
+		bad |= add_decoder(model, s);
 	return bad | add_head(model, s) ? -1 : 0;
 }
 

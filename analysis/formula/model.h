@@ -11,19 +11,33 @@
 
 /* NORM_RMS_FP32 is Gemma's: it multiplies by 1 + weight before it leaves fp32; so does
  * NORM_RMS_WIDE, by the weight as it is. NORM_CENTERED is a LayerNorm without a bias, operator by
- * operator in fp32. */
+ * operator in fp32. NORM_T5 keeps its input as it is beside a copy in fp32. */
 enum norm {
 	NORM_NONE,
 	NORM_RMS,
 	NORM_RMS_FP32,
 	NORM_RMS_WIDE,
 	NORM_CENTERED,
+	NORM_T5,
 	NORM_LAYER
 };
 /* Rotary positions: in the heads' own width, by tables in fp32, or all in fp32. */
 enum rotation { ROTATION_PLAIN, ROTATION_TABLES_FP32, ROTATION_FP32 };
 enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_RELU, MLP_GATED };
-enum head { HEAD_NONE, HEAD_LM, HEAD_POOLER, HEAD_CLASSES };
+/* What a model is trained for. HEAD_NONE: nothing that is known here. HEAD_MASKED: the words of an
+ * encoder, behind a matmul and a norm. HEAD_SEQUENCE: classes of a sample. HEAD_TOKENS: of each
+ * token. HEAD_CLASSES: of an image. HEAD_SEQ2SEQ: the words of a target that follows a source. */
+enum head {
+	HEAD_NONE,
+	HEAD_LM,
+	HEAD_MASKED,
+	HEAD_SEQUENCE,
+	HEAD_TOKENS,
+	HEAD_CLASSES,
+	HEAD_SEQ2SEQ
+};
+/* Where tables narrower than the stream are widened to it. */
+enum projection { PROJECT_NONE, PROJECT_BEFORE_NORM, PROJECT_AFTER_NORM };
 
 enum family {
 #define FAMILY(id, ...) FAMILY_##id,
@@ -39,11 +53,16 @@ struct shape {
 	int64_t context;                 /* sequence length where none is asked for */
 	int64_t patch; /* inputs of a vision model's patch projection */
 	int64_t classes;
+	int64_t embedding;      /* width of the embedding tables; 0: hidden */
+	int64_t decoder_layers; /* of a second stack, which reads what the first gave; 0 */
+	int64_t buckets;        /* T5: rows of its tables of relative positions */
+	int64_t shared; /* ALBERT: weights of so many layers serve all; 0: each its own */
 	int64_t rotary; /* elements of a head that are rotated */
 	enum norm norm;
 	enum mlp mlp;
 	enum head head;
 	enum rotation rotation;
+	enum projection projection;
 	int norms; /* a layer; 1, in parallel: both read what one gave */
 	bool final_norm, embedding_norm,
 	        head_norm; /* head_norm: q and k are normalised */
@@ -60,7 +79,17 @@ struct shape {
 	bool score_cap, logit_cap; /* Gemma 2: cap * tanh(x / cap) */
 	/* Granite: multiplied by a number of the config */
 	bool scaled_embedding, scaled_residual, scaled_logits;
-	bool dropout;           /* trained with it by default */
+	/* DeBERTa: rows of the table of relative positions, and what attends to what by it */
+	struct {
+		int64_t rows;
+		bool norm, shared, to_position, from_position;
+	} relative;
+	bool gate_new;      /* T5: its gate's function is gelu, operator by operator */
+	bool scaled_output; /* T5: what the head reads is scaled */
+	bool encoder;      /* every token sees all others; norms come behind the sums */
+	bool head_assumed; /* the config names none */
+	bool head_dropout; /* before the head's last matmul */
+	bool dropout;      /* trained with it by default */
 	bool attention_dropout; /* of the attention's weights too */
 };
 
@@ -111,6 +140,14 @@ struct model {
 	int64_t parameters; /* their sum */
 	bool quantised;     /* some weights are packed, two elements in a byte */
 };
+
+/* Are there logits of the vocabulary? */
+bool shape_has_words(const struct shape *shape);
+/* Width of the embedding tables; layers that have weights of their own. */
+int64_t shape_embedding(const struct shape *shape);
+int64_t shape_own_layers(const struct shape *shape);
+/* Of both stacks. */
+int64_t shape_all_layers(const struct shape *shape);
 
 /* A named model. false: unknown; nearest is then the closest names, or empty. */
 bool model_find(const char *name, struct shape *shape, char *nearest, size_t size);

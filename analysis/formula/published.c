@@ -44,7 +44,7 @@ void korthikanti_activations(struct context *c)
 	per_token(c, 1, 2 * c->wide * s->hidden,
 	          PAPER "section 4.3: final norm and input of the head",
 	          TERM_KORTHIKANTI_END);
-	if (s->head == HEAD_LM)
+	if (shape_has_words(s))
 		per_token(c, 1, 4 * s->vocab, PAPER "section 4.3: logits in fp32",
 		          TERM_LOGITS);
 }
@@ -84,7 +84,7 @@ void notes_activations(struct context *c)
 	} else {
 		notes_layers(c, s->layers, checkpoint != CHECKPOINT_SELECTIVE);
 	}
-	if (s->head == HEAD_LM)
+	if (shape_has_words(s))
 		per_token(c, 1, product(c, c->wide, s->vocab),
 		          "note 001, section 4: B S V", TERM_LOGITS);
 }

@@ -15,7 +15,7 @@
 static int64_t norm_bytes(const struct context *c)
 {
 	const struct shape *s = c->shape;
-	if (s->norm == NORM_RMS)
+	if (s->norm == NORM_RMS || s->norm == NORM_T5)
 		return (4 + c->stream) * s->hidden + 4;
 	if (s->norm == NORM_CENTERED)
 		return 12 * s->hidden + 4;
@@ -140,7 +140,7 @@ static void print_outside(struct context *c)
 		per_token(c, 1, norm_bytes(c), SAVED "the norm", TERM_EMBEDDING_NORM);
 	if (s->final_norm)
 		per_token(c, 1, norm_bytes(c), SAVED "the norm", TERM_FINAL_NORM);
-	if (s->head == HEAD_LM)
+	if (shape_has_words(s))
 		per_token(c, 1, c->wide * s->hidden, SAVED "the head", TERM_HEAD_INPUT);
 	if (s->norm == NORM_RMS_FP32) {
 		term = formula_known_term(c->formula, FORMULA_ACTIVATION,
@@ -166,7 +166,7 @@ static void print_loss(struct context *c)
 	const struct shape *s = c->shape;
 	struct formula_term *term;
 
-	if (s->head != HEAD_LM)
+	if (!shape_has_words(s))
 		return;
 	per_token(c, 1, c->wide * s->vocab, "the model's output stays alive: B·S·V",
 	          TERM_LOGITS);
@@ -193,7 +193,7 @@ static void torch_checkpointed(struct context *c)
 	        c->formula, layer_bytes(c),
 	        product(c, product(c, s->heads, c->training->seq), score_bytes(c)));
 	segment = product(c, a_token, together);
-	loss = s->head == HEAD_LM ? 12 * s->vocab : 0;
+	loss = shape_has_words(s) ? 12 * s->vocab : 0;
 	from = c->formula->count;
 	if (loss > segment) {
 		print_loss(c);
@@ -201,7 +201,7 @@ static void torch_checkpointed(struct context *c)
 	}
 	print_layers(c, together, true);
 	mark_temporary(c, from);
-	if (s->head == HEAD_LM)
+	if (shape_has_words(s))
 		per_token(c, 1, c->wide * s->vocab,
 		          "the model's output stays alive: B·S·V", TERM_LOGITS);
 }
@@ -217,7 +217,7 @@ void saved_activations(struct context *c)
 		torch_checkpointed(c);
 		return;
 	}
-	print_layers(c, c->shape->layers, !selective);
+	print_layers(c, shape_all_layers(c->shape), !selective);
 	print_loss(c);
 	if (selective) {
 		int from = c->formula->count;

@@ -52,7 +52,7 @@ static int64_t root(int64_t n)
 
 void checkpoint_segments(const struct context *c, int64_t *kept, int64_t *together)
 {
-	*kept = c->shape->layers;
+	*kept = shape_all_layers(c->shape);
 	*together = 1;
 	if (c->training->checkpoint == CHECKPOINT_SQRT) {
 		*together = formula_blocks(c->shape->layers, root(c->shape->layers));

@@ -29,9 +29,9 @@ static const struct {
         {OPT_ACTIVATION_ELEMENTS, "activations are what is measured"},
 };
 
-static const char can[] =
-        "a run can have --batch, --seq, --precision, --optimizer, --attention, "
-        "--no-dropout and '--checkpoint full'";
+static const char can[] = "a run can have --batch, --seq, --target-seq, --task, "
+                          "--precision, --optimizer, --attention, "
+                          "--no-dropout and '--checkpoint full'";
 
 static void refuse_shapes(const struct options *options)
 {
@@ -111,21 +111,20 @@ static void put_words(FILE *out, const char *key, const char *value)
 }
 
 /* What transformers calls a model of the family. */
-static const char *kind_of(const struct shape *shape, const char *name)
+static const char *kind_of(const struct shape *shape)
 {
 	static const char *const kinds[FAMILY_COUNT] = {
 	        [FAMILY_LLAMA] = "llama",   [FAMILY_QWEN2] = "qwen2",
 	        [FAMILY_QWEN3] = "qwen3",   [FAMILY_PHI3] = "phi3",
 	        [FAMILY_GEMMA] = "gemma",   [FAMILY_GPT2] = "gpt2",
 	        [FAMILY_NEOX] = "gpt_neox", [FAMILY_OPT] = "opt",
-	        [FAMILY_BERT] = "bert",     [FAMILY_VIT] = "vit"};
+	        [FAMILY_BERT] = "bert",     [FAMILY_ROBERTA] = "roberta",
+	        [FAMILY_VIT] = "vit"};
 
-	if (shape->family == FAMILY_BERT && !strncasecmp(name, "roberta", 7))
-		return "roberta";
 	return kinds[shape->family];
 }
 
-static const char *class_of(const struct shape *shape, const char *kind)
+static const char *class_of(const struct shape *shape)
 {
 	static const char *const classes[FAMILY_COUNT] = {
 	        [FAMILY_LLAMA] = "LlamaForCausalLM",
@@ -137,11 +136,11 @@ static const char *class_of(const struct shape *shape, const char *kind)
 	        [FAMILY_NEOX] = "GPTNeoXForCausalLM",
 	        [FAMILY_OPT] = "OPTForCausalLM",
 	        [FAMILY_BERT] = "BertForSequenceClassification",
+	        [FAMILY_ROBERTA] = "RobertaForSequenceClassification",
 	        [FAMILY_VIT] = "ViTForImageClassification"};
 
-	/* The formula's has a pooler and no head for words, as it is fine-tuned. */
-	return strcmp(kind, "roberta") ? classes[shape->family]
-	                               : "RobertaForSequenceClassification";
+	/* An encoder has classes of its samples and no head for words, as it is fine-tuned. */
+	return classes[shape->family];
 }
 
 static void put_gpt2(FILE *out, const struct shape *s)
@@ -179,13 +178,13 @@ static void put_text(FILE *out, const struct shape *s)
 }
 
 /* A config.json, as a Python dictionary, for the shape of a named model. */
-static void put_config(const struct plan *plan, const char *name, FILE *out)
+static void put_config(const struct plan *plan, FILE *out)
 {
 	struct shape s = plan->model.shape;
-	const char *kind = kind_of(&s, name);
+	const char *kind = kind_of(&s);
 
 	fprintf(out, "{\n        \"model_type\": \"%s\",\n", kind);
-	fprintf(out, "        \"architectures\": [\"%s\"],\n", class_of(&s, kind));
+	fprintf(out, "        \"architectures\": [\"%s\"],\n", class_of(&s));
 	if (s.family == FAMILY_GPT2) {
 		put_gpt2(out, &s);
 	} else {
@@ -223,7 +222,7 @@ void trainer_settings(const struct plan *plan, const struct options *options, FI
 	if (options->value[OPT_CONFIG])
 		put_path(out, options->value[OPT_CONFIG]);
 	else
-		put_config(plan, options->value[OPT_MODEL], out);
+		put_config(plan, out);
 	fprintf(out, ",\n    \"parameters\": \"%s\",\n", dtype_names[t->parameter]);
 	put_dtype(out, "autocast", t->autocast && !shards, t->activation);
 	put_dtype(out, "mixed", t->autocast && shards, t->activation);
@@ -232,12 +231,17 @@ void trainer_settings(const struct plan *plan, const struct options *options, FI
 	        : t->world > 1 ? "\"ddp\""
 	                       : "None",
 	        t->world);
+	if (options->value[OPT_TASK])
+		fprintf(out, "    \"task\": \"%s\",\n", options->value[OPT_TASK]);
+	else
+		fputs("    \"task\": None,\n", out);
 	fprintf(out, "    \"optimizer\": \"%s\",\n", optimizer_names[t->optimizer]);
 	fprintf(out, "    \"batch\": %" PRId64 ",\n", t->batch);
 	if (t->seq)
 		fprintf(out, "    \"seq\": %" PRId64 ",\n", t->seq);
 	else
 		fputs("    \"seq\": None,\n", out);
+	fprintf(out, "    \"target\": %" PRId64 ",\n", t->target);
 	fprintf(out, "    \"attention\": \"%s\",\n",
 	        t->attention == ATTENTION_MATH ? "eager" : "sdpa");
 	fprintf(out, "    \"checkpoint\": %s,\n", t->checkpoint ? "True" : "False");

@@ -12,6 +12,9 @@ SETTINGS = None
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TRANSFORMERS_VERBOSITY="error",
                   HF_HUB_DISABLE_PROGRESS_BARS="1", TOKENIZERS_PARALLELISM="false")
+TASKS = {"causal-lm": "CAUSAL_LM", "masked-lm": "MASKED_LM",
+         "sequence-classification": "SEQUENCE_CLASSIFICATION",
+         "token-classification": "TOKEN_CLASSIFICATION", "seq2seq": "SEQ_TO_SEQ_CAUSAL_LM"}
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -40,16 +43,24 @@ def load_config():
         config.decoder_start_token_id = getattr(config, "decoder_start_token_id", None) or 0
     if not SETTINGS["dropout"]:
         for name, value in list(vars(config).items()):
-            if isinstance(value, float) and (name.endswith(("dropout", "dropout_prob", "pdrop"))):
+            if isinstance(value, float) and (name.endswith(("dropout", "dropout_prob", "pdrop",
+                                                            "dropout_rate"))):
                 setattr(config, name, 0.0)
+        config.classifier_dropout = 0.0  # without it transformers' classifiers have one of 0.1
     return config
 
 
 def find_class(config):
-    """The class that the config names, if it has a loss; else the usual one of its kind.
-    Encoders stand in the list of causal models too, so masked models are looked for first."""
+    """The task's class; else the one that the config names, if it has a loss; else the usual one
+    of its kind. Encoders stand in the list of causal models too, so masked models are looked for first."""
     import transformers
     from transformers.models.auto import modeling_auto as auto
+    if SETTINGS["task"]:
+        known = getattr(auto, f"MODEL_FOR_{TASKS[SETTINGS['task']]}_MAPPING")
+        if type(config) not in known:
+            raise Refused(f"transformers has no class of the model_type '{config.model_type}' for "
+                          f"'--task {SETTINGS['task']}'")
+        return known[type(config)]
     for name in config.architectures or []:
         known = getattr(transformers, name, None)
         if known and ("For" in name or "LMHead" in name):
@@ -152,12 +163,17 @@ def batch_for(model, config, torch):
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if name.endswith("ForSequenceClassification"):
         config.pad_token_id = config.pad_token_id or 0
-        batch["labels"] = torch.zeros(count, dtype=torch.long).cuda()
+        classes = config.num_labels > 1
+        if classes:  # DeBERTa would look for labels, and a simulated device finds none
+            config.problem_type = "single_label_classification"
+        batch["labels"] = torch.zeros(count, dtype=torch.long if classes else torch.float).cuda()
     elif name.endswith("ForQuestionAnswering"):
         batch["start_positions"] = torch.zeros(count, dtype=torch.long).cuda()
         batch["end_positions"] = torch.zeros(count, dtype=torch.long).cuda()
     elif name.endswith("ForTokenClassification"):
         batch["labels"] = torch.zeros_like(ids)
+    elif getattr(config, "is_encoder_decoder", False) and SETTINGS["target"]:
+        batch["labels"] = torch.randint(0, text.vocab_size, (count, SETTINGS["target"])).cuda()
     else:
         batch["labels"] = ids.clone()
     return batch

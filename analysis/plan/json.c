@@ -3,6 +3,7 @@
 #include "file.h"
 #include "json.h"
 #include "plan.h"
+#include "tasks.h"
 #include "trace.h"
 
 static void json_terms(struct json *json, const struct formula *formula)
@@ -141,7 +142,10 @@ static void json_training(const struct plan *plan, struct json *json)
 {
 	const struct training *t = &plan->training;
 
+	enum task task = plan->model.known ? task_of(&plan->model.shape) : TASK_COUNT;
+
 	json_object(json, "training");
+	json_text(json, "task", task == TASK_COUNT ? NULL : task_names[task]);
 	json_text(json, "param_dtype", dtype_names[t->parameter]);
 	json_text(json, "grad_dtype", dtype_names[t->gradient]);
 	json_text(json, "master_dtype", dtype_names[t->master]);

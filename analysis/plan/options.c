@@ -193,6 +193,31 @@ static void read_lora(struct plan *plan, const struct options *options)
 		                "--lora-targets says otherwise");
 }
 
+/* Of a model that reads a source and writes a target. */
+static void read_target(struct plan *plan, const struct options *options)
+{
+	bool given = plan_count(options, OPT_TARGET_SEQ, &plan->training.target),
+	     two = plan->model.known && plan->model.shape.decoder_layers;
+
+	if (given && !two && !plan->unknown)
+		fail(STATUS_USAGE, "'--target-seq' counts only of a model that reads a "
+		                   "source and writes a target, such as T5");
+	if (!two)
+		return;
+	if (!given)
+		plan_note(plan, "a target as long as the source is assumed; "
+		                "--target-seq says otherwise");
+	else if (plan->training.target != plan->training.seq)
+		plan_note(plan, "the four buckets take the target to be as long as "
+		                "the source; the peak does not");
+	if (plan->model.shape.positions &&
+	    plan->training.target > plan->model.shape.positions)
+		fail(STATUS_USAGE,
+		     "this model has %lld positions, fewer than '--target-seq %lld'",
+		     (long long)plan->model.shape.positions,
+		     (long long)plan->training.target);
+}
+
 static void read_activations(struct plan *plan, const struct options *options)
 {
 	struct training *t = &plan->training;
@@ -242,9 +267,11 @@ static void read_activations(struct plan *plan, const struct options *options)
 		          "a sequence length of %s is assumed; --seq says otherwise",
 		          text_count(t->seq).s);
 	}
+	read_target(plan, options);
+	t->no_dropout = options->value[OPT_NO_DROPOUT] != NULL;
 	if (!plan->traced.known) /* which tells whether there was any */
 		t->dropout = plan->model.shape.dropout;
-	t->dropout &= !options->value[OPT_NO_DROPOUT];
+	t->dropout &= !t->no_dropout;
 	if (!plan->model.known && !plan->unknown && !given)
 		plan_note(plan,
 		          "activations are not counted: a number of parameters has "

@@ -6,6 +6,7 @@
 
 #include "fail.h"
 #include "config.h"
+#include "tasks.h"
 #include "values.h"
 
 static const enum option_id subjects[] = {OPT_MODEL, OPT_PARAMS, OPT_CONFIG, OPT_TRACE};
@@ -90,6 +91,35 @@ static void named(const char *name, struct shape *shape)
 	     name);
 }
 
+/* The head of a model that has a name or a config. */
+static void take_task(struct plan *plan, const struct options *options, struct shape *s)
+{
+	int task = plan_choice(options, OPT_TASK, task_names, TASKS_ASKED);
+
+	if (plan->unknown)
+		return;
+	if (task >= 0 && !task_take(s, (enum task)task))
+		fail(STATUS_USAGE,
+		     "'--task %s' is not known of this kind of model: transformers "
+		     "has no such class, or its training is not understood",
+		     task_names[task]);
+	if (task >= 0)
+		return;
+	if (s->head == HEAD_NONE)
+		plan_note(plan,
+		          "the config names a class whose head is not understood: "
+		          "it is left out; --task names one that is");
+	else if (s->head == HEAD_MASKED && s->head_assumed)
+		plan_note(
+		        plan,
+		        "the config names no class: words (%s) are assumed, as "
+		        "transformers' lists of models have it; --task says otherwise",
+		        task_names[TASK_MASKED_LM]);
+	else if (s->encoder && options->value[OPT_MODEL])
+		plan_note(plan, "with two classes for each sample, as encoders are "
+		                "fine-tuned; --task says otherwise");
+}
+
 static void count_weights(struct plan *plan, struct shape *shape, int64_t parameters)
 {
 	struct model *model = &plan->model;
@@ -120,6 +150,9 @@ void plan_subject(struct plan *plan, const struct options *options)
 	bool shaped = shape_options(options);
 
 	refuse_two_subjects(options);
+	if (options->value[OPT_TASK] && !options->value[OPT_MODEL] &&
+	    !options->value[OPT_CONFIG])
+		fail(STATUS_USAGE, "'--task' needs '--model' or '--config'");
 	shape_plain(&shape);
 	if (options->value[OPT_TRACE]) {
 		if (shaped)
@@ -160,6 +193,8 @@ void plan_subject(struct plan *plan, const struct options *options)
 			          "parameters by V·D + L·(4·D² + 2·D·F) + V·D: no "
 			          "biases and norms; --model or --config count all");
 	}
+	if (options->value[OPT_MODEL] || options->value[OPT_CONFIG])
+		take_task(plan, options, &shape);
 	if (plan->unknown)
 		return;
 	if (shaped)

@@ -7,6 +7,7 @@
 
 #include "fail.h"
 #include "heap.h"
+#include "tasks.h"
 #include "text.h"
 
 static struct small decimal(int64_t bytes)
@@ -99,6 +100,9 @@ static void describe(const struct plan *plan, FILE *out)
 		        text_count(t->world).s);
 	if (t->offload)
 		fprintf(out, " · offload %s", offload_names[t->offload]);
+	if (plan->model.known && task_of(&plan->model.shape) != TASK_CAUSAL_LM &&
+	    task_of(&plan->model.shape) != TASK_COUNT)
+		fprintf(out, " · %s", task_names[task_of(&plan->model.shape)]);
 }
 
 static void describe_dtypes(const struct training *t, FILE *out)

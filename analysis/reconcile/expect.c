@@ -52,6 +52,7 @@ static void norm_pieces(const struct sizes *z, int64_t copies, struct pieces *to
 		    2 * copies);
 		return;
 	case NORM_RMS:
+	case NORM_T5:
 		put(to, IN_STREAM, "inputs of norms", hidden * z->stream, copies);
 		put(to, IN_STREAM, "normalised values in fp32", hidden * 4, copies);
 		put(to, IN_STREAM, "factors of norms", z->tokens * 4, copies);

@@ -1,6 +1,6 @@
 /* attention.c - attention as Hugging Face's transformers 5 runs it: norms of heads, rotary
  * positions, and one of PyTorch's kernels or the operators one by one.
- * Called from: transformer.c. */
+ * Called from: encoder.c, seq2seq.c, transformer.c. */
 #include "transformer.h"
 
 static const struct ten none = {.v = NO_TENSOR};
@@ -123,6 +123,65 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	return result;
 }
 
+/* T5's: a bias is added to the scores, which takes the memory-efficient kernel in 16 bits too. The
+ * bias is laid out anew for each layer, a decoder's with what it must not see filled in. Source:
+ * integrations/sdpa_attention.py, transformers 5.23; _scaled_dot_product_efficient_attention. */
+static struct ten laid_bias(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	struct op op = {.in = {m->bias.v},
+	                .give = {GIVE_NEW},
+	                .grad = {m->bias.count * m->bias.width},
+	                .inputs = 1,
+	                .save_count = 1};
+	struct ten seen, filled, result;
+
+	if (m->bias.v == m->cross_bias.v)
+		return ops_hold(o, m->bias);
+	if (m->bias.v == m->stack_bias[0].v)
+		return ops_copy(o, m->bias);
+	seen = ops_make(o, m->seq * m->keys, 1);
+	op.saves[0] = seen.v;
+	filled = (struct ten){tape_result(o->tape, &op, op.grad[0]), m->bias.count,
+	                      m->bias.width};
+	ops_let(o, &seen);
+	result = ops_copy(o, filled);
+	ops_let(o, &filled);
+	return result;
+}
+
+static struct ten biased_attention(struct transformer *m, struct ten q, struct ten k,
+                                   struct ten v)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	struct ten in[4] = {q, k, v, laid_bias(m)}, own = in[3], result, sums;
+	int64_t rows = m->batch * s->heads * m->seq;
+	struct op op = {.inputs = 4, .save_count = 6, .temp = 4 * rows};
+
+	for (int i = 0; i < 4; i++) {
+		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
+		op.in[i] = op.saves[i] = in[i].v;
+		op.give[i] = GIVE_NEW;
+		op.grad[i] = in[i].count * in[i].width;
+	}
+	ops_let(o, &own);
+	if (m->batch > 1)
+		op.give[3] = GIVE_SUM; /* it is made for each sample */
+	op.wide = rows * m->keys * in[3].width;
+	if (in[0].width == 2) /* the queries' gradient is summed up in fp32 */
+		op.temp += 4 * q.count;
+	result = ops_make(o, in[0].count, in[0].width);
+	sums = ops_make(o, rows, 4);
+	op.saves[4] = result.v;
+	op.saves[5] = sums.v;
+	tape_record(o->tape, &op, result.v);
+	ops_let(o, &sums);
+	for (int i = 0; i < 4; i++)
+		ops_let(o, &in[i]);
+	return result;
+}
+
 /* The keys or values once for each head. */
 static struct ten repeated(struct transformer *m, struct ten x)
 {
@@ -158,7 +217,7 @@ static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys
 	struct ten a = laid_out(o, q, !heads_apart(s)), b = laid_out(o, keys, copied),
 	           scores;
 
-	scores = ops_bmm(o, a, b, m->batch * s->heads * m->seq * m->seq);
+	scores = ops_bmm(o, a, b, m->batch * s->heads * m->seq * m->keys);
 	ops_let(o, &a);
 	ops_let(o, &b);
 	return scores;
@@ -178,7 +237,13 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	ops_let(o, &a);
 	if (s->score_cap)
 		b = transformer_capped(o, b);
-	a = ops_unary(o, b, SAVE_NONE); /* plus the mask */
+	if (m->bias.v != NO_TENSOR) {
+		a = ops_add(o, b, m->bias);
+		ops_let(o, &b);
+		b = a;
+	}
+	/* plus the mask; an encoder without padding has none */
+	a = m->mask.v == NO_TENSOR ? ops_hold(o, b) : ops_unary(o, b, SAVE_NONE);
 	ops_let(o, &b);
 	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);
 	ops_let(o, &a);
@@ -227,13 +292,16 @@ static struct ten attended(struct transformer *m, struct ten q, struct ten k,
 {
 	if (m->training->attention != ATTENTION_FLASH)
 		return written_attention(m, q, k, v, weights);
+	if (m->bias.v != NO_TENSOR)
+		return biased_attention(m, q, k, v);
 	if (m->shape->kv_heads != m->shape->heads && !m->ops.half && q.width == 4)
 		return composed_attention(m, q, k, v);
 	return fused_attention(m, q, k, v);
 }
 
-struct ten transformer_attention(struct transformer *m, const struct layer_weights *w,
-                                 struct ten x, struct ten *weights)
+struct ten transformer_cross_attention(struct transformer *m,
+                                       const struct layer_weights *w, struct ten x,
+                                       struct ten source, struct ten *weights)
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
@@ -252,8 +320,8 @@ struct ten transformer_attention(struct transformer *m, const struct layer_weigh
 		ops_let(o, &all);
 	} else {
 		q = ops_linear(o, x, w->q, w->q_bias, s->hidden, inner);
-		k = ops_linear(o, x, w->k, w->k_bias, s->hidden, keys);
-		v = ops_linear(o, x, w->v, w->v_bias, s->hidden, keys);
+		k = ops_linear(o, source, w->k, w->k_bias, s->hidden, keys);
+		v = ops_linear(o, source, w->v, w->v_bias, s->hidden, keys);
 	}
 	if (s->head_norm) {
 		struct ten normed = transformer_norm(
@@ -279,4 +347,10 @@ struct ten transformer_attention(struct transformer *m, const struct layer_weigh
 	ops_let(o, &k);
 	ops_let(o, &v);
 	return out;
+}
+
+struct ten transformer_attention(struct transformer *m, const struct layer_weights *w,
+                                 struct ten x, struct ten *weights)
+{
+	return transformer_cross_attention(m, w, x, x, weights);
 }

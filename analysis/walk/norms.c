@@ -1,5 +1,5 @@
 /* norms.c - the norms of a transformer on a tape, and what caps its scores and logits.
- * Called from: attention.c, transformer.c. */
+ * Called from: walk/. */
 #include "transformer.h"
 
 /* x * rsqrt(mean(x ** 2) + eps), in fp32; x is held by the caller. */
@@ -94,6 +94,29 @@ static struct ten centered_norm(struct ops *o, struct ten x, struct ten weight,
 	return out;
 }
 
+/* T5's: x itself, in its own width, times what a copy in fp32 gave. */
+static struct ten rms_norm_t5(struct ops *o, struct ten x, struct ten weight,
+                              int64_t over)
+{
+	struct ten wide = ops_to(o, x, 4), square = ops_power(o, wide), mean, shifted,
+	           root, result, back;
+
+	ops_let(o, &wide);
+	mean = ops_mean(o, square, over);
+	ops_let(o, &square);
+	shifted = ops_view(o, mean); /* + eps: one number a row */
+	root = ops_unary(o, shifted, SAVE_RESULT);
+	ops_let(o, &shifted);
+	result = ops_mul(o, x, root);
+	ops_let(o, &root);
+	back = ops_to(o, result, weight.width);
+	ops_let(o, &result);
+	result = ops_mul(o, weight, back);
+	ops_let(o, &back);
+	ops_let(o, &mean);
+	return result;
+}
+
 struct ten transformer_norm(struct transformer *m, struct ten x,
                             const struct norm_weights *w, int64_t over)
 {
@@ -104,6 +127,8 @@ struct ten transformer_norm(struct transformer *m, struct ten x,
 		return rms_norm_fp32(&m->ops, x, w->weight, over);
 	case NORM_RMS_WIDE:
 		return rms_norm_wide(&m->ops, x, w->weight, over);
+	case NORM_T5:
+		return rms_norm_t5(&m->ops, x, w->weight, over);
 	case NORM_CENTERED:
 		return centered_norm(&m->ops, x, w->weight, over);
 	default:

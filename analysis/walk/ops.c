@@ -59,6 +59,51 @@ static struct ten cast(struct ops *o, struct ten weight)
 	                    weight.count, o->half};
 }
 
+static int64_t up(int64_t a, int64_t b)
+{
+	return (a + b - 1) / b;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The largest power of two that is no more than count, and than most. */
+static int64_t power(int64_t count, int64_t most)
+{
+	int64_t two = 1;
+
+	while (two * 2 <= count && two * 2 <= most)
+		two *= 2;
+	return two;
+}
+
+/* What a sum over the rows holds beside its result where several blocks of threads share a column:
+ * a partial sum of each of their threads, in fp32. Source: setReduceConfig() and
+ * ReduceConfig::global_memory_size() in aten/src/ATen/native/cuda/Reduce.cuh, PyTorch 2.11; of a
+ * card with 108 multiprocessors of 2048 threads, the A100. */
+static int64_t sum_buffer(int64_t rows, int64_t columns)
+{
+	enum { MULTIPROCESSORS = 108, THREADS = 2048 };
+	int64_t together = columns % 4 == 0 ? 4 : columns % 2 == 0 ? 2 : 1;
+	int64_t most = 512 / together, wide = power(columns / together, most);
+	int64_t width = least(wide, 32),
+	        height = least(power(rows, most), most / width);
+	int64_t each, blocks, wanted, shared;
+
+	width = least(wide, most / height);
+	each = up(rows, height);
+	blocks = up(columns / together, width);
+	wanted = MULTIPROCESSORS * (THREADS / (width * height));
+	if (rows < least(16 * height, 256) || each < 256 || blocks > wanted)
+		return 0;
+	shared = least(up(wanted, blocks), up(each, 16));
+	if (shared < up(each, 256))
+		shared = up(each, 256);
+	return shared > 1 ? 4 * columns * shared * width * together : 0;
+}
+
 struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten bias,
                       int64_t in, int64_t out)
 {
@@ -76,8 +121,10 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 		op.saves[op.save_count++] = input.v;
 	if (tape_wants_grad(o->tape, input.v))
 		op.saves[op.save_count++] = w.v;
-	if (op.inputs == 3)
-		op.give[2] = GIVE_NEW; /* a sum over the rows */
+	if (op.inputs == 3) { /* a sum over the rows */
+		op.give[2] = GIVE_NEW;
+		op.temp = tape_wants_grad(o->tape, b.v) ? sum_buffer(rows, out) : 0;
+	}
 	result = result_of(o, &op, rows * out, w.width);
 	ops_let(o, &input);
 	ops_let(o, &w);
@@ -163,6 +210,9 @@ struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
 	                .wide = count * width,
 	                .inputs = 2};
 
+	/* a norm's weight: its gradient is a sum over the rows */
+	if (a.count < count && tape_is_weight(o->tape, a.v))
+		op.temp = sum_buffer(count / a.count, a.count);
 	if (tape_wants_grad(o->tape, b.v))
 		op.saves[op.save_count++] = a.v;
 	if (tape_wants_grad(o->tape, a.v))
@@ -266,16 +316,16 @@ struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels
 	                  .give = {GIVE_NEW},
 	                  .grad = {bytes_of(logits)},
 	                  .inputs = 1};
-	struct ten log = result_of(o, &soft, logits.count, 4), loss;
-	struct op nll = {.in = {log.v},
-	                 .give = {GIVE_NEW},
-	                 .grad = {bytes_of(log)},
-	                 .saves = {log.v, labels.v},
-	                 .inputs = 1,
-	                 .save_count = 2};
+	struct ten log = result_of(o, &soft, logits.count, logits.width), wide, loss;
+	struct op nll = {.inputs = 1, .give = {GIVE_NEW}, .save_count = 2};
 
 	tape_save_result(o->tape, log.v);
-	loss = result_of(o, &nll, 1, 4);
+	wide = o->half ? ops_to(o, log, 4) : ops_hold(o, log);
 	ops_let(o, &log);
+	nll.in[0] = nll.saves[0] = wide.v;
+	nll.grad[0] = bytes_of(wide);
+	nll.saves[1] = labels.v;
+	loss = result_of(o, &nll, 1, 4);
+	ops_let(o, &wide);
 	return loss;
 }

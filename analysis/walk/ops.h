@@ -51,7 +51,8 @@ struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
 struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result);
 struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids,
                          int64_t over);
-/* Of logits [rows, classes] in fp32, a scalar. */
+/* Of logits [rows, classes], a scalar. cross_entropy_loss() asks log_softmax for the logits' own
+ * dtype, so that autocast takes nll_loss alone to fp32: aten/src/ATen/native/LossNLL.cpp. */
 struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels);
 
 #endif

@@ -206,6 +206,11 @@ bool tape_wants_grad(const struct tape *t, tensor_id v)
 	return v != NO_TENSOR && t->tensors[v].grad;
 }
 
+bool tape_is_weight(const struct tape *t, tensor_id v)
+{
+	return tape_wants_grad(t, v) && t->tensors[v].leaf >= 0;
+}
+
 int64_t tape_bytes(const struct tape *t, tensor_id v)
 {
 	return t->tensors[v].bytes;

@@ -71,6 +71,7 @@ void tape_zero_grad(struct tape *tape);
 tensor_id tape_hold(struct tape *tape, tensor_id v); /* the same, held once more */
 void tape_let(struct tape *tape, tensor_id v);
 bool tape_wants_grad(const struct tape *tape, tensor_id v);
+bool tape_is_weight(const struct tape *tape, tensor_id v); /* one that is trained */
 int64_t tape_bytes(const struct tape *tape, tensor_id v);
 
 /* How an input gets its gradient in the backward. */

@@ -1,7 +1,7 @@
 /* transformer.c - a transformer as Hugging Face's transformers 5 runs it.
  * A Python variable holds what it names until it is given another value or its function returns;
  * that decides what stands at the peak as much as what autograd saves.
- * Called from: walk.c. */
+ * Called from: encoder.c, seq2seq.c, walk.c. */
 #include "transformer.h"
 
 #include <stdlib.h>
@@ -12,45 +12,8 @@ static const struct ten none = {.v = NO_TENSOR};
 
 /* ---- feed-forward ------------------------------------------------------------------------ */
 
-/* 0.5 * x * (1 + tanh(c * (x + 0.044715 * x ** 3))), operator by operator */
-static struct ten gelu_new(struct ops *o, struct ten x)
-{
-	struct ten half = ops_unary(o, x, SAVE_NONE);
-	struct ten wide =
-	        o->half ? ops_to(o, x, 4) : ops_hold(o, x); /* pow() is fp32 */
-	struct ten cube = ops_power(o, wide), a = ops_unary(o, cube, SAVE_NONE);
-	struct ten b, result;
-
-	ops_let(o, &wide);
-	ops_let(o, &cube);
-	b = ops_add(o, x, a);
-	ops_let(o, &a);
-	a = ops_unary(o, b, SAVE_NONE);
-	ops_let(o, &b);
-	b = ops_unary(o, a, SAVE_RESULT); /* tanh */
-	ops_let(o, &a);
-	a = ops_unary(o, b, SAVE_NONE); /* one more */
-	ops_let(o, &b);
-	result = ops_mul(o, half, a);
-	ops_let(o, &half);
-	ops_let(o, &a);
-	return result;
-}
-
-static struct ten activated(struct transformer *m, struct ten x)
-{
-	switch (m->shape->mlp) {
-	case MLP_GELU_NEW:
-		return gelu_new(&m->ops, x);
-	case MLP_RELU:
-		return ops_unary(&m->ops, x, SAVE_RESULT);
-	default:
-		return ops_unary(&m->ops, x, SAVE_INPUT);
-	}
-}
-
-static struct ten feed_forward(struct transformer *m, const struct layer_weights *w,
-                               struct ten x)
+struct ten transformer_feed_forward(struct transformer *m,
+                                    const struct layer_weights *w, struct ten x)
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
@@ -58,7 +21,7 @@ static struct ten feed_forward(struct transformer *m, const struct layer_weights
 
 	if (s->mlp != MLP_GATED) {
 		up = ops_linear(o, x, w->up, w->up_bias, s->hidden, s->ffn);
-		wide = activated(m, up);
+		wide = transformer_activated(m, up);
 		ops_let(o, &up);
 		out = ops_linear(o, wide, w->down, w->down_bias, s->ffn, s->hidden);
 		ops_let(o, &wide);
@@ -161,7 +124,7 @@ static tensor_id in_parallel(struct transformer *m, const struct layer_weights *
 		ops_let(o, &read);
 		h = read_by(m, w, x, 1);
 	}
-	b = finished(m, w, feed_forward(m, w, h), 1);
+	b = finished(m, w, transformer_feed_forward(m, w, h), 1);
 	ops_let(o, &h);
 	sum = ops_add(o, b, attended);
 	all = ops_add(o, sum, x);
@@ -191,7 +154,7 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 		a = ops_add(o, x, b);
 		ops_let(o, &b);
 		h = read_by(m, w, a, 1);
-		b = finished(m, w, feed_forward(m, w, h), 1);
+		b = finished(m, w, transformer_feed_forward(m, w, h), 1);
 		ops_let(o, &h);
 		result = ops_add(o, a, b).v;
 		ops_let(o, &b);
@@ -269,6 +232,8 @@ void transformer_backward(struct transformer *m, tensor_id loss)
 	if (m->sharding)
 		sharding_backward_ends(m->sharding);
 	ops_let(&m->ops, &m->mask);
+	if (m->shape->family == FAMILY_DEBERTA)
+		deberta_ends(m);
 	if (!m->shape->rotary)
 		return;
 	ops_let(&m->ops, &m->cosine);
@@ -306,7 +271,7 @@ tensor_id transformer_forward(struct transformer *m)
 		ops_let(o, &x);
 		x = next;
 	}
-	loss = loss_of(m, x);
+	loss = m->shape->head == HEAD_LM ? loss_of(m, x) : heads_loss(m, x);
 	ops_let(o, &x);
 	tape_autocast_ends(o->tape);
 	if (m->sharding)

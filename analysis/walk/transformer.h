@@ -15,6 +15,8 @@ struct layer_weights {
 	        down; /* fused: q is q, k and v; gate is gate and up */
 	struct ten q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias;
 	struct norm_weights norm[4], q_norm, k_norm;
+	struct ten far_k, far_k_bias, far_q,
+	        far_q_bias; /* DeBERTa: of relative positions */
 };
 
 struct transformer {
@@ -22,12 +24,24 @@ struct transformer {
 	const struct shape *shape;
 	const struct training *training;
 	int64_t batch, seq, tokens;
-	int wide; /* bytes of a weight's element, and of the stream's */
-	struct ten embedding, positions, types, head, head_bias;
-	struct norm_weights final_norm;
-	struct layer_weights *layers;
+	int64_t keys; /* tokens of each sample that are attended to */
+	int wide;     /* bytes of a weight's element, and of the stream's */
+	struct ten embedding, positions, types, projection, projection_bias, relative;
+	struct norm_weights embedding_norm, relative_norm, final_norm, head_norm;
+	struct ten dense, dense_bias, head,
+	        head_bias; /* dense: the head's first matmul */
+	struct layer_weights *layers, *decoder,
+	        *cross; /* cross: a norm and attention */
+	struct norm_weights decoder_norm, decoder_embedding_norm;
+	struct ten decoder_positions, tables[2]; /* tables: T5's, of each stack */
 	int64_t layer_count;
 	struct ten cosine, sine, mask, ids, output;
+	struct ten
+	        bias; /* T5: of relative positions, for this layer's scores; or none */
+	struct ten memory; /* what a first stack gave; `outputs` holds it */
+	struct ten stack_bias[2], cross_bias; /* T5's, of each stack and between them */
+	struct ten places,
+	        far;      /* DeBERTa: of two tokens, and the table as it is read */
 	int64_t elements; /* of all weights */
 	void *contexts;   /* of checkpointed layers, for the backward */
 	int64_t *sizes;   /* elements of each weight */
@@ -47,9 +61,29 @@ struct ten transformer_capped(struct ops *o, struct ten x);
 struct ten transformer_attention(struct transformer *model,
                                  const struct layer_weights *layer, struct ten x,
                                  struct ten *weights);
+/* Keys and values of another tensor. */
+struct ten transformer_cross_attention(struct transformer *model,
+                                       const struct layer_weights *layer, struct ten x,
+                                       struct ten source, struct ten *weights);
 
-/* The forward with its loss. */
+struct ten transformer_gelu_new(struct ops *o, struct ten x);
+struct ten transformer_activated(struct transformer *model, struct ten x);
+struct ten transformer_feed_forward(struct transformer *model,
+                                    const struct layer_weights *layer, struct ten x);
+
+/* DeBERTa's attention with its output matmul, and what all its layers read. */
+struct ten deberta_attention(struct transformer *model,
+                             const struct layer_weights *layer, struct ten x);
+void deberta_begins(struct transformer *model);
+void deberta_ends(struct transformer *model);
+
+/* The loss of every head but a decoder's words. */
+struct ten heads_loss(struct transformer *model, struct ten x);
+
+/* The forward with its loss: of a decoder, of an encoder. */
 tensor_id transformer_forward(struct transformer *model);
+tensor_id encoder_forward(struct transformer *model);
+tensor_id seq2seq_forward(struct transformer *model);
 void transformer_backward(struct transformer *model, tensor_id loss);
 
 #endif

@@ -81,11 +81,14 @@ static void one_step(struct transformer *m, bool first)
 	tensor_id loss;
 
 	tape_phase(t, TAPE_FORWARD);
-	loss = transformer_forward(m);
+	loss = m->shape->decoder_layers ? seq2seq_forward(m)
+	       : m->shape->encoder      ? encoder_forward(m)
+	                                : transformer_forward(m);
 	tape_phase(t, TAPE_BACKWARD);
 	transformer_backward(m, loss);
 	optimizer_step(m, first);
 	ops_let(&m->ops, &m->output);
+	ops_let(&m->ops, &m->memory);
 	tape_zero_grad(t);
 	if (m->sharding)
 		sharding_zero_grad(m->sharding);
@@ -124,12 +127,19 @@ bool walk_training(const struct model *model, const struct training *training,
 	                        .training = training,
 	                        .batch = training->batch,
 	                        .seq = training->seq,
+	                        .keys = training->seq,
+	                        .bias = {.v = NO_TENSOR},
+	                        .memory = {.v = NO_TENSOR},
 	                        .tokens = training->batch * training->seq,
 	                        .wide = bytes_of(training->parameter),
 	                        .layer_count = model->shape.layers};
 	bool good;
 
+	/* T5's layers under checkpoints hand their biases to each other */
+	if (model->shape.buckets && training->checkpoint != CHECKPOINT_NONE)
+		return false;
 	if (!model->known || model->quantised || !known(training) ||
+	    (training->zero && (model->shape.encoder || model->shape.decoder_layers)) ||
 	    !sane(&model->shape, training))
 		return false;
 	m.ops.tape = tape_new(capacity);

@@ -72,30 +72,106 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 	w->down_bias = bias(m, s->mlp_bias, s->hidden);
 	for (int i = 0; i < s->norms; i++)
 		w->norm[i] = norm_of(m, s->hidden);
+	if (s->relative.rows && !s->relative.shared && s->relative.to_position) {
+		w->far_k = weight(m, inner, s->hidden);
+		w->far_k_bias = weight(m, inner, 1);
+	}
+	if (s->relative.rows && !s->relative.shared && s->relative.from_position) {
+		w->far_q = weight(m, inner, s->hidden);
+		w->far_q_bias = weight(m, inner, 1);
+	}
+}
+
+static void make_embedding(struct transformer *m)
+{
+	const struct shape *s = m->shape;
+	int64_t wide = shape_embedding(s);
+
+	m->embedding = weight(m, s->vocab, wide);
+	m->positions = bias(m, s->positions > 0, s->positions * wide);
+	m->types = bias(m, s->types > 0, s->types * wide);
+	if (s->embedding_norm)
+		m->embedding_norm = norm_of(
+		        m, s->projection == PROJECT_BEFORE_NORM ? s->hidden : wide);
+	if (s->projection)
+		m->projection = weight(m, s->hidden, wide);
+	m->projection_bias = bias(m, s->projection == PROJECT_AFTER_NORM, s->hidden);
+	m->relative = bias(m, s->relative.rows > 0, s->relative.rows * s->hidden);
+	if (s->relative.norm)
+		m->relative_norm = norm_of(m, s->hidden);
+}
+
+static void make_head(struct transformer *m)
+{
+	const struct shape *s = m->shape;
+	bool masked = s->head == HEAD_MASKED,
+	     pooled = s->head == HEAD_SEQUENCE && s->encoder;
+	int64_t wide = masked ? shape_embedding(s) : s->hidden;
+
+	m->dense = masked || pooled ? weight(m, wide, s->hidden) : none;
+	m->dense_bias = bias(m, masked || pooled, wide);
+	if (masked)
+		m->head_norm = norm_of(m, wide);
+	if (shape_has_words(s)) {
+		m->head = s->tied ? m->embedding : weight(m, s->vocab, s->hidden);
+		m->head_bias = bias(m, masked || s->head_bias, s->vocab);
+		return;
+	}
+	m->head = weight(m, s->classes, s->hidden);
+	m->head_bias = bias(m, s->head == HEAD_TOKENS || s->encoder, s->classes);
+}
+
+/* The second stack: its layers, the attention between the stacks, tables and norms. */
+static void make_decoder(struct transformer *m)
+{
+	const struct shape *s = m->shape;
+	size_t count = (size_t)s->decoder_layers;
+	int64_t inner = s->heads * s->head_dim;
+
+	m->decoder = allocate((count + 1) * sizeof(*m->decoder));
+	m->cross = allocate((count + 1) * sizeof(*m->cross));
+	for (size_t i = 0; i < count; i++) {
+		struct layer_weights *w = &m->cross[i];
+		make_layer(m, &m->decoder[i]);
+		w->q = weight(m, inner, s->hidden);
+		w->k = weight(m, inner, s->hidden);
+		w->v = weight(m, inner, s->hidden);
+		w->o = weight(m, s->hidden, inner);
+		w->q_bias = bias(m, s->qkv_bias, inner);
+		w->k_bias = bias(m, s->qkv_bias, inner);
+		w->v_bias = bias(m, s->qkv_bias, inner);
+		w->o_bias = bias(m, s->out_bias, s->hidden);
+		w->norm[0] = norm_of(m, s->hidden);
+	}
+	m->decoder_positions = bias(m, s->positions > 0, s->positions * s->hidden);
+	if (s->embedding_norm)
+		m->decoder_embedding_norm = norm_of(m, s->hidden);
+	if (s->final_norm)
+		m->decoder_norm = norm_of(m, s->hidden);
+	for (int i = 0; i < 2; i++)
+		m->tables[i] = bias(m, s->buckets > 0, s->buckets * s->heads);
 }
 
 bool transformer_make(struct transformer *m)
 {
 	const struct shape *s = m->shape;
 
-	if (s->patch || s->head != HEAD_LM || s->norms < 1 || s->norms > 4 ||
-	    s->embedding_norm)
+	if (s->patch || s->head == HEAD_NONE || s->norms < 1 || s->norms > 4)
 		return false;
-	m->embedding = weight(m, s->vocab, s->hidden);
-	m->positions = bias(m, s->positions > 0, s->positions * s->hidden);
-	m->types = bias(m, s->types > 0, s->types * s->hidden);
+	make_embedding(m);
 	m->layers = allocate((size_t)(m->layer_count + 1) * sizeof(*m->layers));
 	if (m->sharding)
 		sharding_leave_out(m->sharding);
-	for (int64_t i = 0; i < m->layer_count; i++) {
+	for (int64_t i = 0; i < shape_own_layers(s); i++) {
 		make_layer(m, &m->layers[i]);
 		if (m->sharding)
 			sharding_group(m->sharding);
 	}
 	if (s->final_norm)
 		m->final_norm = norm_of(m, s->hidden);
-	m->head = s->tied ? m->embedding : weight(m, s->vocab, s->hidden);
-	m->head_bias = bias(m, s->head_bias, s->vocab);
+	if (s->decoder_layers)
+		make_decoder(m);
+	make_head(m);
 	if (m->sharding)
 		sharding_root(m->sharding);
 	return true;
@@ -104,6 +180,8 @@ bool transformer_make(struct transformer *m)
 void transformer_free(struct transformer *m)
 {
 	free(m->layers);
+	free(m->decoder);
+	free(m->cross);
 	free(m->contexts);
 	free(m->sizes);
 	sharding_free(m->sharding);

@@ -35,16 +35,97 @@ ARCHITECTURES = {
     "olmo2": "Olmo2ForCausalLM", "stablelm": "StableLmForCausalLM", "cohere": "CohereForCausalLM",
     "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM",
 }
+ENCODERS = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta",
+            "distilbert": "DistilBert", "electra": "Electra", "albert": "Albert",
+            "deberta-v2": "DebertaV2"}
+CLASSES = ("ForSequenceClassification", "ForTokenClassification")
+#: of transformers' decoders, those that have both heads
+CLASSIFY = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "gpt2", "gpt_neox",
+            "starcoder2", "stablelm", "phi", "gemma2")
 
 
-def drawn(draw):
+def training(draw, checkpoints=("none", "none", "full"), attentions=("flash", "flash", "math"),
+             lengths=(128, 256, 512, 1024)):
+    return ["--precision", draw.choice(["fp32", "bf16", "bf16-mixed"]),
+            "--optimizer", draw.choice(["adamw", "adamw", "adam", "sgd", "sgd-momentum"]),
+            "--checkpoint", draw.choice(checkpoints), "--attention", draw.choice(attentions),
+            "--batch", str(draw.choice([1, 2, 4, 8])), "--seq", str(draw.choice(lengths))]
+
+
+def drawn_encoder(draw, kind):
+    """BERT and its kind, with one of three heads."""
+    heads = draw.choice([4, 8, 12])
+    hidden, layers = 64 * heads, draw.randint(3, 24)
+    wide = draw.choice([2, 3, 4]) * hidden
+    head = draw.choice(["ForMaskedLM", *CLASSES])
+    config = {"model_type": kind, "architectures": [ENCODERS[kind] + head], "pad_token_id": 0,
+              "vocab_size": draw.choice([8192, 30522, 50265, 128100])}
+    if kind == "distilbert":
+        config |= {"dim": hidden, "n_layers": layers, "n_heads": heads, "hidden_dim": wide}
+    else:
+        config |= {"hidden_size": hidden, "num_hidden_layers": layers,
+                   "num_attention_heads": heads, "intermediate_size": wide,
+                   "type_vocab_size": draw.choice([1, 2])}
+    config |= {"max_position_embeddings": 1040, "num_labels": draw.choice([2, 9])}
+    if kind == "albert":
+        config |= {"num_hidden_groups": draw.choice([1, 1, layers]), "embedding_size": 128,
+                   "hidden_dropout_prob": draw.choice([0.0, 0.1])}
+    if kind == "electra":
+        config |= {"embedding_size": draw.choice([128, hidden])}
+    if kind == "deberta-v2":
+        config |= draw.choice([
+            {"relative_attention": True, "position_buckets": 256, "norm_rel_ebd": "layer_norm",
+             "share_att_key": True, "pos_att_type": "p2c|c2p", "position_biased_input": False,
+             "type_vocab_size": 0},
+            {"relative_attention": True, "max_relative_positions": 128, "pos_att_type": ["c2p"]},
+            {}])
+    return config, training(draw, ("none",) if kind == "albert" else ("none", "none", "full"),
+                            ("math",) if kind == "deberta-v2" else ("flash", "flash", "math"))
+
+
+SEQ2SEQ = {"t5": "T5", "mt5": "MT5", "bart": "Bart"}
+
+
+def drawn_seq2seq(draw, kind):
+    """Two stacks, with a target as long as the source or not."""
+    heads = draw.choice([4, 8, 12])
+    layers, second = draw.randint(2, 12), draw.randint(2, 12)
+    wide, hidden = draw.choice([2, 3, 4]) * 64 * heads, 64 * heads
+    config = {"model_type": kind, "architectures": [SEQ2SEQ[kind] + "ForConditionalGeneration"],
+              "d_model": hidden, "vocab_size": draw.choice([1024, 32128, 50265, 250112]),
+              "decoder_start_token_id": 0, "pad_token_id": 0, "bos_token_id": 1,
+              "eos_token_id": 2, "forced_eos_token_id": 2}
+    if kind == "bart":
+        config |= {"encoder_layers": layers, "decoder_layers": second, "encoder_ffn_dim": wide,
+                   "decoder_ffn_dim": wide, "encoder_attention_heads": heads,
+                   "decoder_attention_heads": heads, "max_position_embeddings": 1024,
+                   "attention_dropout": draw.choice([0.0, 0.1])}
+    else:
+        config |= {"d_kv": draw.choice([64, 32]), "d_ff": wide, "num_layers": layers,
+                   "num_decoder_layers": second, "num_heads": heads,
+                   "feed_forward_proj": draw.choice(["relu", "gated-gelu"])}
+        if kind == "t5":
+            config |= {"tie_word_embeddings": draw.choice([True, False])}
+    words = training(draw, ("none", "none", "full") if kind == "bart" else ("none",))
+    return config, words + draw.choice([[], ["--target-seq", "64"], ["--target-seq", "384"]])
+
+
+def drawn(draw, only=None):
     """(config.json, words for plan) of one training."""
-    kind = draw.choice(sorted(ARCHITECTURES))
+    kind = draw.choice(sorted(only or [*ARCHITECTURES, *ENCODERS, *SEQ2SEQ]))
+    if kind in ENCODERS:
+        return drawn_encoder(draw, kind)
+    if kind in SEQ2SEQ:
+        return drawn_seq2seq(draw, kind)
     head = draw.choice([64, 128])
     heads = draw.choice([4, 6, 8, 12, 16])
     hidden, layers = heads * head, draw.randint(3, 24)
     vocab = draw.choice([8192, 32000, 50257, 128256])
-    config = {"model_type": kind, "architectures": [ARCHITECTURES[kind]], "vocab_size": vocab}
+    name = ARCHITECTURES[kind]
+    if kind in CLASSIFY and draw.random() < 0.2:
+        name = name.replace("LMHeadModel", "ForCausalLM").replace("ForCausalLM",
+                                                                  draw.choice(CLASSES))
+    config = {"model_type": kind, "architectures": [name], "vocab_size": vocab}
     if kind == "gpt2":
         config |= {"n_embd": hidden, "n_layer": layers, "n_head": heads, "n_positions": 2048}
     else:
@@ -61,13 +142,7 @@ def drawn(draw):
         if kind not in ("stablelm", "phi"):
             config |= {"head_dim": head}
         config |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    words = ["--precision", draw.choice(["fp32", "bf16", "bf16-mixed"]),
-             "--optimizer", draw.choice(["adamw", "adamw", "adam", "sgd", "sgd-momentum"]),
-             "--checkpoint", draw.choice(["none", "none", "full"]),
-             "--attention", draw.choice(["flash", "flash", "math"]),
-             "--batch", str(draw.choice([1, 2, 4, 8])),
-             "--seq", str(draw.choice([128, 256, 512, 1024]))]
-    return config, words
+    return config, training(draw)
 
 
 def run(config, words):
@@ -98,19 +173,35 @@ def said(value):
     return "–" if value is None else f"{value:+.2f} %"
 
 
+def first(config, *keys):
+    return next(config[key] for key in keys if key in config)
+
+
+def what(config):
+    """(kind and head, layers, hidden) of a config."""
+    name, (made,) = config["model_type"], config["architectures"]
+    if made.endswith(("MaskedLM", "Classification")):
+        name += ", " + {"ForMaskedLM": "words", "ForSequenceClassification": "samples",
+                        "ForTokenClassification": "tokens"}["For" + made.split("For")[-1]]
+    layers = first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers",
+                   "encoder_layers")
+    if name in SEQ2SEQ:
+        layers = f"{layers} + {first(config, 'num_decoder_layers', 'decoder_layers')}"
+    return name, layers, first(config, "hidden_size", "n_embd", "dim", "d_model")
+
+
 def table(rows):
     yield "| architecture | layers × hidden | training | measured | peak | reserved | four buckets |"
     yield "|---|---|---|--:|--:|--:|--:|"
     for config, words, got in rows:
-        layers = config.get("num_hidden_layers", config.get("n_layer"))
-        hidden = config.get("hidden_size", config.get("n_embd"))
+        name, layers, hidden = what(config)
         if "error" in got:
-            yield f"| {config['model_type']} | {layers} × {hidden} | {' '.join(words[1::2])} | " \
+            yield f"| {name} | {layers} × {hidden} | {' '.join(words[1::2])} | " \
                   f"not run: {got['error']} | | | |"
             continue
         peak = off(got["predicted"], got["measured"]) if got["predicted"] else None
         reserved = off(got["reserved"], got["measured_reserved"]) if got["reserved"] else None
-        yield f"| {config['model_type']} | {layers} × {hidden} | {' '.join(words[1::2])} | " \
+        yield f"| {name} | {layers} × {hidden} | {' '.join(words[1::2])} | " \
               f"{got['measured'] / 2**20:,.0f} MiB | {said(peak)} | {said(reserved)} | " \
               f"{said(off(got['total'], got['measured']))} |"
 
@@ -136,14 +227,15 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", metavar="KIND,…", help="these architectures alone")
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     options = parser.parse_args()
     draw = random.Random(options.seed)
     rows = []
     for number in range(options.count):
-        config, words = drawn(draw)
+        config, words = drawn(draw, options.only and options.only.split(","))
         rows.append((config, words, run(config, words)))
-        print(number + 1, config["model_type"], *words[1::2], rows[-1][2], file=sys.stderr,
+        print(number + 1, *what(config), *words[1::2], rows[-1][2], file=sys.stderr,
               flush=True)
     text = "\n".join([f"Seed {options.seed}, torch 2.11.0 on a simulated a100-80gb.", "",
                       *summary(rows), "", *table(rows)])

@@ -1,0 +1,165 @@
+/* encoders.c - what a config.json says of encoders, of two stacks, and of the head on any model's layers.
+ * Keys and their values where they are not given: models/NAME/configuration_NAME.py of
+ * transformers 5.23.
+ * Called from: config.c. */
+#include "encoders.h"
+
+#include <string.h>
+
+#include "tasks.h"
+
+/* DeBERTa's relative positions: a table, which the layers' own matmuls, or those of queries and
+ * keys, make heads of. */
+static void refine_deberta(struct reader *reader, struct shape *s)
+{
+	int64_t buckets = number_of(reader, "position_buckets", -1),
+	        most = number_of(reader, "max_relative_positions", -1);
+	struct rows *rows =
+	        look(reader, "pos_att_type"); /* "c2p|p2c", or a list of them */
+	const char *by = rows ? rows_text(rows, 1) : NULL;
+
+	if (truth(reader, "relative_attention", false) && most < INT64_C(1) << 30 &&
+	    buckets < INT64_C(1) << 30) {
+		s->relative.rows = 2 * (buckets > 0 ? buckets
+		                        : most > 0  ? most
+		                                    : s->context);
+		s->relative.to_position = by && strstr(by, "c2p");
+		s->relative.from_position = by && strstr(by, "p2c");
+		s->relative.shared = truth(reader, "share_att_key", false);
+	}
+	if (rows)
+		rows_free(rows);
+	rows = look(reader, "norm_rel_ebd");
+	by = rows ? rows_text(rows, 1) : NULL;
+	s->relative.norm = by && strstr(by, "layer_norm");
+	if (rows)
+		rows_free(rows);
+	if (!truth(reader, "position_biased_input", true))
+		s->positions = 0;
+	if (s->embedding && s->embedding != s->hidden)
+		s->projection = PROJECT_BEFORE_NORM;
+	if (number_of(reader, "conv_kernel_size", 0) > 0 ||
+	    !truth(reader, "legacy", true) ||
+	    number_of(reader, "attention_head_size", s->head_dim) != s->head_dim)
+		wrong(reader,
+		      "'%s' has a convolution, heads of another size or a new head, "
+		      "which "
+		      "are not understood",
+		      reader->name);
+}
+
+void config_encoder(struct reader *reader, struct shape *s)
+{
+	bool distil = s->family == FAMILY_DISTILBERT;
+
+	s->dropout = fraction(reader, distil ? "dropout" : "hidden_dropout_prob",
+	                      s->family == FAMILY_ALBERT ? 0 : 0.1) > 0;
+	s->attention_dropout =
+	        fraction(reader,
+	                 distil ? "attention_dropout" : "attention_probs_dropout_prob",
+	                 s->family == FAMILY_ALBERT ? 0 : 0.1) > 0;
+	s->head_dropout = s->dropout || s->family == FAMILY_ALBERT;
+	if (!distil)
+		s->types = number_of(reader, "type_vocab_size",
+		                     s->family == FAMILY_DEBERTA ? 0 : 2);
+	if (s->family == FAMILY_ROBERTA && s->context > 2)
+		s->context -= 2; /* the first two rows are padding's */
+	if (s->family == FAMILY_ELECTRA || s->family == FAMILY_ALBERT)
+		s->embedding = whole(reader, "embedding_size", 128);
+	if (s->family == FAMILY_DEBERTA) {
+		s->embedding = whole(reader, "embedding_size", s->hidden);
+		refine_deberta(reader, s);
+	}
+	if (s->family == FAMILY_ALBERT ||
+	    (s->family == FAMILY_ELECTRA && s->embedding != s->hidden))
+		s->projection = PROJECT_AFTER_NORM;
+	if (s->family == FAMILY_ALBERT) {
+		s->shared = whole(reader, "num_hidden_groups", 1);
+		if (whole(reader, "inner_group_num", 1) != 1 || s->layers % s->shared)
+			wrong(reader,
+			      "'%s' has several layers in a group, which is not "
+			      "understood",
+			      reader->name);
+	}
+	if (truth(reader, "is_decoder", false) ||
+	    !truth(reader, "tie_word_embeddings", true))
+		wrong(reader,
+		      "'%s' is a decoder, or has words of its own in the head, which "
+		      "is "
+		      "not understood",
+		      reader->name);
+}
+
+static void refine_t5(struct reader *reader, struct shape *s, bool mt5)
+{
+	struct rows *rows = look(reader, "feed_forward_proj");
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	const char *name = type && !strcmp(type, "text") ? rows_text(rows, 1)
+	                   : mt5                         ? "gated-gelu"
+	                                                 : "relu";
+
+	if (!strncmp(name, "gated-", 6)) {
+		s->mlp = MLP_GATED;
+		s->gate_new = !strncmp(name + 6, "gelu", 4);
+	} else if (!strncmp(name, "gelu", 4)) {
+		s->mlp = strcmp(name, "gelu_new") ? MLP_GELU : MLP_GELU_NEW;
+	}
+	if (rows)
+		rows_free(rows);
+	s->decoder_layers = whole(reader, "num_decoder_layers", s->layers);
+	s->buckets = whole(reader, "relative_attention_num_buckets", 32);
+	s->context = whole(reader, "n_positions", 512);
+	s->dropout = s->attention_dropout = fraction(reader, "dropout_rate", 0.1) > 0;
+	s->tied = true; /* whatever the config says: it means the scale */
+	s->scaled_output = !mt5 && truth(reader, "tie_word_embeddings", true);
+}
+
+void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
+{
+	if (s->family == FAMILY_T5) {
+		refine_t5(reader, s, mt5);
+		return;
+	}
+	s->decoder_layers = whole(reader, "decoder_layers", s->layers);
+	s->positions += 2; /* both tables begin with two rows for padding */
+	s->dropout = fraction(reader, "dropout", 0.1) > 0;
+	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
+	if (whole(reader, "decoder_ffn_dim", s->ffn) != s->ffn ||
+	    whole(reader, "decoder_attention_heads", s->heads) != s->heads ||
+	    fraction(reader, "activation_dropout", 0) > 0 ||
+	    fraction(reader, "encoder_layerdrop", 0) > 0 ||
+	    fraction(reader, "decoder_layerdrop", 0) > 0 ||
+	    !truth(reader, "tie_word_embeddings", true))
+		wrong(reader,
+		      "'%s' has two stacks of different layers, layers that are left "
+		      "out or "
+		      "words of its own in the head, which are not understood",
+		      reader->name);
+}
+
+/* What it is trained for: by its class. Without one it is what transformers' lists of models have
+ * first, as measure/train.py takes it. */
+void config_head(struct reader *reader, struct shape *s)
+{
+	struct rows *rows = look(reader, "architectures[0]");
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	int task =
+	        type && !strcmp(type, "text") ? task_of_class(rows_text(rows, 1)) : -1;
+
+	if (rows)
+		rows_free(rows);
+	rows = db_rows(
+	        reader->db,
+	        "SELECT coalesce(json_extract(?1, '$.num_labels'),"
+	        " (SELECT nullif(count(*), 0) FROM json_each(?1, '$.id2label')), 2)",
+	        "t", reader->text);
+	if (!s->classes && rows_next(rows))
+		s->classes = rows_number(rows, 0);
+	rows_free(rows);
+	if (s->classes < 1)
+		s->classes = 2;
+	if (task < 0)
+		s->head_assumed = true;
+	else if (!task_take(s, (enum task)task))
+		s->head = HEAD_NONE;
+}

@@ -1,0 +1,37 @@
+/* reader.h - values of a config.json, which may be of any type. What is wrong is said once, in the
+ * reader; after that every value is what it would be otherwise. */
+#ifndef TIDEMARK_ANALYSIS_READER_H
+#define TIDEMARK_ANALYSIS_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+
+struct reader {
+	struct db *db;
+	const char *name, *text;
+	char *why;
+	size_t size;
+	bool failed, foreign; /* foreign: of a kind that is not understood */
+};
+
+void wrong(struct reader *reader, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+
+/* One row: the type of a key's value ('integer', 'text', 'null', ...) and the value; the caller
+ * frees it. NULL: there is none. */
+struct rows *look(struct reader *reader, const char *key);
+
+/* A positive whole number; otherwise where the key is missing or null, and -1 for
+ * otherwise means that the key must be there. number_of() takes any and is never wrong. */
+int64_t whole(struct reader *reader, const char *key, int64_t otherwise);
+int64_t number_of(struct reader *reader, const char *key, int64_t otherwise);
+bool truth(struct reader *reader, const char *key, bool otherwise);
+double fraction(struct reader *reader, const char *key, double otherwise);
+
+/* Is it there, and of this type of JSON: "integer", "null"? */
+bool has_type(struct reader *reader, const char *key, const char *wanted);
+
+#endif

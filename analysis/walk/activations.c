@@ -1,0 +1,40 @@
+/* activations.c - the function in a transformer's feed-forward part, on a tape.
+ * Called from: heads.c, seq2seq.c, transformer.c. */
+#include "transformer.h"
+
+/* 0.5 * x * (1 + tanh(c * (x + 0.044715 * x ** 3))), operator by operator */
+struct ten transformer_gelu_new(struct ops *o, struct ten x)
+{
+	struct ten half = ops_unary(o, x, SAVE_NONE);
+	struct ten wide =
+	        o->half ? ops_to(o, x, 4) : ops_hold(o, x); /* pow() is fp32 */
+	struct ten cube = ops_power(o, wide), a = ops_unary(o, cube, SAVE_NONE);
+	struct ten b, result;
+
+	ops_let(o, &wide);
+	ops_let(o, &cube);
+	b = ops_add(o, x, a);
+	ops_let(o, &a);
+	a = ops_unary(o, b, SAVE_NONE);
+	ops_let(o, &b);
+	b = ops_unary(o, a, SAVE_RESULT); /* tanh */
+	ops_let(o, &a);
+	a = ops_unary(o, b, SAVE_NONE); /* one more */
+	ops_let(o, &b);
+	result = ops_mul(o, half, a);
+	ops_let(o, &half);
+	ops_let(o, &a);
+	return result;
+}
+
+struct ten transformer_activated(struct transformer *m, struct ten x)
+{
+	switch (m->shape->mlp) {
+	case MLP_GELU_NEW:
+		return transformer_gelu_new(&m->ops, x);
+	case MLP_RELU:
+		return ops_unary(&m->ops, x, SAVE_RESULT);
+	default:
+		return ops_unary(&m->ops, x, SAVE_INPUT);
+	}
+}
