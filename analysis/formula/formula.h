@@ -45,6 +45,14 @@ enum optimizer {
 	OPTIMIZER_COUNT
 };
 
+/* How a step of PyTorch's goes over the weights. */
+enum implementation {
+	IMPLEMENTATION_FOREACH, /* PyTorch's own choice, where it has it */
+	IMPLEMENTATION_FUSED,
+	IMPLEMENTATION_FOR_LOOP,
+	IMPLEMENTATION_COUNT
+};
+
 enum checkpoint {
 	CHECKPOINT_NONE,
 	CHECKPOINT_FULL,
@@ -69,6 +77,7 @@ enum activations {
 extern const char *const dtype_names[DTYPE_COUNT];
 extern const char *const precision_names[PRECISION_COUNT];
 extern const char *const optimizer_names[OPTIMIZER_COUNT];
+extern const char *const implementation_names[IMPLEMENTATION_COUNT];
 extern const char *const checkpoint_names[CHECKPOINT_COUNT];
 extern const char *const attention_names[ATTENTION_COUNT];
 extern const char *const offload_names[OFFLOAD_COUNT];
@@ -82,6 +91,9 @@ struct training {
 	enum dtype residual;   /* the stream between layers: fp32 under autocast */
 	bool autocast; /* 16-bit copies of the weights live with the activations */
 	enum optimizer optimizer;
+	enum implementation implementation;
+	bool clip;          /* the gradients, by their norm */
+	int64_t accumulate; /* batches before a step; 1 */
 	int64_t target;     /* tokens of a target that follows a source; 0: as many */
 	int64_t batch, seq; /* seq is read only where the model has a shape */
 	enum checkpoint checkpoint;

@@ -15,6 +15,9 @@ const char *const precision_names[PRECISION_COUNT] = {"fp32", "bf16", "fp16",
 const char *const optimizer_names[OPTIMIZER_COUNT] = {
         "sgd",      "sgd-momentum", "adam", "adamw",
         "adam8bit", "adafactor",    "lion", "muon"};
+const char *const implementation_names[IMPLEMENTATION_COUNT] = {"foreach", "fused",
+                                                                "for-loop"};
+
 const char *const checkpoint_names[CHECKPOINT_COUNT] = {"none", "full", "selective",
                                                         "sqrt"};
 const char *const attention_names[ATTENTION_COUNT] = {"math", "flash"};
@@ -73,6 +76,7 @@ void training_default(struct training *training, enum precision precision)
 	training->optimizer = OPTIMIZER_ADAMW;
 	training->attention = ATTENTION_FLASH;
 	training->batch = 1;
+	training->accumulate = 1;
 	training->world = 1;
 	training->sample_bytes = training->sample_elements = -1;
 	training->overhead_ppm = 1000000;

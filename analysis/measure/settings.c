@@ -236,6 +236,10 @@ void trainer_settings(const struct plan *plan, const struct options *options, FI
 	else
 		fputs("    \"task\": None,\n", out);
 	fprintf(out, "    \"optimizer\": \"%s\",\n", optimizer_names[t->optimizer]);
+	fprintf(out, "    \"optimizer_impl\": \"%s\",\n",
+	        implementation_names[t->implementation]);
+	fprintf(out, "    \"clip\": %s,\n", t->clip ? "True" : "False");
+	fprintf(out, "    \"accumulate\": %" PRId64 ",\n", t->accumulate);
 	fprintf(out, "    \"batch\": %" PRId64 ",\n", t->batch);
 	if (t->seq)
 		fprintf(out, "    \"seq\": %" PRId64 ",\n", t->seq);

@@ -223,10 +223,12 @@ def optimizers(model, torch):
         inside = [p for p in trained if p.dim() == 2 and id(p) not in outside]
         return [torch.optim.Muon(inside), torch.optim.AdamW(
             [p for p in trained if p.dim() != 2 or id(p) in outside], lr=1e-4)]
-    return [{"sgd": lambda: torch.optim.SGD(trained, lr=1e-4),
-             "sgd-momentum": lambda: torch.optim.SGD(trained, lr=1e-4, momentum=0.9),
-             "adam": lambda: torch.optim.Adam(trained, lr=1e-4),
-             "adamw": lambda: torch.optim.AdamW(trained, lr=1e-4),
+    how = {"foreach": {}, "fused": {"fused": True},
+           "for-loop": {"foreach": False}}[SETTINGS["optimizer_impl"]]
+    return [{"sgd": lambda: torch.optim.SGD(trained, lr=1e-4, **how),
+             "sgd-momentum": lambda: torch.optim.SGD(trained, lr=1e-4, momentum=0.9, **how),
+             "adam": lambda: torch.optim.Adam(trained, lr=1e-4, **how),
+             "adamw": lambda: torch.optim.AdamW(trained, lr=1e-4, **how),
              "adafactor": lambda: torch.optim.Adafactor(trained),
              "lion": lambda: lion(torch)(trained)}[name]()]
 
@@ -243,11 +245,18 @@ def step(model, batch, optimizer, scaler, autocast, result):
     """What lives in here is gone when the step is over."""
     for one in optimizer:
         one.zero_grad(set_to_none=True)
-    with autocast():
-        outputs = model(**batch)
-    if outputs.loss is None:
-        raise Refused(f"{type(model).__name__} computes no loss from labels")
-    (scaler.scale(outputs.loss) if scaler else outputs.loss).backward()
+    for _ in range(SETTINGS["accumulate"]):
+        with autocast():
+            outputs = model(**batch)
+        if outputs.loss is None:
+            raise Refused(f"{type(model).__name__} computes no loss from labels")
+        loss = outputs.loss / SETTINGS["accumulate"] if SETTINGS["accumulate"] > 1 else outputs.loss
+        (scaler.scale(loss) if scaler else loss).backward()
+    if SETTINGS["clip"]:
+        for one in optimizer if scaler else ():
+            scaler.unscale_(one)
+        import torch
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for one in optimizer:
         scaler.step(one) if scaler else one.step()
     if scaler:

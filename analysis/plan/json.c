@@ -153,6 +153,10 @@ static void json_training(const struct plan *plan, struct json *json)
 	json_text(json, "activation_dtype", dtype_names[t->activation]);
 	json_text(json, "optimizer",
 	          t->inference ? NULL : optimizer_names[t->optimizer]);
+	json_text(json, "optimizer_impl",
+	          t->inference ? NULL : implementation_names[t->implementation]);
+	json_truth(json, "clip", t->clip);
+	json_number(json, "accumulate", t->accumulate);
 	json_number(json, "batch", t->batch);
 	if (plan->sequence_counts && t->seq)
 		json_number(json, "seq", t->seq);

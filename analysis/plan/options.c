@@ -33,7 +33,8 @@ static void refuse_contradictions(const struct options *options)
 {
 	static const enum option_id training_only[] = {
 	        OPT_OPTIMIZER,  OPT_GRAD_DTYPE, OPT_MASTER_DTYPE, OPT_STATE_DTYPE,
-	        OPT_CHECKPOINT, OPT_LORA_RANK,  OPT_LORA_PARAMS};
+	        OPT_CHECKPOINT, OPT_LORA_RANK,  OPT_LORA_PARAMS,  OPT_OPTIMIZER_IMPL,
+	        OPT_CLIP,       OPT_ACCUMULATE};
 
 	for (size_t i = 0; i < sizeof(training_only) / sizeof(training_only[0]); i++)
 		refuse_together(options, OPT_INFERENCE, training_only[i],
@@ -330,6 +331,26 @@ static void read_cards(struct plan *plan, const struct options *options)
 		fail(STATUS_USAGE, "'--gpu' names no card");
 }
 
+/* How a step is made of batches, and how it goes over the weights. */
+static void read_step(struct training *t, const struct options *options)
+{
+	int by = plan_choice(options, OPT_OPTIMIZER_IMPL, implementation_names,
+	                     IMPLEMENTATION_COUNT);
+	bool has = t->optimizer == OPTIMIZER_SGD ||
+	           t->optimizer == OPTIMIZER_SGD_MOMENTUM ||
+	           t->optimizer == OPTIMIZER_ADAM || t->optimizer == OPTIMIZER_ADAMW;
+
+	if (by > 0 && !has)
+		fail(STATUS_USAGE,
+		     "'--optimizer-impl %s' is for sgd, sgd-momentum, adam and adamw: "
+		     "%s has one way of its own",
+		     implementation_names[by], optimizer_names[t->optimizer]);
+	if (by >= 0)
+		t->implementation = (enum implementation)by;
+	t->clip |= options->value[OPT_CLIP] != NULL;
+	plan_count(options, OPT_ACCUMULATE, &t->accumulate);
+}
+
 void plan_read(struct plan *plan, const struct options *options)
 {
 	struct training *t = &plan->training;
@@ -350,6 +371,7 @@ void plan_read(struct plan *plan, const struct options *options)
 	        plan_choice(options, OPT_OPTIMIZER, optimizer_names, OPTIMIZER_COUNT);
 	if (optimizer >= 0)
 		t->optimizer = (enum optimizer)optimizer;
+	read_step(t, options);
 	t->inference = options->value[OPT_INFERENCE] != NULL;
 	t->double_quant = options->value[OPT_DOUBLE_QUANT] != NULL;
 	read_dtypes(plan, options);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 const char *const plan_phase_names[TAPE_PHASES] = {"setup", "forward", "backward",
-                                                   "optimizer"};
+                                                   "clip", "optimizer"};
 
 int64_t plan_context(const struct plan *plan, const struct card *card)
 {

@@ -87,9 +87,15 @@ static void describe(const struct plan *plan, FILE *out)
 	const struct training *t = &plan->training;
 
 	fputs(t->inference ? "inference" : optimizer_names[t->optimizer], out);
+	if (t->implementation)
+		fprintf(out, " %s", implementation_names[t->implementation]);
 	if (plan->precision)
 		fprintf(out, " · %s", plan->precision);
 	fprintf(out, " · batch %s", text_count(t->batch).s);
+	if (t->accumulate > 1)
+		fprintf(out, " × %s before a step", text_count(t->accumulate).s);
+	if (t->clip)
+		fputs(" · clipped", out);
 	if (plan->sequence_counts && t->seq)
 		fprintf(out, " · sequence %s · %s attention", text_count(t->seq).s,
 		        attention_names[t->attention]);

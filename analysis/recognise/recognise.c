@@ -203,6 +203,8 @@ int recognise(struct trace *trace, const struct device *device,
 	read_sharing(trace, recognised);
 	read_precision(&seen, recognised);
 	read_kinds(&seen, recognised);
+	if (step.micro_steps > 1)
+		recognised->training.accumulate = step.micro_steps;
 	claims_read(&seen, recognised);
 	claims_choose(recognised, point->allocated);
 	return 0;

@@ -15,7 +15,7 @@ static int32_t add_up(struct tape *t, int32_t first, int32_t second)
 	return sum;
 }
 
-static void deliver_leaf(struct tape *t, struct leaf *leaf, int32_t gradient)
+static void take_gradient(struct tape *t, struct leaf *leaf, int32_t gradient)
 {
 	if (leaf->gradient >= 0) { /* a weight that is used twice */
 		if (!leaf->was_cast) {
@@ -35,6 +35,25 @@ static void deliver_leaf(struct tape *t, struct leaf *leaf, int32_t gradient)
 	}
 	storage_becomes(t, gradient, TAPE_GRADIENT);
 	leaf->gradient = gradient;
+}
+
+/* AccumulateGrad, once all that come are summed up: to the gradient of the backwards before they are
+ * added in place. */
+static void deliver_leaf(struct tape *t, struct leaf *leaf, int32_t gradient)
+{
+	leaf->uses--;
+	if (leaf->kept >= 0 && leaf->gradient < 0 && leaf->uses <= 0) {
+		storage_let(t, gradient);
+		leaf->gradient = leaf->kept;
+		leaf->kept = -1;
+		return;
+	}
+	take_gradient(t, leaf, gradient);
+	if (leaf->kept < 0 || leaf->uses > 0)
+		return;
+	storage_let(t, leaf->gradient);
+	leaf->gradient = leaf->kept;
+	leaf->kept = -1;
 }
 
 static void deliver(struct tape *t, tensor_id to, int32_t gradient)
@@ -145,7 +164,17 @@ static void run_backward(struct tape *t, size_t from)
 
 void tape_backward(struct tape *t, tensor_id loss)
 {
+	for (size_t i = 0; i < t->leaf_count; i++) {
+		t->leaves[i].kept = t->leaves[i].gradient;
+		t->leaves[i].gradient = -1;
+	}
 	deliver(t, loss, storage_take(t, 4, TAPE_TEMPORARY));
 	tape_let(t, loss);
 	run_backward(t, 0);
+	for (size_t i = 0; i < t->leaf_count; i++) {
+		if (t->leaves[i].kept >= 0)
+			t->leaves[i].gradient = t->leaves[i].kept;
+		t->leaves[i].kept = -1;
+		t->leaves[i].uses = 0;
+	}
 }

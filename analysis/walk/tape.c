@@ -174,6 +174,7 @@ tensor_id tape_weight(struct tape *t, int64_t bytes, bool trained)
 	t->leaves = grow(t->leaves, t->leaf_count, &t->leaf_room, sizeof(*t->leaves));
 	t->leaves[t->leaf_count] = (struct leaf){.weight = weight,
 	                                         .gradient = -1,
+	                                         .kept = -1,
 	                                         .cast = NO_TENSOR,
 	                                         .trained = trained};
 	t->tensors[weight].leaf = (int32_t)t->leaf_count++;
@@ -239,6 +240,9 @@ static int32_t record(struct tape *t, const struct op *op)
 	}
 	if (!any || t->silent)
 		return -1;
+	for (int i = 0; i < op->inputs; i++)
+		if (node.op.give[i] != GIVE_NONE && t->tensors[op->in[i]].leaf >= 0)
+			t->leaves[t->tensors[op->in[i]].leaf].uses++;
 	for (int i = 0; i < op->save_count; i++)
 		if (op->saves[i] != NO_TENSOR)
 			node.saves[node.save_count++] =

@@ -36,6 +36,8 @@ struct node {
 struct leaf {
 	tensor_id weight;
 	int32_t gradient; /* storage; -1 */
+	int32_t kept;     /* that of the backwards before; -1 */
+	int uses;         /* nodes whose gradient of it is still to come */
 	tensor_id cast;   /* under autocast; NO_TENSOR */
 	bool trained, was_cast;
 };

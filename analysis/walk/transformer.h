@@ -45,6 +45,11 @@ struct transformer {
 	int64_t elements; /* of all weights */
 	void *contexts;   /* of checkpointed layers, for the backward */
 	int64_t *sizes;   /* elements of each weight */
+	struct matrix {
+		int64_t rows, columns; /* columns 1: a vector */
+		bool table;            /* an embedding, or the head: Muon leaves it */
+	} * matrices;                  /* of the same weights */
+	size_t matrix_room;
 	size_t count, room;
 	struct sharding *sharding; /* among several devices; NULL: none */
 };

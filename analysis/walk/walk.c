@@ -6,7 +6,7 @@
 
 #include "heap.h"
 #include "transformer.h"
-#include "states.h"
+#include "optimizer.h"
 
 /* PyTorch's default for one handle and stream: 2 x 4096 KiB and 8 x 16 KiB. The forward and the
  * backward have a thread, and so a handle, each. cublasLt, which adds biases, has a MiB of its own
@@ -25,9 +25,8 @@ static bool known(const struct training *r)
 	       r->sample_bytes < 0 && r->sample_elements < 0 && r->batch > 0 &&
 	       r->seq > 0 &&
 	       (r->checkpoint == CHECKPOINT_NONE || r->checkpoint == CHECKPOINT_FULL) &&
-	       (r->optimizer == OPTIMIZER_SGD ||
-	        r->optimizer == OPTIMIZER_SGD_MOMENTUM ||
-	        r->optimizer == OPTIMIZER_ADAM || r->optimizer == OPTIMIZER_ADAMW) &&
+	       r->accumulate >= 1 && r->accumulate <= 1024 && optimizer_known(r) &&
+	       (r->accumulate == 1 || !r->zero) &&
 	       (r->parameter == DTYPE_FP32 || r->parameter == DTYPE_BF16 ||
 	        r->parameter == DTYPE_FP16) &&
 	       r->master == DTYPE_NONE;
@@ -45,50 +44,33 @@ static bool sane(const struct shape *s, const struct training *r)
 	       tokens * (widest + scores) * (double)s->layers < 1e16;
 }
 
-static int states_a_weight(enum optimizer optimizer)
+static tensor_id forward(struct transformer *m)
 {
-	return optimizer == OPTIMIZER_ADAM || optimizer == OPTIMIZER_ADAMW ? 2
-	       : optimizer == OPTIMIZER_SGD_MOMENTUM                       ? 1
-	                                                                   : 0;
+	return m->shape->decoder_layers ? seq2seq_forward(m)
+	       : m->shape->encoder      ? encoder_forward(m)
+	                                : transformer_forward(m);
 }
 
-/* The step over all weights at once (foreach): Adam holds the root of the second moments beside
- * everything. Source: torch/optim/adam.py, _multi_tensor_adam. */
-static void optimizer_step(struct transformer *m, bool first)
-{
-	struct tape *t = m->ops.tape;
-	int states = states_a_weight(m->training->optimizer);
-	int width = bytes_of(m->training->state);
-	tensor_id *roots;
-
-	tape_phase(t, TAPE_OPTIMIZER);
-	for (size_t i = 0; first && i < m->count; i++)
-		for (int k = 0; k < states; k++)
-			tape_make(t, m->sizes[i] * width, TAPE_STATE);
-	if (states < 2)
-		return;
-	roots = allocate((m->count + 1) * sizeof(*roots));
-	for (size_t i = 0; i < m->count; i++)
-		roots[i] = tape_make(t, m->sizes[i] * width, TAPE_TEMPORARY);
-	for (size_t i = 0; i < m->count; i++)
-		tape_let(t, roots[i]);
-	free(roots);
-}
-
+/* Of the batches that are accumulated, each leaves its outputs until the next has made its own. */
 static void one_step(struct transformer *m, bool first)
 {
 	struct tape *t = m->ops.tape;
+	struct ten output = {.v = NO_TENSOR}, memory = {.v = NO_TENSOR};
 	tensor_id loss;
 
-	tape_phase(t, TAPE_FORWARD);
-	loss = m->shape->decoder_layers ? seq2seq_forward(m)
-	       : m->shape->encoder      ? encoder_forward(m)
-	                                : transformer_forward(m);
-	tape_phase(t, TAPE_BACKWARD);
-	transformer_backward(m, loss);
-	optimizer_step(m, first);
-	ops_let(&m->ops, &m->output);
-	ops_let(&m->ops, &m->memory);
+	for (int64_t i = 0; i < m->training->accumulate; i++) {
+		tape_phase(t, TAPE_FORWARD);
+		loss = forward(m);
+		ops_let(&m->ops, &output);
+		ops_let(&m->ops, &memory);
+		output = m->output;
+		memory = m->memory;
+		tape_phase(t, TAPE_BACKWARD);
+		transformer_backward(m, loss);
+	}
+	optimizer_walk(m, first);
+	ops_let(&m->ops, &output);
+	ops_let(&m->ops, &memory);
 	tape_zero_grad(t);
 	if (m->sharding)
 		sharding_zero_grad(m->sharding);

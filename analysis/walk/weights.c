@@ -13,6 +13,9 @@ static struct ten weight(struct transformer *m, int64_t rows, int64_t columns)
 	struct ten made = {.count = count, .width = m->wide};
 
 	made.v = tape_weight(m->ops.tape, count * m->wide, true);
+	m->matrices =
+	        grow(m->matrices, m->count, &m->matrix_room, sizeof(*m->matrices));
+	m->matrices[m->count] = (struct matrix){.rows = rows, .columns = columns};
 	m->sizes = grow(m->sizes, m->count, &m->room, sizeof(*m->sizes));
 	m->sizes[m->count++] =
 	        m->sharding ? sharding_weight(m->sharding, made.v, rows, columns)
@@ -24,6 +27,17 @@ static struct ten weight(struct transformer *m, int64_t rows, int64_t columns)
 static struct ten bias(struct transformer *m, bool there, int64_t rows)
 {
 	return there ? weight(m, rows, 1) : none;
+}
+
+/* An embedding, or the head. */
+static struct ten table(struct transformer *m, bool there, int64_t rows,
+                        int64_t columns)
+{
+	struct ten made = there ? weight(m, rows, columns) : none;
+
+	if (there)
+		m->matrices[m->count - 1].table = true;
+	return made;
 }
 
 static struct norm_weights norm_of(struct transformer *m, int64_t over)
@@ -87,16 +101,16 @@ static void make_embedding(struct transformer *m)
 	const struct shape *s = m->shape;
 	int64_t wide = shape_embedding(s);
 
-	m->embedding = weight(m, s->vocab, wide);
-	m->positions = bias(m, s->positions > 0, s->positions * wide);
-	m->types = bias(m, s->types > 0, s->types * wide);
+	m->embedding = table(m, true, s->vocab, wide);
+	m->positions = table(m, s->positions > 0, s->positions, wide);
+	m->types = table(m, s->types > 0, s->types, wide);
 	if (s->embedding_norm)
 		m->embedding_norm = norm_of(
 		        m, s->projection == PROJECT_BEFORE_NORM ? s->hidden : wide);
 	if (s->projection)
 		m->projection = weight(m, s->hidden, wide);
 	m->projection_bias = bias(m, s->projection == PROJECT_AFTER_NORM, s->hidden);
-	m->relative = bias(m, s->relative.rows > 0, s->relative.rows * s->hidden);
+	m->relative = table(m, s->relative.rows > 0, s->relative.rows, s->hidden);
 	if (s->relative.norm)
 		m->relative_norm = norm_of(m, s->hidden);
 }
@@ -113,7 +127,7 @@ static void make_head(struct transformer *m)
 	if (masked)
 		m->head_norm = norm_of(m, wide);
 	if (shape_has_words(s)) {
-		m->head = s->tied ? m->embedding : weight(m, s->vocab, s->hidden);
+		m->head = s->tied ? m->embedding : table(m, true, s->vocab, s->hidden);
 		m->head_bias = bias(m, masked || s->head_bias, s->vocab);
 		return;
 	}
@@ -143,13 +157,13 @@ static void make_decoder(struct transformer *m)
 		w->o_bias = bias(m, s->out_bias, s->hidden);
 		w->norm[0] = norm_of(m, s->hidden);
 	}
-	m->decoder_positions = bias(m, s->positions > 0, s->positions * s->hidden);
+	m->decoder_positions = table(m, s->positions > 0, s->positions, s->hidden);
 	if (s->embedding_norm)
 		m->decoder_embedding_norm = norm_of(m, s->hidden);
 	if (s->final_norm)
 		m->decoder_norm = norm_of(m, s->hidden);
 	for (int i = 0; i < 2; i++)
-		m->tables[i] = bias(m, s->buckets > 0, s->buckets * s->heads);
+		m->tables[i] = table(m, s->buckets > 0, s->buckets, s->heads);
 }
 
 bool transformer_make(struct transformer *m)
@@ -184,5 +198,6 @@ void transformer_free(struct transformer *m)
 	free(m->cross);
 	free(m->contexts);
 	free(m->sizes);
+	free(m->matrices);
 	sharding_free(m->sharding);
 }

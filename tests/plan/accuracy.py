@@ -44,12 +44,24 @@ CLASSIFY = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "gpt2", "gpt_
             "starcoder2", "stablelm", "phi", "gemma2")
 
 
+PLAIN = ("adamw", "adam", "sgd", "sgd-momentum")  # which PyTorch has fused, too
+
+
 def training(draw, checkpoints=("none", "none", "full"), attentions=("flash", "flash", "math"),
-             lengths=(128, 256, 512, 1024)):
-    return ["--precision", draw.choice(["fp32", "bf16", "bf16-mixed"]),
-            "--optimizer", draw.choice(["adamw", "adamw", "adam", "sgd", "sgd-momentum"]),
-            "--checkpoint", draw.choice(checkpoints), "--attention", draw.choice(attentions),
-            "--batch", str(draw.choice([1, 2, 4, 8])), "--seq", str(draw.choice(lengths))]
+             lengths=(128, 256, 512, 1024), shared=False):
+    """Words for plan, each option with a value."""
+    optimizer = draw.choice([*PLAIN, "adamw", "adamw", "adafactor", "muon", "lion", "adam8bit"])
+    words = ["--precision", draw.choice(["fp32", "bf16", "bf16-mixed"]), "--optimizer", optimizer,
+             "--checkpoint", draw.choice(checkpoints), "--attention", draw.choice(attentions),
+             "--batch", str(draw.choice([1, 2, 4, 8])), "--seq", str(draw.choice(lengths))]
+    if optimizer in PLAIN and draw.random() < 0.5:
+        words += ["--optimizer-impl", draw.choice(["fused", "for-loop"])]
+    elif optimizer in PLAIN and shared and draw.random() < 0.5:
+        stage, world = draw.choice([(3, 2), (3, 8), (3, 64), (0, 8)])
+        return words + ["--zero", str(stage), "--world", str(world)]
+    if draw.random() < 0.25:
+        words += ["--accumulate", str(draw.choice([2, 4]))]
+    return words
 
 
 def drawn_encoder(draw, kind):
@@ -142,7 +154,7 @@ def drawn(draw, only=None):
         if kind not in ("stablelm", "phi"):
             config |= {"head_dim": head}
         config |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    return config, training(draw)
+    return config, training(draw, shared=True)
 
 
 def run(config, words):

@@ -87,6 +87,11 @@ CASES = {
     "llama, fp16 and a scaler": (LLAMA, "--batch", 16, "--precision", "fp16-mixed"),
     "llama, lion": (LLAMA, "--batch", 16, "--optimizer", "lion"),
     "llama, muon": (LLAMA, "--batch", 16, "--optimizer", "muon"),
+    "llama, adafactor": (LLAMA, "--batch", 16, "--optimizer", "adafactor"),
+    "llama, 8 bits": (LLAMA, "--batch", 16, "--optimizer", "adam8bit"),
+    "llama, fused": (LLAMA, "--batch", 16, "--optimizer-impl", "fused"),
+    "gpt2, one by one": (GPT2, "--batch", 8, "--optimizer-impl", "for-loop", "--clip"),
+    "gpt2, accumulated": (GPT2, "--batch", 8, "--accumulate", 3, "--precision", "bf16-mixed"),
     "llama, momentum": (LLAMA, "--batch", 16, "--optimizer", "sgd-momentum"),
     "bert": (BERT, "--batch", 8),
 }
