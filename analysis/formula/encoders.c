@@ -137,6 +137,28 @@ void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
 		      reader->name);
 }
 
+void config_vision(struct reader *reader, struct shape *s)
+{
+	int64_t side = whole(reader, "image_size", 224),
+	        part = whole(reader, "patch_size", 16),
+	        channels = whole(reader, "num_channels", 3);
+
+	if (reader->failed)
+		return;
+	if (side > 1 << 14 || part > side || channels > 1 << 8) {
+		wrong(reader, "'%s' has no images that can be cut into patches",
+		      reader->name);
+		return;
+	}
+	s->vocab = 0;
+	s->patch = channels * part * part;
+	s->pixels = channels * side * side;
+	s->positions = s->context = side / part * (side / part) + 1;
+	s->qkv_bias = truth(reader, "qkv_bias", true);
+	s->dropout = fraction(reader, "hidden_dropout_prob", 0) > 0;
+	s->attention_dropout = fraction(reader, "attention_probs_dropout_prob", 0) > 0;
+}
+
 /* What it is trained for: by its class. Without one it is what transformers' lists of models have
  * first, as measure/train.py takes it. */
 void config_head(struct reader *reader, struct shape *s)

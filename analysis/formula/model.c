@@ -98,8 +98,10 @@ static void fill(const struct named *named, struct shape *shape)
 		shape->head = HEAD_SEQUENCE;
 		shape->classes = 2;
 	}
-	if (shape->head == HEAD_CLASSES)
+	if (shape->head == HEAD_CLASSES) {
 		shape->classes = 1000;
+		shape->pixels = 3 * 224 * 224;
+	}
 	if (shape->parallel)
 		shape->rotary = shape->head_dim / 4; /* as all of Pythia's have it */
 	else if (!shape->positions)
@@ -189,6 +191,8 @@ int shape_check(const struct shape *s, char *why, size_t size)
 	             {"relative positions", s->relative.rows, 0, 31},
 	             {"decoder layers", s->decoder_layers, 0, 24},
 	             {"buckets", s->buckets, 0, 24},
+	             {"pixels", s->pixels, 0, 31},
+	             {"pixels in a patch", s->patch, 0, 31},
 	             {"shared layers", s->shared, 0, 24}};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		if (sizes[i].value >= sizes[i].least &&

@@ -51,7 +51,8 @@ struct shape {
 	int64_t layers, hidden, ffn, heads, kv_heads, head_dim;
 	int64_t vocab, positions, types; /* rows of the embedding tables; 0: no table */
 	int64_t context;                 /* sequence length where none is asked for */
-	int64_t patch; /* inputs of a vision model's patch projection */
+	int64_t patch;  /* inputs of a vision model's patch projection */
+	int64_t pixels; /* of an image, in all its channels */
 	int64_t classes;
 	int64_t embedding;      /* width of the embedding tables; 0: hidden */
 	int64_t decoder_layers; /* of a second stack, which reads what the first gave; 0 */

@@ -217,6 +217,35 @@ static void read_target(struct plan *plan, const struct options *options)
 		     (long long)plan->training.target);
 }
 
+/* Batch and sequence; given: activations have a size, so no shape is asked for theirs. */
+static void read_sequence(struct plan *plan, const struct options *options, bool given)
+{
+	struct training *t = &plan->training;
+
+	plan_count(options, OPT_BATCH, &t->batch);
+	plan->sequence_counts = (plan->model.known || plan->unknown) && !given;
+	if (plan_count(options, OPT_SEQ, &t->seq)) {
+		if (!plan->sequence_counts)
+			fail(STATUS_USAGE, "'--seq' counts only where activations are "
+			                   "computed from the shape of a model");
+		if (plan->model.shape.patch && t->seq != plan->model.shape.positions)
+			fail(STATUS_USAGE, "an image's patches are its sequence: "
+			                   "'--seq' is not for this model");
+		if (plan->model.shape.positions && t->seq > plan->model.shape.positions)
+			fail(STATUS_USAGE,
+			     "this model has %lld positions, fewer than "
+			     "'--seq %lld'",
+			     (long long)plan->model.shape.positions, (long long)t->seq);
+	} else if (plan->sequence_counts && !plan->unknown) {
+		t->seq = plan->model.shape.context;
+		if (!plan->model.shape.patch)
+			plan_note(plan,
+			          "a sequence length of %s is assumed; --seq says "
+			          "otherwise",
+			          text_count(t->seq).s);
+	}
+}
+
 static void read_activations(struct plan *plan, const struct options *options)
 {
 	struct training *t = &plan->training;
@@ -249,23 +278,7 @@ static void read_activations(struct plan *plan, const struct options *options)
 		fail(STATUS_USAGE,
 		     "the rough formula knows no checkpoints; use another "
 		     "'--activation-formula'");
-	plan_count(options, OPT_BATCH, &t->batch);
-	plan->sequence_counts = (plan->model.known || plan->unknown) && !given;
-	if (plan_count(options, OPT_SEQ, &t->seq)) {
-		if (!plan->sequence_counts)
-			fail(STATUS_USAGE, "'--seq' counts only where activations are "
-			                   "computed from the shape of a model");
-		if (plan->model.shape.positions && t->seq > plan->model.shape.positions)
-			fail(STATUS_USAGE,
-			     "this model has %lld positions, fewer than "
-			     "'--seq %lld'",
-			     (long long)plan->model.shape.positions, (long long)t->seq);
-	} else if (plan->sequence_counts && !plan->unknown) {
-		t->seq = plan->model.shape.context;
-		plan_note(plan,
-		          "a sequence length of %s is assumed; --seq says otherwise",
-		          text_count(t->seq).s);
-	}
+	read_sequence(plan, options, given);
 	read_target(plan, options);
 	t->no_dropout = options->value[OPT_NO_DROPOUT] != NULL;
 	t->dropout = plan->model.shape.dropout && !t->no_dropout;

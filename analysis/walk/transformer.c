@@ -203,7 +203,7 @@ static void make_mask(struct transformer *m, int width)
 	int64_t count = m->batch * m->seq * m->seq;
 
 	m->mask = none;
-	if (m->training->attention != ATTENTION_FLASH)
+	if (m->training->attention != ATTENTION_FLASH && !m->shape->patch)
 		m->mask = ops_make(&m->ops, m->shape->two_masks ? 2 * count : count,
 		                   width);
 }
@@ -241,7 +241,7 @@ void transformer_backward(struct transformer *m, tensor_id loss)
 tensor_id transformer_forward(struct transformer *m)
 {
 	struct ops *o = &m->ops;
-	struct ten x = embedded(m), next, loss;
+	struct ten x = m->shape->patch ? vision_embedded(m) : embedded(m), next, loss;
 	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
 	bool again = m->training->checkpoint == CHECKPOINT_FULL;
 

@@ -85,7 +85,13 @@ static void make_embedding(struct transformer *m)
 	const struct shape *s = m->shape;
 	int64_t wide = shape_embedding(s);
 
-	m->embedding = weight(m, s->vocab, wide);
+	if (s->vocab)
+		m->embedding = weight(m, s->vocab, wide);
+	if (s->patch) {
+		m->embedding = weight(m, s->hidden, s->patch);
+		m->embedding_bias = weight(m, s->hidden, 1);
+		m->first_token = weight(m, s->hidden, 1);
+	}
 	m->positions = bias(m, s->positions > 0, s->positions * wide);
 	m->types = bias(m, s->types > 0, s->types * wide);
 	if (s->embedding_norm)
@@ -116,7 +122,9 @@ static void make_head(struct transformer *m)
 		return;
 	}
 	m->head = weight(m, s->classes, s->hidden);
-	m->head_bias = bias(m, s->head == HEAD_TOKENS || s->encoder, s->classes);
+	m->head_bias =
+	        bias(m, s->head == HEAD_TOKENS || s->head == HEAD_CLASSES || s->encoder,
+	             s->classes);
 }
 
 /* The second stack: its layers, the attention between the stacks, tables and norms. */
@@ -154,7 +162,7 @@ bool transformer_make(struct transformer *m)
 {
 	const struct shape *s = m->shape;
 
-	if (s->patch || s->head == HEAD_NONE || s->norms < 1 || s->norms > 4)
+	if (s->head == HEAD_NONE || s->norms < 1 || s->norms > 4)
 		return false;
 	make_embedding(m);
 	m->layers = allocate((size_t)(m->layer_count + 1) * sizeof(*m->layers));

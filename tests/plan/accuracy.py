@@ -110,13 +110,29 @@ def drawn_seq2seq(draw, kind):
     return config, words + draw.choice([[], ["--target-seq", "64"], ["--target-seq", "384"]])
 
 
+def drawn_vision(draw, kind):
+    """ViT: the patches of images are its sequence."""
+    heads, patch = draw.choice([3, 6, 12]), draw.choice([14, 16, 32])
+    dropout = draw.choice([0.0, 0.0, 0.1])
+    config = {"model_type": kind, "architectures": ["ViTForImageClassification"],
+              "hidden_size": 64 * heads, "num_hidden_layers": draw.randint(3, 24),
+              "num_attention_heads": heads, "intermediate_size": 256 * heads,
+              "image_size": draw.choice([224, 384]), "patch_size": patch,
+              "num_labels": draw.choice([10, 1000]), "hidden_dropout_prob": dropout,
+              "attention_probs_dropout_prob": dropout}
+    words = training(draw)
+    return config, words[:words.index("--seq")]
+
+
 def drawn(draw, only=None):
     """(config.json, words for plan) of one training."""
-    kind = draw.choice(sorted(only or [*ARCHITECTURES, *ENCODERS, *SEQ2SEQ]))
+    kind = draw.choice(sorted(only or [*ARCHITECTURES, *ENCODERS, *SEQ2SEQ, "vit"]))
     if kind in ENCODERS:
         return drawn_encoder(draw, kind)
     if kind in SEQ2SEQ:
         return drawn_seq2seq(draw, kind)
+    if kind == "vit":
+        return drawn_vision(draw, kind)
     head = draw.choice([64, 128])
     heads = draw.choice([4, 6, 8, 12, 16])
     hidden, layers = heads * head, draw.randint(3, 24)
@@ -180,7 +196,7 @@ def first(config, *keys):
 def what(config):
     """(kind and head, layers, hidden) of a config."""
     name, (made,) = config["model_type"], config["architectures"]
-    if made.endswith(("MaskedLM", "Classification")):
+    if made.endswith(("MaskedLM", *CLASSES)):
         name += ", " + {"ForMaskedLM": "words", "ForSequenceClassification": "samples",
                         "ForTokenClassification": "tokens"}["For" + made.split("For")[-1]]
     layers = first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers",
