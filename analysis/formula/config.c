@@ -56,6 +56,8 @@ static const struct kind kinds[] = {
         {"mt5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
         {"bart", FAMILY_BART, "d_model", "encoder_layers", "encoder_attention_heads",
          "encoder_ffn_dim", LENGTH},
+        {"whisper", FAMILY_WHISPER, "d_model", "encoder_layers",
+         "encoder_attention_heads", "encoder_ffn_dim", "max_source_positions"},
         {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
         {"roberta", FAMILY_ROBERTA, COMMON, "intermediate_size", LENGTH},
         {"xlm-roberta", FAMILY_ROBERTA, COMMON, "intermediate_size", LENGTH},
@@ -72,7 +74,7 @@ const char *config_kinds(void)
 	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
 	       "starcoder2, granite, olmo2, stablelm, cohere, phi, gemma2, opt, bert, "
 	       "roberta, xlm-roberta, distilbert, electra, albert, deberta-v2, t5, "
-	       "mt5, bart, vit";
+	       "mt5, bart, whisper, vit";
 }
 
 static const struct kind *kind_named(const char *name)

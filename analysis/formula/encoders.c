@@ -121,8 +121,18 @@ void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
 		return;
 	}
 	s->decoder_layers = whole(reader, "decoder_layers", s->layers);
-	s->positions += 2; /* both tables begin with two rows for padding */
-	s->dropout = fraction(reader, "dropout", 0.1) > 0;
+	if (s->family == FAMILY_WHISPER) {
+		s->target_positions = whole(reader, "max_target_positions", 448);
+		s->mel = whole(reader, "num_mel_bins", 80);
+		s->pixels = s->positions < 1 << 16 && s->mel < 1 << 14
+		                    ? 2 * s->positions * s->mel
+		                    : -1; /* shape_check() refuses it */
+	} else {
+		s->positions += 2; /* both tables begin with two rows for padding */
+		s->target_positions = s->positions;
+	}
+	s->dropout =
+	        fraction(reader, "dropout", s->family == FAMILY_BART ? 0.1 : 0) > 0;
 	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
 	if (whole(reader, "decoder_ffn_dim", s->ffn) != s->ffn ||
 	    whole(reader, "decoder_attention_heads", s->heads) != s->heads ||

@@ -203,17 +203,20 @@ static void read_target(struct plan *plan, const struct options *options)
 		                   "source and writes a target, such as T5");
 	if (!two)
 		return;
-	if (!given)
+	if (!given && plan->model.shape.mel) {
+		plan->training.target = plan->model.shape.target_positions;
+		plan_note(plan,
+		          "a target of %s tokens is assumed, the most there can be; "
+		          "--target-seq says otherwise",
+		          text_count(plan->training.target).s);
+	} else if (!given)
 		plan_note(plan, "a target as long as the source is assumed; "
 		                "--target-seq says otherwise");
-	else if (plan->training.target != plan->training.seq)
-		plan_note(plan, "the four buckets take the target to be as long as "
-		                "the source; the peak does not");
-	if (plan->model.shape.positions &&
-	    plan->training.target > plan->model.shape.positions)
+	if (plan->model.shape.target_positions &&
+	    plan->training.target > plan->model.shape.target_positions)
 		fail(STATUS_USAGE,
 		     "this model has %lld positions, fewer than '--target-seq %lld'",
-		     (long long)plan->model.shape.positions,
+		     (long long)plan->model.shape.target_positions,
 		     (long long)plan->training.target);
 }
 
@@ -228,9 +231,11 @@ static void read_sequence(struct plan *plan, const struct options *options, bool
 		if (!plan->sequence_counts)
 			fail(STATUS_USAGE, "'--seq' counts only where activations are "
 			                   "computed from the shape of a model");
-		if (plan->model.shape.patch && t->seq != plan->model.shape.positions)
-			fail(STATUS_USAGE, "an image's patches are its sequence: "
-			                   "'--seq' is not for this model");
+		if (shape_is_fixed(&plan->model.shape) &&
+		    t->seq != plan->model.shape.positions)
+			fail(STATUS_USAGE,
+			     "the length of an image or a sound is its own: "
+			     "'--seq' is not for this model");
 		if (plan->model.shape.positions && t->seq > plan->model.shape.positions)
 			fail(STATUS_USAGE,
 			     "this model has %lld positions, fewer than "
@@ -238,7 +243,7 @@ static void read_sequence(struct plan *plan, const struct options *options, bool
 			     (long long)plan->model.shape.positions, (long long)t->seq);
 	} else if (plan->sequence_counts && !plan->unknown) {
 		t->seq = plan->model.shape.context;
-		if (!plan->model.shape.patch)
+		if (!shape_is_fixed(&plan->model.shape))
 			plan_note(plan,
 			          "a sequence length of %s is assumed; --seq says "
 			          "otherwise",

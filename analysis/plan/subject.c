@@ -151,7 +151,7 @@ static void take_task(struct plan *plan, const struct options *options, struct s
 
 	if (plan->unknown)
 		return;
-	if (s->patch)
+	if (shape_is_fixed(s))
 		plan_note(plan,
 		          "what the convolution's kernels work in is the choice of a "
 		          "card's cuDNN, and left out");

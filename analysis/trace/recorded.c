@@ -188,6 +188,13 @@ static void read_config(struct model *model, struct trace *trace, const char *co
 	else
 		model->known = !config_parse(trace->name, config, &model->shape, kind,
 		                             sizeof(kind), shapeless, size);
+	if (!model->known ||
+	    (!model->shape.decoder_layers && !shape_is_fixed(&model->shape)))
+		return;
+	/* what a run of these keeps is not told apart by the formula */
+	model->known = false;
+	snprintf(shapeless, size,
+	         "the layers of a '%s' are not all alike, or read no words", kind);
 }
 
 int trace_model(struct trace *trace, const struct point *before, struct model *model,

@@ -1,7 +1,7 @@
 /* transformer.c - a transformer as Hugging Face's transformers 5 runs it.
  * A Python variable holds what it names until it is given another value or its function returns;
  * that decides what stands at the peak as much as what autograd saves.
- * Called from: encoder.c, seq2seq.c, walk.c. */
+ * Called from: walk/. */
 #include "transformer.h"
 
 #include <stdlib.h>

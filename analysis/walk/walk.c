@@ -131,7 +131,8 @@ bool walk_training(const struct model *model, const struct training *training,
 	good = transformer_make(&m) && m.elements == model->parameters;
 	if (good) {
 		m.ids = ops_make(&m.ops, m.tokens, 8);
-		m.pixels = ops_make(&m.ops, m.batch * m.shape->pixels, 4);
+		m.pixels = ops_make(&m.ops, m.batch * m.shape->pixels,
+		                    m.shape->mel ? m.wide : 4);
 		ops_make(&m.ops, m.tokens, 8); /* labels, and which of the ids count */
 		ops_make(&m.ops, m.tokens, 8);
 		make_workspace(m.ops.tape, WORKSPACE_KIB);

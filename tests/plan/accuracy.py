@@ -83,7 +83,7 @@ def drawn_encoder(draw, kind):
                             ("math",) if kind == "deberta-v2" else ("flash", "flash", "math"))
 
 
-SEQ2SEQ = {"t5": "T5", "mt5": "MT5", "bart": "Bart"}
+SEQ2SEQ = {"t5": "T5", "mt5": "MT5", "bart": "Bart", "whisper": "Whisper"}
 
 
 def drawn_seq2seq(draw, kind):
@@ -95,7 +95,7 @@ def drawn_seq2seq(draw, kind):
               "d_model": hidden, "vocab_size": draw.choice([1024, 32128, 50265, 250112]),
               "decoder_start_token_id": 0, "pad_token_id": 0, "bos_token_id": 1,
               "eos_token_id": 2, "forced_eos_token_id": 2}
-    if kind == "bart":
+    if kind in ("bart", "whisper"):
         config |= {"encoder_layers": layers, "decoder_layers": second, "encoder_ffn_dim": wide,
                    "decoder_ffn_dim": wide, "encoder_attention_heads": heads,
                    "decoder_attention_heads": heads, "max_position_embeddings": 1024,
@@ -106,7 +106,11 @@ def drawn_seq2seq(draw, kind):
                    "feed_forward_proj": draw.choice(["relu", "gated-gelu"])}
         if kind == "t5":
             config |= {"tie_word_embeddings": draw.choice([True, False])}
-    words = training(draw, ("none", "none", "full") if kind == "bart" else ("none",))
+    words = training(draw, ("none",) if kind in ("t5", "mt5") else ("none", "none", "full"))
+    if kind == "whisper":  # a sound is as long as the config says
+        config |= {"max_source_positions": draw.choice([500, 1500]), "num_mel_bins": 80,
+                   "max_target_positions": 448}
+        words = words[:words.index("--seq")]
     return config, words + draw.choice([[], ["--target-seq", "64"], ["--target-seq", "384"]])
 
 
