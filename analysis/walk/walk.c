@@ -36,13 +36,16 @@ static bool known(const struct training *r)
 /* Sizes that a walk can add up, and has the time for. */
 static bool sane(const struct shape *s, const struct training *r)
 {
-	double tokens = (double)r->batch * (double)r->seq;
+	double longest = (double)(r->target > r->seq ? r->target : r->seq);
+	double tokens = (double)r->batch * longest,
+	       layers = (double)shape_all_layers(s);
 	double widest =
 	        (double)(s->vocab > s->ffn ? s->vocab : s->ffn) + (double)s->hidden;
-	double scores = (double)s->heads * (double)r->seq;
+	double scores = (double)s->heads * (longest + (double)s->relative.rows);
 
-	return s->layers >= 1 && s->layers <= 1024 && tokens < 1e12 &&
-	       tokens * (widest + scores) * (double)s->layers < 1e16;
+	return s->layers >= 1 && layers <= 1024 && tokens < 1e12 &&
+	       (double)r->batch * (double)s->pixels < 1e15 &&
+	       tokens * (widest + scores) * layers < 1e16;
 }
 
 static int states_a_weight(enum optimizer optimizer)
