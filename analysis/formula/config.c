@@ -51,10 +51,13 @@ static const struct kind kinds[] = {
         {"phi", FAMILY_PHI, COMMON, "intermediate_size", NULL, 0.5},
         {"gemma2", FAMILY_GEMMA2, COMMON, "intermediate_size", NULL, 1},
         {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
+        {"vit", FAMILY_VIT, COMMON, "intermediate_size", NULL},
         {"t5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
         {"mt5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
         {"bart", FAMILY_BART, "d_model", "encoder_layers", "encoder_attention_heads",
          "encoder_ffn_dim", LENGTH},
+        {"whisper", FAMILY_WHISPER, "d_model", "encoder_layers",
+         "encoder_attention_heads", "encoder_ffn_dim", "max_source_positions"},
         {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
         {"roberta", FAMILY_ROBERTA, COMMON, "intermediate_size", LENGTH},
         {"xlm-roberta", FAMILY_ROBERTA, COMMON, "intermediate_size", LENGTH},
@@ -71,7 +74,7 @@ const char *config_kinds(void)
 	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
 	       "starcoder2, granite, olmo2, stablelm, cohere, phi, gemma2, opt, bert, "
 	       "roberta, xlm-roberta, distilbert, electra, albert, deberta-v2, t5, "
-	       "mt5, bart";
+	       "mt5, bart, whisper, vit";
 }
 
 static const struct kind *kind_named(const char *name)
@@ -210,6 +213,8 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	}
 	if (s->encoder)
 		config_encoder(reader, s);
+	if (s->head == HEAD_CLASSES)
+		config_vision(reader, s);
 	if (s->head == HEAD_SEQ2SEQ)
 		config_seq2seq(reader, s, !strcmp(kind->name, "mt5"));
 	config_head(reader, s);
@@ -221,7 +226,7 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 	s->hidden = whole(reader, kind->hidden, -1);
 	s->layers = whole(reader, kind->layers, -1);
 	s->heads = whole(reader, kind->heads, -1);
-	s->vocab = whole(reader, "vocab_size", -1);
+	s->vocab = whole(reader, "vocab_size", kind->family == FAMILY_VIT ? 0 : -1);
 	s->ffn = whole(reader, kind->ffn,
 	               kind->family == FAMILY_GPT2 ? 4 * s->hidden : -1);
 	s->kv_heads = whole(reader, "num_key_value_heads", s->heads);

@@ -121,8 +121,18 @@ void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
 		return;
 	}
 	s->decoder_layers = whole(reader, "decoder_layers", s->layers);
-	s->positions += 2; /* both tables begin with two rows for padding */
-	s->dropout = fraction(reader, "dropout", 0.1) > 0;
+	if (s->family == FAMILY_WHISPER) {
+		s->target_positions = whole(reader, "max_target_positions", 448);
+		s->mel = whole(reader, "num_mel_bins", 80);
+		s->pixels = s->positions < 1 << 16 && s->mel < 1 << 14
+		                    ? 2 * s->positions * s->mel
+		                    : -1; /* shape_check() refuses it */
+	} else {
+		s->positions += 2; /* both tables begin with two rows for padding */
+		s->target_positions = s->positions;
+	}
+	s->dropout =
+	        fraction(reader, "dropout", s->family == FAMILY_BART ? 0.1 : 0) > 0;
 	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
 	if (whole(reader, "decoder_ffn_dim", s->ffn) != s->ffn ||
 	    whole(reader, "decoder_attention_heads", s->heads) != s->heads ||
@@ -135,6 +145,28 @@ void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
 		      "out or "
 		      "words of its own in the head, which are not understood",
 		      reader->name);
+}
+
+void config_vision(struct reader *reader, struct shape *s)
+{
+	int64_t side = whole(reader, "image_size", 224),
+	        part = whole(reader, "patch_size", 16),
+	        channels = whole(reader, "num_channels", 3);
+
+	if (reader->failed)
+		return;
+	if (side > 1 << 14 || part > side || channels > 1 << 8) {
+		wrong(reader, "'%s' has no images that can be cut into patches",
+		      reader->name);
+		return;
+	}
+	s->vocab = 0;
+	s->patch = channels * part * part;
+	s->pixels = channels * side * side;
+	s->positions = s->context = side / part * (side / part) + 1;
+	s->qkv_bias = truth(reader, "qkv_bias", true);
+	s->dropout = fraction(reader, "hidden_dropout_prob", 0) > 0;
+	s->attention_dropout = fraction(reader, "attention_probs_dropout_prob", 0) > 0;
 }
 
 /* What it is trained for: by its class. Without one it is what transformers' lists of models have

@@ -6,7 +6,9 @@
 #include "reader.h"
 
 void config_encoder(struct reader *reader, struct shape *shape);
-/* Two stacks: T5, mT5 and BART. */
+/* Layers that read the patches of an image. */
+void config_vision(struct reader *reader, struct shape *shape);
+/* Two stacks: T5, mT5, BART and Whisper. */
 void config_seq2seq(struct reader *reader, struct shape *shape, bool mt5);
 void config_head(struct reader *reader, struct shape *shape);
 

@@ -69,6 +69,11 @@ int64_t shape_own_layers(const struct shape *shape)
 	return shape->shared ? shape->shared : shape->layers;
 }
 
+bool shape_is_fixed(const struct shape *shape)
+{
+	return shape->patch || shape->mel;
+}
+
 int64_t shape_all_layers(const struct shape *shape)
 {
 	return shape->layers + shape->decoder_layers;
@@ -98,8 +103,10 @@ static void fill(const struct named *named, struct shape *shape)
 		shape->head = HEAD_SEQUENCE;
 		shape->classes = 2;
 	}
-	if (shape->head == HEAD_CLASSES)
+	if (shape->head == HEAD_CLASSES) {
 		shape->classes = 1000;
+		shape->pixels = 3 * 224 * 224;
+	}
 	if (shape->parallel)
 		shape->rotary = shape->head_dim / 4; /* as all of Pythia's have it */
 	else if (!shape->positions)
@@ -189,6 +196,10 @@ int shape_check(const struct shape *s, char *why, size_t size)
 	             {"relative positions", s->relative.rows, 0, 31},
 	             {"decoder layers", s->decoder_layers, 0, 24},
 	             {"buckets", s->buckets, 0, 24},
+	             {"pixels", s->pixels, 0, 31},
+	             {"channels", s->mel, 0, 24},
+	             {"target positions", s->target_positions, 0, 31},
+	             {"pixels in a patch", s->patch, 0, 31},
 	             {"shared layers", s->shared, 0, 24}};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		if (sizes[i].value >= sizes[i].least &&
@@ -321,7 +332,8 @@ static int add_layers(struct model *model, const struct shape *s)
 	int bad = 0;
 
 	bad |= linear(model, ROLE_ATTENTION, LORA_Q, d, inner, l, s->qkv_bias);
-	bad |= linear(model, ROLE_ATTENTION, LORA_K, d, keys, l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, LORA_K, d, keys, l,
+	              s->qkv_bias && !s->no_key_bias);
 	bad |= linear(model, ROLE_ATTENTION, LORA_V, d, keys, l, s->qkv_bias);
 	bad |= linear(model, ROLE_ATTENTION, LORA_O, inner, d, l, s->out_bias);
 	if (s->relative.rows && !s->relative.shared) {
@@ -349,9 +361,11 @@ static int add_decoder(struct model *model, const struct shape *s)
 
 	second.layers = l;
 	bad = add_layers(model, &second);
-	bad |= linear(model, ROLE_ATTENTION, -1, d, inner, 3 * l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, -1, d, inner, 2 * l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, -1, d, inner, l,
+	              s->qkv_bias && !s->no_key_bias);
 	bad |= linear(model, ROLE_ATTENTION, -1, inner, d, l, s->out_bias);
-	bad |= norms(model, d, l) | table(model, ROLE_POSITION, s->positions, d);
+	bad |= norms(model, d, l) | table(model, ROLE_POSITION, s->target_positions, d);
 	bad |= norms(model, d, s->embedding_norm + s->final_norm);
 	return bad | table(model, ROLE_POSITION, 2 * s->buckets, s->heads);
 }
@@ -361,7 +375,15 @@ static int add_embedding(struct model *model, const struct shape *s)
 	int64_t wide = shape_embedding(s);
 	int bad = table(model, ROLE_EMBEDDING, s->vocab, wide);
 
-	bad |= table(model, ROLE_POSITION, s->positions, wide);
+	bad |= model_add(model, (struct weight){.role = ROLE_POSITION,
+	                                        .rows = s->positions,
+	                                        .columns = wide,
+	                                        .copies = 1,
+	                                        .target = -1,
+	                                        .frozen = s->mel > 0});
+	if (s->mel) /* two convolutions over three moments */
+		bad |= linear(model, ROLE_EMBEDDING, -1, 3 * s->mel, wide, 1, true) |
+		       linear(model, ROLE_EMBEDDING, -1, 3 * wide, wide, 1, true);
 	bad |= table(model, ROLE_POSITION, s->types, wide);
 	if (s->embedding_norm)
 		bad |= norms(model,

@@ -51,11 +51,14 @@ struct shape {
 	int64_t layers, hidden, ffn, heads, kv_heads, head_dim;
 	int64_t vocab, positions, types; /* rows of the embedding tables; 0: no table */
 	int64_t context;                 /* sequence length where none is asked for */
-	int64_t patch; /* inputs of a vision model's patch projection */
+	int64_t patch;  /* inputs of a vision model's patch projection */
+	int64_t pixels; /* of an image or a sound, in all its channels */
 	int64_t classes;
 	int64_t embedding;      /* width of the embedding tables; 0: hidden */
 	int64_t decoder_layers; /* of a second stack, which reads what the first gave; 0 */
-	int64_t buckets;        /* T5: rows of its tables of relative positions */
+	int64_t target_positions; /* rows of the second stack's own table */
+	int64_t mel; /* Whisper: channels of a sound, whose positions are not trained */
+	int64_t buckets; /* T5: rows of its tables of relative positions */
 	int64_t shared; /* ALBERT: weights of so many layers serve all; 0: each its own */
 	int64_t rotary; /* elements of a head that are rotated */
 	enum norm norm;
@@ -84,6 +87,7 @@ struct shape {
 		int64_t rows;
 		bool norm, shared, to_position, from_position;
 	} relative;
+	bool no_key_bias;   /* where queries and values have one */
 	bool gate_new;      /* T5: its gate's function is gelu, operator by operator */
 	bool scaled_output; /* T5: what the head reads is scaled */
 	bool encoder;      /* every token sees all others; norms come behind the sums */
@@ -146,6 +150,8 @@ bool shape_has_words(const struct shape *shape);
 /* Width of the embedding tables; layers that have weights of their own. */
 int64_t shape_embedding(const struct shape *shape);
 int64_t shape_own_layers(const struct shape *shape);
+/* Is the length of what it reads its own, as an image's is? */
+bool shape_is_fixed(const struct shape *shape);
 /* Of both stacks. */
 int64_t shape_all_layers(const struct shape *shape);
 

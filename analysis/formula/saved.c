@@ -125,6 +125,20 @@ static void print_layers(struct context *c, int64_t count, bool scores)
 		          SAVED "two dropouts: a byte an element", TERM_DROPOUT);
 }
 
+/* The same of a target's tokens, where they are others than the source's; room is its training. */
+static struct context of_target(const struct context *c, struct training *room)
+{
+	struct context target = *c;
+
+	*room = *c->training;
+	target.training = room;
+	if (c->shape->decoder_layers && room->target) {
+		room->seq = room->target;
+		target.tokens = product(&target, room->batch, room->seq);
+	}
+	return target;
+}
+
 /* What is kept outside the layers, the loss aside. */
 static void print_outside(struct context *c)
 {
@@ -161,9 +175,11 @@ static void print_outside(struct context *c)
 	             number(c->stream).s);
 }
 
-static void print_loss(struct context *c)
+static void print_loss(struct context *whole)
 {
-	const struct shape *s = c->shape;
+	const struct shape *s = whole->shape;
+	struct training room;
+	struct context target = of_target(whole, &room), *c = &target;
 	struct formula_term *term;
 
 	if (!shape_has_words(s))
@@ -185,6 +201,8 @@ static void torch_checkpointed(struct context *c)
 	const struct shape *s = c->shape;
 	int64_t kept, together, segment, loss, a_token;
 	int from;
+	struct training room;
+	struct context target = of_target(c, &room);
 
 	checkpoint_segments(c, &kept, &together);
 	checkpoint_inputs(c, kept, c->stream * s->hidden,
@@ -202,13 +220,15 @@ static void torch_checkpointed(struct context *c)
 	print_layers(c, together, true);
 	mark_temporary(c, from);
 	if (shape_has_words(s))
-		per_token(c, 1, c->wide * s->vocab,
+		per_token(&target, 1, c->wide * s->vocab,
 		          "the model's output stays alive: B·S·V", TERM_LOGITS);
 }
 
 void saved_activations(struct context *c)
 {
 	bool selective = c->training->checkpoint == CHECKPOINT_SELECTIVE;
+	struct training room;
+	struct context target = of_target(c, &room);
 
 	weight_copies(c);
 	print_outside(c);
@@ -217,7 +237,9 @@ void saved_activations(struct context *c)
 		torch_checkpointed(c);
 		return;
 	}
-	print_layers(c, shape_all_layers(c->shape), !selective);
+	print_layers(c, c->shape->layers, !selective);
+	if (c->shape->decoder_layers)
+		print_layers(&target, c->shape->decoder_layers, !selective);
 	print_loss(c);
 	if (selective) {
 		int from = c->formula->count;

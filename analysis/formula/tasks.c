@@ -1,5 +1,5 @@
 /* tasks.c - what a model is trained for: the head on its layers.
- * Called from: formula/, plan/. */
+ * Called from: formula/, plan/, trace/. */
 #include "tasks.h"
 
 #include <string.h>
@@ -22,12 +22,14 @@ int task_of_class(const char *name)
 	             {"ForSequenceClassification", TASK_SEQUENCE_CLASSIFICATION},
 	             {"ForTokenClassification", TASK_TOKEN_CLASSIFICATION},
 	             {"ForConditionalGeneration", TASK_SEQ2SEQ},
-	             {"ForImageClassification", TASK_IMAGE_CLASSIFICATION},
-	             {"For", TASK_COUNT}};
+	             {"ForImageClassification", TASK_IMAGE_CLASSIFICATION}};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (strstr(name, parts[i].part))
 			return (int)parts[i].task;
+	for (const char *at = name; (at = strstr(at, "For")); at += 3)
+		if (at[3] >= 'A' && at[3] <= 'Z')
+			return TASK_COUNT;
 	return -1;
 }
 

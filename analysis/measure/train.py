@@ -157,6 +157,12 @@ def batch_for(model, config, torch):
         high, wide = side if isinstance(side, (list, tuple)) else (side, side)
         pixels = torch.randn(count, config.num_channels, high, wide, device="cuda")
         return {"pixel_values": pixels, "labels": torch.zeros(count, dtype=torch.long).cuda()}
+    if name.startswith("Whisper") and name.endswith("ForConditionalGeneration"):
+        sound = torch.randn(count, config.num_mel_bins, 2 * config.max_source_positions,
+                            dtype=getattr(torch, DTYPES[SETTINGS["parameters"]]), device="cuda")
+        length = SETTINGS["target"] or config.max_target_positions
+        return {"input_features": sound,
+                "labels": torch.randint(0, config.vocab_size, (count, length)).cuda()}
     text = config.get_text_config()
     length = SETTINGS["seq"] or getattr(text, "max_position_embeddings", None) or 512
     ids = torch.randint(0, text.vocab_size, (count, length)).cuda()

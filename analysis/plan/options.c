@@ -205,18 +205,52 @@ static void read_target(struct plan *plan, const struct options *options)
 		                   "source and writes a target, such as T5");
 	if (!two)
 		return;
-	if (!given)
+	if (!given && plan->model.shape.mel) {
+		plan->training.target = plan->model.shape.target_positions;
+		plan_note(plan,
+		          "a target of %s tokens is assumed, the most there can be; "
+		          "--target-seq says otherwise",
+		          text_count(plan->training.target).s);
+	} else if (!given)
 		plan_note(plan, "a target as long as the source is assumed; "
 		                "--target-seq says otherwise");
-	else if (plan->training.target != plan->training.seq)
-		plan_note(plan, "the four buckets take the target to be as long as "
-		                "the source; the peak does not");
-	if (plan->model.shape.positions &&
-	    plan->training.target > plan->model.shape.positions)
+	if (plan->model.shape.target_positions &&
+	    plan->training.target > plan->model.shape.target_positions)
 		fail(STATUS_USAGE,
 		     "this model has %lld positions, fewer than '--target-seq %lld'",
-		     (long long)plan->model.shape.positions,
+		     (long long)plan->model.shape.target_positions,
 		     (long long)plan->training.target);
+}
+
+/* Batch and sequence; given: activations have a size, so no shape is asked for theirs. */
+static void read_sequence(struct plan *plan, const struct options *options, bool given)
+{
+	struct training *t = &plan->training;
+
+	plan_count(options, OPT_BATCH, &t->batch);
+	plan->sequence_counts = (plan->model.known || plan->unknown) && !given;
+	if (plan_count(options, OPT_SEQ, &t->seq)) {
+		if (!plan->sequence_counts)
+			fail(STATUS_USAGE, "'--seq' counts only where activations are "
+			                   "computed from the shape of a model");
+		if (shape_is_fixed(&plan->model.shape) &&
+		    t->seq != plan->model.shape.positions)
+			fail(STATUS_USAGE,
+			     "the length of an image or a sound is its own: "
+			     "'--seq' is not for this model");
+		if (plan->model.shape.positions && t->seq > plan->model.shape.positions)
+			fail(STATUS_USAGE,
+			     "this model has %lld positions, fewer than "
+			     "'--seq %lld'",
+			     (long long)plan->model.shape.positions, (long long)t->seq);
+	} else if (plan->sequence_counts && !plan->unknown && !plan->traced.seq_known) {
+		t->seq = plan->model.shape.context;
+		if (!shape_is_fixed(&plan->model.shape))
+			plan_note(plan,
+			          "a sequence length of %s is assumed; --seq says "
+			          "otherwise",
+			          text_count(t->seq).s);
+	}
 }
 
 static void read_activations(struct plan *plan, const struct options *options)
@@ -251,23 +285,7 @@ static void read_activations(struct plan *plan, const struct options *options)
 		fail(STATUS_USAGE,
 		     "the rough formula knows no checkpoints; use another "
 		     "'--activation-formula'");
-	plan_count(options, OPT_BATCH, &t->batch);
-	plan->sequence_counts = (plan->model.known || plan->unknown) && !given;
-	if (plan_count(options, OPT_SEQ, &t->seq)) {
-		if (!plan->sequence_counts)
-			fail(STATUS_USAGE, "'--seq' counts only where activations are "
-			                   "computed from the shape of a model");
-		if (plan->model.shape.positions && t->seq > plan->model.shape.positions)
-			fail(STATUS_USAGE,
-			     "this model has %lld positions, fewer than "
-			     "'--seq %lld'",
-			     (long long)plan->model.shape.positions, (long long)t->seq);
-	} else if (plan->sequence_counts && !plan->unknown && !plan->traced.seq_known) {
-		t->seq = plan->model.shape.context;
-		plan_note(plan,
-		          "a sequence length of %s is assumed; --seq says otherwise",
-		          text_count(t->seq).s);
-	}
+	read_sequence(plan, options, given);
 	read_target(plan, options);
 	t->no_dropout = options->value[OPT_NO_DROPOUT] != NULL;
 	if (!plan->traced.known) /* which tells whether there was any */

@@ -98,6 +98,10 @@ static void take_task(struct plan *plan, const struct options *options, struct s
 
 	if (plan->unknown)
 		return;
+	if (shape_is_fixed(s))
+		plan_note(plan,
+		          "what the convolution's kernels work in is the choice of a "
+		          "card's cuDNN, and left out");
 	if (task >= 0 && !task_take(s, (enum task)task))
 		fail(STATUS_USAGE,
 		     "'--task %s' is not known of this kind of model: transformers "

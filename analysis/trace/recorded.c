@@ -9,6 +9,7 @@
 #include "config.h"
 #include "dtype.h"
 #include "trace_queries.h"
+#include "tasks.h"
 
 /* What the formula calls a dtype of torch's; DTYPE_NONE where it knows none of that name. */
 static enum dtype formula_dtype(const char *name)
@@ -178,6 +179,17 @@ static void read_optimizer(struct training *training, struct trace *trace,
 		training->optimizer = OPTIMIZER_SGD_MOMENTUM;
 }
 
+/* The class that ran says more of its head than its config. */
+static void read_head(struct model *model, const char *class)
+{
+	int task = class ? task_of_class(class) : -1;
+
+	if (task >= 0 && task < TASK_COUNT)
+		task_take(&model->shape, (enum task)task);
+	else if (model->shape.encoder)
+		model->shape.head = HEAD_NONE;
+}
+
 static void read_config(struct model *model, struct trace *trace, const char *config,
                         char *shapeless, size_t size)
 {
@@ -188,6 +200,13 @@ static void read_config(struct model *model, struct trace *trace, const char *co
 	else
 		model->known = !config_parse(trace->name, config, &model->shape, kind,
 		                             sizeof(kind), shapeless, size);
+	if (!model->known ||
+	    (!model->shape.decoder_layers && !shape_is_fixed(&model->shape)))
+		return;
+	/* what a run of these keeps is not told apart by the formula */
+	model->known = false;
+	snprintf(shapeless, size,
+	         "the layers of a '%s' are not all alike, or read no words", kind);
 }
 
 int trace_model(struct trace *trace, const struct point *before, struct model *model,
@@ -211,6 +230,8 @@ int trace_model(struct trace *trace, const struct point *before, struct model *m
 		read_optimizer(training, trace, rows_text(rows, 1));
 		read_config(model, trace, rows_text(rows, 2), shapeless,
 		            shapeless_size);
+		if (model->known)
+			read_head(model, class);
 		rows_free(rows);
 	}
 	return 0;

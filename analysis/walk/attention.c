@@ -1,6 +1,6 @@
 /* attention.c - attention as Hugging Face's transformers 5 runs it: norms of heads, rotary
  * positions, and one of PyTorch's kernels or the operators one by one.
- * Called from: encoder.c, seq2seq.c, transformer.c. */
+ * Called from: walk/. */
 #include "transformer.h"
 
 static const struct ten none = {.v = NO_TENSOR};
@@ -75,10 +75,11 @@ static struct ten rotated(struct transformer *m, struct ten x)
 }
 
 /* Where a part of each head is rotated, the parts are put together anew, one head after the other;
- * elsewhere the heads of one token lie side by side, as the matmul gave them. */
+ * elsewhere the heads of one token lie side by side, as the matmul gave them. Whisper lays out all
+ * heads anew, of values too. */
 static bool heads_apart(const struct shape *s)
 {
-	return s->rotary && s->rotary != s->head_dim;
+	return (s->rotary && s->rotary != s->head_dim) || s->family == FAMILY_WHISPER;
 }
 
 /* flash attention in 16 bits, the memory-efficient kernel in fp32. */
@@ -251,7 +252,7 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	ops_let(o, &b);
 	*weights = ops_dropout(o, a, s->attention_dropout && m->training->dropout);
 	ops_let(o, &a);
-	b = laid_out(o, values, transposed);
+	b = laid_out(o, values, transposed && s->family != FAMILY_WHISPER);
 	a = o->half ? ops_to(o, *weights, o->half) : ops_hold(o, *weights);
 	result = ops_bmm(o, a, b, q.count);
 	ops_let(o, &a);
@@ -299,6 +300,15 @@ static struct ten attended(struct transformer *m, struct ten q, struct ten k,
 	return fused_attention(m, q, k, v);
 }
 
+/* Laid out anew, in place of x. */
+static struct ten apart(struct ops *o, struct ten x)
+{
+	struct ten result = ops_copy(o, x);
+
+	ops_let(o, &x);
+	return result;
+}
+
 struct ten transformer_cross_attention(struct transformer *m,
                                        const struct layer_weights *w, struct ten x,
                                        struct ten source, struct ten *weights)
@@ -322,6 +332,13 @@ struct ten transformer_cross_attention(struct transformer *m,
 		q = ops_linear(o, x, w->q, w->q_bias, s->hidden, inner);
 		k = ops_linear(o, source, w->k, w->k_bias, s->hidden, keys);
 		v = ops_linear(o, source, w->v, w->v_bias, s->hidden, keys);
+	}
+	if (s->family == FAMILY_WHISPER) {
+		struct ten scaled = ops_unary(o, q, SAVE_NONE);
+		ops_let(o, &q);
+		q = apart(o, scaled);
+		k = apart(o, k);
+		v = apart(o, v);
 	}
 	if (s->head_norm) {
 		struct ten normed = transformer_norm(

@@ -92,6 +92,18 @@ static struct ten classes_of_tokens(struct transformer *m, struct ten x)
 	return loss;
 }
 
+/* An image's: those of the first token. */
+static struct ten first_classes(struct transformer *m, struct ten x)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	struct ten first = rows_of(o, x, m->batch * s->hidden);
+
+	m->output = ops_linear(o, first, m->head, m->head_bias, s->hidden, s->classes);
+	ops_let(o, &first);
+	return ops_cross_entropy(o, m->output, m->ids);
+}
+
 struct ten heads_loss(struct transformer *m, struct ten x)
 {
 	switch (m->shape->head) {
@@ -99,6 +111,8 @@ struct ten heads_loss(struct transformer *m, struct ten x)
 		return words(m, x);
 	case HEAD_SEQUENCE:
 		return m->shape->encoder ? pooled_classes(m, x) : last_classes(m, x);
+	case HEAD_CLASSES:
+		return first_classes(m, x);
 	default:
 		return classes_of_tokens(m, x);
 	}

@@ -1,6 +1,6 @@
-/* seq2seq.c - two stacks of layers, of which the second attends to what the first gave: T5, mT5 and
- * BART as Hugging Face's transformers 5 runs them.
- * Source: models/NAME/modeling_NAME.py, transformers 5.23, of t5, mt5 and bart.
+/* seq2seq.c - two stacks of layers, of which the second attends to what the first gave: T5, mT5,
+ * BART and Whisper as Hugging Face's transformers 5 runs them.
+ * Source: models/NAME/modeling_NAME.py, transformers 5.23, of t5, mt5, bart and whisper.
  * Called from: walk.c. */
 #include <stdlib.h>
 
@@ -183,6 +183,8 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	enter(m, layer->cross != NULL);
 	x.count = m->tokens * m->shape->hidden;
 	x.width = (int)(tape_bytes(tape, input) / x.count);
+	if (m->shape->family == FAMILY_WHISPER)
+		return whisper_layer(m, layer->weights, layer->cross, x);
 	return m->shape->family == FAMILY_T5 ? run_t5_layer(layer, x)
 	                                     : run_bart_layer(layer, x);
 }
@@ -224,12 +226,13 @@ static struct ten t5_embedded(struct transformer *m, struct ten held[2])
 	return ops_dropout(o, held[0], drops(m));
 }
 
-static struct ten t5_finished(struct transformer *m, struct ten x, bool second)
+static struct ten finished(struct transformer *m, struct ten x, bool second)
 {
 	struct ops *o = &m->ops;
 	struct ten normed = transformer_norm(
 	        m, x, second ? &m->decoder_norm : &m->final_norm, m->shape->hidden);
-	struct ten result = ops_dropout(o, normed, drops(m));
+	struct ten result = ops_dropout(
+	        o, normed, m->shape->family == FAMILY_T5 && drops(m)); /* T5's alone */
 
 	ops_let(o, &normed);
 	ops_let(o, &x);
@@ -239,13 +242,16 @@ static struct ten t5_finished(struct transformer *m, struct ten x, bool second)
 static struct ten run_stack(struct transformer *m, struct one_layer *list, bool second)
 {
 	struct ops *o = &m->ops;
-	bool t5 = m->shape->family == FAMILY_T5,
+	enum family family = m->shape->family;
+	bool t5 = family == FAMILY_T5,
 	     again = m->training->checkpoint == CHECKPOINT_FULL;
 	int64_t count = second ? m->shape->decoder_layers : m->shape->layers;
 	struct ten held[2], x;
 
 	enter(m, second);
-	x = t5 ? t5_embedded(m, held) : bart_embedded(m, second, held);
+	x = t5                         ? t5_embedded(m, held)
+	    : family == FAMILY_WHISPER ? whisper_embedded(m, second, held)
+	                               : bart_embedded(m, second, held);
 	if (second && m->training->attention == ATTENTION_MATH)
 		m->mask = ops_make(o, m->tokens * m->seq, x.width);
 	if (t5)
@@ -263,8 +269,8 @@ static struct ten run_stack(struct transformer *m, struct one_layer *list, bool 
 		ops_let(o, &x);
 		x = next;
 	}
-	if (t5)
-		x = t5_finished(m, x, second);
+	if (m->shape->final_norm)
+		x = finished(m, x, second);
 	ops_let(o, &m->stack_bias[second]);
 	ops_let(o, &m->cross_bias);
 	ops_let(o, &held[0]);

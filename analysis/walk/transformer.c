@@ -1,7 +1,7 @@
 /* transformer.c - a transformer as Hugging Face's transformers 5 runs it.
  * A Python variable holds what it names until it is given another value or its function returns;
  * that decides what stands at the peak as much as what autograd saves.
- * Called from: encoder.c, seq2seq.c, walk.c. */
+ * Called from: walk/. */
 #include "transformer.h"
 
 #include <stdlib.h>
@@ -203,7 +203,7 @@ static void make_mask(struct transformer *m, int width)
 	int64_t count = m->batch * m->seq * m->seq;
 
 	m->mask = none;
-	if (m->training->attention != ATTENTION_FLASH)
+	if (m->training->attention != ATTENTION_FLASH && !m->shape->patch)
 		m->mask = ops_make(&m->ops, m->shape->two_masks ? 2 * count : count,
 		                   width);
 }
@@ -249,7 +249,7 @@ tensor_id transformer_forward(struct transformer *m)
 
 	if (m->sharding)
 		sharding_before(m->sharding, SHARDING_ROOT);
-	x = embedded(m);
+	x = m->shape->patch ? vision_embedded(m) : embedded(m);
 	make_tables(m, x.width);
 	make_mask(m, x.width);
 	for (int64_t i = 0; i < m->layer_count; i++) {

@@ -30,6 +30,9 @@ struct transformer {
 	struct norm_weights embedding_norm, relative_norm, final_norm, head_norm;
 	struct ten dense, dense_bias, head,
 	        head_bias; /* dense: the head's first matmul */
+	struct ten embedding_bias, first_token,
+	        pixels;                     /* of a model that reads images */
+	struct ten sound[2], sound_bias[2]; /* Whisper's convolutions */
 	struct layer_weights *layers, *decoder,
 	        *cross; /* cross: a norm and attention */
 	struct norm_weights decoder_norm, decoder_embedding_norm;
@@ -81,6 +84,15 @@ struct ten deberta_attention(struct transformer *model,
                              const struct layer_weights *layer, struct ten x);
 void deberta_begins(struct transformer *model);
 void deberta_ends(struct transformer *model);
+
+/* The patches of images, as the layers read them. */
+struct ten vision_embedded(struct transformer *model);
+
+/* What Whisper's stacks read, and a layer of one; cross: of the second stack. What is held while
+ * the stack runs. */
+struct ten whisper_embedded(struct transformer *model, bool second, struct ten held[2]);
+tensor_id whisper_layer(struct transformer *model, const struct layer_weights *layer,
+                        const struct layer_weights *cross, struct ten x);
 
 /* The loss of every head but a decoder's words. */
 struct ten heads_loss(struct transformer *model, struct ten x);

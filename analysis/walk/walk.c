@@ -35,13 +35,16 @@ static bool known(const struct training *r)
 /* Sizes that a walk can add up, and has the time for. */
 static bool sane(const struct shape *s, const struct training *r)
 {
-	double tokens = (double)r->batch * (double)r->seq;
+	double longest = (double)(r->target > r->seq ? r->target : r->seq);
+	double tokens = (double)r->batch * longest,
+	       layers = (double)shape_all_layers(s);
 	double widest =
 	        (double)(s->vocab > s->ffn ? s->vocab : s->ffn) + (double)s->hidden;
-	double scores = (double)s->heads * (double)r->seq;
+	double scores = (double)s->heads * (longest + (double)s->relative.rows);
 
-	return s->layers >= 1 && s->layers <= 1024 && tokens < 1e12 &&
-	       tokens * (widest + scores) * (double)s->layers < 1e16;
+	return s->layers >= 1 && layers <= 1024 && tokens < 1e12 &&
+	       (double)r->batch * (double)s->pixels < 1e15 &&
+	       tokens * (widest + scores) * layers < 1e16;
 }
 
 static tensor_id forward(struct transformer *m)
@@ -135,6 +138,8 @@ bool walk_training(const struct model *model, const struct training *training,
 		ddp_buckets(m.ops.tape, m.sizes, m.count, m.wide);
 	if (good) {
 		m.ids = ops_make(&m.ops, m.tokens, 8);
+		m.pixels = ops_make(&m.ops, m.batch * m.shape->pixels,
+		                    m.shape->mel ? m.wide : 4);
 		ops_make(&m.ops, m.tokens, 8); /* labels, and which of the ids count */
 		ops_make(&m.ops, m.tokens, 8);
 		make_workspace(m.ops.tape, WORKSPACE_KIB);

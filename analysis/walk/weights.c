@@ -24,6 +24,14 @@ static struct ten weight(struct transformer *m, int64_t rows, int64_t columns)
 	return made;
 }
 
+/* One that is not trained: no gradient, and no optimizer has it. */
+static struct ten frozen(struct transformer *m, int64_t count)
+{
+	m->elements += count;
+	return (struct ten){tape_weight(m->ops.tape, count * m->wide, false), count,
+	                    m->wide};
+}
+
 static struct ten bias(struct transformer *m, bool there, int64_t rows)
 {
 	return there ? weight(m, rows, 1) : none;
@@ -66,7 +74,7 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 	w->q_bias = bias(m, s->qkv_bias, s->fused ? inner + 2 * keys : inner);
 	if (!s->fused) {
 		w->k = weight(m, keys, s->hidden);
-		w->k_bias = bias(m, s->qkv_bias, keys);
+		w->k_bias = bias(m, s->qkv_bias && !s->no_key_bias, keys);
 		w->v = weight(m, keys, s->hidden);
 		w->v_bias = bias(m, s->qkv_bias, keys);
 	}
@@ -101,8 +109,22 @@ static void make_embedding(struct transformer *m)
 	const struct shape *s = m->shape;
 	int64_t wide = shape_embedding(s);
 
-	m->embedding = table(m, true, s->vocab, wide);
-	m->positions = table(m, s->positions > 0, s->positions, wide);
+	if (s->vocab)
+		m->embedding = table(m, true, s->vocab, wide);
+	if (s->patch) {
+		m->embedding = table(m, true, s->hidden, s->patch);
+		m->embedding_bias = weight(m, s->hidden, 1);
+		m->first_token = weight(m, s->hidden, 1);
+	}
+	if (s->mel) {
+		m->positions = frozen(m, s->positions * wide);
+		m->sound[0] = table(m, true, wide, 3 * s->mel);
+		m->sound[1] = table(m, true, wide, 3 * wide);
+		for (int i = 0; i < 2; i++)
+			m->sound_bias[i] = weight(m, wide, 1);
+	} else {
+		m->positions = table(m, s->positions > 0, s->positions, wide);
+	}
 	m->types = table(m, s->types > 0, s->types, wide);
 	if (s->embedding_norm)
 		m->embedding_norm = norm_of(
@@ -132,7 +154,9 @@ static void make_head(struct transformer *m)
 		return;
 	}
 	m->head = weight(m, s->classes, s->hidden);
-	m->head_bias = bias(m, s->head == HEAD_TOKENS || s->encoder, s->classes);
+	m->head_bias =
+	        bias(m, s->head == HEAD_TOKENS || s->head == HEAD_CLASSES || s->encoder,
+	             s->classes);
 }
 
 /* The second stack: its layers, the attention between the stacks, tables and norms. */
@@ -152,12 +176,13 @@ static void make_decoder(struct transformer *m)
 		w->v = weight(m, inner, s->hidden);
 		w->o = weight(m, s->hidden, inner);
 		w->q_bias = bias(m, s->qkv_bias, inner);
-		w->k_bias = bias(m, s->qkv_bias, inner);
+		w->k_bias = bias(m, s->qkv_bias && !s->no_key_bias, inner);
 		w->v_bias = bias(m, s->qkv_bias, inner);
 		w->o_bias = bias(m, s->out_bias, s->hidden);
 		w->norm[0] = norm_of(m, s->hidden);
 	}
-	m->decoder_positions = table(m, s->positions > 0, s->positions, s->hidden);
+	m->decoder_positions =
+	        table(m, s->target_positions > 0, s->target_positions, s->hidden);
 	if (s->embedding_norm)
 		m->decoder_embedding_norm = norm_of(m, s->hidden);
 	if (s->final_norm)
@@ -170,7 +195,7 @@ bool transformer_make(struct transformer *m)
 {
 	const struct shape *s = m->shape;
 
-	if (s->patch || s->head == HEAD_NONE || s->norms < 1 || s->norms > 4)
+	if (s->head == HEAD_NONE || s->norms < 1 || s->norms > 4)
 		return false;
 	make_embedding(m);
 	m->layers = allocate((size_t)(m->layer_count + 1) * sizeof(*m->layers));

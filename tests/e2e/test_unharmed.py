@@ -133,7 +133,7 @@ def test_a_program_ends_as_it_ends_without_the_library(trace, end, code):
     plain, traced = trace(source, preload=False), trace(source)
     assert plain.code == traced.code == code
     assert plain.stdout == traced.stdout
-    assert plain.stderr.replace("run1", "run2") == traced.stderr
+    assert plain.stderr.replace("/run1/script.py", "/run2/script.py") == traced.stderr
     assert len(traced.files) == 1
 
 

@@ -95,7 +95,7 @@ def drawn_encoder(draw, kind):
                             ("math",) if kind == "deberta-v2" else ("flash", "flash", "math"))
 
 
-SEQ2SEQ = {"t5": "T5", "mt5": "MT5", "bart": "Bart"}
+SEQ2SEQ = {"t5": "T5", "mt5": "MT5", "bart": "Bart", "whisper": "Whisper"}
 
 
 def drawn_seq2seq(draw, kind):
@@ -107,7 +107,7 @@ def drawn_seq2seq(draw, kind):
               "d_model": hidden, "vocab_size": draw.choice([1024, 32128, 50265, 250112]),
               "decoder_start_token_id": 0, "pad_token_id": 0, "bos_token_id": 1,
               "eos_token_id": 2, "forced_eos_token_id": 2}
-    if kind == "bart":
+    if kind in ("bart", "whisper"):
         config |= {"encoder_layers": layers, "decoder_layers": second, "encoder_ffn_dim": wide,
                    "decoder_ffn_dim": wide, "encoder_attention_heads": heads,
                    "decoder_attention_heads": heads, "max_position_embeddings": 1024,
@@ -118,17 +118,37 @@ def drawn_seq2seq(draw, kind):
                    "feed_forward_proj": draw.choice(["relu", "gated-gelu"])}
         if kind == "t5":
             config |= {"tie_word_embeddings": draw.choice([True, False])}
-    words = training(draw, ("none", "none", "full") if kind == "bart" else ("none",))
+    words = training(draw, ("none",) if kind in ("t5", "mt5") else ("none", "none", "full"))
+    if kind == "whisper":  # a sound is as long as the config says
+        config |= {"max_source_positions": draw.choice([500, 1500]), "num_mel_bins": 80,
+                   "max_target_positions": 448}
+        words = words[:words.index("--seq")]
     return config, words + draw.choice([[], ["--target-seq", "64"], ["--target-seq", "384"]])
+
+
+def drawn_vision(draw, kind):
+    """ViT: the patches of images are its sequence."""
+    heads, patch = draw.choice([3, 6, 12]), draw.choice([14, 16, 32])
+    dropout = draw.choice([0.0, 0.0, 0.1])
+    config = {"model_type": kind, "architectures": ["ViTForImageClassification"],
+              "hidden_size": 64 * heads, "num_hidden_layers": draw.randint(3, 24),
+              "num_attention_heads": heads, "intermediate_size": 256 * heads,
+              "image_size": draw.choice([224, 384]), "patch_size": patch,
+              "num_labels": draw.choice([10, 1000]), "hidden_dropout_prob": dropout,
+              "attention_probs_dropout_prob": dropout}
+    words = training(draw)
+    return config, words[:words.index("--seq")]
 
 
 def drawn(draw, only=None):
     """(config.json, words for plan) of one training."""
-    kind = draw.choice(sorted(only or [*ARCHITECTURES, *ENCODERS, *SEQ2SEQ]))
+    kind = draw.choice(sorted(only or [*ARCHITECTURES, *ENCODERS, *SEQ2SEQ, "vit"]))
     if kind in ENCODERS:
         return drawn_encoder(draw, kind)
     if kind in SEQ2SEQ:
         return drawn_seq2seq(draw, kind)
+    if kind == "vit":
+        return drawn_vision(draw, kind)
     head = draw.choice([64, 128])
     heads = draw.choice([4, 6, 8, 12, 16])
     hidden, layers = heads * head, draw.randint(3, 24)
@@ -192,7 +212,7 @@ def first(config, *keys):
 def what(config):
     """(kind and head, layers, hidden) of a config."""
     name, (made,) = config["model_type"], config["architectures"]
-    if made.endswith(("MaskedLM", "Classification")):
+    if made.endswith(("MaskedLM", *CLASSES)):
         name += ", " + {"ForMaskedLM": "words", "ForSequenceClassification": "samples",
                         "ForTokenClassification": "tokens"}["For" + made.split("For")[-1]]
     layers = first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers",

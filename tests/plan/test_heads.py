@@ -104,10 +104,20 @@ COUNTED = {
         "encoder_layers": 6, "decoder_layers": 4, "encoder_ffn_dim": 3072,
         "decoder_ffn_dim": 3072, "encoder_attention_heads": 12, "decoder_attention_heads": 12,
         "vocab_size": 50265, "max_position_embeddings": 1024}),
+    "whisper-tiny": (37_760_640, {
+        "model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"],
+        "d_model": 384, "encoder_layers": 4, "decoder_layers": 4, "encoder_ffn_dim": 1536,
+        "decoder_ffn_dim": 1536, "encoder_attention_heads": 6, "decoder_attention_heads": 6,
+        "vocab_size": 51865, "max_source_positions": 1500, "max_target_positions": 448}),
+    "vit-b-16": (86_567_656, {
+        "model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 768,
+        "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+        "image_size": 224, "patch_size": 16, "num_labels": 1000}),
 }
 BERT = COUNTED["bert-base, words"][1]
 LLAMA = COUNTED["llama, samples"][1]
 T5, BART = COUNTED["t5-small"][1], COUNTED["bart"][1]
+VIT, WHISPER = COUNTED["vit-b-16"][1], COUNTED["whisper-tiny"][1]
 
 
 @pytest.fixture
@@ -115,7 +125,8 @@ def config(plan, tmp_path):
     def call(content, *words):
         path = tmp_path / "config.json"
         path.write_text(json.dumps(content))
-        return plan("--config", path, "--seq", "64", *words, "--json")
+        seq = [] if content["model_type"] in ("vit", "whisper") else ["--seq", "64"]
+        return plan("--config", path, *seq, *words, "--json")
     return call
 
 
@@ -126,6 +137,15 @@ def test_a_config_has_as_many_parameters_as_its_model(config, name):
     assert answer["parameters"] == parameters
     assert answer["peak"], "its training step is not known"
     assert not [note for note in answer["notes"] if "--task" in note]
+
+
+def test_a_sound_is_as_long_as_the_config_says(config):
+    whole = json.loads(config(WHISPER).stdout)
+    short = json.loads(config(WHISPER, "--target-seq", "64").stdout)
+    assert whole["training"]["seq"] == 1500
+    assert any("a target of 448 tokens" in note for note in whole["notes"])
+    assert short["peak_allocated_bytes"] < whole["peak_allocated_bytes"]
+    assert whole["parameters"] - whole["trainable"] == 1500 * 384  # positions of the sound
 
 
 def without(content):
@@ -198,6 +218,29 @@ def test_two_stacks_that_are_not_understood(config, content, words, part):
 
 def test_t5_under_checkpoints_has_no_peak(config):
     assert json.loads(config(T5, "--checkpoint", "full").stdout)["peak"] is None
+
+
+def test_an_images_patches_are_its_sequence(config, plan):
+    answer = json.loads(config({**VIT, "image_size": 384}).stdout)
+    assert answer["training"]["seq"] == 24 * 24 + 1
+    assert answer["training"]["task"] == "image-classification"
+    assert any("convolution" in note for note in answer["notes"])
+    named = json.loads(plan("--model", "vit-b-16", "--json").stdout)
+    assert named["peak"] == json.loads(config(VIT).stdout)["peak"]
+
+
+@pytest.mark.parametrize("change, words, part", [
+    ({}, "--seq 64", "'--seq' is not for this model"),
+    ({}, "--task masked-lm", "is not known of this kind"),
+    ({"patch_size": 500}, "", "cut into patches"),
+    ({"image_size": [224, 224]}, "", "not a whole number but of type array"),
+    (WHISPER, "--target-seq 500", "448 positions, fewer than"),
+    (WHISPER, "--seq 64", "'--seq' is not for this model"),
+    ({**WHISPER, "max_source_positions": 2**39}, "", "can't have positions"),
+])
+def test_images_that_are_not_understood(config, change, words, part):
+    done = config({**VIT, **change}, *words.split())
+    assert done.returncode == 2 and part in done.stderr
 
 
 def test_a_task_needs_a_model(plan):

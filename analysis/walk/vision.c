@@ -1,0 +1,69 @@
+/* vision.c - the patches of images, as the layers of ViT read them.
+ * Source: models/vit/modeling_vit.py, transformers 5.23. What a convolution's kernels work in is
+ * the choice of a card's cuDNN, and left out.
+ * Called from: transformer.c. */
+#include "transformer.h"
+
+static struct ten as_matmul_takes(struct ops *o, struct ten w, int width)
+{
+	w.v = o->half ? tape_cast_weight(o->tape, w.v, w.count * width)
+	              : tape_hold(o->tape, w.v);
+	w.width = width;
+	return w;
+}
+
+/* A convolution whose windows do not overlap. It takes the images in the weight's width, under
+ * autocast in 16 bits; they want no gradient. Its backward lays the result's gradient out anew. */
+static struct ten patches_of(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	int width = o->half ? o->half : m->wide;
+	int64_t count = m->batch * (m->seq - 1) * m->shape->hidden;
+	struct ten own = ops_to(o, m->pixels, m->wide), images = ops_to(o, own, width),
+	           w = as_matmul_takes(o, m->embedding, width),
+	           b = as_matmul_takes(o, m->embedding_bias, width), result;
+	struct op op = {.in = {w.v, b.v},
+	                .give = {GIVE_NEW, GIVE_NEW},
+	                .grad = {w.count * width, b.count * width},
+	                .saves = {images.v},
+	                .inputs = 2,
+	                .save_count = 1,
+	                .temp = count * width};
+
+	result = (struct ten){tape_result(o->tape, &op, count * width), count, width};
+	ops_let(o, &own);
+	ops_let(o, &images);
+	ops_let(o, &w);
+	ops_let(o, &b);
+	return result;
+}
+
+/* The first token, which is trained, and the patches, side by side. */
+static struct ten joined(struct transformer *m, struct ten patches)
+{
+	struct ops *o = &m->ops;
+	struct ten wide = ops_to(o, patches, m->wide);
+	int64_t count = m->tokens * m->shape->hidden;
+	struct op op = {.in = {m->first_token.v, wide.v},
+	                .give = {GIVE_NEW, GIVE_SAME},
+	                .grad = {m->first_token.count * m->wide},
+	                .inputs = 2};
+	struct ten result = {tape_result(o->tape, &op, count * m->wide), count,
+	                     m->wide};
+
+	ops_let(o, &wide);
+	return result;
+}
+
+struct ten vision_embedded(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	struct ten patches = patches_of(m), x = joined(m, patches), y;
+
+	ops_let(o, &patches);
+	y = ops_add(o, x, m->positions);
+	ops_let(o, &x);
+	x = ops_dropout(o, y, m->shape->dropout && m->training->dropout);
+	ops_let(o, &y);
+	return x;
+}
