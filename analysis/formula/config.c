@@ -7,38 +7,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "db.h"
+#include "config_private.h"
 #include "heap.h"
 #include "whole.h"
 
 enum { LARGEST = 1 << 20 }; /* real ones have a few kilobytes */
 
-struct reader {
-	struct db *db;
-	const char *name, *text;
-	char *why;
-	size_t size;
-	bool failed, foreign; /* foreign: of a kind that is not understood */
-};
-
-struct kind {
-	const char *name; /* model_type */
-	enum family family;
-	const char *hidden, *layers, *heads, *ffn, *positions;
-	/* of each head, what is rotated where the config does not say it; 0: no rotary
-	 * positions */
-	double rotary;
-};
-
 #define COMMON "hidden_size", "num_hidden_layers", "num_attention_heads"
 #define LENGTH "max_position_embeddings"
+#define OLDER                                                                          \
+	"n_embd|hidden_size", "n_layer|num_hidden_layers", "n_head|num_attention_heads"
 
 static const struct kind kinds[] = {
         {"llama", FAMILY_LLAMA, COMMON, "intermediate_size", NULL, 1},
@@ -59,6 +43,14 @@ static const struct kind kinds[] = {
         {"phi", FAMILY_PHI, COMMON, "intermediate_size", NULL, 0.5},
         {"gemma2", FAMILY_GEMMA2, COMMON, "intermediate_size", NULL, 1},
         {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
+        {"gptj", FAMILY_GPTJ, OLDER, "n_inner", NULL, 1},
+        {"codegen", FAMILY_CODEGEN, OLDER, "n_inner", NULL, 1},
+        {"gpt_neo", FAMILY_GPT_NEO, "hidden_size", "num_layers|num_hidden_layers",
+         "num_heads|num_attention_heads", "intermediate_size", LENGTH},
+        {"bloom", FAMILY_BLOOM, "n_embed|hidden_size", "n_layer|num_hidden_layers",
+         "n_head|num_attention_heads", NULL},
+        {"mpt", FAMILY_MPT, "d_model|hidden_size", "n_layers|num_hidden_layers",
+         "n_heads|num_attention_heads", NULL},
         {"bert", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
         {"roberta", FAMILY_BERT, COMMON, "intermediate_size", LENGTH},
 };
@@ -66,109 +58,12 @@ enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 const char *config_kinds(void)
 {
-	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
-	       "starcoder2, granite, olmo2, stablelm, cohere, phi, gemma2, opt, bert, "
-	       "roberta";
-}
+	static char names[KINDS * 16];
 
-static void wrong(struct reader *reader, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
-static void wrong(struct reader *reader, const char *format, ...)
-{
-	va_list arguments;
-	if (reader->failed)
-		return;
-	reader->failed = true;
-	va_start(arguments, format);
-	vsnprintf(reader->why, reader->size, format, arguments);
-	va_end(arguments);
-}
-
-/* One row: the type of a key's value ('integer', 'text', 'null', ...) and the value. */
-static struct rows *look(struct reader *reader, const char *key)
-{
-	struct rows *rows = db_rows(reader->db,
-	                            "SELECT json_type(?1, '$.' || ?2), "
-	                            "json_extract(?1, '$.' || ?2)",
-	                            "tt", reader->text, key);
-	return rows_next(rows) ? rows : NULL;
-}
-
-/* A positive whole number; otherwise where the key is missing or null, and -1 for
- * otherwise means that the key must be there. */
-static int64_t whole(struct reader *reader, const char *key, int64_t otherwise)
-{
-	struct rows *rows;
-	const char *type;
-	int64_t value = otherwise;
-
-	if (reader->failed || !(rows = look(reader, key)))
-		return otherwise;
-	type = rows_text(rows, 0);
-	if (!type || !strcmp(type, "null")) {
-		if (otherwise < 0)
-			wrong(reader, "'%s' has no '%s'", reader->name, key);
-	} else if (strcmp(type, "integer") != 0) {
-		wrong(reader, "'%s' in '%s' is not a whole number but of type %s", key,
-		      reader->name, type);
-	} else {
-		value = rows_number(rows, 1);
-		if (value < 1 || value >= INT64_C(1) << 40)
-			wrong(reader, "'%s' in '%s' can't be %lld", key, reader->name,
-			      (long long)value);
-	}
-	rows_free(rows);
-	return value;
-}
-
-static bool truth(struct reader *reader, const char *key, bool otherwise)
-{
-	struct rows *rows;
-	const char *type;
-	bool value = otherwise;
-
-	if (reader->failed || !(rows = look(reader, key)))
-		return otherwise;
-	type = rows_text(rows, 0);
-	if (type && (!strcmp(type, "true") || !strcmp(type, "false")))
-		value = type[0] == 't';
-	else if (type && strcmp(type, "null") != 0)
-		wrong(reader, "'%s' in '%s' is neither true nor false", key,
-		      reader->name);
-	rows_free(rows);
-	return value;
-}
-
-static double fraction(struct reader *reader, const char *key, double otherwise)
-{
-	struct rows *rows;
-	const char *type, *text;
-	double value = otherwise;
-
-	if (reader->failed || !(rows = look(reader, key)))
-		return otherwise;
-	type = rows_text(rows, 0);
-	text = rows_text(rows, 1);
-	if (type && text && (!strcmp(type, "real") || !strcmp(type, "integer")))
-		value = strtod(text, NULL);
-	else if (type && strcmp(type, "null") != 0)
-		wrong(reader, "'%s' in '%s' is not a number", key, reader->name);
-	if (value < 0 || value > 1)
-		wrong(reader, "'%s' in '%s' is not between 0 and 1", key, reader->name);
-	rows_free(rows);
-	return value;
-}
-
-/* Is it there, and of this type of JSON: "integer", "null"? */
-static bool has_type(struct reader *reader, const char *key, const char *wanted)
-{
-	struct rows *rows = look(reader, key);
-	const char *type = rows ? rows_text(rows, 0) : NULL;
-	bool has = type && !strcmp(type, wanted);
-
-	if (rows)
-		rows_free(rows);
-	return has;
+	for (size_t i = 0, length = 0; i < KINDS; i++)
+		length += (size_t)snprintf(names + length, sizeof(names) - length,
+		                           "%s%s", i ? ", " : "", kinds[i].name);
+	return names;
 }
 
 static const struct kind *kind_named(const char *name)
@@ -283,6 +178,7 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	read_function(reader, s);
 	read_rotary(reader, kind, s);
 	refine_layers(reader, kind, s);
+	refine_decoder(reader, kind, s);
 	if (!strcmp(kind->name, "phi"))
 		s->dropout = fraction(reader, "resid_pdrop", 0) > 0;
 	if (!strcmp(kind->name, "opt")) {
@@ -304,12 +200,19 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 		s->mlp = MLP_GELU;
 		s->dropout = fraction(reader, "dropout", 0) > 0;
 	}
-	if (s->embedding_norm) {
+	if (kind->family == FAMILY_BERT) {
 		s->types = whole(reader, "type_vocab_size", 2);
 		s->dropout = fraction(reader, "hidden_dropout_prob", 0.1) > 0;
 		s->attention_dropout =
 		        fraction(reader, "attention_probs_dropout_prob", 0.1) > 0;
 	}
+}
+
+/* Is the feed-forward part four times as wide as the model where the config does not say it? */
+static bool four_times(const struct kind *kind)
+{
+	return kind->family == FAMILY_GPT2 || kind->family == FAMILY_GPTJ ||
+	       kind->family == FAMILY_CODEGEN || kind->family == FAMILY_GPT_NEO;
 }
 
 static void fill(struct reader *reader, const struct kind *kind, struct shape *s)
@@ -319,8 +222,9 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 	s->layers = whole(reader, kind->layers, -1);
 	s->heads = whole(reader, kind->heads, -1);
 	s->vocab = whole(reader, "vocab_size", -1);
-	s->ffn = whole(reader, kind->ffn,
-	               kind->family == FAMILY_GPT2 ? 4 * s->hidden : -1);
+	s->ffn = kind->ffn ? whole(reader, kind->ffn,
+	                           four_times(kind) ? 4 * s->hidden : -1)
+	                   : 4 * s->hidden;
 	s->kv_heads = whole(reader, "num_key_value_heads", s->heads);
 	s->context = whole(reader, "max_position_embeddings", 2048);
 	if (kind->positions)

@@ -11,18 +11,20 @@
 
 /* NORM_RMS_FP32 is Gemma's: it multiplies by 1 + weight before it leaves fp32; so does
  * NORM_RMS_WIDE, by the weight as it is. NORM_CENTERED is a LayerNorm without a bias, operator by
- * operator in fp32. */
+ * operator in fp32. NORM_WEIGHT is PyTorch's LayerNorm without a bias. */
 enum norm {
 	NORM_NONE,
 	NORM_RMS,
 	NORM_RMS_FP32,
 	NORM_RMS_WIDE,
 	NORM_CENTERED,
-	NORM_LAYER
+	NORM_LAYER,
+	NORM_WEIGHT
 };
 /* Rotary positions: in the heads' own width, by tables in fp32, or all in fp32. */
 enum rotation { ROTATION_PLAIN, ROTATION_TABLES_FP32, ROTATION_FP32 };
-enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_RELU, MLP_GATED };
+/* MLP_GELU_OWN is BLOOM's: a function with a backward of its own, operator by operator. */
+enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_GELU_OWN, MLP_RELU, MLP_GATED };
 enum head { HEAD_NONE, HEAD_LM, HEAD_POOLER, HEAD_CLASSES };
 
 enum family {
@@ -40,6 +42,7 @@ struct shape {
 	int64_t patch; /* inputs of a vision model's patch projection */
 	int64_t classes;
 	int64_t rotary; /* elements of a head that are rotated */
+	int64_t buffer; /* bytes of a layer's tables that are no parameters */
 	enum norm norm;
 	enum mlp mlp;
 	enum head head;
@@ -55,6 +58,7 @@ struct shape {
 	bool post_norm; /* norms of what attention and feed-forward give; with four norms a
 	                    layer, of what they read too */
 	bool whole_norm;   /* head_norm is of all heads together */
+	bool clipped;      /* what the queries, keys and values may be is bounded */
 	bool written_only; /* transformers has its attention operator by operator alone */
 	bool two_masks;    /* of layers that see all, and of those that see a window */
 	bool score_cap, logit_cap; /* Gemma 2: cap * tanh(x / cap) */

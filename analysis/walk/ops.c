@@ -86,10 +86,13 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 	return result;
 }
 
-struct ten ops_unary(struct ops *o, struct ten x, enum save save)
+struct ten ops_unary_beside(struct ops *o, struct ten x, enum save save, int beside)
 {
-	struct op op = {
-	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
+	struct op op = {.in = {x.v},
+	                .give = {GIVE_NEW},
+	                .grad = {bytes_of(x)},
+	                .inputs = 1,
+	                .temp = beside * bytes_of(x)};
 	struct ten result;
 
 	if (save == SAVE_INPUT)
@@ -100,17 +103,14 @@ struct ten ops_unary(struct ops *o, struct ten x, enum save save)
 	return result;
 }
 
+struct ten ops_unary(struct ops *o, struct ten x, enum save save)
+{
+	return ops_unary_beside(o, x, save, 0);
+}
+
 struct ten ops_power(struct ops *o, struct ten x)
 {
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x)},
-	                .saves = {x.v},
-	                .inputs = 1,
-	                .save_count = 1,
-	                .temp = 2 * bytes_of(x)};
-
-	return result_of(o, &op, x.count, x.width);
+	return ops_unary_beside(o, x, SAVE_INPUT, 2);
 }
 
 struct ten ops_copy(struct ops *o, struct ten x)
@@ -123,6 +123,28 @@ struct ten ops_copy(struct ops *o, struct ten x)
 static int wider(struct ten a, struct ten b)
 {
 	return a.width > b.width ? a.width : b.width;
+}
+
+struct ten ops_slice(struct ops *o, struct ten x, int64_t count)
+{
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
+
+	return (struct ten){tape_view(o->tape, &op, x.v), count, x.width};
+}
+
+struct ten ops_cat(struct ops *o, struct ten a, struct ten b)
+{
+	int width = wider(a, b);
+	struct op op = {.in = {a.v, b.v},
+	                .give = {GIVE_SAME, GIVE_SAME},
+	                .grad = {bytes_of(a), bytes_of(b)},
+	                .inputs = 2};
+
+	for (int i = 0; i < 2; i++)
+		if ((i ? b : a).width != width) /* its gradient is cast back */
+			op.give[i] = GIVE_NEW;
+	return result_of(o, &op, a.count + b.count, width);
 }
 
 static enum give give_to(struct ten x, int64_t count)

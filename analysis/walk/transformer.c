@@ -37,11 +37,27 @@ static struct ten gelu_new(struct ops *o, struct ten x)
 	return result;
 }
 
+/* BLOOM's: one node, whose backward has four tensors beside its gradient at most; so has the
+ * forward. Source: bloom_gelu_back and bloom_gelu_forward in transformers' modeling_bloom.py. */
+static struct ten gelu_own(struct ops *o, struct ten x)
+{
+	struct ten beside[3], result;
+
+	for (int i = 0; i < 3; i++)
+		beside[i] = ops_make(o, x.count, x.width);
+	result = ops_unary_beside(o, x, SAVE_INPUT, 4);
+	for (int i = 0; i < 3; i++)
+		ops_let(o, &beside[i]);
+	return result;
+}
+
 static struct ten activated(struct transformer *m, struct ten x)
 {
 	switch (m->shape->mlp) {
 	case MLP_GELU_NEW:
 		return gelu_new(&m->ops, x);
+	case MLP_GELU_OWN:
+		return gelu_own(&m->ops, x);
 	case MLP_RELU:
 		return ops_unary(&m->ops, x, SAVE_RESULT);
 	default:
@@ -217,6 +233,11 @@ static struct ten embedded(struct transformer *m)
 		ops_let(o, &x);
 		x = sum;
 	}
+	if (m->shape->embedding_norm) {
+		sum = transformer_norm(m, x, &m->embedding_norm, m->shape->hidden);
+		ops_let(o, &x);
+		x = sum;
+	}
 	sum = ops_dropout(o, x, m->shape->dropout && m->training->dropout);
 	ops_let(o, &x);
 	return sum;
@@ -240,6 +261,8 @@ static void make_mask(struct transformer *m, int width)
 	int64_t count = m->batch * m->seq * m->seq;
 
 	m->mask = none;
+	if (m->shape->family == FAMILY_MPT) /* true where a token may not be seen */
+		width = 1;
 	if (m->training->attention != ATTENTION_FLASH)
 		m->mask = ops_make(&m->ops, m->shape->two_masks ? 2 * count : count,
 		                   width);

@@ -23,7 +23,7 @@ struct transformer {
 	int64_t batch, seq, tokens;
 	int wide; /* bytes of a weight's element, and of the stream's */
 	struct ten embedding, positions, types, head, head_bias;
-	struct norm_weights final_norm;
+	struct norm_weights final_norm, embedding_norm;
 	struct layer_weights *layers;
 	int64_t layer_count;
 	struct ten cosine, sine, mask, ids, output;
@@ -45,6 +45,12 @@ struct ten transformer_capped(struct ops *o, struct ten x);
 struct ten transformer_attention(struct transformer *model,
                                  const struct layer_weights *layer, struct ten x,
                                  struct ten *weights);
+
+/* The attention of models that write it out in a way of their own. */
+bool transformer_is_older(const struct shape *shape);
+struct ten transformer_older_attention(struct transformer *model,
+                                       const struct layer_weights *layer, struct ten x,
+                                       struct ten *weights);
 
 /* The forward with its loss. */
 tensor_id transformer_forward(struct transformer *model);

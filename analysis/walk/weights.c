@@ -70,18 +70,21 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 	w->down_bias = bias(m, s->mlp_bias, s->hidden);
 	for (int i = 0; i < s->norms; i++)
 		w->norm[i] = norm_of(m, s->hidden);
+	if (s->buffer)
+		tape_make(m->ops.tape, s->buffer, TAPE_PARAMETER);
 }
 
 bool transformer_make(struct transformer *m)
 {
 	const struct shape *s = m->shape;
 
-	if (s->patch || s->head != HEAD_LM || s->norms < 1 || s->norms > 4 ||
-	    s->embedding_norm)
+	if (s->patch || s->head != HEAD_LM || s->norms < 1 || s->norms > 4)
 		return false;
 	m->embedding = weight(m, s->vocab, s->hidden);
 	m->positions = bias(m, s->positions > 0, s->positions * s->hidden);
 	m->types = bias(m, s->types > 0, s->types * s->hidden);
+	if (s->embedding_norm)
+		m->embedding_norm = norm_of(m, s->hidden);
 	m->layers = allocate((size_t)(m->layer_count + 1) * sizeof(*m->layers));
 	for (int64_t i = 0; i < m->layer_count; i++)
 		make_layer(m, &m->layers[i]);

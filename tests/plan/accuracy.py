@@ -19,6 +19,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+import decoders  # noqa: E402
 import where  # noqa: E402
 
 TORCH = where.CACHE / "torch-2.11.0"
@@ -33,19 +34,21 @@ ARCHITECTURES = {
     "gpt2": "GPT2LMHeadModel", "opt": "OPTForCausalLM", "gpt_neox": "GPTNeoXForCausalLM",
     "starcoder2": "Starcoder2ForCausalLM", "granite": "GraniteForCausalLM",
     "olmo2": "Olmo2ForCausalLM", "stablelm": "StableLmForCausalLM", "cohere": "CohereForCausalLM",
-    "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM",
+    "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM", **decoders.CLASSES,
 }
 
 
-def drawn(draw):
+def drawn(draw, kinds):
     """(config.json, words for plan) of one training."""
-    kind = draw.choice(sorted(ARCHITECTURES))
+    kind = draw.choice(sorted(kinds))
     head = draw.choice([64, 128])
     heads = draw.choice([4, 6, 8, 12, 16])
     hidden, layers = heads * head, draw.randint(3, 24)
     vocab = draw.choice([8192, 32000, 50257, 128256])
     config = {"model_type": kind, "architectures": [ARCHITECTURES[kind]], "vocab_size": vocab}
-    if kind == "gpt2":
+    if kind in decoders.DRAWN:
+        config |= decoders.DRAWN[kind](draw, hidden, layers, heads)
+    elif kind == "gpt2":
         config |= {"n_embd": hidden, "n_layer": layers, "n_head": heads, "n_positions": 2048}
     else:
         wide = draw.choice([2, 3, 4]) * hidden
@@ -102,8 +105,9 @@ def table(rows):
     yield "| architecture | layers × hidden | training | measured | peak | reserved | four buckets |"
     yield "|---|---|---|--:|--:|--:|--:|"
     for config, words, got in rows:
-        layers = config.get("num_hidden_layers", config.get("n_layer"))
-        hidden = config.get("hidden_size", config.get("n_embd"))
+        layers, hidden = (next(config[name] for name in names if name in config) for names in (
+            ("num_hidden_layers", "num_layers", "n_layers", "n_layer"),
+            ("hidden_size", "n_embd", "d_model")))
         if "error" in got:
             yield f"| {config['model_type']} | {layers} × {hidden} | {' '.join(words[1::2])} | " \
                   f"not run: {got['error']} | | | |"
@@ -136,12 +140,14 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="of these architectures alone, separated by commas")
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     options = parser.parse_args()
     draw = random.Random(options.seed)
+    kinds = options.only.split(",") if options.only else list(ARCHITECTURES)
     rows = []
     for number in range(options.count):
-        config, words = drawn(draw)
+        config, words = drawn(draw, kinds)
         rows.append((config, words, run(config, words)))
         print(number + 1, config["model_type"], *words[1::2], rows[-1][2], file=sys.stderr,
               flush=True)
