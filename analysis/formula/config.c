@@ -13,24 +13,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "db.h"
+#include "config_private.h"
 #include "heap.h"
 #include "encoders.h"
 #include "reader.h"
 
 enum { LARGEST = 1 << 20 }; /* real ones have a few kilobytes */
 
-struct kind {
-	const char *name; /* model_type */
-	enum family family;
-	const char *hidden, *layers, *heads, *ffn, *positions;
-	/* of each head, what is rotated where the config does not say it; 0: no rotary
-	 * positions */
-	double rotary;
-};
-
 #define COMMON "hidden_size", "num_hidden_layers", "num_attention_heads"
 #define LENGTH "max_position_embeddings"
+#define OLDER                                                                          \
+	"n_embd|hidden_size", "n_layer|num_hidden_layers", "n_head|num_attention_heads"
 
 static const struct kind kinds[] = {
         {"llama", FAMILY_LLAMA, COMMON, "intermediate_size", NULL, 1},
@@ -51,6 +44,14 @@ static const struct kind kinds[] = {
         {"phi", FAMILY_PHI, COMMON, "intermediate_size", NULL, 0.5},
         {"gemma2", FAMILY_GEMMA2, COMMON, "intermediate_size", NULL, 1},
         {"opt", FAMILY_OPT, COMMON, "ffn_dim", LENGTH},
+        {"gptj", FAMILY_GPTJ, OLDER, "n_inner", NULL, 1},
+        {"codegen", FAMILY_CODEGEN, OLDER, "n_inner", NULL, 1},
+        {"gpt_neo", FAMILY_GPT_NEO, "hidden_size", "num_layers|num_hidden_layers",
+         "num_heads|num_attention_heads", "intermediate_size", LENGTH},
+        {"bloom", FAMILY_BLOOM, "n_embed|hidden_size", "n_layer|num_hidden_layers",
+         "n_head|num_attention_heads", NULL},
+        {"mpt", FAMILY_MPT, "d_model|hidden_size", "n_layers|num_hidden_layers",
+         "n_heads|num_attention_heads", NULL},
         {"vit", FAMILY_VIT, COMMON, "intermediate_size", NULL},
         {"t5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
         {"mt5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
@@ -71,10 +72,12 @@ enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 const char *config_kinds(void)
 {
-	return "llama, mistral, qwen2, qwen3, phi3, gemma, gpt2, nanogpt, gpt_neox, "
-	       "starcoder2, granite, olmo2, stablelm, cohere, phi, gemma2, opt, bert, "
-	       "roberta, xlm-roberta, distilbert, electra, albert, deberta-v2, t5, "
-	       "mt5, bart, whisper, vit";
+	static char names[KINDS * 16];
+
+	for (size_t i = 0, length = 0; i < KINDS; i++)
+		length += (size_t)snprintf(names + length, sizeof(names) - length,
+		                           "%s%s", i ? ", " : "", kinds[i].name);
+	return names;
 }
 
 static const struct kind *kind_named(const char *name)
@@ -190,6 +193,7 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	read_function(reader, s);
 	read_rotary(reader, kind, s);
 	refine_layers(reader, kind, s);
+	refine_decoder(reader, kind, s);
 	if (!strcmp(kind->name, "phi"))
 		s->dropout = fraction(reader, "resid_pdrop", 0) > 0;
 	if (!strcmp(kind->name, "opt")) {
@@ -220,6 +224,13 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	config_head(reader, s);
 }
 
+/* Is the feed-forward part four times as wide as the model where the config does not say it? */
+static bool four_times(const struct kind *kind)
+{
+	return kind->family == FAMILY_GPT2 || kind->family == FAMILY_GPTJ ||
+	       kind->family == FAMILY_CODEGEN || kind->family == FAMILY_GPT_NEO;
+}
+
 static void fill(struct reader *reader, const struct kind *kind, struct shape *s)
 {
 	*s = *family_shape(kind->family);
@@ -227,8 +238,9 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 	s->layers = whole(reader, kind->layers, -1);
 	s->heads = whole(reader, kind->heads, -1);
 	s->vocab = whole(reader, "vocab_size", kind->family == FAMILY_VIT ? 0 : -1);
-	s->ffn = whole(reader, kind->ffn,
-	               kind->family == FAMILY_GPT2 ? 4 * s->hidden : -1);
+	s->ffn = kind->ffn ? whole(reader, kind->ffn,
+	                           four_times(kind) ? 4 * s->hidden : -1)
+	                   : 4 * s->hidden;
 	s->kv_heads = whole(reader, "num_key_value_heads", s->heads);
 	s->context = whole(reader, "max_position_embeddings", 2048);
 	if (kind->positions)

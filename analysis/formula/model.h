@@ -11,7 +11,8 @@
 
 /* NORM_RMS_FP32 is Gemma's: it multiplies by 1 + weight before it leaves fp32; so does
  * NORM_RMS_WIDE, by the weight as it is. NORM_CENTERED is a LayerNorm without a bias, operator by
- * operator in fp32. NORM_T5 keeps its input as it is beside a copy in fp32. */
+ * operator in fp32. NORM_WEIGHT is PyTorch's LayerNorm without a bias. NORM_T5 keeps its input as
+ * it is beside a copy in fp32. */
 enum norm {
 	NORM_NONE,
 	NORM_RMS,
@@ -19,11 +20,13 @@ enum norm {
 	NORM_RMS_WIDE,
 	NORM_CENTERED,
 	NORM_T5,
-	NORM_LAYER
+	NORM_LAYER,
+	NORM_WEIGHT
 };
 /* Rotary positions: in the heads' own width, by tables in fp32, or all in fp32. */
 enum rotation { ROTATION_PLAIN, ROTATION_TABLES_FP32, ROTATION_FP32 };
-enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_RELU, MLP_GATED };
+/* MLP_GELU_OWN is BLOOM's: a function with a backward of its own, operator by operator. */
+enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_GELU_OWN, MLP_RELU, MLP_GATED };
 /* What a model is trained for. HEAD_NONE: nothing that is known here. HEAD_MASKED: the words of an
  * encoder, behind a matmul and a norm. HEAD_SEQUENCE: classes of a sample. HEAD_TOKENS: of each
  * token. HEAD_CLASSES: of an image. HEAD_SEQ2SEQ: the words of a target that follows a source. */
@@ -61,6 +64,7 @@ struct shape {
 	int64_t buckets; /* T5: rows of its tables of relative positions */
 	int64_t shared; /* ALBERT: weights of so many layers serve all; 0: each its own */
 	int64_t rotary; /* elements of a head that are rotated */
+	int64_t buffer; /* bytes of a layer's tables that are no parameters */
 	enum norm norm;
 	enum mlp mlp;
 	enum head head;
@@ -77,6 +81,7 @@ struct shape {
 	bool post_norm; /* norms of what attention and feed-forward give; with four norms a
 	                    layer, of what they read too */
 	bool whole_norm;   /* head_norm is of all heads together */
+	bool clipped;      /* what the queries, keys and values may be is bounded */
 	bool written_only; /* transformers has its attention operator by operator alone */
 	bool two_masks;    /* of layers that see all, and of those that see a window */
 	bool score_cap, logit_cap; /* Gemma 2: cap * tanh(x / cap) */

@@ -1,5 +1,5 @@
 /* reader.c - values of a config.json, which may be of any type.
- * Called from: config.c, encoders.c. */
+ * Called from: config.c, decoders.c, encoders.c. */
 #include "reader.h"
 
 #include <stdarg.h>
@@ -28,10 +28,27 @@ struct rows *look(struct reader *reader, const char *key)
 	return rows_next(rows) ? rows : NULL;
 }
 
+/* Of 'first|second' the first that the config has. */
+static const char *present(struct reader *reader, const char *keys, char *key,
+                           size_t size)
+{
+	const char *at = keys, *end;
+
+	while ((end = strchr(at, '|'))) {
+		snprintf(key, size, "%.*s", (int)(end - at), at);
+		if (has_type(reader, key, "integer"))
+			return key;
+		at = end + 1;
+	}
+	return at;
+}
+
 /* A positive whole number; otherwise where the key is missing or null, and -1 for
  * otherwise means that the key must be there. */
-int64_t whole(struct reader *reader, const char *key, int64_t otherwise)
+int64_t whole(struct reader *reader, const char *keys, int64_t otherwise)
 {
+	char chosen[64];
+	const char *key = present(reader, keys, chosen, sizeof(chosen));
 	struct rows *rows;
 	const char *type;
 	int64_t value = otherwise;

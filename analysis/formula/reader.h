@@ -25,8 +25,8 @@ void wrong(struct reader *reader, const char *format, ...)
 struct rows *look(struct reader *reader, const char *key);
 
 /* A positive whole number; otherwise where the key is missing or null, and -1 for
- * otherwise means that the key must be there. number_of() takes any and is never wrong. */
-int64_t whole(struct reader *reader, const char *key, int64_t otherwise);
+ * otherwise means that the key must be there; of 'first|second' the first that is there. number_of() takes any and is never wrong. */
+int64_t whole(struct reader *reader, const char *keys, int64_t otherwise);
 int64_t number_of(struct reader *reader, const char *key, int64_t otherwise);
 bool truth(struct reader *reader, const char *key, bool otherwise);
 double fraction(struct reader *reader, const char *key, double otherwise);

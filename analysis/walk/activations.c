@@ -27,11 +27,27 @@ struct ten transformer_gelu_new(struct ops *o, struct ten x)
 	return result;
 }
 
+/* BLOOM's: one node, whose backward has four tensors beside its gradient at most; so has the
+ * forward. Source: bloom_gelu_back and bloom_gelu_forward in transformers' modeling_bloom.py. */
+static struct ten gelu_own(struct ops *o, struct ten x)
+{
+	struct ten beside[3], result;
+
+	for (int i = 0; i < 3; i++)
+		beside[i] = ops_make(o, x.count, x.width);
+	result = ops_unary_beside(o, x, SAVE_INPUT, 4);
+	for (int i = 0; i < 3; i++)
+		ops_let(o, &beside[i]);
+	return result;
+}
+
 struct ten transformer_activated(struct transformer *m, struct ten x)
 {
 	switch (m->shape->mlp) {
 	case MLP_GELU_NEW:
 		return transformer_gelu_new(&m->ops, x);
+	case MLP_GELU_OWN:
+		return gelu_own(&m->ops, x);
 	case MLP_RELU:
 		return ops_unary(&m->ops, x, SAVE_RESULT);
 	default:

@@ -7,36 +7,17 @@ static const struct ten none = {.v = NO_TENSOR};
 
 /* ---- attention --------------------------------------------------------------------------- */
 
-/* A part of a tensor: its backward makes a gradient of the whole. */
-static struct ten slice(struct ops *o, struct ten x, int64_t count)
-{
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {x.count * x.width},
-	                .inputs = 1};
-
-	return (struct ten){tape_view(o->tape, &op, x.v), count, x.width};
-}
-
-static struct ten cat(struct ops *o, struct ten a, struct ten b)
-{
-	struct op op = {.in = {a.v, b.v}, .give = {GIVE_SAME, GIVE_SAME}, .inputs = 2};
-	int64_t count = a.count + b.count;
-
-	return (struct ten){tape_result(o->tape, &op, count * a.width), count, a.width};
-}
-
 /* x * cos + rotate_half(x) * sin */
 static struct ten turned_whole(struct transformer *m, struct ten x)
 {
 	struct ops *o = &m->ops;
 	struct ten left = ops_mul(o, x, m->cosine), first, second, minus, turned, right;
 
-	first = slice(o, x, x.count / 2);
-	second = slice(o, x, x.count / 2);
+	first = ops_slice(o, x, x.count / 2);
+	second = ops_slice(o, x, x.count / 2);
 	minus = ops_unary(o, second, SAVE_NONE);
 	ops_let(o, &second);
-	turned = cat(o, minus, first);
+	turned = ops_cat(o, minus, first);
 	ops_let(o, &minus);
 	ops_let(o, &first);
 	right = ops_mul(o, turned, m->sine);
@@ -64,10 +45,10 @@ static struct ten rotated(struct transformer *m, struct ten x)
 	}
 	if (s->rotary == s->head_dim)
 		return turned_whole(m, x);
-	turns = slice(o, x, part);
-	stays = slice(o, x, x.count - part);
+	turns = ops_slice(o, x, part);
+	stays = ops_slice(o, x, x.count - part);
 	turned = turned_whole(m, turns);
-	all = cat(o, turned, stays);
+	all = ops_cat(o, turned, stays);
 	ops_let(o, &turned);
 	ops_let(o, &turns);
 	ops_let(o, &stays);
@@ -319,6 +300,8 @@ struct ten transformer_cross_attention(struct transformer *m,
 	struct ten q, k, v, result, out;
 
 	*weights = none;
+	if (transformer_is_older(s))
+		return transformer_older_attention(m, w, x, weights);
 	if (s->fused) {
 		struct ten all =
 		        ops_linear(o, x, w->q, w->q_bias, s->hidden, inner + 2 * keys);

@@ -83,7 +83,7 @@ static int64_t power(int64_t count, int64_t most)
  * a partial sum of each of their threads, in fp32. Source: setReduceConfig() and
  * ReduceConfig::global_memory_size() in aten/src/ATen/native/cuda/Reduce.cuh, PyTorch 2.11; of a
  * card with 108 multiprocessors of 2048 threads, the A100. */
-static int64_t sum_buffer(int64_t rows, int64_t columns)
+int64_t ops_sum_buffer(int64_t rows, int64_t columns)
 {
 	enum { MULTIPROCESSORS = 108, THREADS = 2048 };
 	int64_t together = columns % 4 == 0 ? 4 : columns % 2 == 0 ? 2 : 1;
@@ -123,7 +123,7 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 		op.saves[op.save_count++] = w.v;
 	if (op.inputs == 3) { /* a sum over the rows */
 		op.give[2] = GIVE_NEW;
-		op.temp = tape_wants_grad(o->tape, b.v) ? sum_buffer(rows, out) : 0;
+		op.temp = tape_wants_grad(o->tape, b.v) ? ops_sum_buffer(rows, out) : 0;
 	}
 	result = result_of(o, &op, rows * out, w.width);
 	ops_let(o, &input);
@@ -133,10 +133,13 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 	return result;
 }
 
-struct ten ops_unary(struct ops *o, struct ten x, enum save save)
+struct ten ops_unary_beside(struct ops *o, struct ten x, enum save save, int beside)
 {
-	struct op op = {
-	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
+	struct op op = {.in = {x.v},
+	                .give = {GIVE_NEW},
+	                .grad = {bytes_of(x)},
+	                .inputs = 1,
+	                .temp = beside * bytes_of(x)};
 	struct ten result;
 
 	if (save == SAVE_INPUT)
@@ -147,17 +150,14 @@ struct ten ops_unary(struct ops *o, struct ten x, enum save save)
 	return result;
 }
 
+struct ten ops_unary(struct ops *o, struct ten x, enum save save)
+{
+	return ops_unary_beside(o, x, save, 0);
+}
+
 struct ten ops_power(struct ops *o, struct ten x)
 {
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x)},
-	                .saves = {x.v},
-	                .inputs = 1,
-	                .save_count = 1,
-	                .temp = 2 * bytes_of(x)};
-
-	return result_of(o, &op, x.count, x.width);
+	return ops_unary_beside(o, x, SAVE_INPUT, 2);
 }
 
 struct ten ops_copy(struct ops *o, struct ten x)
@@ -170,6 +170,28 @@ struct ten ops_copy(struct ops *o, struct ten x)
 static int wider(struct ten a, struct ten b)
 {
 	return a.width > b.width ? a.width : b.width;
+}
+
+struct ten ops_slice(struct ops *o, struct ten x, int64_t count)
+{
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
+
+	return (struct ten){tape_view(o->tape, &op, x.v), count, x.width};
+}
+
+struct ten ops_cat(struct ops *o, struct ten a, struct ten b)
+{
+	int width = wider(a, b);
+	struct op op = {.in = {a.v, b.v},
+	                .give = {GIVE_SAME, GIVE_SAME},
+	                .grad = {bytes_of(a), bytes_of(b)},
+	                .inputs = 2};
+
+	for (int i = 0; i < 2; i++)
+		if ((i ? b : a).width != width) /* its gradient is cast back */
+			op.give[i] = GIVE_NEW;
+	return result_of(o, &op, a.count + b.count, width);
 }
 
 static enum give give_to(struct ten x, int64_t count)
@@ -212,7 +234,7 @@ struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
 
 	/* a norm's weight: its gradient is a sum over the rows */
 	if (a.count < count && tape_is_weight(o->tape, a.v))
-		op.temp = sum_buffer(count / a.count, a.count);
+		op.temp = ops_sum_buffer(count / a.count, a.count);
 	if (tape_wants_grad(o->tape, b.v))
 		op.saves[op.save_count++] = a.v;
 	if (tape_wants_grad(o->tape, a.v))

@@ -30,6 +30,8 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 enum save { SAVE_NONE, SAVE_INPUT, SAVE_RESULT };
 /* One in, one out of the same size: gelu and relu, x * 2, -x. */
 struct ten ops_unary(struct ops *o, struct ten x, enum save save);
+/* Its backward holds so many tensors of this size beside the gradient that it makes. */
+struct ten ops_unary_beside(struct ops *o, struct ten x, enum save save, int beside);
 /* x ** n: its backward is grad * (n * x ** (n - 1)), each of the three a tensor. */
 struct ten ops_power(struct ops *o, struct ten x);
 struct ten ops_to(struct ops *o, struct ten x,
@@ -37,6 +39,9 @@ struct ten ops_to(struct ops *o, struct ten x,
 struct ten ops_view(struct ops *o, struct ten x);
 struct ten ops_copy(struct ops *o,
                     struct ten x); /* contiguous(), reshape() of what is not */
+/* A part of a tensor, a view: its backward makes a gradient of the whole. */
+struct ten ops_slice(struct ops *o, struct ten x, int64_t count);
+struct ten ops_cat(struct ops *o, struct ten a, struct ten b);
 struct ten ops_add(struct ops *o, struct ten a, struct ten b);
 struct ten ops_mul(struct ops *o, struct ten a, struct ten b);
 /* Sums or means over the last dimension: x.count / over elements. */
@@ -47,6 +52,8 @@ struct ten ops_dropout(struct ops *o, struct ten x, bool active);
 struct ten ops_softmax(struct ops *o, struct ten x, int width);
 struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
                           struct ten bias, int64_t over);
+/* Bytes that a sum down the columns of a matrix holds meanwhile. */
+int64_t ops_sum_buffer(int64_t rows, int64_t columns);
 /* batches of rows x inner times inner x columns; operands as they lie (a copy is ops_copy). */
 struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result);
 struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids,

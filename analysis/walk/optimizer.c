@@ -114,44 +114,6 @@ static void momentum(const struct step *s)
 		keep(s, s->m->sizes[i], s->state);
 }
 
-static int64_t last_power(int64_t n)
-{
-	int64_t power = 1;
-
-	while (power <= n / 2)
-		power *= 2;
-	return power;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* A sum down the columns of a matrix is shared out among blocks, whose parts meet in a buffer: its
- * bytes. setReduceConfig() of aten/src/ATen/native/cuda/Reduce.cuh; the number of blocks is that of
- * a card with 108 multiprocessors of 2048 threads, an A100. */
-static int64_t column_sum_buffer(int64_t rows, int64_t columns)
-{
-	enum { THREADS = 512, WARP = 32, RESIDENT = 108 * 2048, EACH = 16, MOST = 256 };
-	int64_t vector = columns % 4 == 0 ? 4 : columns % 2 == 0 ? 2 : 1;
-	int64_t outputs = columns / vector, most = THREADS / vector;
-	int64_t wide = least(last_power(outputs), WARP);
-	int64_t high = least(last_power(rows), most / wide);
-	int64_t grid, values, blocks;
-
-	wide = least(last_power(outputs), most / high);
-	grid = (outputs + wide - 1) / wide;
-	values = rows / high;
-	if (values < MOST || grid > RESIDENT / (wide * high))
-		return 0;
-	blocks = least((RESIDENT / (wide * high) + grid - 1) / grid,
-	               (values + EACH - 1) / EACH);
-	if (blocks < (values + MOST - 1) / MOST)
-		blocks = (values + MOST - 1) / MOST;
-	return 4 * columns * blocks * wide * vector;
-}
-
 /* _single_tensor_adafactor(): an estimate for every element of a weight becomes its update. */
 static void adafactor(const struct step *s)
 {
@@ -167,8 +129,7 @@ static void adafactor(const struct step *s)
 		const struct matrix *w = &s->m->matrices[i];
 		if (is_matrix(w))
 			tape_let(s->tape,
-			         temporary(s, column_sum_buffer(w->rows, w->columns),
-			                   1));
+			         temporary(s, ops_sum_buffer(w->rows, w->columns), 1));
 		else
 			assign(s, &squared, temporary(s, s->m->sizes[i], s->state));
 		assign(s, &update, temporary(s, s->m->sizes[i], s->state));

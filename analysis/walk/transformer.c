@@ -180,6 +180,11 @@ static struct ten embedded(struct transformer *m)
 		ops_let(o, &x);
 		x = sum;
 	}
+	if (m->shape->embedding_norm) {
+		sum = transformer_norm(m, x, &m->embedding_norm, m->shape->hidden);
+		ops_let(o, &x);
+		x = sum;
+	}
 	sum = ops_dropout(o, x, m->shape->dropout && m->training->dropout);
 	ops_let(o, &x);
 	return sum;
@@ -203,6 +208,8 @@ static void make_mask(struct transformer *m, int width)
 	int64_t count = m->batch * m->seq * m->seq;
 
 	m->mask = none;
+	if (m->shape->family == FAMILY_MPT) /* true where a token may not be seen */
+		width = 1;
 	if (m->training->attention != ATTENTION_FLASH && !m->shape->patch)
 		m->mask = ops_make(&m->ops, m->shape->two_masks ? 2 * count : count,
 		                   width);

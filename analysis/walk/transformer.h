@@ -97,6 +97,12 @@ tensor_id whisper_layer(struct transformer *model, const struct layer_weights *l
 /* The loss of every head but a decoder's words. */
 struct ten heads_loss(struct transformer *model, struct ten x);
 
+/* The attention of models that write it out in a way of their own. */
+bool transformer_is_older(const struct shape *shape);
+struct ten transformer_older_attention(struct transformer *model,
+                                       const struct layer_weights *layer, struct ten x,
+                                       struct ten *weights);
+
 /* The forward with its loss: of a decoder, of an encoder. */
 tensor_id transformer_forward(struct transformer *model);
 tensor_id encoder_forward(struct transformer *model);

@@ -102,6 +102,8 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 		w->far_q = weight(m, inner, s->hidden);
 		w->far_q_bias = weight(m, inner, 1);
 	}
+	if (s->buffer)
+		tape_make(m->ops.tape, s->buffer, TAPE_PARAMETER);
 }
 
 static void make_embedding(struct transformer *m)

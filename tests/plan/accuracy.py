@@ -19,6 +19,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+import decoders  # noqa: E402
 import where  # noqa: E402
 
 TORCH = where.CACHE / "torch-2.11.0"
@@ -33,7 +34,7 @@ ARCHITECTURES = {
     "gpt2": "GPT2LMHeadModel", "opt": "OPTForCausalLM", "gpt_neox": "GPTNeoXForCausalLM",
     "starcoder2": "Starcoder2ForCausalLM", "granite": "GraniteForCausalLM",
     "olmo2": "Olmo2ForCausalLM", "stablelm": "StableLmForCausalLM", "cohere": "CohereForCausalLM",
-    "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM",
+    "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM", **decoders.CLASSES,
 }
 ENCODERS = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta",
             "distilbert": "DistilBert", "electra": "Electra", "albert": "Albert",
@@ -158,7 +159,9 @@ def drawn(draw, only=None):
         name = name.replace("LMHeadModel", "ForCausalLM").replace("ForCausalLM",
                                                                   draw.choice(CLASSES))
     config = {"model_type": kind, "architectures": [name], "vocab_size": vocab}
-    if kind == "gpt2":
+    if kind in decoders.DRAWN:
+        config |= decoders.DRAWN[kind](draw, hidden, layers, heads)
+    elif kind == "gpt2":
         config |= {"n_embd": hidden, "n_layer": layers, "n_head": heads, "n_positions": 2048}
     else:
         wide = draw.choice([2, 3, 4]) * hidden

@@ -3,6 +3,7 @@ import json
 import random
 
 import pytest
+from decoders import COUNTED as DECODERS
 from test_models import HEADS, PUBLISHED
 
 LLAMA = {"model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192,
@@ -76,6 +77,7 @@ COUNTED = {
         "model_type": "gemma2", "hidden_size": 2304, "intermediate_size": 9216,
         "num_hidden_layers": 26, "num_attention_heads": 8, "head_dim": 256,
         "num_key_value_heads": 4, "vocab_size": 256000}),
+    **DECODERS,
 }
 
 

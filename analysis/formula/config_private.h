@@ -1,0 +1,21 @@
+/* config_private.h - the kinds of config.json. For config.c and decoders.c alone. */
+#ifndef TIDEMARK_ANALYSIS_CONFIG_PRIVATE_H
+#define TIDEMARK_ANALYSIS_CONFIG_PRIVATE_H
+
+#include "model.h"
+#include "reader.h"
+
+struct kind {
+	const char *name; /* model_type */
+	enum family family;
+	/* keys; one of several is 'first|second' */
+	const char *hidden, *layers, *heads, *ffn, *positions;
+	/* of each head, what is rotated where the config does not say it; 0: no rotary
+	 * positions */
+	double rotary;
+};
+
+/* What only some decoders have; sizes were read. */
+void refine_decoder(struct reader *reader, const struct kind *kind, struct shape *s);
+
+#endif

@@ -1,0 +1,49 @@
+"""Decoders whose config.json has names or parts of its own: how accuracy.py draws one, and how
+many parameters a published one has as transformers builds it."""
+
+CLASSES = {
+    "gptj": "GPTJForCausalLM", "codegen": "CodeGenForCausalLM", "gpt_neo": "GPTNeoForCausalLM",
+    "bloom": "BloomForCausalLM", "mpt": "MptForCausalLM",
+}
+
+
+def gptj(draw, hidden, layers, heads):
+    return {"n_embd": hidden, "n_layer": layers, "n_head": heads, "n_positions": 2048,
+            "rotary_dim": draw.choice([32, 64]), "tie_word_embeddings": False}
+
+
+def gpt_neo(draw, hidden, layers, heads):
+    return {"hidden_size": hidden, "num_layers": layers, "num_heads": heads,
+            "attention_types": [[["global"], layers]], "max_position_embeddings": 2048,
+            "intermediate_size": draw.choice([None, 2 * hidden])}
+
+
+def bloom(draw, hidden, layers, heads):
+    return {"hidden_size": hidden, "n_layer": layers, "n_head": heads}
+
+
+def mpt(draw, hidden, layers, heads):
+    return {"d_model": hidden, "n_layers": layers, "n_heads": heads, "max_seq_len": 2048,
+            "attn_config": {"clip_qkv": draw.choice([None, 8.0])}}
+
+
+DRAWN = {"gptj": gptj, "codegen": gptj, "gpt_neo": gpt_neo, "bloom": bloom, "mpt": mpt}
+
+# numel() summed over parameters() of what transformers 5.23 builds of each on the meta device.
+COUNTED = {
+    "gpt-j-6b": (6_050_882_784, {
+        "model_type": "gptj", "vocab_size": 50400, "n_embd": 4096, "n_layer": 28, "n_head": 16,
+        "n_positions": 2048, "rotary_dim": 64, "tie_word_embeddings": False}),
+    "codegen-350m": (356_712_448, {
+        "model_type": "codegen", "vocab_size": 51200, "n_embd": 1024, "n_layer": 20, "n_head": 16,
+        "n_positions": 2048, "rotary_dim": 32, "tie_word_embeddings": False}),
+    "gpt-neo-1.3b": (1_315_575_808, {
+        "model_type": "gpt_neo", "vocab_size": 50257, "hidden_size": 2048, "num_layers": 24,
+        "num_heads": 16, "max_position_embeddings": 2048, "intermediate_size": None}),
+    "bloom-560m": (559_214_592, {
+        "model_type": "bloom", "vocab_size": 250880, "n_embed": 1024, "n_layer": 24,
+        "num_attention_heads": 16}),
+    "mpt-7b": (6_649_286_656, {
+        "model_type": "mpt", "vocab_size": 50432, "d_model": 4096, "n_layers": 32, "n_heads": 32,
+        "max_seq_len": 2048, "attn_config": {"clip_qkv": None}}),
+}
