@@ -52,6 +52,13 @@ static const struct kind kinds[] = {
          "n_head|num_attention_heads", NULL},
         {"mpt", FAMILY_MPT, "d_model|hidden_size", "n_layers|num_hidden_layers",
          "n_heads|num_attention_heads", NULL},
+        {"gemma3_text", FAMILY_GEMMA3, COMMON, "intermediate_size", NULL, 1},
+        {"olmo", FAMILY_OLMO, COMMON, "intermediate_size", NULL, 1},
+        {"smollm3", FAMILY_SMOLLM3, COMMON, "intermediate_size", NULL, 1},
+        {"cohere2", FAMILY_COHERE2, COMMON, "intermediate_size", NULL, 1},
+        {"glm", FAMILY_GLM, COMMON, "intermediate_size", NULL, 0.5},
+        {"nemotron", FAMILY_NEMOTRON, COMMON, "intermediate_size", NULL, 0.5},
+        {"exaone4", FAMILY_EXAONE4, COMMON, "intermediate_size", NULL, 1},
         {"vit", FAMILY_VIT, COMMON, "intermediate_size", NULL},
         {"t5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
         {"mt5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
@@ -164,8 +171,15 @@ static void refine_layers(struct reader *reader, const struct kind *kind,
 		s->mlp_bias = truth(reader, "mlp_bias", false);
 	}
 	if (!strcmp(kind->name, "qwen3") || !strcmp(kind->name, "olmo2") ||
-	    !strcmp(kind->name, "cohere") || !strcmp(kind->name, "gemma2"))
+	    !strcmp(kind->name, "cohere") || !strcmp(kind->name, "gemma2") ||
+	    !strcmp(kind->name, "cohere2") || !strcmp(kind->name, "gemma3_text") ||
+	    !strcmp(kind->name, "olmo") || !strcmp(kind->name, "smollm3") ||
+	    !strcmp(kind->name, "nemotron"))
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
+	if (!strcmp(kind->name, "smollm3") || !strcmp(kind->name, "nemotron"))
+		s->mlp_bias = truth(reader, "mlp_bias", false);
+	if (!strcmp(kind->name, "glm"))
+		s->qkv_bias = truth(reader, "attention_bias", true);
 	if (!strcmp(kind->name, "gpt_neox")) {
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", true);
 		s->parallel = truth(reader, "use_parallel_residual", true);
@@ -231,6 +245,22 @@ static bool four_times(const struct kind *kind)
 	       kind->family == FAMILY_CODEGEN || kind->family == FAMILY_GPT_NEO;
 }
 
+/* A head's width where the config does not say it, as transformers has it. */
+static int64_t usual_head(enum family family, const struct shape *s)
+{
+	switch (family) {
+	case FAMILY_GEMMA:
+	case FAMILY_GEMMA2:
+	case FAMILY_GEMMA3:
+		return 256;
+	case FAMILY_QWEN3:
+	case FAMILY_GLM:
+		return 128;
+	default:
+		return s->hidden / s->heads;
+	}
+}
+
 static void fill(struct reader *reader, const struct kind *kind, struct shape *s)
 {
 	*s = *family_shape(kind->family);
@@ -249,7 +279,7 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 		return;
 	s->head_dim = kind->family == FAMILY_T5
 	                      ? whole(reader, "d_kv", 64)
-	                      : whole(reader, "head_dim", s->hidden / s->heads);
+	                      : whole(reader, "head_dim", usual_head(kind->family, s));
 	if (s->hidden % s->heads && s->head_dim == s->hidden / s->heads)
 		wrong(reader, "%lld heads don't divide hidden_size %lld in '%s'",
 		      (long long)s->heads, (long long)s->hidden, reader->name);

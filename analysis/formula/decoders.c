@@ -2,6 +2,14 @@
  * Called from: config.c. */
 #include "config_private.h"
 
+#include <string.h>
+
+/* Is it a number there? */
+static bool numbered(struct reader *reader, const char *key)
+{
+	return has_type(reader, key, "integer") || has_type(reader, key, "real");
+}
+
 /* GPT-J and CodeGen: a table of sines and cosines in every layer, in fp32. */
 static void refine_gptj(struct reader *reader, struct shape *s)
 {
@@ -38,8 +46,94 @@ static void refine_bloom(struct reader *reader, struct shape *s)
 static void refine_mpt(struct reader *reader, struct shape *s)
 {
 	s->context = whole(reader, "max_seq_len", 2048);
-	s->clipped = has_type(reader, "attn_config.clip_qkv", "integer") ||
-	             has_type(reader, "attn_config.clip_qkv", "real");
+	s->clipped = numbered(reader, "attn_config.clip_qkv");
+}
+
+static void put_layer(struct layer_set *set, int64_t layer)
+{
+	if (layer >= 0 && layer < LAYER_SET)
+		set->bits[layer / 64] |= UINT64_C(1) << layer % 64;
+}
+
+/* The layers whose place in the config's list says `value`; false: it has no such list. */
+static bool listed(struct reader *reader, const char *key, const char *value,
+                   struct layer_set *set)
+{
+	struct rows *rows;
+
+	if (!has_type(reader, key, "array"))
+		return false;
+	rows = db_rows(reader->db,
+	               "SELECT key FROM json_each(?1, '$.' || ?2) WHERE CAST(value AS "
+	               "TEXT) = ?3",
+	               "ttt", reader->text, key, value);
+	while (rows_next(rows))
+		put_layer(set, rows_number(rows, 0));
+	rows_free(rows);
+	return true;
+}
+
+/* All layers, or all but each n-th. */
+static void all_but(struct layer_set *set, const struct shape *s, int64_t nth)
+{
+	for (int64_t i = 0; i < s->layers && i < LAYER_SET; i++)
+		if (!nth || (i + 1) % nth)
+			put_layer(set, i);
+}
+
+/* Layers that see a window of tokens: those that the config lists, or all but each n-th. */
+static void read_windows(struct reader *reader, struct shape *s, int64_t otherwise,
+                         int64_t nth)
+{
+	static const char pattern[] = "sliding_window_pattern";
+
+	if (has_type(reader, "sliding_window", "null"))
+		return;
+	s->window = whole(reader, "sliding_window", otherwise);
+	if (!s->window ||
+	    listed(reader, "layer_types", "sliding_attention", &s->windowed))
+		return;
+	all_but(&s->windowed, s, nth ? whole(reader, pattern, nth) : 0);
+}
+
+static void refine_gemma3(struct reader *reader, struct shape *s)
+{
+	read_windows(reader, s, 4096, 6);
+	s->logit_cap = numbered(reader, "final_logit_softcapping");
+	if (truth(reader, "use_bidirectional_attention", false))
+		wrong(reader, "'%s' sees later tokens too, which is not understood",
+		      reader->name);
+}
+
+/* Positions are turned in windowed layers alone. Cohere 2 has no other width of a head. */
+static void refine_windowed(struct reader *reader, const struct kind *kind,
+                            struct shape *s)
+{
+	struct layer_set none = {{0}};
+
+	if (kind->family == FAMILY_COHERE2)
+		s->head_dim = s->rotary = s->hidden / s->heads;
+	read_windows(reader, s, 4096, 4);
+	if (!memcmp(&s->windowed, &none, sizeof(none))) {
+		s->two_masks = kind->family == FAMILY_COHERE2;
+		return;
+	}
+	for (int64_t i = 0; i < s->layers; i++)
+		if (!layer_in(&s->windowed, i))
+			put_layer(&s->unturned, i);
+}
+
+static void refine_smollm3(struct reader *reader, struct shape *s)
+{
+	int64_t each = whole(reader, "no_rope_layer_interval", 4);
+
+	if (!listed(reader, "no_rope_layers", "0", &s->unturned))
+		for (int64_t i = each - 1; i < s->layers; i += each)
+			put_layer(&s->unturned, i);
+	if (truth(reader, "use_sliding_window", false))
+		wrong(reader,
+		      "'%s' has windows in some layers, which are not understood",
+		      reader->name);
 }
 
 void refine_decoder(struct reader *reader, const struct kind *kind, struct shape *s)
@@ -58,7 +152,24 @@ void refine_decoder(struct reader *reader, const struct kind *kind, struct shape
 	case FAMILY_MPT:
 		refine_mpt(reader, s);
 		break;
+	case FAMILY_GEMMA3:
+		refine_gemma3(reader, s);
+		break;
+	case FAMILY_OLMO:
+		s->clipped = numbered(reader, "clip_qkv");
+		break;
+	case FAMILY_SMOLLM3:
+		refine_smollm3(reader, s);
+		break;
+	case FAMILY_COHERE2:
+	case FAMILY_EXAONE4:
+		refine_windowed(reader, kind, s);
+		break;
 	default:
 		break;
 	}
+	if (!strcmp(kind->name, "mistral"))
+		read_windows(reader, s, 4096, 0);
+	else if (!strcmp(kind->name, "starcoder2") || !strcmp(kind->name, "phi3"))
+		read_windows(reader, s, 0, 0);
 }

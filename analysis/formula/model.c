@@ -287,8 +287,10 @@ static int table(struct model *model, enum role role, int64_t rows, int64_t colu
 static int norms(struct model *model, int64_t length, int64_t copies)
 {
 	enum norm norm = model->shape.norm;
-	if (norm == NORM_LAYER)
+	if (norm == NORM_LAYER || norm == NORM_ONE_PLUS)
 		copies *= 2; /* weight and bias */
+	if (norm == NORM_BARE)
+		copies = 0;
 	return model_add(model, (struct weight){.role = ROLE_NORM,
 	                                        .rows = norm ? length : 0,
 	                                        .copies = copies,

@@ -11,7 +11,8 @@
 
 /* NORM_RMS_FP32 is Gemma's: it multiplies by 1 + weight before it leaves fp32; so does
  * NORM_RMS_WIDE, by the weight as it is. NORM_CENTERED is a LayerNorm without a bias, operator by
- * operator in fp32. NORM_WEIGHT is PyTorch's LayerNorm without a bias. NORM_T5 keeps its input as
+ * operator in fp32. NORM_WEIGHT is PyTorch's LayerNorm without a bias, NORM_BARE one in fp32 without
+ * weights, NORM_ONE_PLUS one with 1 + weight, in 16 bits under autocast. NORM_T5 keeps its input as
  * it is beside a copy in fp32. */
 enum norm {
 	NORM_NONE,
@@ -21,12 +22,14 @@ enum norm {
 	NORM_CENTERED,
 	NORM_T5,
 	NORM_LAYER,
-	NORM_WEIGHT
+	NORM_WEIGHT,
+	NORM_BARE,
+	NORM_ONE_PLUS
 };
 /* Rotary positions: in the heads' own width, by tables in fp32, or all in fp32. */
 enum rotation { ROTATION_PLAIN, ROTATION_TABLES_FP32, ROTATION_FP32 };
 /* MLP_GELU_OWN is BLOOM's: a function with a backward of its own, operator by operator. */
-enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_GELU_OWN, MLP_RELU, MLP_GATED };
+enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_GELU_OWN, MLP_RELU, MLP_RELU2, MLP_GATED };
 /* What a model is trained for. HEAD_NONE: nothing that is known here. HEAD_MASKED: the words of an
  * encoder, behind a matmul and a norm. HEAD_SEQUENCE: classes of a sample. HEAD_TOKENS: of each
  * token. HEAD_CLASSES: of an image. HEAD_SEQ2SEQ: the words of a target that follows a source. */
@@ -48,6 +51,17 @@ enum family {
 #undef FAMILY
 	FAMILY_COUNT
 };
+
+/* Some of a model's layers. */
+enum { LAYER_SET = 1024 };
+struct layer_set {
+	uint64_t bits[LAYER_SET / 64];
+};
+
+static inline bool layer_in(const struct layer_set *set, int64_t layer)
+{
+	return layer < LAYER_SET && (set->bits[layer / 64] >> layer % 64 & 1);
+}
 
 struct shape {
 	enum family family; /* FAMILY_COUNT: a plain transformer */
@@ -74,8 +88,14 @@ struct shape {
 	bool final_norm, embedding_norm,
 	        head_norm; /* head_norm: q and k are normalised */
 	bool qkv_bias, out_bias, mlp_bias, head_bias;
-	bool tied;         /* the head is the embedding */
-	bool fused;        /* q, k, v (and gate, up) come from one matmul */
+	int64_t window;            /* tokens that a windowed layer sees */
+	struct layer_set windowed; /* layers that see a window of tokens alone */
+	struct layer_set unturned; /* layers without rotary positions */
+	bool tied;                 /* the head is the embedding */
+	bool fused;                /* q, k, v (and gate, up) come from one matmul */
+	bool fused_gate;           /* gate and up alone come from one matmul */
+	bool own_tables;           /* rotary tables are copied in each layer */
+	bool two_tables;           /* windowed layers have rotary tables of their own */
 	bool softmax_fp32; /* the written-out attention takes its softmax in fp32 */
 	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
 	bool post_norm; /* norms of what attention and feed-forward give; with four norms a

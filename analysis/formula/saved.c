@@ -17,11 +17,13 @@ static int64_t norm_bytes(const struct context *c)
 	const struct shape *s = c->shape;
 	if (s->norm == NORM_RMS || s->norm == NORM_T5)
 		return (4 + c->stream) * s->hidden + 4;
+	if (s->norm == NORM_BARE)
+		return 4 * s->hidden + 8;
 	if (s->norm == NORM_CENTERED)
 		return 12 * s->hidden + 4;
 	if (s->norm == NORM_RMS_FP32 || s->norm == NORM_RMS_WIDE)
 		return 8 * s->hidden + 4;
-	if (s->norm == NORM_LAYER || s->norm == NORM_WEIGHT)
+	if (s->norm == NORM_LAYER || s->norm == NORM_WEIGHT || s->norm == NORM_ONE_PLUS)
 		return c->stream * s->hidden + 8; /* mean and 1/deviation */
 	return 0;
 }
@@ -53,11 +55,9 @@ static int64_t head_norm_bytes(const struct context *c)
 
 static int64_t mlp_bytes(const struct context *c)
 {
-	static const int kept[] = {[MLP_GELU] = 2,
-	                           [MLP_GELU_NEW] = 5,
-	                           [MLP_GELU_OWN] = 2,
-	                           [MLP_RELU] = 1,
-	                           [MLP_GATED] = 4};
+	static const int kept[] = {
+	        [MLP_GELU] = 2, [MLP_GELU_NEW] = 5, [MLP_GELU_OWN] = 2,
+	        [MLP_RELU] = 1, [MLP_RELU2] = 2,    [MLP_GATED] = 4};
 	/* pow() runs in fp32 under CUDA's autocast, and what follows it */
 	if (c->shape->mlp == MLP_GELU_NEW && c->training->autocast)
 		return 16 * c->shape->ffn;

@@ -48,6 +48,7 @@ static void norm_pieces(const struct sizes *z, int64_t copies, struct pieces *to
 	switch (z->shape->norm) {
 	case NORM_LAYER:
 	case NORM_WEIGHT:
+	case NORM_ONE_PLUS:
 		put(to, IN_STREAM, "inputs of norms", hidden * z->stream, copies);
 		put(to, IN_STREAM, "means and deviations of norms", z->tokens * 4,
 		    2 * copies);
@@ -64,6 +65,7 @@ static void norm_pieces(const struct sizes *z, int64_t copies, struct pieces *to
 		return;
 	case NORM_RMS_WIDE:
 	case NORM_CENTERED:
+	case NORM_BARE:
 	case NORM_NONE:
 		return;
 	}
@@ -107,11 +109,9 @@ static void score_pieces(const struct sizes *z, struct pieces *to)
 
 static void forward_pieces(const struct sizes *z, struct pieces *to)
 {
-	static const int kept[] = {[MLP_GELU] = 2,
-	                           [MLP_GELU_NEW] = 5,
-	                           [MLP_GELU_OWN] = 2,
-	                           [MLP_RELU] = 1,
-	                           [MLP_GATED] = 4};
+	static const int kept[] = {
+	        [MLP_GELU] = 2, [MLP_GELU_NEW] = 5, [MLP_GELU_OWN] = 2,
+	        [MLP_RELU] = 1, [MLP_RELU2] = 2,    [MLP_GATED] = 4};
 	/* autocast takes the pow of GPT-2's GELU, and what follows it, in fp32 */
 	bool fp32 = z->shape->mlp == MLP_GELU_NEW && z->training->autocast;
 

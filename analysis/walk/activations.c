@@ -41,6 +41,18 @@ static struct ten gelu_own(struct ops *o, struct ten x)
 	return result;
 }
 
+/* relu(x) ** 2; autocast takes the power in fp32 */
+static struct ten relu_squared(struct ops *o, struct ten x)
+{
+	struct ten relu = ops_unary(o, x, SAVE_RESULT),
+	           wide = o->half ? ops_to(o, relu, 4) : ops_hold(o, relu),
+	           result = ops_power(o, wide);
+
+	ops_let(o, &wide);
+	ops_let(o, &relu);
+	return result;
+}
+
 struct ten transformer_activated(struct transformer *m, struct ten x)
 {
 	switch (m->shape->mlp) {
@@ -48,6 +60,8 @@ struct ten transformer_activated(struct transformer *m, struct ten x)
 		return transformer_gelu_new(&m->ops, x);
 	case MLP_GELU_OWN:
 		return gelu_own(&m->ops, x);
+	case MLP_RELU2:
+		return relu_squared(&m->ops, x);
 	case MLP_RELU:
 		return ops_unary(&m->ops, x, SAVE_RESULT);
 	default:

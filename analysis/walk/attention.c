@@ -43,7 +43,7 @@ static struct ten rotated(struct transformer *m, struct ten x)
 		ops_let(o, &turned);
 		return all;
 	}
-	if (s->rotary == s->head_dim)
+	if (s->rotary == s->head_dim && !s->own_tables)
 		return turned_whole(m, x);
 	turns = ops_slice(o, x, part);
 	stays = ops_slice(o, x, x.count - part);
@@ -60,7 +60,8 @@ static struct ten rotated(struct transformer *m, struct ten x)
  * heads anew, of values too. */
 static bool heads_apart(const struct shape *s)
 {
-	return (s->rotary && s->rotary != s->head_dim) || s->family == FAMILY_WHISPER;
+	return (s->rotary && (s->rotary != s->head_dim || s->own_tables)) ||
+	       s->family == FAMILY_WHISPER;
 }
 
 /* flash attention in 16 bits, the memory-efficient kernel in fp32. */
@@ -269,16 +270,92 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	return a;
 }
 
-static struct ten attended(struct transformer *m, struct ten q, struct ten k,
-                           struct ten v, struct ten *weights)
+/* What a token may see is said by a mask, from which each layer makes what is added to the scores:
+ * the memory-efficient kernel alone takes it, with keys and values repeated for each head. Source:
+ * use_gqa_in_sdpa() of transformers' sdpa_attention.py; convert_boolean_attn_mask() and
+ * _efficient_attention_backward() of PyTorch 2.11. */
+static struct ten masked_attention(struct transformer *m, struct ten q, struct ten k,
+                                   struct ten v)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	int width = o->half ? o->half : q.width;
+	struct ten keys = repeated(m, k), values = repeated(m, v),
+	           bias = ops_make(o, m->batch * m->seq * m->seq, width),
+	           in[3] = {q, keys, values}, result, sums;
+	struct op op = {.inputs = 3, .save_count = 6};
+
+	for (int i = 0; i < 3; i++) {
+		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
+		op.in[i] = op.saves[i] = in[i].v;
+		op.give[i] = GIVE_NEW;
+		op.grad[i] = in[i].count * in[i].width;
+	}
+	result = ops_make(o, in[0].count, width);
+	sums = ops_make(o, m->batch * s->heads * ((m->seq + 31) / 32 * 32), 4);
+	op.saves[3] = result.v;
+	op.saves[4] = sums.v;
+	op.saves[5] = bias.v;
+	op.temp = 4 * m->batch * s->heads * m->seq;
+	if (width == 2)
+		op.temp += 4 * m->batch * s->heads * ((m->seq + 127) / 128 * 128) *
+		           s->head_dim;
+	tape_record(o->tape, &op, result.v);
+	ops_let(o, &sums);
+	ops_let(o, &bias);
+	for (int i = 0; i < 3; i++)
+		ops_let(o, &in[i]);
+	ops_let(o, &keys);
+	ops_let(o, &values);
+	return result;
+}
+
+static struct ten attended(struct transformer *m, const struct layer_weights *w,
+                           struct ten q, struct ten k, struct ten v,
+                           struct ten *weights)
 {
 	if (m->training->attention != ATTENTION_FLASH)
 		return written_attention(m, q, k, v, weights);
 	if (m->bias.v != NO_TENSOR)
 		return biased_attention(m, q, k, v);
+	if (w->windowed && m->seq >= m->shape->window)
+		return masked_attention(m, q, k, v);
 	if (m->shape->kv_heads != m->shape->heads && !m->ops.half && q.width == 4)
 		return composed_attention(m, q, k, v);
 	return fused_attention(m, q, k, v);
+}
+
+/* Queries and keys; GLM repeats the numbers of its tables anew in each layer. */
+static void rotate_both(struct transformer *m, struct ten *q, struct ten *k)
+{
+	struct ops *o = &m->ops;
+	struct ten cosine = m->cosine, sine = m->sine, turned, other;
+
+	if (m->shape->own_tables) {
+		m->cosine = ops_make(o, cosine.count, cosine.width);
+		m->sine = ops_make(o, sine.count, sine.width);
+	}
+	turned = rotated(m, *q);
+	other = rotated(m, *k);
+	if (m->shape->own_tables) {
+		ops_let(o, &m->cosine);
+		ops_let(o, &m->sine);
+	}
+	m->cosine = cosine;
+	m->sine = sine;
+	ops_let(o, q);
+	ops_let(o, k);
+	*q = turned;
+	*k = other;
+}
+
+/* What Olmo bounds in place: a copy is saved of what was there. */
+static void clip(struct ops *o, struct ten *x)
+{
+	struct ten result = ops_unary(o, *x, SAVE_INPUT);
+
+	ops_let(o, x);
+	*x = result;
 }
 
 /* Laid out anew, in place of x. */
@@ -323,6 +400,11 @@ struct ten transformer_cross_attention(struct transformer *m,
 		k = apart(o, k);
 		v = apart(o, v);
 	}
+	if (s->clipped) {
+		clip(o, &q);
+		clip(o, &k);
+		clip(o, &v);
+	}
 	if (s->head_norm) {
 		struct ten normed = transformer_norm(
 		        m, q, &w->q_norm, s->whole_norm ? inner : s->head_dim);
@@ -333,14 +415,9 @@ struct ten transformer_cross_attention(struct transformer *m,
 		ops_let(o, &k);
 		k = normed;
 	}
-	if (s->rotary) {
-		struct ten turned = rotated(m, q), other = rotated(m, k);
-		ops_let(o, &q);
-		ops_let(o, &k);
-		q = turned;
-		k = other;
-	}
-	result = attended(m, q, k, v, weights);
+	if (s->rotary && !w->unturned)
+		rotate_both(m, &q, &k);
+	result = attended(m, w, q, k, v, weights);
 	out = ops_linear(o, result, w->o, w->o_bias, inner, s->hidden);
 	ops_let(o, &result);
 	ops_let(o, &q);

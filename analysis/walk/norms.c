@@ -117,6 +117,36 @@ static struct ten rms_norm_t5(struct ops *o, struct ten x, struct ten weight,
 	return result;
 }
 
+/* OLMo's: a LayerNorm in fp32 without weights. */
+static struct ten bare_norm(struct ops *o, struct ten x, int64_t over)
+{
+	static const struct ten none = {.v = NO_TENSOR};
+	struct ten wide = ops_to(o, x, 4),
+	           result = ops_layer_norm(o, wide, none, none, over), out;
+
+	ops_let(o, &wide);
+	out = ops_to(o, result, x.width);
+	ops_let(o, &result);
+	return out;
+}
+
+/* Nemotron's: a LayerNorm by 1 + weight; under autocast all it reads is cast to 16 bits. */
+static struct ten one_plus_norm(struct ops *o, struct ten x,
+                                const struct norm_weights *w, int64_t over)
+{
+	struct ops plain = {.tape = o->tape, .fp16 = o->fp16};
+	struct ten scale = ops_unary(o, w->weight, SAVE_NONE),
+	           in[3] = {x, scale, w->bias}, result;
+
+	for (int i = 0; i < 3; i++)
+		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
+	result = ops_layer_norm(&plain, in[0], in[1], in[2], over);
+	for (int i = 0; i < 3; i++)
+		ops_let(o, &in[i]);
+	ops_let(o, &scale);
+	return result;
+}
+
 struct ten transformer_norm(struct transformer *m, struct ten x,
                             const struct norm_weights *w, int64_t over)
 {
@@ -131,6 +161,10 @@ struct ten transformer_norm(struct transformer *m, struct ten x,
 		return rms_norm_t5(&m->ops, x, w->weight, over);
 	case NORM_CENTERED:
 		return centered_norm(&m->ops, x, w->weight, over);
+	case NORM_BARE:
+		return bare_norm(&m->ops, x, over);
+	case NORM_ONE_PLUS:
+		return one_plus_norm(&m->ops, x, w, over);
 	default:
 		return ops_layer_norm(&m->ops, x, w->weight, w->bias, over);
 	}

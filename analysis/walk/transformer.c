@@ -27,7 +27,7 @@ struct ten transformer_feed_forward(struct transformer *m,
 		ops_let(o, &wide);
 		return out;
 	}
-	if (s->fused) {
+	if (s->fused || s->fused_gate) {
 		struct ten both =
 		        ops_linear(o, x, w->gate, none, s->hidden, 2 * s->ffn);
 		tensor_id parts[2];
@@ -47,7 +47,7 @@ struct ten transformer_feed_forward(struct transformer *m,
 	out = ops_mul(o, wide, up);
 	ops_let(o, &wide);
 	ops_let(o, &up);
-	if (s->fused)
+	if (s->fused || s->fused_gate)
 		ops_let(o, &gate);
 	wide = ops_linear(o, out, w->down, w->down_bias, s->ffn, s->hidden);
 	ops_let(o, &out);
@@ -199,10 +199,15 @@ static void make_tables(struct transformer *m, int width)
 		return;
 	m->cosine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
 	m->sine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
+	for (int i = 0; i < 2; i++)
+		m->other_tables[i] =
+		        m->shape->two_tables
+		                ? ops_make(&m->ops, m->seq * m->shape->rotary, width)
+		                : none;
 }
 
 /* What a token may see, added to the scores: of the whole batch, in the stream's width. A kernel
- * needs none. */
+ * needs none, or a true or false where layers see a window. */
 static void make_mask(struct transformer *m, int width)
 {
 	int64_t count = m->batch * m->seq * m->seq;
@@ -213,6 +218,8 @@ static void make_mask(struct transformer *m, int width)
 	if (m->training->attention != ATTENTION_FLASH && !m->shape->patch)
 		m->mask = ops_make(&m->ops, m->shape->two_masks ? 2 * count : count,
 		                   width);
+	else if (m->shape->window && m->seq >= m->shape->window)
+		m->mask = ops_make(&m->ops, count, 1);
 }
 
 static struct ten loss_of(struct transformer *m, struct ten x)
@@ -245,6 +252,8 @@ void transformer_backward(struct transformer *m, tensor_id loss)
 		return;
 	ops_let(&m->ops, &m->cosine);
 	ops_let(&m->ops, &m->sine);
+	for (int i = 0; i < 2; i++)
+		ops_let(&m->ops, &m->other_tables[i]);
 }
 
 tensor_id transformer_forward(struct transformer *m)

@@ -16,7 +16,8 @@ struct layer_weights {
 	struct ten q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias;
 	struct norm_weights norm[4], q_norm, k_norm;
 	struct ten far_k, far_k_bias, far_q,
-	        far_q_bias; /* DeBERTa: of relative positions */
+	        far_q_bias;      /* DeBERTa: of relative positions */
+	bool windowed, unturned; /* sees a window alone; has no rotary positions */
 };
 
 struct transformer {
@@ -44,10 +45,11 @@ struct transformer {
 	struct ten memory; /* what a first stack gave; `outputs` holds it */
 	struct ten stack_bias[2], cross_bias; /* T5's, of each stack and between them */
 	struct ten places,
-	        far;      /* DeBERTa: of two tokens, and the table as it is read */
-	int64_t elements; /* of all weights */
-	void *contexts;   /* of checkpointed layers, for the backward */
-	int64_t *sizes;   /* elements of each weight */
+	        far; /* DeBERTa: of two tokens, and the table as it is read */
+	struct ten other_tables[2]; /* of windowed layers, where they have their own */
+	int64_t elements;           /* of all weights */
+	void *contexts;             /* of checkpointed layers, for the backward */
+	int64_t *sizes;             /* elements of each weight */
 	struct matrix {
 		int64_t rows, columns; /* columns 1: a vector */
 		bool table;            /* an embedding, or the head: Muon leaves it */

@@ -50,16 +50,18 @@ static struct ten table(struct transformer *m, bool there, int64_t rows,
 
 static struct norm_weights norm_of(struct transformer *m, int64_t over)
 {
+	enum norm norm = m->shape->norm;
+
 	return (struct norm_weights){
-	        .weight = weight(m, over, 1),
-	        .bias = bias(m, m->shape->norm == NORM_LAYER, over)};
+	        .weight = bias(m, norm != NORM_BARE, over),
+	        .bias = bias(m, norm == NORM_LAYER || norm == NORM_ONE_PLUS, over)};
 }
 
-static void make_layer(struct transformer *m, struct layer_weights *w)
+static void make_layer(struct transformer *m, struct layer_weights *w, int64_t layer)
 {
 	const struct shape *s = m->shape;
 	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
-	bool gated = s->mlp == MLP_GATED;
+	bool gated = s->mlp == MLP_GATED, both = s->fused || s->fused_gate;
 
 	*w = (struct layer_weights){.k = none,
 	                            .v = none,
@@ -69,7 +71,9 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 	                            .gate_bias = none,
 	                            .up = none,
 	                            .q_norm = {none, none},
-	                            .k_norm = {none, none}};
+	                            .k_norm = {none, none},
+	                            .windowed = layer_in(&s->windowed, layer),
+	                            .unturned = layer_in(&s->unturned, layer)};
 	w->q = weight(m, s->fused ? inner + 2 * keys : inner, s->hidden);
 	w->q_bias = bias(m, s->qkv_bias, s->fused ? inner + 2 * keys : inner);
 	if (!s->fused) {
@@ -85,9 +89,9 @@ static void make_layer(struct transformer *m, struct layer_weights *w)
 		w->k_norm.weight = weight(m, s->whole_norm ? keys : s->head_dim, 1);
 	}
 	if (gated)
-		w->gate = weight(m, s->fused ? 2 * s->ffn : s->ffn, s->hidden);
-	w->gate_bias = bias(m, gated && !s->fused && s->mlp_bias, s->ffn);
-	if (!gated || !s->fused)
+		w->gate = weight(m, both ? 2 * s->ffn : s->ffn, s->hidden);
+	w->gate_bias = bias(m, gated && !both && s->mlp_bias, s->ffn);
+	if (!gated || !both)
 		w->up = weight(m, s->ffn, s->hidden);
 	w->up_bias = bias(m, s->mlp_bias, s->ffn);
 	w->down = weight(m, s->hidden, s->ffn);
@@ -172,7 +176,7 @@ static void make_decoder(struct transformer *m)
 	m->cross = allocate((count + 1) * sizeof(*m->cross));
 	for (size_t i = 0; i < count; i++) {
 		struct layer_weights *w = &m->cross[i];
-		make_layer(m, &m->decoder[i]);
+		make_layer(m, &m->decoder[i], (int64_t)i);
 		w->q = weight(m, inner, s->hidden);
 		w->k = weight(m, inner, s->hidden);
 		w->v = weight(m, inner, s->hidden);
@@ -204,7 +208,7 @@ bool transformer_make(struct transformer *m)
 	if (m->sharding)
 		sharding_leave_out(m->sharding);
 	for (int64_t i = 0; i < shape_own_layers(s); i++) {
-		make_layer(m, &m->layers[i]);
+		make_layer(m, &m->layers[i], i);
 		if (m->sharding)
 			sharding_group(m->sharding);
 	}

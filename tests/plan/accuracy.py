@@ -27,14 +27,18 @@ PAGE = where.ROOT / "docs" / "accuracy-plan.md"
 BEGIN, END = "<!-- accuracy.py writes from here -->", "<!-- to here -->"
 
 SHARED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "starcoder2", "granite",
-          "olmo2", "stablelm", "cohere", "phi", "gemma2")
+          "olmo2", "stablelm", "cohere", "phi", "gemma2", "gemma3_text", "olmo", "smollm3",
+          "cohere2", "glm", "nemotron", "exaone4")
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM", "gemma": "GemmaForCausalLM", "phi3": "Phi3ForCausalLM",
     "gpt2": "GPT2LMHeadModel", "opt": "OPTForCausalLM", "gpt_neox": "GPTNeoXForCausalLM",
     "starcoder2": "Starcoder2ForCausalLM", "granite": "GraniteForCausalLM",
     "olmo2": "Olmo2ForCausalLM", "stablelm": "StableLmForCausalLM", "cohere": "CohereForCausalLM",
-    "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM", **decoders.CLASSES,
+    "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM",
+    "gemma3_text": "Gemma3ForCausalLM", "olmo": "OlmoForCausalLM", "smollm3": "SmolLM3ForCausalLM",
+    "cohere2": "Cohere2ForCausalLM", "glm": "GlmForCausalLM", "nemotron": "NemotronForCausalLM",
+    "exaone4": "Exaone4ForCausalLM", **decoders.CLASSES,
 }
 ENCODERS = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta",
             "distilbert": "DistilBert", "electra": "Electra", "albert": "Albert",

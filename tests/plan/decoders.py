@@ -46,4 +46,38 @@ COUNTED = {
     "mpt-7b": (6_649_286_656, {
         "model_type": "mpt", "vocab_size": 50432, "d_model": 4096, "n_layers": 32, "n_heads": 32,
         "max_seq_len": 2048, "attn_config": {"clip_qkv": None}}),
+    "gemma-3-1b": (999_885_952, {
+        "model_type": "gemma3_text", "vocab_size": 262144, "hidden_size": 1152,
+        "num_hidden_layers": 26, "num_attention_heads": 4, "num_key_value_heads": 1,
+        "head_dim": 256, "intermediate_size": 6912}),
+    "olmo-1b": (1_176_764_416, {
+        "model_type": "olmo", "vocab_size": 50304, "hidden_size": 2048, "num_hidden_layers": 16,
+        "num_attention_heads": 16, "num_key_value_heads": 16, "intermediate_size": 8192,
+        "tie_word_embeddings": True}),
+    "smollm3-3b": (3_075_098_624, {
+        "model_type": "smollm3", "vocab_size": 128256, "hidden_size": 2048,
+        "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 4,
+        "intermediate_size": 11008}),
+    "command-r7b": (8_028_033_024, {
+        "model_type": "cohere2", "vocab_size": 256000, "hidden_size": 4096,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "intermediate_size": 14336}),
+    "glm-4-9b": (9_399_951_360, {
+        "model_type": "glm", "vocab_size": 151552, "hidden_size": 4096, "num_hidden_layers": 40,
+        "num_attention_heads": 32, "num_key_value_heads": 2, "intermediate_size": 13696}),
+    "nemotron-4b": (4_190_509_056, {
+        "model_type": "nemotron", "vocab_size": 256000, "hidden_size": 3072,
+        "num_hidden_layers": 32, "num_attention_heads": 24, "num_key_value_heads": 8,
+        "head_dim": 128, "intermediate_size": 9216}),
+    "exaone-4-1.2b": (1_279_391_488, {
+        "model_type": "exaone4", "vocab_size": 102400, "hidden_size": 2048,
+        "num_hidden_layers": 30, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "intermediate_size": 4096, "tie_word_embeddings": True}),
+    "gemma-2, its head from transformers": (745_558_272, {
+        "model_type": "gemma2", "vocab_size": 256000, "hidden_size": 2304, "num_hidden_layers": 2,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 9216}),
+    "qwen3, its head from transformers": (187_045_376, {
+        "model_type": "qwen3", "vocab_size": 151936, "hidden_size": 1024, "num_hidden_layers": 2,
+        "num_attention_heads": 16, "num_key_value_heads": 8, "intermediate_size": 3072,
+        "tie_word_embeddings": True}),
 }
