@@ -351,3 +351,13 @@ struct ten ops_cross_entropy(struct ops *o, struct ten logits, struct ten labels
 	ops_let(o, &wide);
 	return loss;
 }
+
+struct ten ops_branch(struct ops *o, bool drops, struct ten x, struct ten branch)
+{
+	struct ten kept = ops_dropout(o, branch, drops), sum;
+
+	ops_let(o, &branch);
+	sum = ops_add(o, x, kept);
+	ops_let(o, &kept);
+	return sum;
+}

@@ -47,6 +47,8 @@ struct ten ops_mul(struct ops *o, struct ten a, struct ten b);
 /* Sums or means over the last dimension: x.count / over elements. */
 struct ten ops_mean(struct ops *o, struct ten x, int64_t over);
 struct ten ops_dropout(struct ops *o, struct ten x, bool active);
+/* x plus what a branch gave, after dropout where it drops; the branch is let go of. */
+struct ten ops_branch(struct ops *o, bool drops, struct ten x, struct ten branch);
 /* Its backward holds the gradient times the result beside what it makes. From 16 bits to fp32 it
  * is one operator for fp16, two for bf16. */
 struct ten ops_softmax(struct ops *o, struct ten x, int width);

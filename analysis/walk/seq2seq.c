@@ -83,18 +83,6 @@ static struct ten t5_feed_forward(struct transformer *m, const struct layer_weig
 	return b;
 }
 
-/* x plus what a branch gave, which is let go of. */
-static struct ten plus(struct transformer *m, struct ten x, struct ten branch)
-{
-	struct ops *o = &m->ops;
-	struct ten kept = ops_dropout(o, branch, drops(m)), sum;
-
-	ops_let(o, &branch);
-	sum = ops_add(o, x, kept);
-	ops_let(o, &kept);
-	return sum;
-}
-
 static tensor_id run_t5_layer(struct one_layer *layer, struct ten x)
 {
 	struct transformer *m = layer->model;
@@ -104,7 +92,7 @@ static tensor_id run_t5_layer(struct one_layer *layer, struct ten x)
 
 	m->bias = m->stack_bias[layer->cross != NULL];
 	h = transformer_norm(m, x, &w->norm[0], m->shape->hidden);
-	a = plus(m, x, transformer_attention(m, w, h, &weights));
+	a = ops_branch(o, drops(m), x, transformer_attention(m, w, h, &weights));
 	ops_let(o, &h);
 	if (layer->cross) {
 		struct ten first = weights, mask = m->mask;
@@ -114,7 +102,7 @@ static tensor_id run_t5_layer(struct one_layer *layer, struct ten x)
 		h = transformer_norm(m, a, &layer->cross->norm[0], m->shape->hidden);
 		b = transformer_cross_attention(m, layer->cross, h, m->memory,
 		                                &weights);
-		b = plus(m, a, b);
+		b = ops_branch(o, drops(m), a, b);
 		m->mask = mask;
 		m->keys = m->seq;
 		ops_let(o, &h);
@@ -123,7 +111,7 @@ static tensor_id run_t5_layer(struct one_layer *layer, struct ten x)
 		a = b;
 	}
 	h = transformer_norm(m, a, &w->norm[1], m->shape->hidden);
-	b = plus(m, a, t5_feed_forward(m, w, h));
+	b = ops_branch(o, drops(m), a, t5_feed_forward(m, w, h));
 	ops_let(o, &h);
 	ops_let(o, &a);
 	ops_let(o, &weights);
@@ -137,7 +125,7 @@ static tensor_id run_t5_layer(struct one_layer *layer, struct ten x)
 static struct ten joined(struct transformer *m, struct ten x, struct ten branch,
                          const struct norm_weights *norm)
 {
-	struct ten sum = plus(m, x, branch);
+	struct ten sum = ops_branch(&m->ops, drops(m), x, branch);
 	struct ten result = transformer_norm(m, sum, norm, m->shape->hidden);
 
 	ops_let(&m->ops, &sum);

@@ -81,18 +81,6 @@ struct ten whisper_embedded(struct transformer *m, bool second, struct ten held[
 	return x;
 }
 
-/* x plus what a branch gave, which is let go of. */
-static struct ten plus(struct transformer *m, struct ten x, struct ten branch)
-{
-	struct ops *o = &m->ops;
-	struct ten kept = ops_dropout(o, branch, drops(m)), sum;
-
-	ops_let(o, &branch);
-	sum = ops_add(o, x, kept);
-	ops_let(o, &kept);
-	return sum;
-}
-
 /* Attention to the sound, in the second stack; weights: of the attention before. */
 static struct ten listened(struct transformer *m, const struct layer_weights *w,
                            struct ten x, struct ten *weights)
@@ -108,7 +96,7 @@ static struct ten listened(struct transformer *m, const struct layer_weights *w,
 	m->keys = m->seq;
 	ops_let(o, &h);
 	ops_let(o, &first);
-	return plus(m, x, result);
+	return ops_branch(o, drops(m), x, result);
 }
 
 tensor_id whisper_layer(struct transformer *m, const struct layer_weights *w,
@@ -120,7 +108,7 @@ tensor_id whisper_layer(struct transformer *m, const struct layer_weights *w,
 
 	a = transformer_attention(m, w, h, &weights);
 	ops_let(o, &h);
-	a = plus(m, x, a);
+	a = ops_branch(o, drops(m), x, a);
 	if (cross) {
 		b = listened(m, cross, a, &weights);
 		ops_let(o, &a);
@@ -129,7 +117,7 @@ tensor_id whisper_layer(struct transformer *m, const struct layer_weights *w,
 	h = transformer_norm(m, a, &w->norm[1], m->shape->hidden);
 	b = transformer_feed_forward(m, w, h);
 	ops_let(o, &h);
-	b = plus(m, a, b);
+	b = ops_branch(o, drops(m), a, b);
 	ops_let(o, &a);
 	ops_let(o, &weights);
 	return b.v;
