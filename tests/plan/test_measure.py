@@ -91,7 +91,7 @@ CASES = {
     "llama, 8 bits": (LLAMA, "--batch", 16, "--optimizer", "adam8bit"),
     "llama, fused": (LLAMA, "--batch", 16, "--optimizer-impl", "fused"),
     "gpt2, one by one": (GPT2, "--batch", 8, "--optimizer-impl", "for-loop", "--clip"),
-    "gpt2, accumulated": (GPT2, "--batch", 8, "--accumulate", 3, "--precision", "bf16-mixed"),
+    "gpt2, accumulated": (GPT2, "--batch", 64, "--accumulate", 3, "--precision", "bf16-mixed"),
     "llama, momentum": (LLAMA, "--batch", 16, "--optimizer", "sgd-momentum"),
     "bert": (BERT, "--batch", 8),
 }
@@ -104,6 +104,8 @@ def test_what_a_model_is_made_of_is_the_formula(measured, case):
     m = a["measured"]
     for bucket in ("parameter", "gradient", "optimizer"):
         wanted = a[f"{bucket}_bytes"]
+        if bucket == "optimizer" and "adam8bit" in words:
+            wanted += 2 * 256 * 4  # two tables of what the bytes mean, whatever the model
         assert m[f"{bucket}_bytes"] == pytest.approx(wanted, rel=0.001), bucket
     assert sum(b["bytes"] for b in m["by_bucket"]) == m["peak_allocated_bytes"]
     assert m["peak_allocated_bytes"] <= m["peak_reserved_bytes"]
