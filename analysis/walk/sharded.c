@@ -21,6 +21,7 @@ struct group {
 	tensor_id flat;      /* what an all-gather delivered; NO_TENSOR */
 	tensor_id gradients; /* of the shards, one buffer; NO_TENSOR */
 	int64_t padded;      /* elements of a shard of all its weights */
+	size_t from, to;     /* its weights are among these */
 	bool gathered;
 	struct sharding *sharding;
 };
@@ -90,6 +91,8 @@ int sharding_group(struct sharding *s)
 {
 	int group = new_group(s);
 
+	s->groups[group].from = s->grouped;
+	s->groups[group].to = s->part_count;
 	for (; s->grouped < s->part_count; s->grouped++)
 		put_in(s, &s->parts[s->grouped], group);
 	return group;
@@ -104,6 +107,7 @@ void sharding_root(struct sharding *s)
 {
 	int group = new_group(s);
 
+	s->groups[group].to = s->part_count;
 	for (size_t i = 0; i < s->part_count; i++)
 		if (s->parts[i].group < 0)
 			put_in(s, &s->parts[i], group);
@@ -144,7 +148,7 @@ static void copy_out(struct sharding *s, int number)
 
 	if (group->gathered)
 		return;
-	for (size_t i = 0; i < s->part_count; i++)
+	for (size_t i = group->from; i < group->to; i++)
 		if (s->parts[i].group == number)
 			tape_refill(s->tape, s->parts[i].weight,
 			            s->parts[i].padded * s->world * s->widths.gathered);
@@ -153,7 +157,9 @@ static void copy_out(struct sharding *s, int number)
 
 static void reshard(struct sharding *s, int number)
 {
-	for (size_t i = 0; i < s->part_count; i++)
+	const struct group *group = &s->groups[number];
+
+	for (size_t i = group->from; i < group->to; i++)
 		if (s->parts[i].group == number)
 			tape_empty(s->tape, s->parts[i].weight);
 	s->groups[number].gathered = false;
@@ -176,7 +182,7 @@ static void reduce(struct sharding *s, int number)
 	reshard(s, number);
 	let_go(s, &s->reducing);
 	s->reducing = tape_make(s->tape, shard * s->world, TAPE_TEMPORARY);
-	for (size_t i = 0; i < s->part_count; i++)
+	for (size_t i = group->from; i < group->to; i++)
 		if (s->parts[i].group == number)
 			tape_drop_gradient(s->tape, s->parts[i].weight);
 	tape_stream(s->tape, REDUCING);
