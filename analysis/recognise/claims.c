@@ -137,13 +137,16 @@ static int64_t peak_with(const struct recognised *recognised, const struct claim
 	return formula.total;
 }
 
-/* How far a claim is from the bytes; those that the loss has the rows of come first. */
+/* How far a claim is from the bytes; those that the loss has the rows of come first. Where two would
+ * have the same bytes, within a hundredth, what came in says it better than what was made of it. */
 static bool better(const struct claim *a, const struct claim *b, int64_t measured)
 {
 	if (a->rows_agree != b->rows_agree)
 		return a->rows_agree;
 	if (a->peak < 0 || b->peak < 0)
 		return a->peak >= 0;
+	if (llabs(a->peak - b->peak) <= measured / 100)
+		return a->kind < b->kind;
 	return llabs(a->peak - measured) < llabs(b->peak - measured);
 }
 

@@ -173,9 +173,9 @@ def test_plan_begins_with_what_was_traced(trained, tidemark):
     measured = plan(other)["peak_allocated_bytes"]
     assert same["peak"]["basis"] == "measured" and same["training"]["batch"] == 16
     assert same["training"]["seq"] == 256
-    assert abs(twice["peak_allocated_bytes"] - measured) <= measured / 100
+    assert abs(twice["peak_allocated_bytes"] - measured) <= measured * 3 / 100
     back = plan(other, "--batch", 16)["peak_allocated_bytes"]
-    assert abs(back - same["peak_allocated_bytes"]) <= same["peak_allocated_bytes"] / 100
+    assert abs(back - same["peak_allocated_bytes"]) <= same["peak_allocated_bytes"] * 3 / 100
 
 
 def test_plan_scales_what_no_walk_knows(trained, tidemark):
