@@ -125,25 +125,6 @@ void reconcile_json(const struct reconciled *r, struct json *json)
 	json_end(json);
 }
 
-/* The device whose peak is the highest, cards before the CPU: the model is there. */
-static const struct device *main_device(struct trace *trace,
-                                        const struct device *devices, size_t count,
-                                        int64_t step, struct point *point)
-{
-	const struct device *best = NULL;
-
-	for (size_t i = 0; i < count; i++) {
-		struct point other;
-		if (!trace_peak(trace, devices[i].id, step, &other))
-			continue;
-		if (best && other.allocated <= point->allocated)
-			continue;
-		best = &devices[i];
-		*point = other;
-	}
-	return best;
-}
-
 int cmd_reconcile(const struct options *options)
 {
 	const struct device *chief;
@@ -154,8 +135,8 @@ int cmd_reconcile(const struct options *options)
 	int status;
 
 	by_device_open(&answer, options, 12);
-	chief = main_device(answer.trace, answer.devices, answer.count, answer.step,
-	                    &point);
+	chief = trace_highest(answer.trace, answer.devices, answer.count, answer.step,
+	                      &point);
 	if (!chief)
 		fail(STATUS_USAGE,
 		     "'%s' has no step with device memory in it: nothing to reconcile; "

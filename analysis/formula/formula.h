@@ -53,6 +53,9 @@ enum implementation {
 	IMPLEMENTATION_COUNT
 };
 
+/* Does PyTorch have its step in all of these ways? */
+bool optimizer_has_ways(enum optimizer optimizer);
+
 enum checkpoint {
 	CHECKPOINT_NONE,
 	CHECKPOINT_FULL,

@@ -69,6 +69,12 @@ void training_precision(struct training *training, enum precision precision)
 	training->adapter = DTYPE_FP32;
 }
 
+bool optimizer_has_ways(enum optimizer optimizer)
+{
+	return optimizer == OPTIMIZER_SGD || optimizer == OPTIMIZER_SGD_MOMENTUM ||
+	       optimizer == OPTIMIZER_ADAM || optimizer == OPTIMIZER_ADAMW;
+}
+
 void training_default(struct training *training, enum precision precision)
 {
 	memset(training, 0, sizeof(*training));

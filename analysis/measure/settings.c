@@ -29,9 +29,10 @@ static const struct {
         {OPT_ACTIVATION_ELEMENTS, "activations are what is measured"},
 };
 
-static const char can[] = "a run can have --batch, --seq, --target-seq, --task, "
-                          "--precision, --optimizer, --attention, "
-                          "--no-dropout and '--checkpoint full'";
+static const char can[] =
+        "a run can have --batch, --accumulate, --seq, --target-seq, --task, "
+        "--precision, --optimizer, --optimizer-impl, --clip, --attention, "
+        "--no-dropout, '--checkpoint full', and --world with '--zero 3' or '--zero 0'";
 
 static void refuse_shapes(const struct options *options)
 {

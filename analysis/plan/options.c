@@ -354,11 +354,8 @@ static void read_step(struct training *t, const struct options *options)
 {
 	int by = plan_choice(options, OPT_OPTIMIZER_IMPL, implementation_names,
 	                     IMPLEMENTATION_COUNT);
-	bool has = t->optimizer == OPTIMIZER_SGD ||
-	           t->optimizer == OPTIMIZER_SGD_MOMENTUM ||
-	           t->optimizer == OPTIMIZER_ADAM || t->optimizer == OPTIMIZER_ADAMW;
 
-	if (by > 0 && !has)
+	if (by > 0 && !optimizer_has_ways(t->optimizer))
 		fail(STATUS_USAGE,
 		     "'--optimizer-impl %s' is for sgd, sgd-momentum, adam and adamw: "
 		     "%s has one way of its own",

@@ -23,31 +23,13 @@ static int changes(const struct options *options)
 	return count;
 }
 
-/* The largest peak of its devices, cards before the CPU; NULL: none has one. */
-static const struct device *highest(const struct device *devices, size_t count,
-                                    struct trace *trace, struct point *point)
-{
-	const struct device *best = NULL;
-
-	for (size_t i = 0; i < count; i++) {
-		struct point other;
-		if (!trace_peak(trace, devices[i].id, -1, &other) ||
-		    (best && other.allocated <= point->allocated))
-			continue;
-		best = &devices[i];
-		*point = other;
-	}
-	return best;
-}
-
 /* Is a block of the size that one of the weights has, or a gradient of it? */
 static bool like_a_weight(const struct model *model, int64_t bytes)
 {
 	enum { GRAIN = 512 };
 
 	for (size_t i = 0; i < model->count; i++) {
-		const struct weight *w = &model->weights[i];
-		int64_t elements = w->rows * (w->columns ? w->columns : 1);
+		int64_t elements = weight_size(&model->weights[i]);
 		for (int64_t width = 2; width <= 4; width += 2)
 			if ((elements * width + GRAIN - 1) / GRAIN * GRAIN == bytes)
 				return true;
@@ -214,7 +196,7 @@ void plan_from_trace(struct plan *plan, const struct options *options)
 	size_t count;
 	struct device *devices = trace_devices(trace, NULL, &count);
 	struct point point;
-	const struct device *device = highest(devices, count, trace, &point);
+	const struct device *device = trace_highest(trace, devices, count, -1, &point);
 
 	if (device)
 		from_step(plan, options, trace, device, &point);

@@ -117,18 +117,6 @@ static void count_blocks(struct trace *trace, const struct device *device,
 	         "Python told no names and no config");
 }
 
-static bool ran(struct trace *trace, const char *pattern)
-{
-	struct rows *rows =
-	        db_rows(trace->db, "SELECT 1 FROM module WHERE class GLOB ?1 LIMIT 1",
-	                "t", pattern);
-	bool found = rows_next(rows);
-
-	if (found)
-		rows_free(rows);
-	return found;
-}
-
 /* Who shares the training. FSDP2 gives classes a name of its own. */
 static void read_sharing(struct trace *trace, struct recognised *recognised)
 {
@@ -136,8 +124,14 @@ static void read_sharing(struct trace *trace, struct recognised *recognised)
 	        db_number(trace->db, 1, "SELECT coalesce(world_size, 1) FROM run");
 
 	recognised->world = world > 1 ? world : 1;
-	recognised->sharded = world > 1 && ran(trace, "FSDP?*");
-	if (world > 1 && ran(trace, "DistributedDataParallel"))
+	recognised->sharded =
+	        world > 1 &&
+	        db_number(trace->db, 0,
+	                  "SELECT EXISTS (SELECT 1 FROM module WHERE class "
+	                  "GLOB 'FSDP?*')");
+	if (world > 1 && db_number(trace->db, 0,
+	                           "SELECT EXISTS (SELECT 1 FROM module WHERE class = "
+	                           "'DistributedDataParallel')"))
 		recognised->training.world = world; /* and each has all of it */
 }
 

@@ -26,7 +26,6 @@ static bool walk_peak(struct reconciled *r)
 {
 	const struct recognised *known = r->recognised;
 	struct walk walk;
-
 	const struct tape_peak *peak;
 	struct training training;
 	struct model model;
@@ -46,17 +45,6 @@ static bool walk_peak(struct reconciled *r)
 	return true;
 }
 
-static bool ran(const struct reconciled *r, const char *name)
-{
-	struct rows *rows =
-	        db_rows(r->trace->db, "SELECT 1 FROM op WHERE name = ?1", "t", name);
-	bool found = rows_next(rows);
-
-	if (found)
-		rows_free(rows);
-	return found;
-}
-
 /* The workspaces of cuBLAS: a handle for the thread of the forward and one for the backward's; and
  * that of cublasLt, which adds biases. */
 static int64_t workspaces(const struct reconciled *r)
@@ -64,11 +52,14 @@ static int64_t workspaces(const struct reconciled *r)
 	bool first = r->point.step <= 1 && r->point.phase == PHASE_FORWARD;
 	bool multiplied = db_number(r->trace->db, 0,
 	                            "SELECT EXISTS (SELECT 1 FROM multiplication)");
+	bool added = db_number(r->trace->db, 0,
+	                       "SELECT EXISTS (SELECT 1 FROM op WHERE name = "
+	                       "'aten::addmm')");
 
 	if (!multiplied || !on_a_card(r))
 		return 0;
 	return (first ? 1 : 2) * WALK_CUBLAS_WORKSPACE +
-	       (ran(r, "aten::addmm") ? WALK_CUBLASLT_WORKSPACE : 0);
+	       (added ? WALK_CUBLASLT_WORKSPACE : 0);
 }
 
 /* What the formula counts and what stood at the peak's instant: without what was freed before it
@@ -190,8 +181,7 @@ void reconcile_judge(struct reconciled *r)
 	int64_t away;
 
 	*verdict = (struct verdict){.kind = VERDICT_NONE, .predicted = -1};
-	if (r->device != r->recognised->device &&
-	    strcmp(r->device->name, r->recognised->device->name) != 0)
+	if (r->device->id != r->recognised->device->id)
 		return;
 	if (!walk_peak(r) && r->recognised->batch_known) {
 		verdict->predicted = at_that_instant(r);

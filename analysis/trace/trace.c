@@ -289,6 +289,23 @@ bool trace_peak(struct trace *trace, int64_t device, int64_t step, struct point 
 	return true;
 }
 
+const struct device *trace_highest(struct trace *trace, const struct device *devices,
+                                   size_t count, int64_t step, struct point *point)
+{
+	const struct device *best = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		struct point other;
+		if (!trace_peak(trace, devices[i].id, step, &other))
+			continue;
+		if (best && other.allocated <= point->allocated)
+			continue;
+		best = &devices[i];
+		*point = other;
+	}
+	return best;
+}
+
 struct sample trace_sample(struct trace *trace, int64_t device,
                            const struct point *point)
 {

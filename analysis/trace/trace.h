@@ -70,6 +70,11 @@ struct step trace_step(struct trace *trace, int64_t id);
 /* The peak of a device, over the run (step -1) or in one step. false: it has none. */
 bool trace_peak(struct trace *trace, int64_t device, int64_t step, struct point *point);
 
+/* The one of these devices whose peak is the highest, in the run or in one step: the model is there.
+ * NULL: none has one. */
+const struct device *trace_highest(struct trace *trace, const struct device *devices,
+                                   size_t count, int64_t step, struct point *point);
+
 /* What the newest sample at or before a point said; -1 where there is none. */
 struct sample {
 	int64_t reserved, device_used;

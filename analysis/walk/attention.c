@@ -64,6 +64,23 @@ static bool heads_apart(const struct shape *s)
 	       s->family == FAMILY_WHISPER;
 }
 
+/* A kernel's operands, under autocast in 16 bits: saved, and each gets a gradient of its size. */
+static void take_operands(struct ops *o, struct ten *in, int count, struct op *op)
+{
+	for (int i = 0; i < count; i++) {
+		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
+		op->in[i] = op->saves[i] = in[i].v;
+		op->give[i] = GIVE_NEW;
+		op->grad[i] = in[i].count * in[i].width;
+	}
+}
+
+static void let_operands(struct ops *o, struct ten *in, int count)
+{
+	for (int i = 0; i < count; i++)
+		ops_let(o, &in[i]);
+}
+
 /* flash attention in 16 bits, the memory-efficient kernel in fp32. */
 static struct ten fused_attention(struct transformer *m, struct ten q, struct ten k,
                                   struct ten v)
@@ -76,12 +93,7 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	        wide = (s->head_dim + 31) / 32 * 32;
 	struct op op = {.inputs = 3};
 
-	for (int i = 0; i < 3; i++) {
-		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
-		op.in[i] = op.saves[i] = in[i].v;
-		op.give[i] = GIVE_NEW;
-		op.grad[i] = in[i].count * in[i].width;
-	}
+	take_operands(o, in, 3, &op);
 	result = ops_make(o, in[0].count, in[0].width);
 	sums = ops_make(o, rows, 4);
 	op.saves[3] = result.v;
@@ -95,8 +107,7 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	}
 	tape_record(o->tape, &op, result.v);
 	ops_let(o, &sums);
-	for (int i = 0; i < 3; i++)
-		ops_let(o, &in[i]);
+	let_operands(o, in, 3);
 	if (result.width == 2 && heads_apart(s)) {
 		/* flash attention's result lies as the queries do: laid out anew */
 		struct ten copy = ops_copy(o, result);
@@ -142,12 +153,7 @@ static struct ten biased_attention(struct transformer *m, struct ten q, struct t
 	int64_t rows = m->batch * s->heads * m->seq;
 	struct op op = {.inputs = 4, .save_count = 6, .temp = 4 * rows};
 
-	for (int i = 0; i < 4; i++) {
-		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
-		op.in[i] = op.saves[i] = in[i].v;
-		op.give[i] = GIVE_NEW;
-		op.grad[i] = in[i].count * in[i].width;
-	}
+	take_operands(o, in, 4, &op);
 	ops_let(o, &own);
 	if (m->batch > 1)
 		op.give[3] = GIVE_SUM; /* it is made for each sample */
@@ -160,8 +166,7 @@ static struct ten biased_attention(struct transformer *m, struct ten q, struct t
 	op.saves[5] = sums.v;
 	tape_record(o->tape, &op, result.v);
 	ops_let(o, &sums);
-	for (int i = 0; i < 4; i++)
-		ops_let(o, &in[i]);
+	let_operands(o, in, 4);
 	return result;
 }
 
@@ -181,24 +186,14 @@ static struct ten repeated(struct transformer *m, struct ten x)
 	                    x.width};
 }
 
-/* What matmul lays out anew, under autocast in 16 bits. */
-static struct ten laid_out(struct ops *o, struct ten x, bool copied)
-{
-	struct ten narrow = o->half ? ops_to(o, x, o->half) : ops_hold(o, x), result;
-
-	result = copied ? ops_copy(o, narrow) : ops_hold(o, narrow);
-	ops_let(o, &narrow);
-	return result;
-}
-
 /* The product of queries and keys; copied: the keys do not lie in order. */
 static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys,
                             bool copied)
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten a = laid_out(o, q, !heads_apart(s)), b = laid_out(o, keys, copied),
-	           scores;
+	struct ten a = ops_laid_out(o, q, !heads_apart(s)),
+	           b = ops_laid_out(o, keys, copied), scores;
 
 	scores = ops_bmm(o, a, b, m->batch * s->heads * m->seq * m->keys);
 	ops_let(o, &a);
@@ -234,7 +229,7 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	ops_let(o, &b);
 	*weights = ops_dropout(o, a, s->attention_dropout && m->training->dropout);
 	ops_let(o, &a);
-	b = laid_out(o, values, transposed && s->family != FAMILY_WHISPER);
+	b = ops_laid_out(o, values, transposed && s->family != FAMILY_WHISPER);
 	a = o->half ? ops_to(o, *weights, o->half) : ops_hold(o, *weights);
 	result = ops_bmm(o, a, b, q.count);
 	ops_let(o, &a);
@@ -285,12 +280,7 @@ static struct ten masked_attention(struct transformer *m, struct ten q, struct t
 	           in[3] = {q, keys, values}, result, sums;
 	struct op op = {.inputs = 3, .save_count = 6};
 
-	for (int i = 0; i < 3; i++) {
-		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
-		op.in[i] = op.saves[i] = in[i].v;
-		op.give[i] = GIVE_NEW;
-		op.grad[i] = in[i].count * in[i].width;
-	}
+	take_operands(o, in, 3, &op);
 	result = ops_make(o, in[0].count, width);
 	sums = ops_make(o, m->batch * s->heads * ((m->seq + 31) / 32 * 32), 4);
 	op.saves[3] = result.v;
@@ -303,8 +293,7 @@ static struct ten masked_attention(struct transformer *m, struct ten q, struct t
 	tape_record(o->tape, &op, result.v);
 	ops_let(o, &sums);
 	ops_let(o, &bias);
-	for (int i = 0; i < 3; i++)
-		ops_let(o, &in[i]);
+	let_operands(o, in, 3);
 	ops_let(o, &keys);
 	ops_let(o, &values);
 	return result;
@@ -367,9 +356,9 @@ static struct ten apart(struct ops *o, struct ten x)
 	return result;
 }
 
-struct ten transformer_cross_attention(struct transformer *m,
-                                       const struct layer_weights *w, struct ten x,
-                                       struct ten source, struct ten *weights)
+/* Keys and values are read from source. */
+static struct ten attention(struct transformer *m, const struct layer_weights *w,
+                            struct ten x, struct ten source, struct ten *weights)
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
@@ -429,5 +418,19 @@ struct ten transformer_cross_attention(struct transformer *m,
 struct ten transformer_attention(struct transformer *m, const struct layer_weights *w,
                                  struct ten x, struct ten *weights)
 {
-	return transformer_cross_attention(m, w, x, x, weights);
+	return attention(m, w, x, x, weights);
+}
+
+struct ten transformer_attention_to_memory(struct transformer *m,
+                                           const struct layer_weights *w, struct ten x,
+                                           struct ten *weights)
+{
+	struct ten mask = m->mask, result;
+
+	m->keys = m->training->seq;
+	m->mask = none;
+	result = attention(m, w, x, m->memory, weights);
+	m->mask = mask;
+	m->keys = m->seq;
+	return result;
 }

@@ -90,7 +90,7 @@ static struct ten position_scores(struct transformer *m, const struct layer_weig
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten far = ops_dropout(o, m->far, s->dropout && m->training->dropout);
+	struct ten far = ops_dropout(o, m->far, transformer_drops(m));
 	struct ten far_k = none, far_q = none, score = none, to, from;
 
 	if (s->relative.shared) {

@@ -87,7 +87,7 @@ static struct ten embedded(struct transformer *m)
 		ops_let(o, &y);
 		y = x;
 	}
-	x = ops_dropout(o, y, s->dropout && m->training->dropout);
+	x = ops_dropout(o, y, transformer_drops(m));
 	ops_let(o, &y);
 	if (!narrow)
 		return x;
@@ -104,8 +104,7 @@ static struct ten joined(struct transformer *m, struct ten x, struct ten branch,
                          const struct norm_weights *norm, bool drops)
 {
 	struct ops *o = &m->ops;
-	struct ten kept = ops_dropout(
-	        o, branch, drops && m->shape->dropout && m->training->dropout);
+	struct ten kept = ops_dropout(o, branch, drops && transformer_drops(m));
 	struct ten sum, result;
 
 	ops_let(o, &branch);

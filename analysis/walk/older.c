@@ -153,12 +153,7 @@ static void read_mpt(struct transformer *m, const struct layer_weights *w, struc
 /* As a batched matmul takes it: heads of more than one sample are laid out anew. */
 static struct ten operand(struct transformer *m, struct ten x)
 {
-	struct ops *o = &m->ops;
-	struct ten narrow = o->half ? ops_to(o, x, o->half) : ops_hold(o, x), result;
-
-	result = m->batch > 1 ? ops_copy(o, narrow) : ops_hold(o, narrow);
-	ops_let(o, &narrow);
-	return result;
+	return ops_laid_out(&m->ops, x, m->batch > 1);
 }
 
 /* What happens to the scores before the softmax, each to a new tensor. */

@@ -50,8 +50,7 @@ struct ten ops_to(struct ops *o, struct ten x, int width)
 	return result_of(o, &op, x.count, width);
 }
 
-/* A weight as a matmul takes it. */
-static struct ten cast(struct ops *o, struct ten weight)
+struct ten ops_cast_weight(struct ops *o, struct ten weight)
 {
 	if (!o->half || weight.v == NO_TENSOR || weight.width == o->half)
 		return weight.v == NO_TENSOR ? weight : ops_hold(o, weight);
@@ -108,7 +107,7 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
                       int64_t in, int64_t out)
 {
 	struct ten input = o->half ? ops_to(o, x, o->half) : ops_hold(o, x);
-	struct ten w = cast(o, weight), b = cast(o, bias), result;
+	struct ten w = ops_cast_weight(o, weight), b = ops_cast_weight(o, bias), result;
 	int64_t rows = x.count / in;
 	struct op op = {.in = {input.v, w.v, b.v},
 	                .give = {GIVE_NEW, GIVE_NEW, GIVE_SUM},
@@ -360,4 +359,13 @@ struct ten ops_branch(struct ops *o, bool drops, struct ten x, struct ten branch
 	sum = ops_add(o, x, kept);
 	ops_let(o, &kept);
 	return sum;
+}
+
+struct ten ops_laid_out(struct ops *o, struct ten x, bool copied)
+{
+	struct ten narrow = o->half ? ops_to(o, x, o->half) : ops_hold(o, x), result;
+
+	result = copied ? ops_copy(o, narrow) : ops_hold(o, narrow);
+	ops_let(o, &narrow);
+	return result;
 }

@@ -23,6 +23,9 @@ struct ten ops_make(struct ops *o, int64_t count, int width);
 void ops_let(struct ops *o, struct ten *x);
 struct ten ops_hold(struct ops *o, struct ten x);
 
+/* A weight as a matmul or a convolution takes it: under autocast its 16-bit copy. */
+struct ten ops_cast_weight(struct ops *o, struct ten weight);
+
 /* x of rows x in, a weight of in x out elements: rows x out. bias: NO_TENSOR without. */
 struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten bias,
                       int64_t in, int64_t out);
@@ -56,6 +59,8 @@ struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
                           struct ten bias, int64_t over);
 /* Bytes that a sum down the columns of a matrix holds meanwhile. */
 int64_t ops_sum_buffer(int64_t rows, int64_t columns);
+/* An operand of ops_bmm(), under autocast in 16 bits; copied: it does not lie in order. */
+struct ten ops_laid_out(struct ops *o, struct ten x, bool copied);
 /* batches of rows x inner times inner x columns; operands as they lie (a copy is ops_copy). */
 struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result);
 struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids,

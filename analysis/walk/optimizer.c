@@ -11,13 +11,10 @@
 
 bool optimizer_known(const struct training *r)
 {
-	bool plain = r->optimizer == OPTIMIZER_SGD ||
-	             r->optimizer == OPTIMIZER_SGD_MOMENTUM ||
-	             r->optimizer == OPTIMIZER_ADAM || r->optimizer == OPTIMIZER_ADAMW;
-
 	if (r->optimizer == OPTIMIZER_COUNT)
 		return false;
-	return plain || (!r->zero && r->implementation == IMPLEMENTATION_FOREACH);
+	return optimizer_has_ways(r->optimizer) ||
+	       (!r->zero && r->implementation == IMPLEMENTATION_FOREACH);
 }
 
 static int bytes_of(enum dtype dtype)

@@ -14,11 +14,6 @@ struct one_layer {
 	const struct layer_weights *weights, *cross; /* cross: of the second stack */
 };
 
-static bool drops(const struct transformer *m)
-{
-	return m->shape->dropout && m->training->dropout;
-}
-
 static int64_t target_of(const struct transformer *m)
 {
 	return m->training->target ? m->training->target : m->training->seq;
@@ -74,7 +69,7 @@ static struct ten t5_feed_forward(struct transformer *m, const struct layer_weig
 		a = transformer_activated(m, b);
 		ops_let(o, &b);
 	}
-	b = ops_dropout(o, a, drops(m));
+	b = ops_dropout(o, a, transformer_drops(m));
 	ops_let(o, &a);
 	a = ops_to(o, b, w->down.width); /* the weight's own, under autocast too */
 	ops_let(o, &b);
@@ -92,26 +87,22 @@ static tensor_id run_t5_layer(struct one_layer *layer, struct ten x)
 
 	m->bias = m->stack_bias[layer->cross != NULL];
 	h = transformer_norm(m, x, &w->norm[0], m->shape->hidden);
-	a = ops_branch(o, drops(m), x, transformer_attention(m, w, h, &weights));
+	a = ops_branch(o, transformer_drops(m), x,
+	               transformer_attention(m, w, h, &weights));
 	ops_let(o, &h);
 	if (layer->cross) {
-		struct ten first = weights, mask = m->mask;
-		m->keys = m->training->seq;
+		struct ten first = weights;
 		m->bias = m->cross_bias;
-		m->mask = none;
 		h = transformer_norm(m, a, &layer->cross->norm[0], m->shape->hidden);
-		b = transformer_cross_attention(m, layer->cross, h, m->memory,
-		                                &weights);
-		b = ops_branch(o, drops(m), a, b);
-		m->mask = mask;
-		m->keys = m->seq;
+		b = transformer_attention_to_memory(m, layer->cross, h, &weights);
+		b = ops_branch(o, transformer_drops(m), a, b);
 		ops_let(o, &h);
 		ops_let(o, &first);
 		ops_let(o, &a);
 		a = b;
 	}
 	h = transformer_norm(m, a, &w->norm[1], m->shape->hidden);
-	b = ops_branch(o, drops(m), a, t5_feed_forward(m, w, h));
+	b = ops_branch(o, transformer_drops(m), a, t5_feed_forward(m, w, h));
 	ops_let(o, &h);
 	ops_let(o, &a);
 	ops_let(o, &weights);
@@ -125,7 +116,7 @@ static tensor_id run_t5_layer(struct one_layer *layer, struct ten x)
 static struct ten joined(struct transformer *m, struct ten x, struct ten branch,
                          const struct norm_weights *norm)
 {
-	struct ten sum = ops_branch(&m->ops, drops(m), x, branch);
+	struct ten sum = ops_branch(&m->ops, transformer_drops(m), x, branch);
 	struct ten result = transformer_norm(m, sum, norm, m->shape->hidden);
 
 	ops_let(&m->ops, &sum);
@@ -142,14 +133,9 @@ static tensor_id run_bart_layer(struct one_layer *layer, struct ten x)
 	a = transformer_attention(m, w, x, &weights);
 	a = joined(m, x, a, &w->norm[0]);
 	if (layer->cross) {
-		struct ten first = weights, mask = m->mask;
-		m->keys = m->training->seq;
-		m->mask = none;
-		b = transformer_cross_attention(m, layer->cross, a, m->memory,
-		                                &weights);
+		struct ten first = weights;
+		b = transformer_attention_to_memory(m, layer->cross, a, &weights);
 		b = joined(m, a, b, &layer->cross->norm[0]);
-		m->mask = mask;
-		m->keys = m->seq;
 		ops_let(o, &first);
 		ops_let(o, &a);
 		a = b;
@@ -198,7 +184,7 @@ static struct ten bart_embedded(struct transformer *m, bool second, struct ten h
 	                     second ? &m->decoder_embedding_norm : &m->embedding_norm,
 	                     s->hidden);
 	ops_let(o, &x);
-	x = ops_dropout(o, y, drops(m));
+	x = ops_dropout(o, y, transformer_drops(m));
 	ops_let(o, &y);
 	return x;
 }
@@ -211,7 +197,7 @@ static struct ten t5_embedded(struct transformer *m, struct ten held[2])
 	held[0] = ops_embedding(o, m->embedding, ids, m->shape->hidden);
 	held[1] = none;
 	ops_let(o, &ids);
-	return ops_dropout(o, held[0], drops(m));
+	return ops_dropout(o, held[0], transformer_drops(m));
 }
 
 static struct ten finished(struct transformer *m, struct ten x, bool second)
@@ -219,8 +205,9 @@ static struct ten finished(struct transformer *m, struct ten x, bool second)
 	struct ops *o = &m->ops;
 	struct ten normed = transformer_norm(
 	        m, x, second ? &m->decoder_norm : &m->final_norm, m->shape->hidden);
-	struct ten result = ops_dropout(
-	        o, normed, m->shape->family == FAMILY_T5 && drops(m)); /* T5's alone */
+	struct ten result = ops_dropout(o, normed,
+	                                m->shape->family == FAMILY_T5 &&
+	                                        transformer_drops(m)); /* T5's alone */
 
 	ops_let(o, &normed);
 	ops_let(o, &x);

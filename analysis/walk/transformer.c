@@ -108,7 +108,7 @@ static struct ten finished(struct transformer *m, const struct layer_weights *w,
 	           result;
 
 	ops_let(o, &given);
-	result = ops_dropout(o, normed, m->shape->dropout && m->training->dropout);
+	result = ops_dropout(o, normed, transformer_drops(m));
 	ops_let(o, &normed);
 	return scaled(m, result, m->shape->scaled_residual);
 }
@@ -185,7 +185,7 @@ static struct ten embedded(struct transformer *m)
 		ops_let(o, &x);
 		x = sum;
 	}
-	sum = ops_dropout(o, x, m->shape->dropout && m->training->dropout);
+	sum = ops_dropout(o, x, transformer_drops(m));
 	ops_let(o, &x);
 	return sum;
 }

@@ -63,6 +63,12 @@ struct transformer {
 bool transformer_make(struct transformer *model);
 void transformer_free(struct transformer *model);
 
+/* Does a dropout of its stream do anything in this training? */
+static inline bool transformer_drops(const struct transformer *m)
+{
+	return m->shape->dropout && m->training->dropout;
+}
+
 /* One layer's norm and attention; weights: what the attention returns beside. */
 struct ten transformer_norm(struct transformer *model, struct ten x,
                             const struct norm_weights *weights, int64_t over);
@@ -71,10 +77,10 @@ struct ten transformer_capped(struct ops *o, struct ten x);
 struct ten transformer_attention(struct transformer *model,
                                  const struct layer_weights *layer, struct ten x,
                                  struct ten *weights);
-/* Keys and values of another tensor. */
-struct ten transformer_cross_attention(struct transformer *model,
-                                       const struct layer_weights *layer, struct ten x,
-                                       struct ten source, struct ten *weights);
+/* Keys and values of what the first stack gave, all of which is seen. */
+struct ten transformer_attention_to_memory(struct transformer *model,
+                                           const struct layer_weights *layer,
+                                           struct ten x, struct ten *weights);
 
 struct ten transformer_gelu_new(struct ops *o, struct ten x);
 struct ten transformer_activated(struct transformer *model, struct ten x);

@@ -4,14 +4,6 @@
  * Called from: transformer.c. */
 #include "transformer.h"
 
-static struct ten as_matmul_takes(struct ops *o, struct ten w, int width)
-{
-	w.v = o->half ? tape_cast_weight(o->tape, w.v, w.count * width)
-	              : tape_hold(o->tape, w.v);
-	w.width = width;
-	return w;
-}
-
 /* A convolution whose windows do not overlap. It takes the images in the weight's width, under
  * autocast in 16 bits; they want no gradient. Its backward lays the result's gradient out anew. */
 static struct ten patches_of(struct transformer *m)
@@ -20,8 +12,8 @@ static struct ten patches_of(struct transformer *m)
 	int width = o->half ? o->half : m->wide;
 	int64_t count = m->batch * (m->seq - 1) * m->shape->hidden;
 	struct ten own = ops_to(o, m->pixels, m->wide), images = ops_to(o, own, width),
-	           w = as_matmul_takes(o, m->embedding, width),
-	           b = as_matmul_takes(o, m->embedding_bias, width), result;
+	           w = ops_cast_weight(o, m->embedding),
+	           b = ops_cast_weight(o, m->embedding_bias), result;
 	struct op op = {.in = {w.v, b.v},
 	                .give = {GIVE_NEW, GIVE_NEW},
 	                .grad = {w.count * width, b.count * width},
@@ -63,7 +55,7 @@ struct ten vision_embedded(struct transformer *m)
 	ops_let(o, &patches);
 	y = ops_add(o, x, m->positions);
 	ops_let(o, &x);
-	x = ops_dropout(o, y, m->shape->dropout && m->training->dropout);
+	x = ops_dropout(o, y, transformer_drops(m));
 	ops_let(o, &y);
 	return x;
 }

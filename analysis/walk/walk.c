@@ -8,11 +8,6 @@
 #include "transformer.h"
 #include "optimizer.h"
 
-/* PyTorch's default for one handle and stream: 2 x 4096 KiB and 8 x 16 KiB. The forward and the
- * backward have a thread, and so a handle, each. cublasLt, which adds biases, has a MiB of its own
- * in each thread that runs a forward. Source: aten/src/ATen/cuda/CublasHandlePool.cpp. */
-enum { WORKSPACE_KIB = 2 * 4096 + 8 * 16, LT_WORKSPACE_KIB = 1024 };
-
 static int bytes_of(enum dtype dtype)
 {
 	return dtype_bits(dtype) / 8;
@@ -79,9 +74,9 @@ static void one_step(struct transformer *m, bool first)
 		sharding_zero_grad(m->sharding);
 }
 
-static void make_workspace(struct tape *t, int kib)
+static void make_workspace(struct tape *t, int bytes)
 {
-	tape_make(t, (int64_t)kib << 10, TAPE_WORKSPACE);
+	tape_make(t, bytes, TAPE_WORKSPACE);
 }
 
 /* FSDP2: where the training is mixed, its MixedPrecisionPolicy gathers in 16 bits and reduces in
@@ -142,12 +137,12 @@ bool walk_training(const struct model *model, const struct training *training,
 		                    m.shape->mel ? m.wide : 4);
 		ops_make(&m.ops, m.tokens, 8); /* labels, and which of the ids count */
 		ops_make(&m.ops, m.tokens, 8);
-		make_workspace(m.ops.tape, WORKSPACE_KIB);
-		make_workspace(m.ops.tape, WORKSPACE_KIB);
+		make_workspace(m.ops.tape, WALK_CUBLAS_WORKSPACE);
+		make_workspace(m.ops.tape, WALK_CUBLAS_WORKSPACE);
 		if (has_biases(m.shape))
-			make_workspace(m.ops.tape, LT_WORKSPACE_KIB);
+			make_workspace(m.ops.tape, WALK_CUBLASLT_WORKSPACE);
 		if (has_biases(m.shape) && training->checkpoint != CHECKPOINT_NONE)
-			make_workspace(m.ops.tape, LT_WORKSPACE_KIB);
+			make_workspace(m.ops.tape, WALK_CUBLASLT_WORKSPACE);
 		one_step(&m, true);
 		walk->first = tape_read(m.ops.tape);
 		tape_mark(m.ops.tape);

@@ -6,8 +6,10 @@
 #include "formula.h"
 #include "tape.h"
 
-/* Bytes that cuBLAS takes for one handle and stream: PyTorch's default, 2 x 4096 KiB and 8 x
- * 16 KiB. Source: aten/src/ATen/cuda/CublasHandlePool.cpp. */
+/* Bytes that cuBLAS takes for one handle and stream: PyTorch's default, 2 x 4096 KiB and 8 x 16 KiB.
+ * The forward and the backward have a thread, and so a handle, each. cublasLt, which adds biases,
+ * has a MiB of its own in each thread that runs a forward. Source:
+ * aten/src/ATen/cuda/CublasHandlePool.cpp. */
 enum {
 	WALK_CUBLAS_WORKSPACE = (2 * 4096 + 8 * 16) << 10,
 	WALK_CUBLASLT_WORKSPACE = 1 << 20

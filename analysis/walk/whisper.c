@@ -6,27 +6,14 @@
 
 static const struct ten none = {.v = NO_TENSOR};
 
-static bool drops(const struct transformer *m)
-{
-	return m->shape->dropout && m->training->dropout;
-}
-
-static struct ten taken(struct ops *o, struct ten w, int width)
-{
-	w.v = o->half ? tape_cast_weight(o->tape, w.v, w.count * width)
-	              : tape_hold(o->tape, w.v);
-	w.width = width;
-	return w;
-}
-
 /* A convolution over three moments, with so many elements as its result, and gelu. */
 static struct ten convolved(struct transformer *m, struct ten x, int which,
                             int64_t count)
 {
 	struct ops *o = &m->ops;
 	int width = o->half ? o->half : m->wide;
-	struct ten in = ops_to(o, x, width), w = taken(o, m->sound[which], width),
-	           b = taken(o, m->sound_bias[which], width), all, result;
+	struct ten in = ops_to(o, x, width), w = ops_cast_weight(o, m->sound[which]),
+	           b = ops_cast_weight(o, m->sound_bias[which]), all, result;
 	struct op op = {.in = {in.v, w.v, b.v},
 	                .give = {GIVE_NEW, GIVE_NEW, GIVE_NEW},
 	                .grad = {in.count * width, w.count * width, b.count * width},
@@ -56,7 +43,7 @@ static struct ten sound_embedded(struct transformer *m, struct ten held[2])
 	             m->wide); /* positions, not trained */
 	sum = ops_add(o, held[0], x);
 	ops_let(o, &x);
-	x = ops_dropout(o, sum, drops(m));
+	x = ops_dropout(o, sum, transformer_drops(m));
 	ops_let(o, &sum);
 	return x;
 }
@@ -76,7 +63,7 @@ struct ten whisper_embedded(struct transformer *m, bool second, struct ten held[
 	ops_let(o, &ids);
 	ops_let(o, &rows);
 	sum = ops_add(o, held[0], held[1]);
-	x = ops_dropout(o, sum, drops(m));
+	x = ops_dropout(o, sum, transformer_drops(m));
 	ops_let(o, &sum);
 	return x;
 }
@@ -86,17 +73,13 @@ static struct ten listened(struct transformer *m, const struct layer_weights *w,
                            struct ten x, struct ten *weights)
 {
 	struct ops *o = &m->ops;
-	struct ten first = *weights, mask = m->mask, h, result;
+	struct ten first = *weights, h, result;
 
 	h = transformer_norm(m, x, &w->norm[0], m->shape->hidden);
-	m->keys = m->training->seq;
-	m->mask = none;
-	result = transformer_cross_attention(m, w, h, m->memory, weights);
-	m->mask = mask;
-	m->keys = m->seq;
+	result = transformer_attention_to_memory(m, w, h, weights);
 	ops_let(o, &h);
 	ops_let(o, &first);
-	return ops_branch(o, drops(m), x, result);
+	return ops_branch(o, transformer_drops(m), x, result);
 }
 
 tensor_id whisper_layer(struct transformer *m, const struct layer_weights *w,
@@ -108,7 +91,7 @@ tensor_id whisper_layer(struct transformer *m, const struct layer_weights *w,
 
 	a = transformer_attention(m, w, h, &weights);
 	ops_let(o, &h);
-	a = ops_branch(o, drops(m), x, a);
+	a = ops_branch(o, transformer_drops(m), x, a);
 	if (cross) {
 		b = listened(m, cross, a, &weights);
 		ops_let(o, &a);
@@ -117,7 +100,7 @@ tensor_id whisper_layer(struct transformer *m, const struct layer_weights *w,
 	h = transformer_norm(m, a, &w->norm[1], m->shape->hidden);
 	b = transformer_feed_forward(m, w, h);
 	ops_let(o, &h);
-	b = ops_branch(o, drops(m), a, b);
+	b = ops_branch(o, transformer_drops(m), a, b);
 	ops_let(o, &a);
 	ops_let(o, &weights);
 	return b.v;

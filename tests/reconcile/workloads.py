@@ -199,7 +199,8 @@ def main(name, **o):
         model = Llama(hidden=int(o.get("hidden", 96)), layers=int(o.get("layers", 3)),
                       ckpt="ckpt" in o)
     else:
-        model = GPT(seq=int(o.get("seq", 48)), hidden=int(o.get("hidden", 72)),
+        model = GPT(vocab=int(o.get("vocab", 331)), seq=int(o.get("seq", 48)),
+                    hidden=int(o.get("hidden", 72)),
                     layers=int(o.get("layers", 3)), ckpt="ckpt" in o, config="bare" not in o,
                     tied="tied" in o)
     model = model.to(DEVICE, torch.bfloat16 if "bf16" in o else torch.float32)
