@@ -1,8 +1,11 @@
 #!/bin/bash
-# run.sh - installs what is missing, builds, runs every test, says how it went.
+# run.sh - installs what is missing, builds, runs the tests, says how it went.
 #
-# usage: tests/run.sh [--quick] [PYTEST ARGUMENTS...]
+# usage: tests/run.sh [--quick | --all] [PYTEST ARGUMENTS...]
 #	--quick  no sanitizer builds
+#	--all    every test with every PyTorch and every repetition. Without it each test runs
+#	         with one PyTorch for each of its other parameters: tests/short.py says which.
+# The pytest arguments are for tests/e2e.
 # The last line is "N passed, N failed, N skipped"; exit status 1 if anything failed.
 # Every skip is listed with its reason. Works as root and as an ordinary user.
 set -eu
@@ -19,10 +22,11 @@ say() {
 }
 
 presets="dev asan tsan"
-if [ "${1:-}" = --quick ]; then
-	presets=dev
-	shift
-fi
+export TIDEMARK_TESTS=short
+case ${1:-} in
+--quick) presets=dev && shift ;;
+--all) TIDEMARK_TESTS=all && shift ;;
+esac
 
 say "what the tests need"
 tests/setup.sh
@@ -46,42 +50,49 @@ done
 
 for preset in $presets; do
 	say "unit tests: $preset"
+	# What trains with PyTorch (label "pytorch") follows below, in lanes of its own.
 	# The stack walkers are no part of what the sanitizers watch; and the command has one
 	# thread, while ThreadSanitizer holds back the signals that some of its tests send.
 	only=()
 	[ "$preset" != asan ] || only=(-E '^(stacks\.|docs/)')
 	[ "$preset" != tsan ] || only=(-R '^test_')
-	ctest --test-dir build/"$preset" -j "$(nproc)" "${only[@]}" --output-on-failure \
+	ctest --test-dir build/"$preset" -LE pytorch -j "$(nproc)" "${only[@]}" --output-on-failure \
 		--no-tests=ignore --output-junit "$home/$results/ctest-$preset.xml" |
 		grep -v -e '^Internal' -e ' Passed ' -e '^ *Start ' || true
 	[ -s $results/ctest-"$preset".xml ] || broken+=("ctest ($preset) ended before its time")
 done
 
-say "end to end, on PyTorch"
-"$python" -m pytest tests/e2e -n "$(nproc)" -v -rN --tb=short \
-	--basetemp=$results/tmp --junitxml=$results/pytest.xml "$@" || true
-[ -s $results/pytest.xml ] || broken+=("pytest ended before its time")
-say "unmodified wheels on the simulated device"
-TIDEMARK_TORCH_DIR=$cache TIDEMARK_SIM_HOME=$home/build/dev/simulator \
-	"$python" -m pytest -p no:cacheprovider tests/sim/test_wheels.py -n "$(nproc)" -q -rN \
-	--basetemp=$results/tmp-wheels --junitxml=$results/pytest-wheels.xml || true
-say "what people train with, on the simulated device"
-mkdir -p $results/torches
+export TIDEMARK_TORCH_DIR=$cache TIDEMARK_SIM_HOME=$home/build/dev/simulator
+export TIDEMARK_COMMAND=$home/build/dev/analysis/tidemark
+export TIDEMARK_STUBS=$home/build/dev/simulator
+
+# part NAME WHAT WORDS...: the tests of one folder, a lane for each core.
+part() {
+	local name=$1
+	say "$2"
+	shift 2
+	"$python" -m pytest -p no:cacheprovider -n "$(nproc)" --dist=worksteal -rN --tb=short \
+		--basetemp=$results/tmp-"$name" --junitxml=$results/pytest-"$name".xml "$@" || true
+	[ -s $results/pytest-"$name".xml ] || broken+=("pytest of $name ended before its time")
+	rm -rf $results/tmp-"$name"
+}
+
+part e2e "end to end, on PyTorch" -v tests/e2e "$@"
+part simulate "programs under tidemark simulate" -q tests/simulate
+part wheels "unmodified wheels on the simulated device" -q tests/sim/test_wheels.py \
+	tests/sim/test_device.py
+mkdir -p $results/torches # what people train with goes with the newest alone
 ln -sfn "$cache/torch-2.11.0" $results/torches/
-TIDEMARK_TORCH_DIR=$home/$results/torches TIDEMARK_SIM_HOME=$home/build/dev/simulator \
-	"$python" -m pytest -p no:cacheprovider tests/sim/test_libraries.py -n "$(nproc)" -q -rN \
-	--basetemp=$results/tmp-libraries --junitxml=$results/pytest-libraries.xml || true
-say "runs that run out of memory"
-"$python" -m pytest -p no:cacheprovider tests/oom -n "$(nproc)" --dist=loadfile -q -rN \
-	--basetemp=$results/tmp-oom --junitxml=$results/pytest-oom.xml || true
-say "the buckets against an oracle"
-"$python" -m pytest -p no:cacheprovider tests/accuracy -n "$(nproc)" -q -rN \
-	--basetemp=$results/tmp-accuracy --junitxml=$results/pytest-accuracy.xml || true
-[ -s $results/pytest-accuracy.xml ] || broken+=("pytest of tests/accuracy ended before its time")
-say "the campaign of faults, in short"
-"$python" -m pytest -p no:cacheprovider tests/faults -n "$(nproc)" -q -rN \
-	--basetemp=$results/tmp-faults --junitxml=$results/pytest-faults.xml || true
-[ -s $results/pytest-faults.xml ] || broken+=("pytest of tests/faults ended before its time")
+TIDEMARK_TORCH_DIR=$home/$results/torches part libraries \
+	"what people train with, on the simulated device" -q tests/sim/test_libraries.py
+part plan "plan and reconcile against trainings" -q tests/plan/test_measure.py \
+	tests/plan/test_saved_tensors.py
+part reconcile "reconcile against trainings that count themselves" -q \
+	tests/reconcile/test_workloads.py
+part gpu "what compares with a real GPU, without one" -q tests/gpu/test_compare.py
+part oom "runs that run out of memory" -q tests/oom
+part accuracy "the buckets against an oracle" -q tests/accuracy
+part faults "the campaign of faults, in short" -q tests/faults
 
 if [ "$presets" != dev ]; then
 	say "fuzzing: five minutes of it, in two lanes"

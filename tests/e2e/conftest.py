@@ -13,7 +13,9 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 import reading  # noqa: E402
+import short  # noqa: E402
 import where  # noqa: E402
+from short import pytest_configure  # noqa: E402, F401
 from where import (  # noqa: E402, F401
     BUILD, CACHE, COMMAND, LIBRARY, PYTHON, ROOT, SIMULATOR, clean_environment)
 
@@ -194,3 +196,4 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if not applies(item)]
     items[:] = [item for item in items if applies(item)]
     config.hook.pytest_deselected(items=left_out)
+    short.pytest_collection_modifyitems(config, items)

@@ -269,6 +269,7 @@ def report(trace):
                             start_new_session=True, env=clean_environment())
 
 
+@pytest.mark.repeated(short=10)
 @pytest.mark.parametrize("moment", range(25))
 def test_a_reader_killed_in_its_recovery_leaves_it_to_the_next_one(tmp_path, killed, moment):
     trace = copy_of(killed, tmp_path / "run")
@@ -433,6 +434,7 @@ KINDS = ["a zeroed page", "a torn page", "many zeroed pages", "cursors that cann
          "a count of rings that cannot be", "a lost first page", "cut short", "noise"]
 
 
+@pytest.mark.repeated(short=1)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_is_in_the_ring_the_reader_ends(tmp_path, killed, tidemark, kind, seed):

@@ -14,6 +14,7 @@ def nursery():
     shutil.rmtree(made.folder, ignore_errors=True)
 
 
+@pytest.mark.repeated(short=16)
 @pytest.mark.parametrize("seed", range(40))
 def test_what_the_witness_saw_return_is_in_the_trace_of_a_killed_run(nursery, seed):
     verdict = kills.kill_one(nursery, seed)

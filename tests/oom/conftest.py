@@ -1,5 +1,7 @@
 """sim(): runs a script of this folder under the library on the simulated device."""
 import collections
+import fcntl
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -10,6 +12,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import where  # noqa: E402
+from short import pytest_collection_modifyitems, pytest_configure  # noqa: E402, F401
 from where import COMMAND, LIBRARY, PYTHON, SIMULATOR  # noqa: E402, F401
 
 TORCH = "torch-2.11.0"
@@ -33,28 +36,37 @@ def clean(**more):
 
 
 @pytest.fixture(scope="session")
-def sim(tmp_path_factory):
-    """sim("batch.py", memory="4GiB", then="kill", ...) -> Run; made once for each call."""
+def sim(tmp_path_factory, request):
+    """sim("batch.py", memory="4GiB", then="kill", ...) -> Run; made once for each call, by
+    whichever of the parallel processes of the test run needs it first."""
     where.need("venv")
     if not LIBRARY.exists():
         pytest.skip("the library is not built")
-    runs = {}
+    root = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        root = root.parent
+    root = root / "shared"
+    root.mkdir(exist_ok=True)
 
     def run(script, *arguments, memory, torch=TORCH, **env):
-        key = (script, arguments, memory, torch, tuple(sorted(env.items())))
-        if key not in runs:
-            folder = tmp_path_factory.mktemp(script.split(".")[0])
-            truth = folder / "truth.json"
-            done = subprocess.run(
-                [SIMULATOR / "simrun.sh", "--gpu", "a100-80gb", "--memory", memory,
-                 tree(torch), "--", PYTHON,
-                 HERE / "scripts" / script, *map(str, arguments)],
-                env=clean(TIDEMARK_OUT=str(folder / "a.db"), TRUTH=str(truth),
-                          LD_PRELOAD=str(LIBRARY), **env),
-                capture_output=True, text=True, timeout=300, cwd=folder)
-            runs[key] = Run(done.returncode, done.stderr, folder / "a.db",
-                            json.loads(truth.read_text()) if truth.exists() else None)
-        return runs[key]
+        key = repr((script, arguments, memory, torch, sorted(env.items())))
+        folder = root / f"{script.split('.')[0]}-{hashlib.sha1(key.encode()).hexdigest()[:12]}"
+        truth, outcome = folder / "truth.json", folder / "outcome.json"
+        with open(f"{folder}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not outcome.exists():
+                folder.mkdir()
+                done = subprocess.run(
+                    [SIMULATOR / "simrun.sh", "--gpu", "a100-80gb", "--memory", memory,
+                     tree(torch), "--", PYTHON,
+                     HERE / "scripts" / script, *map(str, arguments)],
+                    env=clean(TIDEMARK_OUT=str(folder / "a.db"), TRUTH=str(truth),
+                              LD_PRELOAD=str(LIBRARY), **env),
+                    capture_output=True, text=True, timeout=300, cwd=folder)
+                outcome.write_text(json.dumps([done.returncode, done.stderr]))
+        code, stderr = json.loads(outcome.read_text())
+        return Run(code, stderr, folder / "a.db",
+                   json.loads(truth.read_text()) if truth.exists() else None)
 
     return run
 

@@ -9,6 +9,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from causes import check_sums  # noqa: E402
+from short import pytest_collection_modifyitems, pytest_configure  # noqa: E402, F401
 spec = importlib.util.spec_from_file_location("e2e", HERE.parent / "e2e" / "conftest.py")
 e2e = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(e2e)

@@ -10,6 +10,7 @@ import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from short import pytest_collection_modifyitems, pytest_configure  # noqa: E402, F401
 from where import LIBRARIES, SIMULATOR, TORCHES, torch_version, wheels  # noqa: E402, F401
 
 HOME = str(SIMULATOR)

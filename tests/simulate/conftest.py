@@ -8,6 +8,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from short import pytest_collection_modifyitems, pytest_configure  # noqa: E402, F401
 from where import COMMAND, PYTHON, need  # noqa: E402, F401
 
 #: A network whose parameters, gradients and states take 16 bytes for each of 8 n² numbers.
