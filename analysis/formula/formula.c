@@ -105,7 +105,7 @@ static void parameters(const struct model *model, const struct training *trainin
 			else if (quantised(model, training, weight))
 				low += n;
 			else if (dtype == DTYPE_NF4 || dtype == DTYPE_INT8)
-				dtype = training->activation;
+				dtype = training->residual;
 		}
 		if (!elements)
 			continue;
@@ -148,17 +148,18 @@ static void gathered(const struct model *model, const struct training *training,
 }
 
 /* Elements of the adapters made for one weight; 0 where it isn't a target. */
-static int64_t adapter(const struct weight *weight, const struct training *training,
-                       struct formula *formula)
+static int64_t adapter(const struct weight *weight, const struct shape *shape,
+                       const struct training *training, struct formula *formula)
 {
-	int64_t sides;
-	if (!training->lora_rank || weight->target < 0 ||
-	    !(training->lora_targets & (1u << weight->target)))
-		return 0;
-	sides = formula_sum(formula, weight->rows, weight->columns);
-	return formula_product(formula,
-	                       formula_product(formula, sides, training->lora_rank),
-	                       weight->copies);
+	struct sides sides = {0, 0};
+
+	if (weight->target >= 0)
+		sides = lora_sides(shape, training, (enum lora_target)weight->target);
+	return formula_product(
+	        formula,
+	        formula_product(formula, formula_sum(formula, sides.in, sides.out),
+	                        training->lora_rank),
+	        weight->copies);
 }
 
 static bool has_adapters(const struct training *training)
@@ -173,8 +174,9 @@ static int64_t adapters(const struct model *model, const struct training *traini
 	struct formula_term *term;
 
 	for (size_t i = 0; i < model->count; i++)
-		elements = formula_sum(formula, elements,
-		                       adapter(&model->weights[i], training, formula));
+		elements = formula_sum(
+		        formula, elements,
+		        adapter(&model->weights[i], &model->shape, training, formula));
 	if (!elements)
 		return 0;
 	term = sharded(formula, training, FORMULA_PARAMETER,
@@ -312,10 +314,14 @@ static void optimizer(const struct model *model, const struct training *training
 			continue;
 		if (!has_adapters(training)) {
 			count_states(formula, training->optimizer, weight, &states);
-		} else if (adapter(weight, training, formula)) {
+		} else if (adapter(weight, &model->shape, training, formula)) {
+			struct sides sides =
+			        lora_sides(&model->shape, training,
+			                   (enum lora_target)weight->target);
+			half.rows = sides.out;
 			half.columns = training->lora_rank; /* B: out x r */
 			count_states(formula, training->optimizer, &half, &states);
-			half.rows = weight->columns; /* A: r x in */
+			half.rows = sides.in; /* A: r x in */
 			count_states(formula, training->optimizer, &half, &states);
 		}
 	}

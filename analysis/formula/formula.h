@@ -165,6 +165,14 @@ struct formula {
 	bool activations_known; /* false: no shape and no size given */
 };
 
+/* Of the matmul that this target's adapters stand beside, as PEFT finds it: where a model has one
+ * for queries, keys and values, its adapters are q's; for gate and up, gate's. 0: no adapters. */
+struct sides {
+	int64_t in, out;
+};
+struct sides lora_sides(const struct shape *shape, const struct training *training,
+                        enum lora_target target);
+
 /* 0, or -1 with one sentence in why (an overflow, an optimizer that needs shapes). */
 int formula_compute(const struct model *model, const struct training *training,
                     struct formula *result, char *why, size_t size);

@@ -1,5 +1,5 @@
 /* model.c - the shape of a transformer and the list of its weights.
- * Called from: formula/, plan/, recognise/, reconcile/, trace/, walk/. */
+ * Called from: formula/, measure/, plan/, recognise/, reconcile/, trace/, walk/. */
 #include "model.h"
 
 #include <stdio.h>

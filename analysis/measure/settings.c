@@ -19,8 +19,7 @@ static const struct {
         {OPT_TRACE, "a trace is a measurement; give '--model' or '--config'"},
         {OPT_INFERENCE, "what is measured is two steps of training"},
         {OPT_OFFLOAD, "nothing is kept in host memory"},
-        {OPT_LORA_RANK, "all parameters are trained"},
-        {OPT_LORA_PARAMS, "all parameters are trained"},
+        {OPT_LORA_PARAMS, "adapters are made by rank and targets; give '--lora-rank'"},
         {OPT_GRAD_DTYPE, "PyTorch's gradients have the parameters' dtype"},
         {OPT_MASTER_DTYPE, "PyTorch's optimizers keep no master copy"},
         {OPT_STATE_DTYPE, "PyTorch's optimizers choose their own dtype"},
@@ -32,7 +31,9 @@ static const struct {
 static const char can[] =
         "a run can have --batch, --accumulate, --seq, --target-seq, --task, "
         "--precision, --optimizer, --optimizer-impl, --clip, --attention, "
-        "--no-dropout, '--checkpoint full', and --world with '--zero 3' or '--zero 0'";
+        "--no-dropout, '--checkpoint full', --lora-rank, --lora-targets, --lora-dtype, "
+        "and "
+        "--world with '--zero 3' or '--zero 0'";
 
 static void refuse_shapes(const struct options *options)
 {
@@ -73,11 +74,15 @@ void trainer_check(const struct plan *plan, const struct options *options)
 		     "'--checkpoint %s' cannot be measured: transformers recomputes "
 		     "whole layers, which is '--checkpoint full'",
 		     checkpoint_names[t->checkpoint]);
-	if (t->parameter != DTYPE_FP32 && t->parameter != DTYPE_BF16 &&
-	    t->parameter != DTYPE_FP16)
+	if (t->parameter == DTYPE_NF4 && t->zero)
 		fail(STATUS_USAGE,
-		     "'--param-dtype %s' cannot be measured: PyTorch trains in fp32, "
-		     "bf16 or fp16",
+		     "'--param-dtype nf4' cannot be measured with '--zero %d'",
+		     t->zero);
+	if (t->parameter != DTYPE_NF4 && t->parameter != DTYPE_FP32 &&
+	    t->parameter != DTYPE_BF16 && t->parameter != DTYPE_FP16)
+		fail(STATUS_USAGE,
+		     "'--param-dtype %s' cannot be measured: what is measured is "
+		     "fp32, bf16, fp16, or nf4 under adapters",
 		     dtype_names[t->parameter]);
 }
 
@@ -214,6 +219,27 @@ static void put_dtype(FILE *out, const char *key, bool there, enum dtype dtype)
 		fprintf(out, "    \"%s\": None,\n", key);
 }
 
+static void put_adapters(const struct training *t, FILE *out)
+{
+	const char *comma = "";
+
+	if (!t->lora_rank) {
+		fputs("    \"lora\": None,\n", out);
+		return;
+	}
+	fprintf(out,
+	        "    \"lora\": {\"rank\": %" PRId64
+	        ", \"dtype\": \"%s\", \"targets\": [",
+	        t->lora_rank, dtype_names[t->adapter]);
+	for (int i = 0; i < LORA_COUNT; i++) {
+		if (!(t->lora_targets & (1u << i)))
+			continue;
+		fprintf(out, "%s\"%s\"", comma, lora_target_names[i]);
+		comma = ", ";
+	}
+	fputs("]},\n", out);
+}
+
 void trainer_settings(const struct plan *plan, const struct options *options, FILE *out)
 {
 	const struct training *t = &plan->training;
@@ -224,7 +250,13 @@ void trainer_settings(const struct plan *plan, const struct options *options, FI
 		put_path(out, options->value[OPT_CONFIG]);
 	else
 		put_config(plan, out);
-	fprintf(out, ",\n    \"parameters\": \"%s\",\n", dtype_names[t->parameter]);
+	fprintf(out, ",\n    \"parameters\": \"%s\",\n",
+	        dtype_names[t->parameter == DTYPE_NF4 ? t->residual : t->parameter]);
+	if (t->parameter == DTYPE_NF4)
+		fprintf(out, "    \"packed\": {\"computed\": \"%s\", \"twice\": %s},\n",
+		        dtype_names[t->activation], t->double_quant ? "True" : "False");
+	else
+		fputs("    \"packed\": None,\n", out);
 	put_dtype(out, "autocast", t->autocast && !shards, t->activation);
 	put_dtype(out, "mixed", t->autocast && shards, t->activation);
 	fprintf(out, "    \"sharding\": %s,\n    \"world\": %" PRId64 ",\n",
@@ -252,5 +284,6 @@ void trainer_settings(const struct plan *plan, const struct options *options, FI
 	fprintf(out, "    \"checkpoint\": %s,\n", t->checkpoint ? "True" : "False");
 	fprintf(out, "    \"dropout\": %s,\n",
 	        options->value[OPT_NO_DROPOUT] ? "False" : "True");
+	put_adapters(t, out);
 	fputs("    \"steps\": 2,\n}\n", out);
 }

@@ -15,6 +15,18 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TRANSFORMERS_VER
 TASKS = {"causal-lm": "CAUSAL_LM", "masked-lm": "MASKED_LM",
          "sequence-classification": "SEQUENCE_CLASSIFICATION",
          "token-classification": "TOKEN_CLASSIFICATION", "seq2seq": "SEQ_TO_SEQ_CAUSAL_LM"}
+#: What models call the matmuls of a layer, by the names of --lora-targets.
+TARGETS = {"q": ["q_proj", "query", "query_proj", "q_lin"],
+           "k": ["k_proj", "key", "key_proj", "k_lin"],
+           "v": ["v_proj", "value", "value_proj", "v_lin"],
+           "qkv": ["c_attn", "query_key_value", "qkv_proj", "Wqkv", "att_proj"],
+           "o": ["o_proj", "out_proj", "attn.c_proj", "attention.dense", "self_attention.dense",
+                 "attention.output.dense", "out_lin"],
+           "gate": ["gate_proj", "gate_up_proj"],
+           "up": ["up_proj", "c_fc", "fc1", "fc_in", "dense_h_to_4h", "intermediate.dense",
+                  "gate_up_proj", "lin1"],
+           "down": ["down_proj", "mlp.c_proj", "fc2", "fc_out", "dense_4h_to_h", "output.dense",
+                    "lin2"]}
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -79,6 +91,92 @@ def find_class(config):
                   f"'{config.model_type}'")
 
 
+def own_tables(model):
+    """Tables that the config gives and no checkpoint has."""
+    for module in model.modules():
+        if getattr(module, "original_inv_freq", None) is not None:
+            model._init_weights(module)
+
+
+def pack(model, torch):
+    """The matmuls inside the layers in 4 bits, one weight after the other as it is loaded; the rest
+    in the dtype of the parameters."""
+    try:
+        import bitsandbytes as bnb
+    except ImportError:
+        raise Refused("'--param-dtype nf4' is measured with bitsandbytes, which this Python "
+                      "cannot import")
+    compute = getattr(torch, DTYPES[SETTINGS["packed"]["computed"]])
+    for name, module in list(model.named_modules()):
+        if not isinstance(module, torch.nn.Linear) and type(module).__name__ != "Conv1D":
+            continue
+        if not any(part.isdigit() for part in name.split(".")):
+            continue
+        inside, outside = module.weight.shape
+        if type(module).__name__ != "Conv1D":
+            inside, outside = outside, inside
+        new = bnb.nn.Linear4bit(inside, outside, module.bias is not None, compute,
+                                compress_statistics=SETTINGS["packed"]["twice"],
+                                quant_type="nf4", device="meta")
+        new.weight = bnb.nn.Params4bit(
+            torch.empty(outside, inside, dtype=compute, device="cuda"), requires_grad=False,
+            quant_type="nf4", compress_statistics=SETTINGS["packed"]["twice"],
+            module=new).to("cuda")
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, new)
+    made, tied = {}, {}
+    for module in model.modules():
+        for kind in (module._parameters, module._buffers):
+            for name, tensor in kind.items():
+                if tensor is not None and tensor.is_meta:
+                    if id(tensor) not in made:
+                        made[id(tensor)] = tensor, torch.empty_like(tensor, device="cuda")
+                    new = made[id(tensor)][1]
+                    kind[name] = new if kind is module._buffers else tied.setdefault(
+                        id(new), torch.nn.Parameter(new))
+    for tensor in model.parameters():
+        tensor.requires_grad_(False)
+    model.is_loaded_in_4bit = True  # as from_pretrained() leaves it; PEFT asks for it
+    own_tables(model)
+
+
+def targets(model, torch):
+    """The modules inside the layers that --lora-targets names."""
+    wanted = set(SETTINGS["lora"]["targets"])
+    names = [name for target in wanted | ({"qkv"} if wanted & {"q", "k", "v"} else set())
+             for name in TARGETS[target]]
+    found = []
+    for name, module in model.named_modules():
+        kind = type(module).__name__
+        if not (isinstance(module, torch.nn.Linear) or kind == "Conv1D") or ".pooler." in name:
+            continue
+        hits = [one for one in names if f".{name}".endswith(f".{one}")]
+        if "attention.output.dense" in name and hits == ["output.dense"]:
+            continue  # attention's, which is called as the feed-forward's
+        if hits and any(part.isdigit() for part in name.split(".")):
+            found.append(name)
+    if not found:
+        raise Refused(f"{type(model).__name__} has no module of '--lora-targets "
+                      f"{','.join(sorted(wanted))}'")
+    return found
+
+
+def adapt(model, torch):
+    """Gives the model PEFT's adapters, which alone are trained."""
+    try:
+        import peft
+    except ImportError:
+        raise Refused("'--lora-rank' is measured with peft, which this Python cannot import")
+    lora = SETTINGS["lora"]
+    config = peft.LoraConfig(r=lora["rank"], lora_alpha=2 * lora["rank"],
+                             target_modules=targets(model, torch))
+    peft.get_peft_model(model, config, autocast_adapter_dtype=False)
+    dtype = getattr(torch, DTYPES[lora["dtype"]])
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)
+
+
 def build(config, torch):
     """Made on the device and in its dtype at once: no weight is ever in host memory."""
     dtype = getattr(torch, DTYPES[SETTINGS["parameters"]])
@@ -86,10 +184,15 @@ def build(config, torch):
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with torch.device("meta" if SETTINGS["sharding"] == "fsdp2" else "cuda"):
+        later = SETTINGS["sharding"] == "fsdp2" or SETTINGS["packed"]
+        with torch.device("meta" if later else "cuda"):
             model = find_class(config)(config)
     finally:
         torch.set_default_dtype(before)
+    if SETTINGS["packed"]:
+        pack(model, torch)
+    if SETTINGS["lora"]:
+        adapt(model, torch)
     model.train()
     if SETTINGS["checkpoint"]:
         if not model.supports_gradient_checkpointing:
@@ -132,9 +235,7 @@ def share(model, torch):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.to_local().normal_(std=0.02)
-        for module in model.modules():  # tables that the config gives, not a checkpoint
-            if getattr(module, "original_inv_freq", None) is not None:
-                model._init_weights(module)
+        own_tables(model)
     return model
 
 
@@ -227,8 +328,8 @@ def optimizers(model, torch):
         head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
         outside.update(id(p) for p in (head.parameters() if head else []))
         inside = [p for p in trained if p.dim() == 2 and id(p) not in outside]
-        return [torch.optim.Muon(inside), torch.optim.AdamW(
-            [p for p in trained if p.dim() != 2 or id(p) in outside], lr=1e-4)]
+        rest = [p for p in trained if p.dim() != 2 or id(p) in outside]
+        return [torch.optim.Muon(inside), *([torch.optim.AdamW(rest, lr=1e-4)] if rest else [])]
     how = {"foreach": {}, "fused": {"fused": True},
            "for-loop": {"foreach": False}}[SETTINGS["optimizer_impl"]]
     return [{"sgd": lambda: torch.optim.SGD(trained, lr=1e-4, **how),

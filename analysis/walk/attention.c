@@ -3,8 +3,6 @@
  * Called from: walk/. */
 #include "transformer.h"
 
-static const struct ten none = {.v = NO_TENSOR};
-
 /* ---- attention --------------------------------------------------------------------------- */
 
 /* x * cos + rotate_half(x) * sin */
@@ -28,6 +26,13 @@ static struct ten turned_whole(struct transformer *m, struct ten x)
 	return turned;
 }
 
+/* Phi-3 puts the parts together where one of them is empty, too. */
+static bool rotates_parts(const struct shape *s)
+{
+	return s->rotary &&
+	       (s->rotary != s->head_dim || s->own_tables || s->family == FAMILY_PHI3);
+}
+
 static struct ten rotated(struct transformer *m, struct ten x)
 {
 	const struct shape *s = m->shape;
@@ -43,7 +48,7 @@ static struct ten rotated(struct transformer *m, struct ten x)
 		ops_let(o, &turned);
 		return all;
 	}
-	if (s->rotary == s->head_dim && !s->own_tables)
+	if (!rotates_parts(s))
 		return turned_whole(m, x);
 	turns = ops_slice(o, x, part);
 	stays = ops_slice(o, x, x.count - part);
@@ -60,8 +65,7 @@ static struct ten rotated(struct transformer *m, struct ten x)
  * heads anew, of values too. */
 static bool heads_apart(const struct shape *s)
 {
-	return (s->rotary && (s->rotary != s->head_dim || s->own_tables)) ||
-	       s->family == FAMILY_WHISPER;
+	return rotates_parts(s) || s->family == FAMILY_WHISPER;
 }
 
 /* A kernel's operands, under autocast in 16 bits: saved, and each gets a gradient of its size. */
@@ -369,18 +373,22 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 	if (transformer_is_older(s))
 		return transformer_older_attention(m, w, x, weights);
 	if (s->fused) {
-		struct ten all =
-		        ops_linear(o, x, w->q, w->q_bias, s->hidden, inner + 2 * keys);
+		struct ten all = transformer_linear(m, w, LORA_Q, x, w->q, w->q_bias,
+		                                    s->hidden, inner + 2 * keys);
+		int64_t rows = all.count / (inner + 2 * keys);
 		tensor_id parts[3];
 		tape_split(o->tape, all.v, 3, parts);
-		q = (struct ten){parts[0], all.count / 3, all.width};
-		k = (struct ten){parts[1], all.count / 3, all.width};
-		v = (struct ten){parts[2], all.count / 3, all.width};
+		q = (struct ten){parts[0], rows * inner, all.width};
+		k = (struct ten){parts[1], rows * keys, all.width};
+		v = (struct ten){parts[2], rows * keys, all.width};
 		ops_let(o, &all);
 	} else {
-		q = ops_linear(o, x, w->q, w->q_bias, s->hidden, inner);
-		k = ops_linear(o, source, w->k, w->k_bias, s->hidden, keys);
-		v = ops_linear(o, source, w->v, w->v_bias, s->hidden, keys);
+		q = transformer_linear(m, w, LORA_Q, x, w->q, w->q_bias, s->hidden,
+		                       inner);
+		k = transformer_linear(m, w, LORA_K, source, w->k, w->k_bias, s->hidden,
+		                       keys);
+		v = transformer_linear(m, w, LORA_V, source, w->v, w->v_bias, s->hidden,
+		                       keys);
 	}
 	if (s->family == FAMILY_WHISPER) {
 		struct ten scaled = ops_unary(o, q, SAVE_NONE);
@@ -407,7 +415,8 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 	if (s->rotary && !w->unturned)
 		rotate_both(m, &q, &k);
 	result = attended(m, w, q, k, v, weights);
-	out = ops_linear(o, result, w->o, w->o_bias, inner, s->hidden);
+	out = transformer_linear(m, w, LORA_O, result, w->o, w->o_bias, inner,
+	                         s->hidden);
 	ops_let(o, &result);
 	ops_let(o, &q);
 	ops_let(o, &k);

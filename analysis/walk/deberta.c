@@ -4,8 +4,6 @@
  * Called from: encoder.c, transformer.c. */
 #include "transformer.h"
 
-static const struct ten none = {.v = NO_TENSOR};
-
 /* transpose_for_scores(): the heads one after the other, laid out anew. */
 static struct ten heads_of(struct transformer *m, struct ten x, struct ten weight,
                            struct ten bias)
@@ -186,7 +184,8 @@ struct ten deberta_attention(struct transformer *m, const struct layer_weights *
 	ops_let(o, &q);
 	ops_let(o, &k);
 	ops_let(o, &v);
-	b = ops_linear(o, a, w->o, w->o_bias, s->heads * s->head_dim, s->hidden);
+	b = transformer_linear(m, w, LORA_O, a, w->o, w->o_bias, s->heads * s->head_dim,
+	                       s->hidden);
 	ops_let(o, &a);
 	return b;
 }

@@ -8,8 +8,6 @@
 #include "heap.h"
 #include "transformer.h"
 
-static const struct ten none = {.v = NO_TENSOR};
-
 struct one_layer {
 	struct transformer *model;
 	const struct layer_weights *weights;

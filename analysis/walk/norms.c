@@ -120,7 +120,6 @@ static struct ten rms_norm_t5(struct ops *o, struct ten x, struct ten weight,
 /* OLMo's: a LayerNorm in fp32 without weights. */
 static struct ten bare_norm(struct ops *o, struct ten x, int64_t over)
 {
-	static const struct ten none = {.v = NO_TENSOR};
 	struct ten wide = ops_to(o, x, 4),
 	           result = ops_layer_norm(o, wide, none, none, over), out;
 

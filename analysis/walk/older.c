@@ -4,8 +4,6 @@
  * Called from: attention.c. */
 #include "transformer.h"
 
-static const struct ten none = {.v = NO_TENSOR};
-
 /* What a function's variables name until it returns. */
 struct variables {
 	struct ten list[16];
@@ -76,7 +74,8 @@ static void read_gptj(struct transformer *m, const struct layer_weights *w,
 	int64_t count = m->seq * s->rotary;
 
 	for (int i = 0; i < 3; i++)
-		out[i] = ops_linear(o, x, weights[i], none, s->hidden, s->hidden);
+		out[i] = transformer_linear(m, w, LORA_Q + i, x, weights[i], none,
+		                            s->hidden, s->hidden);
 	kept(local, ops_make(o, s->buffer / 4, 4));
 	kept(local, ops_make(o, count, 8)); /* of each number its position */
 	kept(local, ops_make(o, count, out[1].width));
@@ -91,8 +90,8 @@ static void read_codegen(struct transformer *m, const struct layer_weights *w,
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten all =
-	        kept(local, ops_linear(o, x, w->q, none, s->hidden, 3 * s->hidden));
+	struct ten all = kept(local, transformer_linear(m, w, LORA_Q, x, w->q, none,
+	                                                s->hidden, 3 * s->hidden));
 	tensor_id parts[3];
 
 	tape_split(o->tape, all.v, 3, parts);
@@ -112,8 +111,8 @@ static void read_gpt_neo(struct transformer *m, const struct layer_weights *w,
 	const struct ten weights[3] = {w->q, w->k, w->v};
 
 	for (int i = 0; i < 3; i++)
-		out[i] = ops_linear(&m->ops, x, weights[i], none, m->shape->hidden,
-		                    m->shape->hidden);
+		out[i] = transformer_linear(m, w, LORA_Q + i, x, weights[i], none,
+		                            m->shape->hidden, m->shape->hidden);
 }
 
 /* BLOOM: parts of one matmul, each with a gradient of its size. */
@@ -121,8 +120,9 @@ static void read_bloom(struct transformer *m, const struct layer_weights *w,
                        struct ten x, struct ten *out, struct variables *local)
 {
 	struct ops *o = &m->ops;
-	struct ten all = kept(local, ops_linear(o, x, w->q, w->q_bias, m->shape->hidden,
-	                                        3 * m->shape->hidden));
+	struct ten all =
+	        kept(local, transformer_linear(m, w, LORA_Q, x, w->q, w->q_bias,
+	                                       m->shape->hidden, 3 * m->shape->hidden));
 
 	for (int i = 0; i < 3; i++)
 		out[i] = ops_slice(o, all, all.count / 3);
@@ -133,8 +133,8 @@ static void read_mpt(struct transformer *m, const struct layer_weights *w, struc
                      struct ten *out, struct variables *local)
 {
 	struct ops *o = &m->ops;
-	struct ten all =
-	        ops_linear(o, x, w->q, none, m->shape->hidden, 3 * m->shape->hidden);
+	struct ten all = transformer_linear(m, w, LORA_Q, x, w->q, none,
+	                                    m->shape->hidden, 3 * m->shape->hidden);
 	tensor_id parts[3];
 
 	if (m->shape->clipped) {
@@ -258,7 +258,8 @@ struct ten transformer_older_attention(struct transformer *m,
 	returns(o, &inner);
 	a = ops_copy(o, result); /* the heads side by side */
 	ops_let(o, &result);
-	result = ops_linear(o, a, w->o, w->o_bias, s->hidden, s->hidden);
+	result = transformer_linear(m, w, LORA_O, a, w->o, w->o_bias, s->hidden,
+	                            s->hidden);
 	ops_let(o, &a);
 	for (int i = 0; i < 3; i++)
 		ops_let(o, &in[i]);

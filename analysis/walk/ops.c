@@ -2,8 +2,6 @@
  * Called from: walk/. */
 #include "ops.h"
 
-static const struct ten nothing = {.v = NO_TENSOR};
-
 struct ten ops_make(struct ops *o, int64_t count, int width)
 {
 	return (struct ten){tape_make(o->tape, count * width, TAPE_ACTIVATION), count,
@@ -13,7 +11,7 @@ struct ten ops_make(struct ops *o, int64_t count, int width)
 void ops_let(struct ops *o, struct ten *x)
 {
 	tape_let(o->tape, x->v);
-	*x = nothing;
+	*x = none;
 }
 
 struct ten ops_hold(struct ops *o, struct ten x)
@@ -103,25 +101,67 @@ int64_t ops_sum_buffer(int64_t rows, int64_t columns)
 	return shared > 1 ? 4 * columns * shared * width * together : 0;
 }
 
+/* Bytes of the scales of packed elements: one of 4 bytes for 64 of them. */
+static int64_t scales_of(struct ten weight)
+{
+	return up(weight.count, 64) * 4;
+}
+
+/* bitsandbytes' MatMul4Bit: the weight is unpacked for each matmul, forward and backward, and
+ * neither the input nor the unpacked weight is saved.
+ * Source: bitsandbytes/autograd/_functions.py and backends/cuda/ops.py, 0.50. */
+static struct ten packed_linear(struct ops *o, struct ten x, struct ten weight,
+                                int64_t in, int64_t out)
+{
+	struct ten input = ops_to(o, x, o->unpacked), scales = none, whole, narrow,
+	           result;
+	struct op op = {.in = {input.v},
+	                .give = {GIVE_NEW},
+	                .grad = {bytes_of(input)},
+	                .inputs = 1,
+	                .temp = weight.count * o->unpacked};
+
+	if (o->twice_packed) {
+		op.temp += scales_of(weight);
+		scales = ops_make(o, scales_of(weight), 1);
+	}
+	whole = ops_make(o, weight.count, o->unpacked);
+	narrow = result_of(o, &op, x.count / in * out, o->unpacked);
+	ops_let(o, &whole);
+	if (o->twice_packed)
+		ops_let(o, &scales);
+	result = ops_to(o, narrow, x.width);
+	ops_let(o, &narrow);
+	ops_let(o, &input);
+	return result;
+}
+
 struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten bias,
                       int64_t in, int64_t out)
 {
-	struct ten input = o->half ? ops_to(o, x, o->half) : ops_hold(o, x);
-	struct ten w = ops_cast_weight(o, weight), b = ops_cast_weight(o, bias), result;
+	struct ten input, w, b, result;
 	int64_t rows = x.count / in;
-	struct op op = {.in = {input.v, w.v, b.v},
-	                .give = {GIVE_NEW, GIVE_NEW, GIVE_SUM},
-	                .grad = {bytes_of(input), bytes_of(w), out * w.width},
-	                .wide = 0,
-	                .inputs = b.v == NO_TENSOR ? 2 : 3};
+	struct op op = {.inputs = 2};
 
+	if (weight.width == OPS_PACKED)
+		return packed_linear(o, x, weight, in, out);
+	input = o->half ? ops_to(o, x, o->half) : ops_hold(o, x);
+	w = ops_cast_weight(o, weight);
+	b = ops_cast_weight(o, bias);
 	/* the input for the weight's gradient, and the other way round */
 	if (tape_wants_grad(o->tape, w.v))
 		op.saves[op.save_count++] = input.v;
 	if (tape_wants_grad(o->tape, input.v))
 		op.saves[op.save_count++] = w.v;
-	if (op.inputs == 3) { /* a sum over the rows */
+	op.in[0] = input.v;
+	op.in[1] = w.v;
+	op.give[0] = op.give[1] = GIVE_NEW;
+	op.grad[0] = bytes_of(input);
+	op.grad[1] = bytes_of(w);
+	if (b.v != NO_TENSOR) { /* a sum over the rows */
+		op.in[op.inputs++] = b.v;
 		op.give[2] = GIVE_NEW;
+		op.grad[2] = out * w.width;
 		op.temp = tape_wants_grad(o->tape, b.v) ? ops_sum_buffer(rows, out) : 0;
 	}
 	result = result_of(o, &op, rows * out, w.width);

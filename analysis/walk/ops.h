@@ -13,10 +13,16 @@ struct ten {
 	int width;
 };
 
+static const struct ten none = {.v = NO_TENSOR};
+
+enum { OPS_PACKED = 0 }; /* the width of a frozen weight with 4 bits an element */
+
 struct ops {
 	struct tape *tape;
-	int half;  /* bytes of what autocast casts to; 0: no autocast */
-	bool fp16; /* 16 bits are fp16, not bf16 */
+	int half;     /* bytes of what autocast casts to; 0: no autocast */
+	bool fp16;    /* 16 bits are fp16, not bf16 */
+	int unpacked; /* bytes of an element that was packed, when it is computed with */
+	bool twice_packed; /* and its scales were packed too */
 };
 
 struct ten ops_make(struct ops *o, int64_t count, int width);

@@ -223,7 +223,9 @@ void optimizer_walk(struct transformer *m, bool first)
 	struct step s = {.m = m,
 	                 .tape = m->ops.tape,
 	                 .state = bytes_of(m->training->state),
-	                 .weight = bytes_of(m->training->gradient),
+	                 .weight = bytes_of(m->training->lora_rank
+	                                            ? m->training->adapter
+	                                            : m->training->gradient),
 	                 .first = first};
 
 	if (m->training->clip) {

@@ -7,8 +7,6 @@
 #include "heap.h"
 #include "transformer.h"
 
-static const struct ten none = {.v = NO_TENSOR};
-
 struct one_layer {
 	struct transformer *model;
 	const struct layer_weights *weights, *cross; /* cross: of the second stack */
@@ -44,11 +42,13 @@ static struct ten gated(struct transformer *m, const struct layer_weights *w,
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten a = ops_linear(o, x, w->gate, none, s->hidden, s->ffn), b, c;
+	struct ten a = transformer_linear(m, w, LORA_GATE, x, w->gate, none, s->hidden,
+	                                  s->ffn),
+	           b, c;
 
 	b = s->gate_new ? transformer_gelu_new(o, a) : ops_unary(o, a, SAVE_INPUT);
 	ops_let(o, &a);
-	a = ops_linear(o, x, w->up, none, s->hidden, s->ffn);
+	a = transformer_linear(m, w, LORA_UP, x, w->up, none, s->hidden, s->ffn);
 	c = ops_mul(o, b, a);
 	ops_let(o, &a);
 	ops_let(o, &b);
@@ -65,7 +65,8 @@ static struct ten t5_feed_forward(struct transformer *m, const struct layer_weig
 	if (s->mlp == MLP_GATED) {
 		a = gated(m, w, x);
 	} else {
-		b = ops_linear(o, x, w->up, none, s->hidden, s->ffn);
+		b = transformer_linear(m, w, LORA_UP, x, w->up, none, s->hidden,
+		                       s->ffn);
 		a = transformer_activated(m, b);
 		ops_let(o, &b);
 	}
@@ -73,7 +74,7 @@ static struct ten t5_feed_forward(struct transformer *m, const struct layer_weig
 	ops_let(o, &a);
 	a = ops_to(o, b, w->down.width); /* the weight's own, under autocast too */
 	ops_let(o, &b);
-	b = ops_linear(o, a, w->down, none, s->ffn, s->hidden);
+	b = transformer_linear(m, w, LORA_DOWN, a, w->down, none, s->ffn, s->hidden);
 	ops_let(o, &a);
 	return b;
 }

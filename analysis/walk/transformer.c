@@ -8,8 +8,6 @@
 
 #include "heap.h"
 
-static const struct ten none = {.v = NO_TENSOR};
-
 /* ---- feed-forward ------------------------------------------------------------------------ */
 
 struct ten transformer_feed_forward(struct transformer *m,
@@ -20,16 +18,18 @@ struct ten transformer_feed_forward(struct transformer *m,
 	struct ten gate, up, wide, out;
 
 	if (s->mlp != MLP_GATED) {
-		up = ops_linear(o, x, w->up, w->up_bias, s->hidden, s->ffn);
+		up = transformer_linear(m, w, LORA_UP, x, w->up, w->up_bias, s->hidden,
+		                        s->ffn);
 		wide = transformer_activated(m, up);
 		ops_let(o, &up);
-		out = ops_linear(o, wide, w->down, w->down_bias, s->ffn, s->hidden);
+		out = transformer_linear(m, w, LORA_DOWN, wide, w->down, w->down_bias,
+		                         s->ffn, s->hidden);
 		ops_let(o, &wide);
 		return out;
 	}
 	if (s->fused || s->fused_gate) {
-		struct ten both =
-		        ops_linear(o, x, w->gate, none, s->hidden, 2 * s->ffn);
+		struct ten both = transformer_linear(m, w, LORA_GATE, x, w->gate, none,
+		                                     s->hidden, 2 * s->ffn);
 		tensor_id parts[2];
 		tape_split(o->tape, both.v, 2, parts);
 		ops_let(o, &both);
@@ -39,17 +39,20 @@ struct ten transformer_feed_forward(struct transformer *m,
 		gate.width = up.width = o->half ? o->half : x.width;
 		wide = ops_unary(o, gate, SAVE_INPUT);
 	} else {
-		gate = ops_linear(o, x, w->gate, w->gate_bias, s->hidden, s->ffn);
+		gate = transformer_linear(m, w, LORA_GATE, x, w->gate, w->gate_bias,
+		                          s->hidden, s->ffn);
 		wide = ops_unary(o, gate, SAVE_INPUT);
 		ops_let(o, &gate);
-		up = ops_linear(o, x, w->up, w->up_bias, s->hidden, s->ffn);
+		up = transformer_linear(m, w, LORA_UP, x, w->up, w->up_bias, s->hidden,
+		                        s->ffn);
 	}
 	out = ops_mul(o, wide, up);
 	ops_let(o, &wide);
 	ops_let(o, &up);
 	if (s->fused || s->fused_gate)
 		ops_let(o, &gate);
-	wide = ops_linear(o, out, w->down, w->down_bias, s->ffn, s->hidden);
+	wide = transformer_linear(m, w, LORA_DOWN, out, w->down, w->down_bias, s->ffn,
+	                          s->hidden);
 	ops_let(o, &out);
 	return wide;
 }

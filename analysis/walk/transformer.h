@@ -10,13 +10,20 @@ struct norm_weights {
 	struct ten weight, bias;
 };
 
+/* LoRA's: rank x in, and out x rank. */
+struct adapter {
+	bool there;
+	struct ten down, up;
+};
+
 struct layer_weights {
 	struct ten q, k, v, o, gate, up,
 	        down; /* fused: q is q, k and v; gate is gate and up */
 	struct ten q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias;
 	struct norm_weights norm[4], q_norm, k_norm;
 	struct ten far_k, far_k_bias, far_q,
-	        far_q_bias;      /* DeBERTa: of relative positions */
+	        far_q_bias; /* DeBERTa: of relative positions */
+	struct adapter adapters[LORA_COUNT];
 	bool windowed, unturned; /* sees a window alone; has no rotary positions */
 };
 
@@ -68,6 +75,12 @@ static inline bool transformer_drops(const struct transformer *m)
 {
 	return m->shape->dropout && m->training->dropout;
 }
+
+/* A matmul of a layer, with the adapters of this target where they are. x: rows x in. */
+struct ten transformer_linear(struct transformer *model,
+                              const struct layer_weights *layer, enum lora_target which,
+                              struct ten x, struct ten weight, struct ten bias,
+                              int64_t in, int64_t out);
 
 /* One layer's norm and attention; weights: what the attention returns beside. */
 struct ten transformer_norm(struct transformer *model, struct ten x,

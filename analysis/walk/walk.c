@@ -16,14 +16,15 @@ static int bytes_of(enum dtype dtype)
 static bool known(const struct training *r)
 {
 	return !r->inference && (r->world == 1 || !r->zero || r->zero == 3) &&
-	       r->offload == OFFLOAD_NONE && !r->lora_rank && !r->lora_parameters &&
-	       r->sample_bytes < 0 && r->sample_elements < 0 && r->batch > 0 &&
-	       r->seq > 0 &&
+	       r->offload == OFFLOAD_NONE && (!r->lora_rank || !r->zero) &&
+	       !r->lora_parameters && r->sample_bytes < 0 && r->sample_elements < 0 &&
+	       r->batch > 0 && r->seq > 0 &&
 	       (r->checkpoint == CHECKPOINT_NONE || r->checkpoint == CHECKPOINT_FULL) &&
 	       r->accumulate >= 1 && r->accumulate <= 1024 && optimizer_known(r) &&
 	       (r->accumulate == 1 || !r->zero) &&
 	       (r->parameter == DTYPE_FP32 || r->parameter == DTYPE_BF16 ||
-	        r->parameter == DTYPE_FP16) &&
+	        r->parameter == DTYPE_FP16 ||
+	        (r->parameter == DTYPE_NF4 && r->lora_rank)) &&
 	       r->master == DTYPE_NONE;
 }
 
@@ -40,6 +41,13 @@ static bool sane(const struct shape *s, const struct training *r)
 	return s->layers >= 1 && layers <= 1024 && tokens < 1e12 &&
 	       (double)r->batch * (double)s->pixels < 1e15 &&
 	       tokens * (widest + scores) * layers < 1e16;
+}
+
+/* PEFT's adapters of a second stack and of relative positions are not written here. */
+static bool adapters_known(const struct shape *s, const struct training *r)
+{
+	return !r->lora_rank || (!s->decoder_layers && !s->relative.rows &&
+	                         (r->parameter != DTYPE_NF4 || !s->encoder));
 }
 
 static tensor_id forward(struct transformer *m)
@@ -111,7 +119,9 @@ bool walk_training(const struct model *model, const struct training *training,
 	                        .bias = {.v = NO_TENSOR},
 	                        .memory = {.v = NO_TENSOR},
 	                        .tokens = training->batch * training->seq,
-	                        .wide = bytes_of(training->parameter),
+	                        .wide = bytes_of(training->parameter == DTYPE_NF4
+	                                                 ? training->residual
+	                                                 : training->parameter),
 	                        .layer_count = model->shape.layers};
 	bool good;
 
@@ -120,17 +130,20 @@ bool walk_training(const struct model *model, const struct training *training,
 		return false;
 	if (!model->known || model->quantised || !known(training) ||
 	    (training->zero && (model->shape.encoder || model->shape.decoder_layers)) ||
-	    !sane(&model->shape, training))
+	    !sane(&model->shape, training) || !adapters_known(&model->shape, training))
 		return false;
 	m.ops.tape = tape_new(capacity);
 	m.ops.half = training->autocast ? 2 : 0;
+	m.ops.unpacked = bytes_of(training->activation);
+	m.ops.twice_packed = training->double_quant;
 	m.ops.fp16 = (training->autocast ? training->activation
 	                                 : training->parameter) == DTYPE_FP16;
 	tape_phase(m.ops.tape, TAPE_SETUP);
 	share(&m);
 	good = transformer_make(&m) && m.elements == model->parameters;
 	if (good && !training->zero && training->world > 1)
-		ddp_buckets(m.ops.tape, m.sizes, m.count, m.wide);
+		ddp_buckets(m.ops.tape, m.sizes, m.count,
+		            training->lora_rank ? bytes_of(training->adapter) : m.wide);
 	if (good) {
 		m.ids = ops_make(&m.ops, m.tokens, 8);
 		m.pixels = ops_make(&m.ops, m.batch * m.shape->pixels,

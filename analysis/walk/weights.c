@@ -5,14 +5,14 @@
 #include "heap.h"
 #include "transformer.h"
 
-static const struct ten none = {.v = NO_TENSOR};
-
-static struct ten weight(struct transformer *m, int64_t rows, int64_t columns)
+/* One that is trained, and the optimizer's. width: bytes of an element. */
+static struct ten trained(struct transformer *m, int64_t rows, int64_t columns,
+                          int width)
 {
 	int64_t count = rows * columns;
-	struct ten made = {.count = count, .width = m->wide};
+	struct ten made = {.count = count, .width = width};
 
-	made.v = tape_weight(m->ops.tape, count * m->wide, true);
+	made.v = tape_weight(m->ops.tape, count * width, true);
 	m->matrices =
 	        grow(m->matrices, m->count, &m->matrix_room, sizeof(*m->matrices));
 	m->matrices[m->count] = (struct matrix){.rows = rows, .columns = columns};
@@ -20,7 +20,6 @@ static struct ten weight(struct transformer *m, int64_t rows, int64_t columns)
 	m->sizes[m->count++] =
 	        m->sharding ? sharding_weight(m->sharding, made.v, rows, columns)
 	                    : count;
-	m->elements += count;
 	return made;
 }
 
@@ -30,6 +29,37 @@ static struct ten frozen(struct transformer *m, int64_t count)
 	m->elements += count;
 	return (struct ten){tape_weight(m->ops.tape, count * m->wide, false), count,
 	                    m->wide};
+}
+
+/* A weight of the model, frozen where adapters are trained in its place. */
+static struct ten weight(struct transformer *m, int64_t rows, int64_t columns)
+{
+	if (m->training->lora_rank)
+		return frozen(m, rows * columns);
+	m->elements += rows * columns;
+	return trained(m, rows, columns, m->wide);
+}
+
+/* A matmul's inside a layer, packed where the training packs. Its code table is one of 16 numbers;
+ * where the scales are packed too they have scales and an offset. Source: quantize_4bit() of
+ * bitsandbytes/functional.py, 0.50. */
+static struct ten matmul(struct transformer *m, int64_t rows, int64_t columns)
+{
+	int64_t count = rows * columns, scales = (count + 63) / 64;
+	struct ten made = {.count = count, .width = OPS_PACKED};
+
+	if (m->training->parameter != DTYPE_NF4)
+		return weight(m, rows, columns);
+	m->elements += count;
+	made.v = tape_weight(m->ops.tape, (count + 1) / 2, false);
+	tape_make(m->ops.tape, 16 * 4, TAPE_PARAMETER);
+	tape_make(m->ops.tape, m->training->double_quant ? scales : 4 * scales,
+	          TAPE_PARAMETER);
+	if (m->training->double_quant) {
+		tape_make(m->ops.tape, 4 * ((scales + 255) / 256), TAPE_PARAMETER);
+		tape_make(m->ops.tape, 4, TAPE_PARAMETER);
+	}
+	return made;
 }
 
 static struct ten bias(struct transformer *m, bool there, int64_t rows)
@@ -43,7 +73,7 @@ static struct ten table(struct transformer *m, bool there, int64_t rows,
 {
 	struct ten made = there ? weight(m, rows, columns) : none;
 
-	if (there)
+	if (there && !m->training->lora_rank)
 		m->matrices[m->count - 1].table = true;
 	return made;
 }
@@ -74,27 +104,27 @@ static void make_layer(struct transformer *m, struct layer_weights *w, int64_t l
 	                            .k_norm = {none, none},
 	                            .windowed = layer_in(&s->windowed, layer),
 	                            .unturned = layer_in(&s->unturned, layer)};
-	w->q = weight(m, s->fused ? inner + 2 * keys : inner, s->hidden);
+	w->q = matmul(m, s->fused ? inner + 2 * keys : inner, s->hidden);
 	w->q_bias = bias(m, s->qkv_bias, s->fused ? inner + 2 * keys : inner);
 	if (!s->fused) {
-		w->k = weight(m, keys, s->hidden);
+		w->k = matmul(m, keys, s->hidden);
 		w->k_bias = bias(m, s->qkv_bias && !s->no_key_bias, keys);
-		w->v = weight(m, keys, s->hidden);
+		w->v = matmul(m, keys, s->hidden);
 		w->v_bias = bias(m, s->qkv_bias, keys);
 	}
-	w->o = weight(m, inner, s->hidden);
+	w->o = matmul(m, inner, s->hidden);
 	w->o_bias = bias(m, s->out_bias, s->hidden);
 	if (s->head_norm) {
 		w->q_norm.weight = weight(m, s->whole_norm ? inner : s->head_dim, 1);
 		w->k_norm.weight = weight(m, s->whole_norm ? keys : s->head_dim, 1);
 	}
 	if (gated)
-		w->gate = weight(m, both ? 2 * s->ffn : s->ffn, s->hidden);
+		w->gate = matmul(m, both ? 2 * s->ffn : s->ffn, s->hidden);
 	w->gate_bias = bias(m, gated && !both && s->mlp_bias, s->ffn);
 	if (!gated || !both)
-		w->up = weight(m, s->ffn, s->hidden);
+		w->up = matmul(m, s->ffn, s->hidden);
 	w->up_bias = bias(m, s->mlp_bias, s->ffn);
-	w->down = weight(m, s->hidden, s->ffn);
+	w->down = matmul(m, s->hidden, s->ffn);
 	w->down_bias = bias(m, s->mlp_bias, s->hidden);
 	for (int i = 0; i < s->norms; i++)
 		w->norm[i] = norm_of(m, s->hidden);
@@ -108,6 +138,23 @@ static void make_layer(struct transformer *m, struct layer_weights *w, int64_t l
 	}
 	if (s->buffer)
 		tape_make(m->ops.tape, s->buffer, TAPE_PARAMETER);
+}
+
+/* The adapters of a layer, in the order of its matmuls. */
+static void make_adapters(struct transformer *m, struct layer_weights *w)
+{
+	int width = dtype_bits(m->training->adapter) / 8;
+	int64_t rank = m->training->lora_rank;
+
+	for (int i = 0; i < LORA_COUNT; i++) {
+		struct sides sides = lora_sides(m->shape, m->training, i);
+		if (!sides.in)
+			continue;
+		w->adapters[i] =
+		        (struct adapter){.there = true,
+		                         .down = trained(m, rank, sides.in, width),
+		                         .up = trained(m, sides.out, rank, width)};
+	}
 }
 
 static void make_embedding(struct transformer *m)
@@ -217,6 +264,8 @@ bool transformer_make(struct transformer *m)
 	if (s->decoder_layers)
 		make_decoder(m);
 	make_head(m);
+	for (int64_t i = 0; i < shape_own_layers(s) && m->training->lora_rank; i++)
+		make_adapters(m, &m->layers[i]);
 	if (m->sharding)
 		sharding_root(m->sharding);
 	return true;

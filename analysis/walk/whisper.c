@@ -4,8 +4,6 @@
  * Called from: seq2seq.c. */
 #include "transformer.h"
 
-static const struct ten none = {.v = NO_TENSOR};
-
 /* A convolution over three moments, with so many elements as its result, and gelu. */
 static struct ten convolved(struct transformer *m, struct ten x, int which,
                             int64_t count)

@@ -2,9 +2,9 @@
 """accuracy.py - does training have the peak that `tidemark plan` predicts?
 
 Configurations are drawn at random: an architecture, its sizes, precision, optimizer, checkpoints,
-attention, batch and sequence. Each is predicted by `plan` and trained two steps on the simulated
-device by `plan --measure`, of the same configuration; the two peaks stand side by side. The same
-seed draws the same list; another seed draws another.
+attention, batch and sequence; adapters, and packed weights under them. Each is predicted by `plan`
+and trained two steps on the simulated device by `plan --measure`, of the same configuration; the two
+peaks stand side by side. The same seed draws the same list; another seed draws another.
 
   tests/plan/accuracy.py --count 30 --seed 1 --write     the table of docs/accuracy-plan.md
 """
@@ -69,6 +69,17 @@ def training(draw, checkpoints=("none", "none", "full"), attentions=("flash", "f
     return words
 
 
+def adapted(draw, words, packs=True):
+    """The same training with LoRA's adapters, or QLoRA's; now and then."""
+    if draw.random() < 0.7 or "--zero" in words:
+        return words
+    words = [*words, "--lora-rank", str(draw.choice([4, 16, 64])),
+             "--lora-targets", draw.choice(["q,v", "q,k,v,o", "all", "all"])]
+    if packs and "fp32" not in words and draw.random() < 0.5:
+        words += ["--param-dtype", "nf4"]
+    return words
+
+
 def drawn_encoder(draw, kind):
     """BERT and its kind, with one of three heads."""
     heads = draw.choice([4, 8, 12])
@@ -96,8 +107,9 @@ def drawn_encoder(draw, kind):
              "type_vocab_size": 0},
             {"relative_attention": True, "max_relative_positions": 128, "pos_att_type": ["c2p"]},
             {}])
-    return config, training(draw, ("none",) if kind == "albert" else ("none", "none", "full"),
-                            ("math",) if kind == "deberta-v2" else ("flash", "flash", "math"))
+    words = training(draw, ("none",) if kind == "albert" else ("none", "none", "full"),
+                     ("math",) if kind == "deberta-v2" else ("flash", "flash", "math"))
+    return config, words if kind == "deberta-v2" else adapted(draw, words, packs=False)
 
 
 SEQ2SEQ = {"t5": "T5", "mt5": "MT5", "bart": "Bart", "whisper": "Whisper"}
@@ -181,7 +193,7 @@ def drawn(draw, only=None):
         if kind not in ("stablelm", "phi"):
             config |= {"head_dim": head}
         config |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    return config, training(draw, shared=True)
+    return config, adapted(draw, training(draw, shared=True))
 
 
 def run(config, words):

@@ -94,6 +94,13 @@ CASES = {
     "gpt2, accumulated": (GPT2, "--batch", 64, "--accumulate", 3, "--precision", "bf16-mixed"),
     "llama, momentum": (LLAMA, "--batch", 16, "--optimizer", "sgd-momentum"),
     "bert": (BERT, "--batch", 8),
+    "bert, adapters": (BERT, "--batch", 8, "--lora-rank", 4),
+    "gpt2, adapters": (GPT2, "--batch", 8, "--lora-rank", 4, "--precision", "bf16"),
+    "llama, adapters everywhere": (LLAMA, "--batch", 16, "--lora-rank", 8, "--lora-targets", "all",
+                                   "--precision", "bf16-mixed", "--checkpoint", "full"),
+    "llama, packed": (LLAMA, "--batch", 16, "--lora-rank", 8, "--param-dtype", "nf4"),
+    "llama, packed twice": (LLAMA, "--batch", 16, "--lora-rank", 8, "--param-dtype", "nf4",
+                            "--double-quant", "--precision", "bf16-mixed"),
 }
 
 
@@ -227,11 +234,11 @@ def test_the_script_runs_by_itself(call, tmp_path):
     ("--params 7B", "'--params' cannot be measured"),
     ("--model gpt2 --zero 2 --world 8", "what is measured is FSDP2"),
     ("--model gpt2 --offload optimizer", "'--offload' cannot be measured"),
-    ("--model gpt2 --lora-rank 8", "all parameters are trained"),
+    ("--model gpt2 --lora-params 1e6", "adapters are made by rank and targets"),
     ("--model gpt2 --inference", "two steps of training"),
     ("--model gpt2 --state-dtype fp32 --precision bf16", "'--state-dtype' cannot be measured"),
     ("--model gpt2 --checkpoint sqrt", "recomputes whole layers"),
-    ("--model gpt2 --param-dtype fp8", "fp32, bf16 or fp16"),
+    ("--model gpt2 --param-dtype fp8", "fp32, bf16, fp16, or nf4 under adapters"),
     ("--layers 12 --hidden 768", "a plain transformer cannot be measured"),
     ("--model gpt2 --timeout 0", "at least 1"),
 ])

@@ -23,8 +23,6 @@ static int64_t now(struct ops *o)
 	return tape_read(o->tape).peak.bytes;
 }
 
-static const struct ten none = {.v = NO_TENSOR};
-
 TEST("a linear layer keeps its input for the weight's gradient, and nothing where that "
      "is "
      "frozen")
@@ -40,6 +38,26 @@ TEST("a linear layer keeps its input for the weight's gradient, and nothing wher
 		ops_let(&o, &y);
 		tape_free(o.tape);
 	}
+}
+
+TEST("a packed weight is unpacked for its matmul alone, and saves neither itself nor "
+     "the input")
+{
+	struct ops o = new_ops();
+	struct ten w = {tape_weight(o.tape, 8 * KIB, false), 16 * KIB, OPS_PACKED};
+	struct ten before = weight_of(&o, 16 * KIB), x = ops_make(&o, 2 * KIB, 4), h, y;
+
+	o.unpacked = 2;
+	h = ops_linear(&o, x, before, none, 128, 128); /* a gradient comes this far */
+	ops_let(&o, &x);
+	tape_mark(o.tape);
+	y = ops_linear(&o, h, w, none, 128, 128);
+	/* weights, x, h; h in 16 bits, the weight unpacked, the result */
+	CHECK(tape_read(o.tape).peak.bytes == (72 + 8 + 8 + 4 + 32 + 4) * KIB);
+	ops_let(&o, &h);
+	CHECK(now(&o) == (72 + 8 + 8) * KIB); /* x, of the matmul before, and y */
+	ops_let(&o, &y);
+	tape_free(o.tape);
 }
 
 TEST("a backward gives what was saved back, and leaves the weights' gradients")
@@ -110,25 +128,32 @@ TEST("what is checkpointed keeps its input alone, and has the same gradients")
 	tape_free(o.tape);
 }
 
-static bool walked(const char *name, enum precision precision, int64_t batch,
-                   enum checkpoint checkpoint, int64_t capacity, struct walk *walk)
+static bool trained_by(const char *name, const struct training *training,
+                       int64_t capacity, struct walk *walk)
 {
 	struct model model = {0};
-	struct training training;
 	char nearest[160];
 	bool known;
 
 	CHECK(model_find(name, &model.shape, nearest, sizeof(nearest)));
 	CHECK(!model_from_shape(&model, &model.shape));
 	model.known = true;
+	known = walk_training(&model, training, capacity, walk);
+	model_free(&model);
+	return known;
+}
+
+static bool walked(const char *name, enum precision precision, int64_t batch,
+                   enum checkpoint checkpoint, int64_t capacity, struct walk *walk)
+{
+	struct training training;
+
 	training_default(&training, precision);
 	training.batch = batch;
 	training.seq = 512;
 	training.checkpoint = checkpoint;
 	training.sample_bytes = training.sample_elements = -1;
-	known = walk_training(&model, &training, capacity, walk);
-	model_free(&model);
-	return known;
+	return trained_by(name, &training, capacity, walk);
 }
 
 TEST("a step without an allocator has the peak of one with it, or a little less")
@@ -151,6 +176,33 @@ TEST("checkpoints lower the peak; states come with the second step")
 	CHECK(walk_worst(&less)->peak.bytes < walk_worst(&plain)->peak.bytes);
 	CHECK(!plain.first.phase[TAPE_FORWARD].bucket[TAPE_STATE]);
 	CHECK(plain.later.phase[TAPE_FORWARD].bucket[TAPE_STATE] > 0);
+}
+
+TEST("adapters alone have gradients and states, and packing leaves a quarter of 16 "
+     "bits")
+{
+	struct training r;
+	struct walk full, lora, packed;
+
+	training_default(&r, PRECISION_BF16);
+	r.batch = 1;
+	r.seq = 64;
+	r.sample_bytes = r.sample_elements = -1;
+	CHECK(trained_by("llama-3.2-1b", &r, 0, &full));
+	r.lora_rank = 8;
+	r.lora_targets = 1u << LORA_Q | 1u << LORA_V;
+	r.state = r.adapter;
+	CHECK(trained_by("llama-3.2-1b", &r, 0, &lora));
+	r.parameter = DTYPE_NF4;
+	CHECK(trained_by("llama-3.2-1b", &r, 0, &packed));
+	/* 16 layers, on q of 2048 x 2048 and v of 2048 x 512: fp32, two states */
+	CHECK(lora.later.peak.bucket[TAPE_STATE] ==
+	      16 * 2 * 4 * 8 * (2048 + 2048 + 2048 + 512));
+	CHECK(lora.later.peak.bytes < full.later.peak.bytes / 3);
+	/* 973 M elements in the layers' matmuls */
+	CHECK(full.later.peak.bucket[TAPE_PARAMETER] -
+	              packed.later.peak.bucket[TAPE_PARAMETER] >
+	      INT64_C(973000000) * 5 / 4);
 }
 
 TEST("a device that is too small refuses, and one of the reserved size does not")

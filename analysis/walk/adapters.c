@@ -1,0 +1,43 @@
+/* adapters.c - LoRA's adapters beside the matmuls of a layer, as PEFT runs them: what the frozen
+ * matmul gives, and to it the product of two thin ones, in the adapters' dtype.
+ * Source: Hu et al. 2021, section 4.1; peft/tuners/lora/layer.py, and bnb.py where the
+ * weight is packed, 0.21.
+ * Called from: walk/. */
+#include "transformer.h"
+
+struct ten transformer_linear(struct transformer *m, const struct layer_weights *w,
+                              enum lora_target which, struct ten x, struct ten weight,
+                              struct ten bias, int64_t in, int64_t out)
+{
+	struct ops *o = &m->ops;
+	const struct adapter *adapter = &w->adapters[which];
+	int64_t rank = m->training->lora_rank;
+	struct ten result = ops_linear(o, x, weight, bias, in, out), given = result;
+	struct ten input, low, high, more, sum;
+	bool packed = weight.width == OPS_PACKED, cast = !packed || !o->half;
+
+	if (!adapter->there)
+		return result;
+	if (packed) {
+		given = ops_copy(o, result);
+		ops_let(o, &result);
+	}
+	input = cast ? ops_to(o, x, adapter->down.width) : ops_hold(o, x);
+	low = ops_linear(o, input, adapter->down, none, in, rank);
+	high = ops_linear(o, low, adapter->up, none, rank, out);
+	ops_let(o, &low);
+	more = ops_unary(o, high, SAVE_NONE); /* times alpha / rank */
+	ops_let(o, &high);
+	if (packed && cast) {
+		high = ops_to(o, more, given.width);
+		ops_let(o, &more);
+		more = high;
+	}
+	sum = ops_add(o, given, more);
+	ops_let(o, &more);
+	result = ops_to(o, sum, given.width);
+	ops_let(o, &given);
+	ops_let(o, &sum);
+	ops_let(o, &input);
+	return result;
+}
