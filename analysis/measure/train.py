@@ -340,6 +340,16 @@ def optimizers(model, torch):
              "lion": lambda: lion(torch)(trained)}[name]()]
 
 
+def packing(model):
+    """What 4-bit weights keep beside themselves: the scales of their blocks, and theirs."""
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            yield state.absmax
+            if state.nested:
+                yield state.state2.absmax
+
+
 # ------------------------------------------------------------------ training
 
 def size(tensors):
@@ -379,7 +389,8 @@ def train(torch, result):
     model = share(bare, torch)
     result.update(model_class=type(bare).__name__, attention=config._attn_implementation,
                   parameters=sum(p.numel() for p in bare.parameters()),
-                  parameter_bytes=size(bare.parameters()), buffer_bytes=size(bare.buffers()))
+                  parameter_bytes=size([*bare.parameters(), *packing(bare)]),
+                  buffer_bytes=size(bare.buffers()))
     answer_for_masks()
     batch = batch_for(bare, config, torch)
     optimizer = optimizers(bare, torch)

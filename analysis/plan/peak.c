@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-const char *const plan_phase_names[TAPE_PHASES] = {"setup", "forward", "backward",
-                                                   "clip", "optimizer"};
+const char *const plan_phase_names[TAPE_PHASES] = {"setup",     "forward", "backward",
+                                                   "recompute", "clip",    "optimizer"};
 
 int64_t plan_context(const struct plan *plan, const struct card *card)
 {

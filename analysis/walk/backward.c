@@ -87,7 +87,9 @@ static void run_checkpoint(struct tape *t, const struct node *node, int32_t grad
 	int32_t caught;
 
 	t->caught = -1;
+	tape_phase(t, TAPE_RECOMPUTE);
 	result = node->layer(t, node->context, input);
+	tape_phase(t, TAPE_BACKWARD);
 	tape_let(t, result);
 	tape_autocast_ends(t); /* the second forward has an autocast of its own */
 	deliver(t, result, gradient);

@@ -163,7 +163,8 @@ static struct ten run_layers(struct transformer *m, struct ten x,
 tensor_id encoder_forward(struct transformer *m)
 {
 	struct ops *o = &m->ops;
-	struct ten x = embedded(m), loss;
+	struct ten x = embedded(m), begun = ops_hold(o, x),
+	           loss; /* a variable of the model's */
 	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
 	bool deberta = m->shape->family == FAMILY_DEBERTA;
 
@@ -171,6 +172,7 @@ tensor_id encoder_forward(struct transformer *m)
 	if (deberta)
 		deberta_begins(m);
 	x = run_layers(m, x, list);
+	ops_let(o, &begun);
 	if (deberta && m->training->checkpoint != CHECKPOINT_FULL)
 		deberta_ends(m); /* else the layers need it once more */
 	loss = heads_loss(m, x);

@@ -16,6 +16,7 @@ enum tape_phase {
 	TAPE_SETUP,
 	TAPE_FORWARD,
 	TAPE_BACKWARD,
+	TAPE_RECOMPUTE, /* a checkpoint's second forward */
 	TAPE_CLIP,
 	TAPE_OPTIMIZER,
 	TAPE_PHASES

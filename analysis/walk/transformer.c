@@ -262,13 +262,14 @@ void transformer_backward(struct transformer *m, tensor_id loss)
 tensor_id transformer_forward(struct transformer *m)
 {
 	struct ops *o = &m->ops;
-	struct ten x, next, loss;
+	struct ten x, begun, next, loss;
 	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
 	bool again = m->training->checkpoint == CHECKPOINT_FULL;
 
 	if (m->sharding)
 		sharding_before(m->sharding, SHARDING_ROOT);
 	x = m->shape->patch ? vision_embedded(m) : embedded(m);
+	begun = ops_hold(o, x); /* a variable of the model's */
 	make_tables(m, x.width);
 	make_mask(m, x.width);
 	for (int64_t i = 0; i < m->layer_count; i++) {
@@ -285,6 +286,7 @@ tensor_id transformer_forward(struct transformer *m)
 	}
 	if (!again) /* else the layers need it once more */
 		ops_let(o, &m->mask);
+	ops_let(o, &begun);
 	if (m->shape->final_norm) {
 		next = transformer_norm(m, x, &m->final_norm, m->shape->hidden);
 		ops_let(o, &x);
