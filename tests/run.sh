@@ -82,6 +82,10 @@ say "the campaign of faults, in short"
 "$python" -m pytest -p no:cacheprovider tests/faults -n "$(nproc)" -q -rN \
 	--basetemp=$results/tmp-faults --junitxml=$results/pytest-faults.xml || true
 [ -s $results/pytest-faults.xml ] || broken+=("pytest of tests/faults ended before its time")
+say "the wheel"
+"$python" -m pytest -p no:cacheprovider tests/package -q -rN \
+	--basetemp=$results/tmp-package --junitxml=$results/pytest-package.xml || true
+[ -s $results/pytest-package.xml ] || broken+=("pytest of tests/package ended before its time")
 
 if [ "$presets" != dev ]; then
 	say "fuzzing: five minutes of it, in two lanes"

@@ -14,6 +14,7 @@
 #	mallocs      jemalloc and tcmalloc
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
 #	guests       memray and greenlet, for tests/faults
+#	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,
 #	             liger-kernel; in its torch-2.11.0 what goes with that alone: DeepSpeed, torchao
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
@@ -194,6 +195,20 @@ trainers() {
 			einops hjson msgpack ninja packaging psutil py-cpuinfo pydantic tqdm
 }
 
+# package FOLDER: the tools that pyproject.toml names, and what tests/package needs beside them
+package() {
+	local requires
+	requires=$("$cache/venv/bin/python" - "$home/pyproject.toml" <<'END'
+import ast, re, sys
+print(*ast.literal_eval(re.search(r"requires = (\[.*\])", open(sys.argv[1]).read())[1]))
+END
+	) || return 1
+	"$python" -m venv "$1" &&
+		"$1/bin/pip" install --disable-pip-version-check -q $requires auditwheel build ninja \
+			ipython pandas &&
+		"$1/bin/python" "$home/cmake/fetch_sqlite.py" "$1/sqlite"
+}
+
 packages
 mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
@@ -206,6 +221,7 @@ attempt python3.14 "Python 3.14" python314 || true
 attempt mallocs "jemalloc and tcmalloc" mallocs || true
 attempt guests "memray and greenlet" guests || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
+attempt package "what builds the wheel" package || true
 attempt libraries "Hugging Face's libraries, Lightning, bitsandbytes, torchvision" libraries ||
 	true
 attempt libraries/torch-2.11.0 "DeepSpeed and torchao" trainers || true
