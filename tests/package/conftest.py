@@ -13,6 +13,17 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import where  # noqa: E402
 from where import CACHE, PYTHON, ROOT, clean_environment  # noqa: E402
 
+TRAIN = """
+import torch
+model = torch.nn.Linear(33, 101)
+optimizer = torch.optim.AdamW(model.parameters())
+for _ in range(4):
+    model(torch.randn(7, 33)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print("trained")
+"""
+
 
 def run(*words, **more):
     """Standard output of a command that has to succeed."""
@@ -93,3 +104,18 @@ def torch_for_cpu():
 def needs_binutils():
     if not shutil.which("readelf"):
         pytest.skip("needs readelf")
+
+
+@pytest.fixture(scope="session")
+def traced(installed, torch_for_cpu, tmp_path_factory):
+    """The trace of a training, made by tidemark_torch.run()."""
+    folder = tmp_path_factory.mktemp("traced")
+    (folder / "train.py").write_text(TRAIN)
+    done = installed.run(
+        "python", "-c", "import sys, tidemark_torch as t\n"
+        "done = t.run([sys.executable, 'train.py'], output='t.db', capture_output=True)\n"
+        "assert done.returncode == 0, done\n"
+        "print(done.stdout.decode(), *done.traces)",
+        beside=[torch_for_cpu], cwd=folder)
+    assert (done.returncode, done.stdout.split()) == (0, ["trained", "t.db"]), done
+    return folder / "t.db"

@@ -5,34 +5,7 @@ import re
 
 import pytest
 import where
-from conftest import PYTHON, packages_of, run
-
-TRAIN = """
-import torch
-model = torch.nn.Linear(33, 101)
-optimizer = torch.optim.AdamW(model.parameters())
-for _ in range(4):
-    model(torch.randn(7, 33)).sum().backward()
-    optimizer.step()
-    optimizer.zero_grad()
-print("trained")
-"""
-
-
-@pytest.fixture(scope="session")
-def traced(installed, torch_for_cpu, tmp_path_factory):
-    """The trace of a training, made by tidemark_torch.run()."""
-    folder = tmp_path_factory.mktemp("traced")
-    (folder / "train.py").write_text(TRAIN)
-    done = installed.run(
-        "python", "-c", "import sys, tidemark_torch as t\n"
-        "done = t.run([sys.executable, 'train.py'], output='t.db', capture_output=True)\n"
-        "assert done.returncode == 0, done\n"
-        "print(done.stdout.decode(), *done.traces)",
-        beside=[torch_for_cpu], cwd=folder)
-    assert (done.returncode, done.stdout.split()) == (0, ["trained", "t.db"]), done
-    return folder / "t.db"
-
+from conftest import PYTHON, TRAIN, packages_of, run
 
 def test_the_command_is_there_under_both_names(installed):
     first = installed.run("tidemark", "--version")
