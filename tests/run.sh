@@ -93,6 +93,7 @@ part gpu "what compares with a real GPU, without one" -q tests/gpu/test_compare.
 part oom "runs that run out of memory" -q tests/oom
 part accuracy "the buckets against an oracle" -q tests/accuracy
 part faults "the campaign of faults, in short" -q tests/faults
+part package "the wheel" -q -n 0 tests/package # which is built once
 
 if [ "$presets" != dev ]; then
 	say "fuzzing: five minutes of it, in two lanes"

@@ -11,9 +11,11 @@
 #	torch-2.6.0  unpacked CUDA 12 wheel
 #	headers-12, headers-13 the CUDA toolkits' headers, for checks at build time
 #	python3.14   Debian unstable's interpreter with its own C library
+#	debian11     programs of Debian 11 with its C library, for tests/package
 #	mallocs      jemalloc and tcmalloc
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
 #	guests       memray and greenlet, for tests/faults
+#	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,
 #	             liger-kernel; in its torch-2.11.0 what goes with that alone: DeepSpeed, torchao
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
@@ -141,28 +143,33 @@ guests() {
 		PYTHONPATH="$1" "$cache/venv/bin/python" -c 'import greenlet, memray'
 }
 
-# python3.14 FOLDER: unpacked beside the C library that it needs, from Debian unstable
-python314() {
-	local apt=$1/apt uri
-	mkdir -p "$apt/state/lists/partial" "$apt/archives/partial" "$1/root"
+# unpacked FOLDER SUITE PACKAGE...: packages of another Debian, in FOLDER/root
+unpacked() {
+	local apt=$1/apt suite=$2 root=$1/root uri
+	shift 2
+	mkdir -p "$apt/state/lists/partial" "$apt/archives/partial" "$root"
 	uri=$(apt-get indextargets --format '$(REPO_URI)' "Created-By: Packages" 2>/dev/null |
 		grep '/debian/*$' | head -n 1)
 	[ -n "$uri" ] || { echo "no Debian mirror is set up"; return 1; }
-	echo "deb $uri unstable main" >"$apt/list"
+	echo "deb $uri $suite main" >"$apt/list"
 	local options=(-o "Dir::State=$apt/state" -o "Dir::State::Status=/dev/null"
 		-o "Dir::Etc::SourceList=$apt/list" -o Dir::Etc::SourceParts=/dev/null
 		-o "Dir::Cache=$apt" -o APT::Sandbox::User= -o Acquire::Languages=none
 		-o Acquire::Check-Valid-Until=false)
 	apt-get "${options[@]}" -q update &&
-		(cd "$apt/archives" && apt-get "${options[@]}" -q download libc6 libexpat1 \
-			libffi8 libgcc-s1 liblzma5 libpython3.14 libpython3.14-minimal \
-			libpython3.14-stdlib libssl3t64 libunwind8 python3.14-minimal zlib1g) ||
-		return 1
+		(cd "$apt/archives" && apt-get "${options[@]}" -q download "$@") || return 1
 	local deb
 	for deb in "$apt"/archives/*.deb; do
-		dpkg -x "$deb" "$1/root" || return 1
+		dpkg -x "$deb" "$root" || return 1
 	done
 	rm -rf "$apt"
+}
+
+# python3.14 FOLDER: beside the C library that it needs, from Debian unstable
+python314() {
+	unpacked "$1" unstable libc6 libexpat1 libffi8 libgcc-s1 liblzma5 libpython3.14 \
+		libpython3.14-minimal libpython3.14-stdlib libssl3t64 libunwind8 \
+		python3.14-minimal zlib1g || return 1
 	cat >"$1/python" <<'END'
 #!/bin/sh
 root=$(cd "$(dirname "$0")" && pwd)/root/usr
@@ -172,6 +179,25 @@ exec "$root/lib64/ld-linux-x86-64.so.2" --library-path "$root/lib/x86_64-linux-g
 END
 	chmod +x "$1/python"
 	"$1/python" -c 'import ctypes, sys; assert sys.version_info[:2] == (3, 14)'
+}
+
+# debian11 FOLDER: programs of an older Debian with their C library, which is 2.31. No libgcc_s.
+debian11() {
+	unpacked "$1" bullseye libc6 coreutils libacl1 libattr1 libgmp10 libpcre2-8-0 \
+		libselinux1 bash libtinfo6 python3.9-minimal libpython3.9-minimal \
+		libpython3.9-stdlib libexpat1 libffi7 liblzma5 libsqlite3-0 libssl1.1 zlib1g ||
+		return 1
+	cat >"$1/run" <<'END'
+#!/bin/sh
+# run PROGRAM...: a program under this C library; it has no other one.
+root=$(cd "$(dirname "$0")" && pwd)/root
+export PYTHONHOME="$root/usr"
+exec "$root/lib/x86_64-linux-gnu/ld-2.31.so" --inhibit-cache \
+	--library-path "$root/lib/x86_64-linux-gnu:$root/usr/lib/x86_64-linux-gnu" "$@"
+END
+	chmod +x "$1/run"
+	"$1/run" "$1/root/usr/bin/python3.9" -c 'import ctypes, sqlite3, sys
+assert sys.version_info[:2] == (3, 9)'
 }
 
 # libraries FOLDER: without the torch that they ask for; what it needs itself is pure Python
@@ -194,6 +220,20 @@ trainers() {
 			einops hjson msgpack ninja packaging psutil py-cpuinfo pydantic tqdm
 }
 
+# package FOLDER: the tools that pyproject.toml names, and what tests/package needs beside them
+package() {
+	local requires
+	requires=$("$cache/venv/bin/python" - "$home/pyproject.toml" <<'END'
+import ast, re, sys
+print(*ast.literal_eval(re.search(r"requires = (\[.*\])", open(sys.argv[1]).read())[1]))
+END
+	) || return 1
+	"$python" -m venv "$1" &&
+		"$1/bin/pip" install --disable-pip-version-check -q $requires auditwheel build ninja \
+			ipython pandas &&
+		"$1/bin/python" "$home/cmake/fetch_sqlite.py" "$1/sqlite"
+}
+
 packages
 mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
@@ -206,6 +246,8 @@ attempt python3.14 "Python 3.14" python314 || true
 attempt mallocs "jemalloc and tcmalloc" mallocs || true
 attempt guests "memray and greenlet" guests || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
+attempt debian11 "programs of Debian 11" debian11 || true
+attempt package "what builds the wheel" package || true
 attempt libraries "Hugging Face's libraries, Lightning, bitsandbytes, torchvision" libraries ||
 	true
 attempt libraries/torch-2.11.0 "DeepSpeed and torchao" trainers || true

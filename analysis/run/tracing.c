@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fail.h"
@@ -103,7 +103,7 @@ bool tracing_prepare(const struct options *options, const char *output_path,
 	if (options->value[OPT_CPU])
 		setenv("TIDEMARK_CPU", "1", 1);
 	/* The run's files are known by this token, whatever they are called. */
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+	if (syscall(SYS_getrandom, random, sizeof(random), 0) != sizeof(random))
 		memcpy(random, &(pid_t){getpid()}, sizeof(pid_t));
 	for (int i = 0; i < 16; i++)
 		sprintf(token + 2 * i, "%02x", random[i]);
