@@ -203,7 +203,11 @@ int simulation_failed(const struct outcome *outcome, const char *compile_lacks)
 		note("CUDA_VISIBLE_DEVICES is '%s': simulated devices are hidden by it "
 		     "as real ones are",
 		     getenv("CUDA_VISIBLE_DEVICES"));
-	if (status && outcome->refused)
-		note("not simulated, and it was told so: %s", outcome->refused);
-	return status ? status : STATUS_UNREADABLE;
+	if (status && outcome->assumptions.refused)
+		note("not simulated, and it was told so: %s",
+		     outcome->assumptions.refused);
+	if (!status)
+		return STATUS_UNREADABLE;
+	/* 1 to 3 are answers of ours, and Python's own failure is 1 */
+	return status > STATUS_UNREADABLE ? status : STATUS_PROGRAM;
 }

@@ -1,7 +1,8 @@
 """guesses.py - plausible values where none are known: finite, within their dimension, balanced
 over experts, no token that ends a text. The same for the same shapes, so that a forward done
 anew goes the way of the first."""
-FEW = 1024  # elements of a tensor that is given values when it is looked at
+FEW = 512  # elements of a tensor that is given values when it is looked at
+DRAWN = 64  # random numbers that are drawn; of whole ones as many as are computed
 
 
 def fill(torch, memory, reads):
@@ -13,13 +14,15 @@ def fill(torch, memory, reads):
         memory.zero_()
 
 
-def pattern(mode, out, choices, each=1):
+def pattern(mode, out, choices):
     """Indices below `choices`, each as often as the others: row after row goes on where the one
-    before stopped, from a third of the way up: tokens that end texts are first or last."""
+    before stopped. Begins at no simple part of the way: tokens that end texts are first or last,
+    also where the choices are those of several beams."""
     torch = mode.torch
     if not out.numel():
         return
-    numbers = torch.arange(out.numel(), device="cpu").add_(choices // 3).remainder_(max(choices, 1))
+    numbers = torch.arange(out.numel(), device="cpu")
+    numbers = numbers.add_(int(choices * 0.381966)).remainder_(max(choices, 1))
     mode.memory.on_host(out).copy_(numbers.view(out.shape))
 
 

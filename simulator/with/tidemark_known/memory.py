@@ -8,6 +8,11 @@ version. Views share their holder: what makes one unknown makes all of them so.
 """
 import ctypes, weakref
 
+from . import device
+
+#: What values rest on, as bits: that numbers are finite, and that a plausible one is right.
+FINITE, GUESSED = 1, 2
+
 
 class Holder:
     """Of a tensor and its views, which count versions together."""
@@ -38,16 +43,30 @@ class Memory:
         entry = self.entries.get(id(tensor))
         if entry is None:
             return None
-        holder = entry.holder
-        if not holder.memory[0] or entry.address != tensor.data_ptr() or \
-                holder.version != version_of(tensor):
-            del self.entries[id(tensor)]
-            return None
-        return holder
+        holder, version = entry.holder, version_of(tensor)
+        if holder.memory[0] and entry.address == tensor.data_ptr():
+            if holder.version == version:
+                return holder
+            if self.is_delivered(tensor):  # written unseen, but by a collective
+                holder.version = version
+                return holder
+        del self.entries[id(tensor)]
+        return None
 
-    def learn(self, tensor, assumed=False):
+    def learn(self, tensor, assumed=0):
         """Its values have been written."""
         self.share(tensor, Holder(version_of(tensor), assumed))
+
+    def write(self, tensor, assumed):
+        """The same, of values that a collective may take."""
+        self.learn(tensor, assumed)
+        bytes = tensor.numel() * tensor.element_size()
+        if bytes <= device.SHARED:
+            device.wrote(tensor.data_ptr(), bytes)
+
+    def is_delivered(self, tensor):
+        bytes = tensor.numel() * tensor.element_size()
+        return tensor.is_contiguous() and device.delivered(tensor.data_ptr(), bytes)
 
     def share(self, tensor, holder):
         entry = Entry(tensor, self.drop)
@@ -62,6 +81,21 @@ class Memory:
     def forget(self, tensor):
         """Takes our weak reference away; views stay known."""
         self.entries.pop(id(tensor), None)
+
+    def versions(self):
+        """Of all that is known, by address."""
+        return {entry.address: (entry, entry.holder.version) for entry in self.entries.values()}
+
+    def changed(self, before):
+        """Addresses of those that another version has been made of since."""
+        tensors = ((address, entry(), version) for address, (entry, version) in before.items())
+        return {address for address, tensor, version in tensors
+                if tensor is not None and version_of(tensor) != version}
+
+    def lose_at(self, addresses):
+        for entry in list(self.entries.values()) if addresses else ():
+            if entry.address in addresses:
+                entry.holder.memory[0] = False
 
     def on_host(self, tensor):
         """The same memory as a tensor on the host. Only as long as the tensor lives."""

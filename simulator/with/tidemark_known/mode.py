@@ -5,10 +5,12 @@ result's memory. See operators.py for what is done with which.
 Only calls in Python come by: what PyTorch calls by itself (a backward) is unknown, which is
 what it would be anyhow. Nothing here may end a call that would go well: what fails is unknown.
 """
+import sys, types
+
 from torch.overrides import TorchFunctionMode
 
 from . import guesses, operators, sizes
-from .memory import Holder, version_of
+from .memory import FINITE, GUESSED, Holder, version_of
 
 FILLS = frozenset(("copy_", "fill_", "zero_"))
 
@@ -22,7 +24,7 @@ class Arguments:
     __slots__ = ("args", "kwargs", "on_device", "assumed")
 
     def __init__(self):
-        self.on_device = self.assumed = False
+        self.on_device, self.assumed = False, 0
 
 
 class Known(TorchFunctionMode):
@@ -32,9 +34,10 @@ class Known(TorchFunctionMode):
         self.whole_limit, self.float_limit = limit, max(limit // 256, 1 << 12)
         self.kinds, self.entries = memory.kinds, memory.entries
         self.handlers, self.generator = {}, None
-        self.backward, self.data = torch.Tensor.backward, torch.Tensor.data.__get__
+        self.compiled = False
+        self.data = torch.Tensor.data.__get__
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, function, kinds, args=(), kwargs=None):
         try:
             handler = self.handlers[function]
         except KeyError:
@@ -53,8 +56,18 @@ class Known(TorchFunctionMode):
         if module.startswith("torch.nn.functional") or module.startswith("torch.distributed"):
             kind = kind if kind == "compute" else None
         handler = getattr(self, "on_" + kind.strip("_"), None) if kind else None
+        if handler is None and isinstance(function, types.FunctionType):
+            handler = self.on_python
         self.handlers[function] = handler
         return handler
+
+    def on_python(self, function, args, kwargs):
+        """A function of PyTorch's in Python, which asked us before it began. Where the program has
+        put one of its own in that place, it has run already, and is not to run again."""
+        asked = sys._getframe(3).f_code  # of what called torch.overrides, which called us
+        if function.__code__.co_filename != asked.co_filename and not asked.co_freevars:
+            function = types.FunctionType(asked, sys._getframe(3).f_globals)
+        return function(*args, **kwargs)
 
     # arguments and results
 
@@ -96,6 +109,15 @@ class Known(TorchFunctionMode):
             return None
         return found if found.on_device and "out" not in kwargs else None
 
+    def on_host(self, value):
+        """One argument; of the device's tensors in it the small ones are given values."""
+        found = Arguments()
+        try:
+            value = self.host(value, found, assume=self.plausible)
+        except Exception:
+            return None, None
+        return (found, value) if found.on_device else (None, None)
+
     def calculate(self, function, args, kwargs):
         """On the host; None where that fails. Neither recorded by autograd nor seen by modes."""
         torch = self.torch
@@ -122,8 +144,7 @@ class Known(TorchFunctionMode):
         if values is None:
             return result
         if isinstance(result, (bool, int, float)):
-            if assumed:
-                self.reads.count("branch", result)
+            self.reads.flag(assumed)
             return values
         if isinstance(result, (tuple, list)):
             for part, value in zip(result, values):
@@ -131,7 +152,7 @@ class Known(TorchFunctionMode):
         elif type(result) in self.kinds and result.is_cuda and self.is_small(result) and \
                 result.shape == values.shape:
             if self.copy(self.memory.on_host(result), values):
-                self.memory.learn(result, assumed)
+                self.memory.write(result, assumed)
         return result
 
     def assume(self, tensor):
@@ -139,7 +160,7 @@ class Known(TorchFunctionMode):
         if not self.plausible:
             return None
         guesses.fill(self.torch, self.memory.on_host(tensor), self.reads)
-        self.memory.learn(tensor, True)
+        self.memory.learn(tensor, GUESSED)
         return self.memory.of(tensor)
 
     # a handler for each kind of function
@@ -149,21 +170,21 @@ class Known(TorchFunctionMode):
         found = self.arguments(args, kwargs)
         if found is None and self.plausible and name in operators.TELLING:
             found = self.arguments(args, kwargs, assume=True)
-        if found is None:
+        if name in sizes.BY_VALUES:
+            with sizes.expected(self, name, args, kwargs):
+                result = function(*args, **kwargs)
+        else:
             result = function(*args, **kwargs)
+        if found is None:
             if self.plausible and name in guesses.BY_NAME:
                 self.guess(name, result, args, kwargs)
             return result
-        if name not in sizes.BY_VALUES:
-            result = function(*args, **kwargs)
-            if not self.all_small(result):
-                return result
-            return self.place(result, self.calculate(function, found.args, found.kwargs),
-                              found.assumed)
-        values = self.calculate(function, found.args, found.kwargs)
-        with sizes.expected(self, name, found, values):
-            result = function(*args, **kwargs)
-        return self.place(result, values, found.assumed)
+        if not self.all_small(result):
+            return result
+        if found.assumed and name in operators.FINITE:
+            found.assumed = FINITE
+        return self.place(result, self.calculate(function, found.args, found.kwargs),
+                          found.assumed)
 
     def all_small(self, result):
         if isinstance(result, (tuple, list)):
@@ -173,15 +194,18 @@ class Known(TorchFunctionMode):
     def guess(self, name, result, args, kwargs):
         try:
             for tensor in guesses.BY_NAME[name](self, result, args, kwargs) or ():
-                self.memory.learn(tensor, True)
+                self.memory.learn(tensor, FINITE if name in operators.FINITE else GUESSED)
         except Exception:
             pass
 
+    def on_getitem(self, function, args, kwargs):
+        whole, index = args
+        if is_plain(index):
+            return self.on_view(function, args, kwargs)
+        return self.on_compute(function, (whole, self.bounded(index)), kwargs)
+
     def on_view(self, function, args, kwargs):
         whole = args[0] if args else None
-        if operators.name_of(function) == "__getitem__" and len(args) == 2:
-            if not is_plain(args[1]):
-                return self.on_compute(function, (whole, self.bounded(args[1])), kwargs)
         holder = self.memory.of(whole) if id(whole) in self.entries else None
         result = function(*args, **kwargs)
         if holder is not None:
@@ -225,7 +249,8 @@ class Known(TorchFunctionMode):
         holder = self.memory.of(target)
         fills = name in FILLS and self.is_small(target)
         if holder is None and not fills:
-            return function(*args, **kwargs)
+            with sizes.expected(self, name, args, kwargs):
+                return function(*args, **kwargs)
         found = Arguments()
         try:
             found.args = [self.memory.on_host(target)]
@@ -234,10 +259,11 @@ class Known(TorchFunctionMode):
         except Exception:
             found = None
         if found is None:
-            result = function(*args, **kwargs)
+            with sizes.expected(self, name, args, kwargs):
+                result = function(*args, **kwargs)
             self.memory.lose(target)
             return result
-        with sizes.expected(self, name, found, None):
+        with sizes.expected(self, name, args, kwargs):
             result = function(*args, **kwargs)
         self.calculate(function, found.args, found.kwargs)
         if holder is None:
@@ -263,6 +289,13 @@ class Known(TorchFunctionMode):
             self.place(result, values, found.assumed)
         return result
 
+    def on_empty(self, function, args, kwargs):
+        """What lies there is as good as anything."""
+        result = function(*args, **kwargs)
+        if type(result) in self.kinds and result.is_cuda and self.is_small(result):
+            self.memory.learn(result)
+        return result
+
     def on_like(self, function, args, kwargs):
         result = function(*args, **kwargs)
         if type(result) not in self.kinds or not result.is_cuda or not self.is_small(result):
@@ -284,7 +317,8 @@ class Known(TorchFunctionMode):
 
     def on_random(self, function, args, kwargs):
         result = function(*args, **kwargs)
-        if type(result) not in self.kinds or not result.is_cuda or not self.is_small(result):
+        if type(result) not in self.kinds or not result.is_cuda or not self.is_small(result) or \
+                result.is_floating_point() and result.numel() > guesses.DRAWN:
             return result
         name = operators.name_of(function)
         try:
@@ -358,20 +392,9 @@ class Known(TorchFunctionMode):
         if holder is None:
             return result
         if holder.assumed:
-            self.reads.read(function, tensor)
+            self.reads.read(function, holder.assumed)
         value = self.calculate(function, (self.memory.on_host(tensor), *args[1:]), kwargs)
         return result if value is None else value
-
-    def on_backward(self, function, args, kwargs):
-        """What runs inside of it, such as a forward done anew, comes by as well."""
-        if function is not self.backward:
-            return function(*args, **kwargs)
-
-        def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
-            torch.autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
-        torch = self.torch
-        with self:
-            return backward(*args, **kwargs)
 
     def on_iter(self, function, args, kwargs):
         tensor = args[0]
@@ -392,7 +415,7 @@ class Known(TorchFunctionMode):
         tensor = args[0]
         if type(tensor) not in self.kinds or not tensor.is_cuda:
             return function(*args, **kwargs)
-        with self:
+        with self, self.reads.printing():
             return self.torch._tensor_str._str(tensor, **kwargs)
 
     def on_format(self, function, args, kwargs):
@@ -414,7 +437,8 @@ class Known(TorchFunctionMode):
         if holder is not None:
             holder.version = version_of(flag)
             if args[0] and self.memory.of(args[0][0]) is None:
-                holder.assumed = True
+                holder.assumed |= FINITE
+                self.reads.count("finite", "GradScaler")
         return result
 
 

@@ -4,6 +4,7 @@ VIEW     the result lies in the argument's memory, mostly: known where the argum
 COMPUTE  a new tensor from values: computed on the host where all arguments are known
 CHANGE   the same, written into the first argument
 FACTORY  a new tensor from nothing of the device
+EMPTY    a new tensor with nothing in it
 LIKE     a new tensor with another's shape alone
 RANDOM   drawn: with a generator of our own, so that the program's draws stay what they are
 MOVE     between host and device, or to another type
@@ -12,7 +13,7 @@ A function that is not here is left alone: what it returns is not known. That is
 network, on purpose: known values are those that steer a program.
 """
 VIEW = """
-__getitem__ alias as_strided chunk contiguous detach detach_ diagonal expand expand_as flatten
+alias as_strided chunk contiguous detach detach_ diagonal expand expand_as flatten
 movedim moveaxis mH mT H T narrow permute requires_grad_ reshape reshape_as select split
 split_with_sizes squeeze swapaxes swapdims t tensor_split transpose unbind unflatten unfold
 unsqueeze view view_as data broadcast_to hsplit vsplit dsplit real ravel squeeze_ unsqueeze_
@@ -71,15 +72,19 @@ MOVE = """
 to cuda cpu type type_as bool int long short char byte float double half bfloat16
 """.split()
 
+EMPTY = """
+empty empty_like empty_strided new_empty
+""".split()
+
 READ = """
 item __bool__ __int__ __long__ __float__ __index__ __complex__ tolist numpy __array__
 """.split()
 
 KINDS = {name: kind for kind, names in (
     ("view", VIEW), ("compute", COMPUTE), ("change", CHANGE), ("factory", FACTORY),
-    ("like", LIKE), ("random", RANDOM), ("move", MOVE), ("read", READ)) for name in names}
+    ("like", LIKE), ("random", RANDOM), ("move", MOVE), ("empty", EMPTY), ("read", READ)) for name in names}
 KINDS.update({name: name for name in (
-    "backward", "__iter__", "__contains__", "__repr__", "__format__", "data_ptr",
+    "__getitem__", "__iter__", "__contains__", "__repr__", "__format__", "data_ptr",
     "_amp_foreach_non_finite_check_and_unscale_")})
 #: The floating point ones whose result is a flag or an index: worth a guess where a value is
 #: unknown, since a program branches on them.
@@ -87,8 +92,11 @@ TELLING = frozenset("""
 __eq__ __ne__ __lt__ __le__ __gt__ __ge__ eq ne lt le gt ge greater less greater_equal less_equal
 isfinite isinf isnan isneginf isposinf isclose logical_and logical_or logical_not logical_xor
 signbit isin any all not_equal is_nonzero __invert__ __and__ __or__ __xor__ bitwise_and
-bitwise_or bitwise_not maximum minimum count_nonzero
+bitwise_or bitwise_not maximum minimum count_nonzero where gather masked_fill amax amin max min
 """.split())
+
+#: They ask whether numbers are finite, which they are taken to be.
+FINITE = frozenset(("isfinite", "isinf", "isnan", "isneginf", "isposinf"))
 
 
 def name_of(function):

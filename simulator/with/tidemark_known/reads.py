@@ -1,29 +1,42 @@
 """reads.py - what the host read of values that nobody knows: by operator and the program's line,
 and what was done with it as far as can be told. Goes to the simulator's log."""
-import atexit, os, sys
+import atexit, contextlib, os, sys
 
 from . import used
+from .memory import GUESSED
 
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-LIBRARIES = ("/site-packages/", "/dist-packages/", "/torch/", "/lib/python", "/tidemark_with/")
+LIBRARIES = ("/site-packages/", "/dist-packages/", "/torch/", "/lib/python", "/tidemark_with/",
+             "/tidemark_known/")
 
 
 class Reads:
     def __init__(self, log, density):
         self.log, self.density = log, density
-        self.lines, self.looked, self.total = {}, {}, 0
+        self.lines, self.looked, self.total, self.shown = {}, {}, 0, False
         atexit.register(self.at_end)
 
-    def read(self, function, tensor):
+    def read(self, function, assumed):
         """A value went to the host."""
         name = function.__name__
-        if name == "__bool__":
+        if not assumed & GUESSED:
+            use = "finite"
+        elif name == "__bool__":
             use = "branch"
         elif name in ("__index__", "__array__"):
             use = "index"
         else:
-            use = used.after(self.frame(), tensor)
+            use = used.after(self.frame())
         self.count(use, name)
+
+    def sized(self, assumed, name):
+        if assumed & GUESSED:
+            self.count("size", name)
+
+    def flag(self, assumed):
+        """equal() and the like gave a flag."""
+        if assumed:
+            self.count("branch" if assumed & GUESSED else "finite", "a comparison")
 
     def frame(self):
         """Of who called PyTorch."""
@@ -40,7 +53,18 @@ class Reads:
         frame = frame or first
         return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "?"
 
+    @contextlib.contextmanager
+    def printing(self):
+        """What is read to be shown decides nothing."""
+        former, self.shown = self.shown, True
+        try:
+            yield
+        finally:
+            self.shown = former
+
     def count(self, use, name):
+        if self.shown:
+            use, name = "number", "print"
         place = self.place()
         key = (use, name, place)
         self.total += 1
@@ -61,7 +85,8 @@ class Reads:
         if holder is not None:
             mode.copy(result.detach(), mode.memory.on_host(source))
             if holder.assumed:
-                self.count(used.after(self.frame(), source), "copy to the host")
+                use = used.after(self.frame()) if holder.assumed & GUESSED else "finite"
+                self.count(use, "copy to the host")
         elif mode.plausible and source.numel() * source.element_size() <= 1 << 16:
             fill = 1 if result.is_floating_point() or result.is_complex() else 0
             mode.calculate(mode.torch.Tensor.fill_, (result.detach(), fill), {})

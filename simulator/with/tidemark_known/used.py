@@ -24,15 +24,15 @@ def statement(code, at):
             return
 
 
-def after(frame, tensor):
+def after(frame):
     """"branch", "index" or "number" """
     try:
-        return look(frame, tensor)
+        return look(frame)
     except Exception:
         return "number"
 
 
-def look(frame, tensor):
+def look(frame):
     code = instructions(frame.f_code)
     at = next(i for i, one in enumerate(code) if one.offset > frame.f_lasti)
     name = None
