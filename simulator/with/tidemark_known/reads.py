@@ -88,7 +88,8 @@ class Reads:
                 use = used.after(self.frame()) if holder.assumed & GUESSED else "finite"
                 self.count(use, "copy to the host")
         elif mode.plausible and source.numel() * source.element_size() <= 1 << 16:
-            fill = 1 if result.is_floating_point() or result.is_complex() else 0
+            is_number = result.is_floating_point() or result.is_complex()
+            fill = self.falling() if is_number else 0
             mode.calculate(mode.torch.Tensor.fill_, (result.detach(), fill), {})
             self.count("number", "copy to the host")
 
