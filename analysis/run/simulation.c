@@ -123,6 +123,7 @@ int64_t simulation_settings(const struct options *options, size_t cards)
 			     number);
 		set_number("TIDEMARK_SIM_DENSITY", number);
 	}
+	set_size(options, OPT_SIM_KNOWN, "TIDEMARK_SIM_KNOWN");
 	set_memory(options, cards);
 	set_values(options->value[OPT_SIM_VALUES]);
 	set_rank(options, devices);
