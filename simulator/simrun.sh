@@ -50,6 +50,7 @@ if [ ! -d "$home/sim$major" ] || [ -z "$major" ]; then
 	exit 2
 fi
 
+export PYTHONPATH=$home/with${PYTHONPATH:+:$PYTHONPATH} # what is known is computed
 stubs=$(printf '%s:' "$home/sim$major"/libtmksim_*.so)
 export TRITON_LIBCUDA_PATH=$home/sim$major/driver
 export LD_PRELOAD=${LD_PRELOAD:+$LD_PRELOAD:}${stubs%:}

@@ -80,7 +80,7 @@ part() {
 part e2e "end to end, on PyTorch" -v tests/e2e "$@"
 part simulate "programs under tidemark simulate" -q tests/simulate
 part wheels "unmodified wheels on the simulated device" -q tests/sim/test_wheels.py \
-	tests/sim/test_device.py
+	tests/sim/test_device.py tests/sim/test_known.py
 mkdir -p $results/torches # what people train with goes with the newest alone
 ln -sfn "$cache/torch-2.11.0" $results/torches/
 TIDEMARK_TORCH_DIR=$home/$results/torches part libraries \

@@ -9,6 +9,7 @@ enum status {
 	STATUS_NO = 1, /* the answer to the question is "no" */
 	STATUS_USAGE = 2,
 	STATUS_UNREADABLE = 3,
+	STATUS_PROGRAM = 4, /* `simulate`: the program failed, with 1, 2 or 3 */
 };
 
 /* "tidemark: …" on stderr, then exit. Nothing half-written reaches stdout: screens and

@@ -254,7 +254,10 @@ static int say(const struct session *session)
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
 	int status = STATUS_DONE;
+	bool answered = false;
 
+	for (size_t i = 0; i < session->count; i++)
+		answered |= session->outcomes[i].fit != NO_ANSWER;
 	for (size_t i = 0; i < session->count; i++) {
 		const struct outcome *outcome = &session->outcomes[i];
 		if (outcome->fit == DOES_NOT_FIT && !status)
@@ -263,6 +266,9 @@ static int say(const struct session *session)
 		    (!session->without || outcome->status))
 			status = simulation_failed(outcome, session->compile_lacks);
 	}
+	/* It runs on one card and not on another: that is no for the other. */
+	if (answered && status > STATUS_NO)
+		status = STATUS_NO;
 	if (session->count > 1 || session->outcomes[0].fit != NO_ANSWER)
 		outcomes_print(session->outcomes, session->count, out);
 	fclose(out);

@@ -46,8 +46,9 @@ void help_usage(FILE *out)
 	      "Exit status: 0 done, 1 the answer is no, 2 usage, 3 unreadable trace;\n"
 	      "of 'run' it is the program's own; of 'simulate' 0 fits, 1 does not, and "
 	      "the\n"
-	      "program's own where it failed for another reason than device memory, 2 "
-	      "also\nwhere a lever of --with was not applied.\n",
+	      "program's own where it failed for another reason than device memory (4 "
+	      "for\nits 1, 2 and 3), 2 also where a lever of --with was not "
+	      "applied.\n",
 	      out);
 }
 
@@ -146,8 +147,9 @@ void help_man(FILE *out)
 	      "the status of the program. \\fBsimulate\\fR: 0 fits, 1 does not fit; "
 	      "the "
 	      "status\n"
-	      "of the program where it failed for another reason than device memory; 2 "
-	      "also where\na lever of \\fB\\-\\-with\\fR was not applied; 3 where it "
+	      "of the program where it failed for another reason than device memory, "
+	      "4\nwhere that is 1, 2 or 3; 2 also where\na lever of \\fB\\-\\-with\\fR "
+	      "was not applied; 3 where it "
 	      "used no device.\n"
 	      ".SH ENVIRONMENT\n",
 	      out);

@@ -1,5 +1,5 @@
 /* outcome.c - what a run on a simulated card came to, and what it says of other cards.
- * Called from: commands/simulate.c. */
+ * Called from: commands/simulate.c, outcome_print.c. */
 #include "outcome.h"
 
 #include <inttypes.h>
@@ -87,8 +87,8 @@ static void read_device(struct trace *trace, const struct device *device,
 	}
 	logged = logged_peak(log, db_number(trace->db, -1, "SELECT pid FROM run"),
 	                     device->name);
-	if (logged + at->outside > at->used)
-		at->used = logged + at->outside;
+	if (logged > at->used) /* what others hold is in it */
+		at->used = logged;
 	read_ooms(trace, device, at);
 }
 
@@ -105,56 +105,6 @@ static bool is_worse(const struct outcome *a, const struct outcome *b)
 	if (a->ran_out != b->ran_out)
 		return a->ran_out;
 	return a->used > b->used;
-}
-
-/* "8 bytes, density, masked_select at train.py:7, after KERNEL" (simulator/core/values.c) */
-static void read_size(char *line, struct outcome *outcome)
-{
-	char *how = strstr(line, ", "), *where = how ? strstr(how + 2, ", ") : NULL;
-	char *kernel = where ? strstr(where, ", after ") : NULL;
-
-	outcome->sizes++;
-	if (!kernel)
-		return;
-	outcome->guessed += !strncmp(how, ", density", strlen(", density"));
-	if (outcome->sized_by)
-		return;
-	line[strcspn(line, "\n")] = 0;
-	outcome->sized_by_kernel = copy_text(kernel + strlen(", after "));
-	*kernel = 0;
-	outcome->sized_by = copy_text(where + 2);
-}
-
-/* "4711 refused cudart cudaIpcOpenMemHandle" (simulator/core/log.c), once a name */
-static void read_refusal(const char *line, struct outcome *outcome)
-{
-	char name[100], *before = outcome->refused;
-
-	if (sscanf(line, "%*d refused %*s %99s", name) != 1 ||
-	    (before && (strstr(before, name) || strlen(before) > 200)))
-		return;
-	outcome->refused =
-	        format_text("%s%s%s", before ? before : "", before ? ", " : "", name);
-	free(before);
-}
-
-static void read_log(const struct simulator_log *log, struct outcome *outcome)
-{
-	static const char mark[] = "size from a value: ";
-	FILE *file = log->path ? fopen(log->path, "re") : NULL;
-	char line[600];
-
-	if (file)
-		fseek(file, (long)log->from, SEEK_SET);
-	while (file && fgets(line, sizeof(line), file)) {
-		char *size = strstr(line, mark);
-		if (size)
-			read_size(size + strlen(mark), outcome);
-		else
-			read_refusal(line, outcome);
-	}
-	if (file)
-		fclose(file);
 }
 
 void outcome_read(struct outcome *outcome, char **files, size_t count,
@@ -185,15 +135,22 @@ void outcome_read(struct outcome *outcome, char **files, size_t count,
 	outcome->fit = worst.ran_out                   ? DOES_NOT_FIT
 	               : worst.status || !worst.device ? NO_ANSWER
 	                                               : FITS;
-	read_log(log, outcome);
+	assumptions_read(&outcome->assumptions, log);
 }
 
 void outcome_free(struct outcome *outcome)
 {
 	drop(outcome);
-	free(outcome->sized_by);
-	free(outcome->refused);
-	free(outcome->sized_by_kernel);
+	assumptions_free(&outcome->assumptions);
+}
+
+bool outcome_barely(const struct outcome *outcome)
+{
+	enum { PERCENT = 3 };
+	int64_t left = outcome->total - outcome->used;
+
+	return outcome->fit == FITS && (left * 100 < outcome->total * PERCENT ||
+	                                left < outcome->card->context_bytes);
 }
 
 /* Other scratch memory comes with another number of multiprocessors: a twentieth either
@@ -224,9 +181,7 @@ bool outcome_derive(const struct outcome *run, const struct profile *card,
 	outcome->device = copy_text(run->device);
 	outcome->phase = copy_text(run->phase);
 	outcome->trace = copy_text(run->trace);
-	outcome->sized_by = copy_text(run->sized_by);
-	outcome->refused = copy_text(run->refused);
-	outcome->sized_by_kernel = copy_text(run->sized_by_kernel);
+	outcome->assumptions = assumptions_copy(&run->assumptions);
 	outcome->line = (struct line){.file = copy_text(run->line.file),
 	                              .function = copy_text(run->line.function),
 	                              .number = run->line.number};

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "assumptions.h"
 #include "frames.h"
 #include "json.h"
 #include "profile.h"
@@ -36,23 +37,16 @@ struct outcome {
 	struct line line;  /* of the user's code, then */
 	int64_t caught;    /* OOMs after which it went on */
 
-	int64_t sizes;   /* allocations whose size came from a value nobody computed */
-	int64_t guessed; /* of them, those that TIDEMARK_SIM_DENSITY decided */
-	char *sized_by;  /* the first one's operator and line */
-	char *sized_by_kernel;
-	char *refused; /* entry points that said NOT_SUPPORTED, with commas; NULL */
-};
-
-/* Where the simulator's log stands before a run. */
-struct simulator_log {
-	char *path;
-	int64_t from;
+	struct assumptions assumptions;
 };
 
 /* Reads the traces that a run left and what the simulator logged. */
 void outcome_read(struct outcome *outcome, char **files, size_t count,
                   const struct simulator_log *log);
 void outcome_free(struct outcome *outcome);
+
+/* It fits, and what is left over is less than what is not known to the byte. */
+bool outcome_barely(const struct outcome *outcome);
 
 /* What a run on one card says of another. false: only a run can tell. */
 bool outcome_derive(const struct outcome *run, const struct profile *card,

@@ -17,11 +17,16 @@ static const char *word(const struct outcome *outcome)
 	return words[outcome->fit];
 }
 
+static const char *said(const struct outcome *outcome)
+{
+	return outcome_barely(outcome) ? "fits, barely" : word(outcome);
+}
+
 static void print_verdict(const struct outcome *outcome, FILE *out)
 {
 	bool fits = outcome->fit == FITS;
 	fprintf(out, "%s%s%s %s%s", style(BOLD), style(fits ? GREEN : RED),
-	        sign(fits ? CHECK : CROSS), word(outcome), style(PLAIN));
+	        sign(fits ? CHECK : CROSS), said(outcome), style(PLAIN));
 }
 
 static void print_size(FILE *out, const char *name, int64_t bytes)
@@ -65,36 +70,18 @@ static void print_one(const struct outcome *outcome, FILE *out)
 		print_stop(outcome, out);
 }
 
-/* What the sizes of masks and of nonzero() rest on. */
-static const char *assumption(void)
-{
-	static char text[80];
-	const char *density = getenv("TIDEMARK_SIM_DENSITY");
-
-	snprintf(text, sizeof(text), "%.10s %% of what a mask holds is set (--density)",
-	         density && *density ? density : "50");
-	return text;
-}
-
 static void print_bound(const struct outcome *outcome, FILE *out)
 {
 	if (outcome->caught)
 		fprintf(out, "  it ran out %s before, and went on\n",
 		        outcome->caught == 1 ? "once"
 		                             : text_plural(outcome->caught, "time").s);
-	if (!outcome->sizes) {
-		fputs("  no size came from a value read from the device\n", out);
-		return;
-	}
-	fprintf(out,
-	        "  bound: lower, %s came from values that nobody computed, the first "
-	        "in\n         ",
-	        text_plural(outcome->sizes, "size").s);
-	text_fit(out, outcome->sized_by ? outcome->sized_by : "?", term.width - 9,
-	         KEEP_TAIL);
-	fputc('\n', out);
-	if (outcome->guessed)
-		fprintf(out, "  assumed: %s\n", assumption());
+	if (outcome_barely(outcome))
+		fprintf(out,
+		        "  what is left over is less than what is assumed: the context "
+		        "(%s)\n  and what CUDA's libraries take\n",
+		        text_size(outcome->card->context_bytes).s);
+	assumptions_print(&outcome->assumptions, out);
 }
 
 static void print_table(const struct outcome *outcomes, size_t count, FILE *out)
@@ -110,7 +97,7 @@ static void print_table(const struct outcome *outcomes, size_t count, FILE *out)
 		bool known = outcome->fit != NO_ANSWER;
 		table_cell(table, BOLD, "%s", outcome->card->gpu);
 		table_cell(table, outcome->fit == FITS ? GREEN : RED, "%s %s",
-		           sign(outcome->fit == FITS ? CHECK : CROSS), word(outcome));
+		           sign(outcome->fit == FITS ? CHECK : CROSS), said(outcome));
 		table_cell(table, PLAIN, "%s",
 		           known ? text_size(outcome->used).s : sign(DASH));
 		table_cell(table, PLAIN, "%s", text_size(outcome->total).s);
@@ -196,7 +183,9 @@ static void json_outcome(const struct outcome *outcome, struct json *json)
 	json_text(json, "gpu", outcome->card->gpu);
 	json_text(json, "product", outcome->card->product);
 	json_text(json, "verdict", known ? word(outcome) : NULL);
-	json_text(json, "bound", !seen ? NULL : outcome->sizes ? "lower" : "exact");
+	json_truth(json, "barely", outcome_barely(outcome));
+	json_text(json, "bound",
+	          seen ? assumptions_bound(&outcome->assumptions) : NULL);
 	json_text(json, "basis",
 	          !known              ? NULL
 	          : outcome->based_on ? "derived"
@@ -213,10 +202,7 @@ static void json_outcome(const struct outcome *outcome, struct json *json)
 	number(json, "requested_bytes", outcome->ran_out, outcome->requested);
 	line_json(json, "line", &outcome->line);
 	json_number(json, "caught_ooms", outcome->caught);
-	json_number(json, "sizes_from_values", outcome->sizes);
-	json_text(json, "assumption", outcome->guessed ? assumption() : NULL);
-	json_text(json, "first_size_from", outcome->sized_by);
-	json_text(json, "first_size_kernel", outcome->sized_by_kernel);
+	assumptions_json(&outcome->assumptions, json);
 	json_number(json, "exit_status", outcome->status);
 	json_text(json, "trace", outcome->trace);
 	json_end(json);

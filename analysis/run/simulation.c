@@ -123,6 +123,7 @@ int64_t simulation_settings(const struct options *options, size_t cards)
 			     number);
 		set_number("TIDEMARK_SIM_DENSITY", number);
 	}
+	set_size(options, OPT_SIM_KNOWN, "TIDEMARK_SIM_KNOWN");
 	set_memory(options, cards);
 	set_values(options->value[OPT_SIM_VALUES]);
 	set_rank(options, devices);
@@ -203,7 +204,11 @@ int simulation_failed(const struct outcome *outcome, const char *compile_lacks)
 		note("CUDA_VISIBLE_DEVICES is '%s': simulated devices are hidden by it "
 		     "as real ones are",
 		     getenv("CUDA_VISIBLE_DEVICES"));
-	if (status && outcome->refused)
-		note("not simulated, and it was told so: %s", outcome->refused);
-	return status ? status : STATUS_UNREADABLE;
+	if (status && outcome->assumptions.refused)
+		note("not simulated, and it was told so: %s",
+		     outcome->assumptions.refused);
+	if (!status)
+		return STATUS_UNREADABLE;
+	/* 1 to 3 are answers of ours, and Python's own failure is 1 */
+	return status > STATUS_UNREADABLE ? status : STATUS_PROGRAM;
 }

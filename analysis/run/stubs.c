@@ -76,6 +76,17 @@ void stubs_list_free(char **list, size_t count)
 	free(list);
 }
 
+static void add_to_pythonpath(const char *stubs, const char *name)
+{
+	const char *already = getenv("PYTHONPATH");
+	char *path = already && *already
+	                     ? format_text("%s/../%s:%s", stubs, name, already)
+	                     : format_text("%s/../%s", stubs, name);
+
+	setenv("PYTHONPATH", path, 1);
+	free(path);
+}
+
 void stubs_prepare(const char *folder)
 {
 	const char *already = getenv("LD_PRELOAD");
@@ -97,6 +108,7 @@ void stubs_prepare(const char *folder)
 	}
 	setenv("LD_PRELOAD", preload, 1);
 	setenv("TRITON_LIBCUDA_PATH", driver, 1);
+	add_to_pythonpath(folder, "with");
 	stubs_list_free(list, count);
 	free(driver);
 	free(preload);
@@ -104,13 +116,7 @@ void stubs_prepare(const char *folder)
 
 void stubs_pose(const char *folder)
 {
-	const char *already = getenv("PYTHONPATH");
-	char *path = already && *already
-	                     ? format_text("%s/../posing:%s", folder, already)
-	                     : format_text("%s/../posing", folder);
-
-	setenv("PYTHONPATH", path, 1);
-	free(path);
+	add_to_pythonpath(folder, "posing");
 }
 
 int stubs_accept(const char *folder)

@@ -139,14 +139,11 @@ static void set_expandable(void)
 
 void with_prepare(struct with *with, const char *stubs)
 {
-	const char *already = getenv("PYTHONPATH");
-	char *folder = format_text("%s/../with", stubs), *path, *text = copy_text("");
-	char *script = format_text("%s/sitecustomize.py", folder);
+	char *script = format_text("%s/../with/sitecustomize.py", stubs);
+	char *text = copy_text("");
 
 	if (access(script, R_OK))
 		fail(STATUS_USAGE, "cannot read '%s', which applies levers", script);
-	path = already && *already ? format_text("%s:%s", folder, already)
-	                           : copy_text(folder);
 	for (size_t i = 0; i < with->count; i++) {
 		const struct applied *lever = &with->levers[i];
 		char *longer =
@@ -158,13 +155,10 @@ void with_prepare(struct with *with, const char *stubs)
 			set_expandable();
 	}
 	with->report = scratch_file("with.txt");
-	setenv("PYTHONPATH", path, 1);
 	setenv("TIDEMARK_WITH", text, 1);
 	if (with->report)
 		setenv("TIDEMARK_WITH_REPORT", with->report, 1);
 	free(script);
-	free(folder);
-	free(path);
 	free(text);
 }
 

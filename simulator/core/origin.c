@@ -87,7 +87,7 @@ static int find_python(void)
 	return 1;
 }
 
-/* Writes "FILE:LINE" of a frame unless it is PyTorch's own; true if it did. */
+/* Writes "FILE:LINE" of a frame unless it is PyTorch's own or ours; true if it did. */
 static int write_line(void *frame, char *text, size_t bytes)
 {
 	int written = 0;
@@ -96,7 +96,8 @@ static int write_line(void *frame, char *text, size_t bytes)
 	const char *file = object ? python.text(object) : NULL;
 	if (!file)
 		python.clear_error();
-	else if (!strstr(file, "/torch/") && *file != '<')
+	else if (!strstr(file, "/torch/") && !strstr(file, "/tidemark_known/") &&
+	         *file != '<')
 		written = snprintf(text, bytes, "%s:%d", file, python.line(frame)) > 0;
 	if (object)
 		python.drop(object);

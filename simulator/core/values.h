@@ -5,6 +5,7 @@
 #define TIDEMARK_SIMULATOR_VALUES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum tmksim_trait {
 	TMKSIM_UNCLASSIFIED,
@@ -27,6 +28,9 @@ void tmksim_launched(enum tmksim_trait trait, const char *kernel, void **argumen
  * the thread's last kernel computed. What a collective delivered stays, unless
  * that kernel computes what a host is likely to ask for: it may have reused the place. */
 void tmksim_value_read(void *to, const void *from, size_t bytes);
+/* What the thread's next reads of 4 or 8 bytes will find, in order: sizes that follow from
+ * values which are known (simulator/with/tidemark_known). count 0: no longer. */
+void tmksim_expect(const int64_t *numbers, int count);
 /* The thread copied to the device: what it reads next was really written. */
 void tmksim_value_written(void);
 

@@ -4,7 +4,7 @@ PyTorch's own FakeProcessGroup, and peers do what this process does, as in the s
 Imported by Python at its start because `tidemark simulate --rank` puts this folder into
 PYTHONPATH; changes torch.distributed when that is imported, and nothing else.
 """
-import functools, importlib.util, inspect, os, pickle, sys, types
+import functools, importlib.util, inspect, os, pickle, sys, threading, types
 from importlib.machinery import PathFinder
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,6 +21,9 @@ class Gloo(type):
         return isinstance(group, cls.fake)
 
 
+within = threading.local()
+
+
 def wrap(c10d, name):
     """Replace a function by one that is given the former and its arguments by name."""
     former = getattr(c10d, name)
@@ -29,8 +32,14 @@ def wrap(c10d, name):
     def decorate(function):
         @functools.wraps(former)
         def wrapper(*args, **kwargs):
+            if getattr(within, name, False):  # torch asks a mode, and that asks us
+                return former(*args, **kwargs)
             given = signature.bind(*args, **kwargs).arguments
-            return function(lambda: former(*args, **kwargs), given)
+            setattr(within, name, True)
+            try:
+                return function(lambda: former(*args, **kwargs), given)
+            finally:
+                setattr(within, name, False)
         setattr(c10d, name, wrapper)
     return decorate
 

@@ -1,15 +1,16 @@
-"""sitecustomize.py - lets `tidemark simulate --with` change how a program trains, from outside.
+"""sitecustomize.py - lets `tidemark simulate` compute what is known on the simulated device, and
+`--with` change how a program trains, from outside.
 
 Imported by Python at its start because the command puts this folder into PYTHONPATH. Changes
 PyTorch once it has been imported, and nothing before; then runs the sitecustomize that this
-one stands before. See tidemark_with/.
+one stands before. See tidemark_known/ and tidemark_with/.
 """
 import importlib.util, os, sys
 from importlib.machinery import PathFinder
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-import tidemark_with  # noqa: E402, of this folder
+import tidemark_known, tidemark_with  # noqa: E402, of this folder
 
 
 class Finder:
@@ -33,6 +34,7 @@ class Finder:
                 tidemark_with.before_torch()
                 run(module)
                 tidemark_with.after_torch(module)
+                tidemark_known.start(module)
             spec.loader.exec_module = run_and_apply
         return spec
 

@@ -81,7 +81,7 @@ def test_beside_a_real_gpu_the_simulated_one_is_used_and_it_says_so(
 def test_host_memory_that_is_too_small_is_no_verdict_on_the_card(simulate, newest_torch):
     source = TRAIN + "print('next')\ntorch.ones(1 << 44)\n"
     done = simulate(newest_torch, [], source, "101")
-    assert done.status == 1 and done.out == "trained\nnext\n"
+    assert done.status == 4 and done.out == "trained\nnext\n"
     assert done.gpu["verdict"] is None
     assert "not enough memory" in done.err or "can't allocate memory" in done.err
     assert "had not run out of device memory" in done.err
@@ -100,7 +100,7 @@ def test_a_symbol_that_is_not_simulated_is_named(call, fake_torch, tmp_path):
     program = f"import ctypes, os\nctypes.CDLL({str(library)!r}, os.RTLD_NOW)\n"
     done = call("simulate", "--", sys.executable, "-c", program,
                 env={"PYTHONPATH": str(fake_torch("13.0"))})
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "undefined symbol: cudaNeverHeardOf" in done.stderr
 
 
@@ -119,7 +119,7 @@ def test_a_list_that_hides_the_devices_is_named(call, fake_torch):
     words = ["simulate", "--", sys.executable, "-c", program]
     env = {"PYTHONPATH": str(fake_torch("13.0"))}
     done = call(*words, env={**env, "CUDA_VISIBLE_DEVICES": "3"})
-    assert done.returncode == 1 and "CUDA_VISIBLE_DEVICES is '3'" in done.stderr
+    assert done.returncode == 4 and "CUDA_VISIBLE_DEVICES is '3'" in done.stderr
     done = call(*words, env=env)
     assert done.returncode == 3 and "CUDA_VISIBLE_DEVICES" not in done.stderr
 

@@ -1,0 +1,147 @@
+"""guesses.py - plausible values where none are known: finite, within their dimension, balanced
+over experts, no token that ends a text. The same for the same shapes, so that a forward done
+anew goes the way of the first."""
+FEW = 512  # elements of a tensor that is given values when it is looked at
+DRAWN = 64  # random numbers that are drawn; of whole ones as many as are computed
+
+
+def fill(torch, memory, reads):
+    """Of a tensor that somebody looks at: numbers fall a little each time that a line looks, as
+    a loss does, so that who waits for them to be low goes on in the end."""
+    if memory.is_floating_point() or memory.is_complex():
+        torch.Tensor.fill_(memory, reads.falling() if memory.numel() == 1 else 1.0)
+    else:
+        memory.zero_()
+
+
+def pattern(mode, out, choices):
+    """Indices below `choices`, each as often as the others: row after row goes on where the one
+    before stopped. Begins at no simple part of the way: tokens that end texts are first or last,
+    also where the choices are those of several beams."""
+    torch = mode.torch
+    if not out.numel():
+        return
+    numbers = torch.arange(out.numel(), device="cpu")
+    numbers = numbers.add_(int(choices * 0.381966)).remainder_(max(choices, 1))
+    mode.memory.on_host(out).copy_(numbers.view(out.shape))
+
+
+def argument(args, kwargs, at, *names, otherwise=None):
+    for name in names:
+        if name in kwargs:
+            return kwargs[name]
+    return args[at] if len(args) > at else otherwise
+
+
+def length(tensor, dim):
+    if dim is None:
+        return tensor.numel()
+    return tensor.shape[dim] if tensor.dim() else 1
+
+
+def usable(mode, result):
+    return type(result) in mode.kinds and result.is_cuda and mode.is_small(result)
+
+
+def chosen(mode, result, args, kwargs):
+    """argmax, argmin"""
+    if usable(mode, result):
+        pattern(mode, result, length(args[0], argument(args, kwargs, 1, "dim", "axis")))
+        return [result]
+
+
+def best(mode, result, args, kwargs):
+    """max, min, median along a dimension; topk, sort: values and indices"""
+    if type(result) in mode.kinds or not isinstance(result, (tuple, list)):
+        return whole(mode, result, args, kwargs)
+    values, indices = result
+    known = []
+    dim = argument(args, kwargs, 1, "dim", "axis", otherwise=-1)
+    if usable(mode, indices):
+        pattern(mode, indices, length(args[0], dim))
+        known.append(indices)
+    return known
+
+
+def topk(mode, result, args, kwargs):
+    dim = argument(args, kwargs, 2, "dim", otherwise=-1)
+    values, indices = result
+    known = []
+    if usable(mode, indices):
+        if dim in (-1, indices.dim() - 1):
+            pattern(mode, indices, length(args[0], dim))
+        else:
+            mode.memory.on_host(indices).zero_()
+        known.append(indices)
+    if usable(mode, values) and values.dim():
+        steps = mode.torch.arange(1, values.shape[-1] + 1, device="cpu").to(values.dtype)
+        mode.memory.on_host(values).copy_(steps.reciprocal().expand(values.shape))
+        known.append(values)
+    return known
+
+
+def ordered(mode, result, args, kwargs):
+    """sort, argsort: as it stands"""
+    indices = result if type(result) in mode.kinds else result[1]
+    dim = argument(args, kwargs, 1, "dim", otherwise=-1)
+    if not usable(mode, indices) or not indices.dim():
+        return ()
+    dim = dim if isinstance(dim, int) and not isinstance(dim, bool) else -1
+    count = indices.shape[dim]
+    shape = [1] * indices.dim()
+    shape[dim] = count
+    numbers = mode.torch.arange(count, device="cpu").view(shape).expand(indices.shape)
+    mode.memory.on_host(indices).copy_(numbers)
+    return [indices]
+
+
+def drawn(mode, result, args, kwargs):
+    if usable(mode, result):
+        pattern(mode, result, args[0].shape[-1])
+        return [result]
+
+
+def places(mode, result, args, kwargs):
+    """nonzero: places spread over the tensor"""
+    tensor = args[0]
+    if type(result) not in mode.kinds or not usable(mode, result) or not result.numel():
+        return ()
+    count = result.shape[0]
+    flat = mode.torch.arange(count, device="cpu") * (tensor.numel() // count or 1)
+    for at in reversed(range(tensor.dim())):
+        mode.memory.on_host(result)[:, at] = flat % tensor.shape[at]
+        flat = flat // tensor.shape[at]
+    return [result]
+
+
+def flag(up):
+    def filled(mode, result, args, kwargs):
+        if usable(mode, result):
+            mode.memory.on_host(result).fill_(up)
+            return [result]
+    return filled
+
+
+def whole(mode, result, args, kwargs):
+    """A number of them all: of whole numbers and flags the share that is taken to be set."""
+    if not usable(mode, result) or result.is_floating_point() or result.is_complex():
+        return ()
+    each = args[0].numel() // max(result.numel(), 1) if type(args[0]) in mode.kinds else 0
+    mode.memory.on_host(result).fill_(each * mode.reads.density // 100)
+    return [result]
+
+
+def zero(mode, result, args, kwargs):
+    if usable(mode, result) and not result.is_floating_point():
+        mode.memory.on_host(result).zero_()
+        return [result]
+
+
+BY_NAME = {
+    "argmax": chosen, "argmin": chosen, "max": best, "min": best, "median": best,
+    "mode": best, "kthvalue": best, "cummax": best, "cummin": best, "topk": topk,
+    "sort": ordered, "argsort": ordered, "multinomial": drawn, "nonzero": places,
+    "argwhere": places, "isfinite": flag(True), "isnan": flag(False), "isinf": flag(False),
+    "all": flag(True), "any": flag(False), "sum": whole, "count_nonzero": whole,
+    "searchsorted": zero, "bucketize": zero,
+}

@@ -1,0 +1,456 @@
+"""mode.py - goes by each call that the program makes of PyTorch, in Python: the call is made as
+it stands, and where its values are known they are computed on the host and put into the
+result's memory. See operators.py for what is done with which.
+
+Only calls in Python come by: what PyTorch calls by itself (a backward) is unknown, which is
+what it would be anyhow. Nothing here may end a call that would go well: what fails is unknown.
+"""
+import sys, types
+
+from torch.overrides import TorchFunctionMode
+
+from . import guesses, operators, sizes
+from .memory import FINITE, GUESSED, Holder, version_of
+
+FILLS = frozenset(("copy_", "fill_", "zero_"))
+
+
+class Unknown(Exception):
+    """An argument's values are not known, or are too many. A new one each time: it keeps frames."""
+
+
+class Arguments:
+    """A call's arguments, on the host."""
+    __slots__ = ("args", "kwargs", "on_device", "assumed")
+
+    def __init__(self):
+        self.on_device, self.assumed = False, 0
+
+
+class Known(TorchFunctionMode):
+    def __init__(self, torch, memory, reads, limit, plausible):
+        super().__init__()
+        self.torch, self.memory, self.reads, self.plausible = torch, memory, reads, plausible
+        self.whole_limit, self.float_limit = limit, max(limit // 256, 1 << 12)
+        self.kinds, self.entries = memory.kinds, memory.entries
+        self.handlers, self.generator = {}, None
+        self.compiled = False
+        self.data = torch.Tensor.data.__get__
+
+    def __torch_function__(self, function, kinds, args=(), kwargs=None):
+        try:
+            handler = self.handlers[function]
+        except KeyError:
+            handler = self.find(function)
+        try:
+            if handler is not None:
+                return handler(function, args, kwargs or {})
+            return function(*args, **kwargs) if kwargs else function(*args)
+        except BaseException:
+            del args, kwargs  # who catches it keeps this frame, and must not keep these
+            raise
+
+    def find(self, function):
+        kind = operators.KINDS.get(operators.name_of(function))
+        module = getattr(function, "__module__", None) or ""
+        if module.startswith("torch.nn.functional") or module.startswith("torch.distributed"):
+            kind = kind if kind == "compute" else None
+        handler = getattr(self, "on_" + kind.strip("_"), None) if kind else None
+        if handler is None and isinstance(function, types.FunctionType):
+            handler = self.on_python
+        self.handlers[function] = handler
+        return handler
+
+    def on_python(self, function, args, kwargs):
+        """A function of PyTorch's in Python, which asked us before it began. Where the program has
+        put one of its own in that place, it has run already, and is not to run again."""
+        asked = sys._getframe(3).f_code  # of what called torch.overrides, which called us
+        if function.__code__.co_filename != asked.co_filename and not asked.co_freevars:
+            function = types.FunctionType(asked, sys._getframe(3).f_globals)
+        return function(*args, **kwargs)
+
+    # arguments and results
+
+    def is_small(self, tensor):
+        limit = self.float_limit if tensor.is_floating_point() else self.whole_limit
+        return tensor.numel() * tensor.element_size() <= limit
+
+    def host(self, value, into, assume=False):
+        kind = type(value)
+        if kind in self.kinds:
+            if not value.is_cuda:
+                return value
+            holder = self.memory.of(value)
+            if holder is None and assume and value.numel() <= guesses.FEW:
+                holder = self.assume(value)
+            if holder is None or not self.is_small(value):
+                raise Unknown
+            into.on_device = True
+            into.assumed |= holder.assumed
+            return self.memory.on_host(value)
+        if kind is tuple or kind is list:
+            return kind([self.host(part, into, assume) for part in value])
+        if kind is self.torch.device:
+            return self.torch.device("cpu")
+        if kind is str and value.startswith("cuda"):
+            return "cpu"
+        if isinstance(value, self.torch.Tensor):
+            raise Unknown
+        return value
+
+    def arguments(self, args, kwargs, assume=False):
+        """The same on the host; None where a value is not known or none is on the device."""
+        found = Arguments()
+        try:
+            found.args = [self.host(value, found, assume) for value in args]
+            found.kwargs = {name: self.host(value, found, assume) if name != "device" else "cpu"
+                            for name, value in kwargs.items() if name != "out"}
+        except Exception:
+            return None
+        return found if found.on_device and "out" not in kwargs else None
+
+    def on_host(self, value):
+        """One argument; of the device's tensors in it the small ones are given values."""
+        found = Arguments()
+        try:
+            value = self.host(value, found, assume=self.plausible)
+        except Exception:
+            return None, None
+        return (found, value) if found.on_device else (None, None)
+
+    def calculate(self, function, args, kwargs):
+        """On the host; None where that fails. Neither recorded by autograd nor seen by modes."""
+        torch = self.torch
+        if torch._C._get_tracing_state() is not None:
+            return None
+        graded = torch.is_grad_enabled()
+        try:
+            torch._C._set_grad_enabled(False)
+            if torch._C._len_torch_dispatch_stack():
+                from torch.utils._python_dispatch import _disable_current_modes
+                with _disable_current_modes():
+                    return function(*args, **kwargs)
+            return function(*args, **kwargs)
+        except Exception:
+            return None
+        finally:
+            torch._C._set_grad_enabled(graded)
+
+    def copy(self, to, values):
+        return self.calculate(self.torch.Tensor.copy_, (to, values), {}) is not None
+
+    def place(self, result, values, assumed):
+        """Puts the values into the result, and gives what the program is to get."""
+        if values is None:
+            return result
+        if isinstance(result, (bool, int, float)):
+            self.reads.flag(assumed)
+            return values
+        if isinstance(result, (tuple, list)):
+            for part, value in zip(result, values):
+                self.place(part, value, assumed)
+        elif type(result) in self.kinds and result.is_cuda and self.is_small(result) and \
+                result.shape == values.shape:
+            if self.copy(self.memory.on_host(result), values):
+                self.memory.write(result, assumed)
+        return result
+
+    def assume(self, tensor):
+        """Gives an unknown tensor a plausible value, and its holder."""
+        if not self.plausible:
+            return None
+        guesses.fill(self.torch, self.memory.on_host(tensor), self.reads)
+        self.memory.learn(tensor, GUESSED)
+        return self.memory.of(tensor)
+
+    # a handler for each kind of function
+
+    def on_compute(self, function, args, kwargs):
+        name = operators.name_of(function)
+        found = self.arguments(args, kwargs)
+        if found is None and self.plausible and name in operators.TELLING:
+            found = self.arguments(args, kwargs, assume=True)
+        if name in sizes.BY_VALUES:
+            with sizes.expected(self, name, args, kwargs):
+                result = function(*args, **kwargs)
+        else:
+            result = function(*args, **kwargs)
+        if found is None:
+            if self.plausible and name in guesses.BY_NAME:
+                self.guess(name, result, args, kwargs)
+            return result
+        if not self.all_small(result):
+            return result
+        if found.assumed and name in operators.FINITE:
+            found.assumed = FINITE
+        return self.place(result, self.calculate(function, found.args, found.kwargs),
+                          found.assumed)
+
+    def all_small(self, result):
+        if isinstance(result, (tuple, list)):
+            return all(map(self.all_small, result))
+        return not isinstance(result, self.torch.Tensor) or self.is_small(result)
+
+    def guess(self, name, result, args, kwargs):
+        try:
+            for tensor in guesses.BY_NAME[name](self, result, args, kwargs) or ():
+                self.memory.learn(tensor, FINITE if name in operators.FINITE else GUESSED)
+        except Exception:
+            pass
+
+    def on_getitem(self, function, args, kwargs):
+        whole, index = args
+        if is_plain(index):
+            return self.on_view(function, args, kwargs)
+        return self.on_compute(function, (whole, self.bounded(index)), kwargs)
+
+    def on_view(self, function, args, kwargs):
+        whole = args[0] if args else None
+        holder = self.memory.of(whole) if id(whole) in self.entries else None
+        result = function(*args, **kwargs)
+        if holder is not None:
+            begin = whole.data_ptr()
+            end = begin + whole.untyped_storage().nbytes()
+            for part in result if isinstance(result, (tuple, list)) else (result,):
+                self.spread(function, args, kwargs, part, holder, begin, end)
+        return result
+
+    def bounded(self, index):
+        """Bounds of slices that are on the device, as the numbers they are."""
+        if type(index) is tuple:
+            return tuple(map(self.bounded, index))
+        if type(index) is not slice:
+            return index
+        return slice(*(self.on_read(self.torch.Tensor.__index__, (bound,), {})
+                       if type(bound) in self.kinds else bound
+                       for bound in (index.start, index.stop, index.step)))
+
+    def spread(self, function, args, kwargs, part, holder, begin, end):
+        if type(part) not in self.kinds or not part.is_cuda:
+            return
+        if begin <= part.data_ptr() < end or not part.numel():
+            if part is args[0]:
+                holder.version = version_of(part)
+            self.memory.share(part, holder if function != self.data else
+                              Holder(part._version, holder.assumed, holder.memory))
+        elif self.is_small(part):
+            self.place(part, self.calculate(
+                function, (self.memory.on_host(args[0]), *args[1:]), kwargs), holder.assumed)
+
+    def on_change(self, function, args, kwargs):
+        target = args[0] if args else None
+        if type(target) not in self.kinds:
+            return function(*args, **kwargs)
+        if not target.is_cuda:
+            return self.on_move(function, args, kwargs)
+        name = operators.name_of(function)
+        if name == "__setitem__":
+            args = (target, self.bounded(args[1]), *args[2:])
+        holder = self.memory.of(target)
+        fills = name in FILLS and self.is_small(target)
+        if holder is None and not fills:
+            with sizes.expected(self, name, args, kwargs):
+                return function(*args, **kwargs)
+        found = Arguments()
+        try:
+            found.args = [self.memory.on_host(target)]
+            found.args += [self.host(value, found) for value in args[1:]]
+            found.kwargs = {key: self.host(value, found) for key, value in kwargs.items()}
+        except Exception:
+            found = None
+        if found is None:
+            with sizes.expected(self, name, args, kwargs):
+                result = function(*args, **kwargs)
+            self.memory.lose(target)
+            return result
+        with sizes.expected(self, name, args, kwargs):
+            result = function(*args, **kwargs)
+        self.calculate(function, found.args, found.kwargs)
+        if holder is None:
+            self.memory.learn(target, found.assumed)
+        else:
+            holder.assumed |= found.assumed
+            holder.version = version_of(target)
+        if name == "_amp_update_scale_" and self.memory.entries.get(id(args[1])):
+            self.memory.learn(args[1], found.assumed)
+        return result
+
+    def on_factory(self, function, args, kwargs):
+        result = function(*args, **kwargs)
+        if type(result) in self.kinds and result.is_cuda and self.is_small(result):
+            found = Arguments()
+            try:
+                found.args = [self.host(value, found) for value in args]
+                found.kwargs = {name: self.host(value, found) for name, value in kwargs.items()}
+            except Exception:
+                return result
+            found.kwargs["device"] = "cpu"
+            values = self.calculate(function, found.args, found.kwargs)
+            self.place(result, values, found.assumed)
+        return result
+
+    def on_empty(self, function, args, kwargs):
+        """What lies there is as good as anything."""
+        result = function(*args, **kwargs)
+        if type(result) in self.kinds and result.is_cuda and self.is_small(result):
+            self.memory.learn(result)
+        return result
+
+    def on_like(self, function, args, kwargs):
+        result = function(*args, **kwargs)
+        if type(result) not in self.kinds or not result.is_cuda or not self.is_small(result):
+            return result
+        name, found = operators.name_of(function), Arguments()
+        try:
+            like = self.torch.empty((), dtype=result.dtype, device="cpu")
+            rest = [self.host(value, found) for value in args[1:]]
+            if name.startswith("zeros") or name == "new_zeros":
+                values = like.new_zeros(()).expand(result.shape)
+            elif name.startswith("ones") or name == "new_ones":
+                values = like.new_ones(()).expand(result.shape)
+            else:
+                given = kwargs.get("fill_value", kwargs.get("data", rest[-1] if rest else None))
+                values = like.new_tensor(self.host(given, found)).expand(result.shape)
+        except Exception:
+            return result
+        return self.place(result, values, found.assumed)
+
+    def on_random(self, function, args, kwargs):
+        result = function(*args, **kwargs)
+        if type(result) not in self.kinds or not result.is_cuda or not self.is_small(result) or \
+                result.is_floating_point() and result.numel() > guesses.DRAWN:
+            return result
+        name = operators.name_of(function)
+        try:
+            if self.generator is None:
+                self.generator = self.torch.Generator().manual_seed(
+                    self.torch.initial_seed() % (1 << 63))
+            found = Arguments()
+            if name.endswith("_like") or name.endswith("_"):
+                changed = name.endswith("_") and name != "bernoulli_"
+                values = self.memory.on_host(result)
+                drawn = {"rand_like": "uniform_", "randn_like": "normal_",
+                         "randint_like": "random_"}.get(name, name)
+                numbers = [self.host(value, found) for value in args[1:]]
+                if name == "randint_like" and len(numbers) == 1:
+                    numbers.insert(0, 0)
+                more = {key: value for key, value in kwargs.items()
+                        if key in ("mean", "std", "from", "to", "low", "high", "p") and changed}
+                getattr(values, drawn)(*numbers, **more, generator=self.generator)
+                if result is (args[0] if args else None):
+                    self.memory.lose(result)
+                self.memory.learn(result, found.assumed)
+                return result
+            found.args = [self.host(value, found) for value in args]
+            found.kwargs = {key: self.host(value, found) for key, value in kwargs.items()}
+            if name not in ("normal", "bernoulli", "multinomial"):
+                found.kwargs["device"] = "cpu"
+            found.kwargs["generator"] = self.generator
+            values = self.calculate(function, found.args, found.kwargs)
+            return self.place(result, values, found.assumed)
+        except Unknown:
+            if self.plausible and name in guesses.BY_NAME:
+                self.guess(name, result, args, kwargs)
+        except Exception:
+            pass
+        return result
+
+    def on_move(self, function, args, kwargs):
+        """`to` and its like; a copy into a tensor of the host."""
+        result = function(*args, **kwargs)
+        source = args[0] if args else None
+        if type(result) not in self.kinds or type(source) not in self.kinds:
+            return result
+        if result is source:
+            source = args[1] if len(args) > 1 else None
+            if type(source) not in self.kinds or result.is_cuda:
+                return result
+        if not result.is_cuda:
+            if source.is_cuda:
+                self.reads.copied_back(self, result, source)
+            return result
+        if not self.is_small(result):
+            return result
+        if not source.is_cuda:
+            if self.copy(self.memory.on_host(result), source):
+                self.memory.learn(result)
+            return result
+        holder = self.memory.of(source)
+        if holder is not None and result is not source and self.is_small(source) and \
+                self.copy(self.memory.on_host(result), self.memory.on_host(source)):
+            self.memory.learn(result, holder.assumed)
+        return result
+
+    def on_read(self, function, args, kwargs):
+        tensor = args[0]
+        if type(tensor) not in self.kinds or not tensor.is_cuda:
+            return function(*args, **kwargs)
+        holder = self.memory.of(tensor)
+        result = function(*args, **kwargs)  # waits for the device as it does on a card
+        if holder is None and tensor.numel() <= guesses.FEW:
+            holder = self.assume(tensor)
+        if holder is None:
+            return result
+        if holder.assumed:
+            self.reads.read(function, holder.assumed)
+        value = self.calculate(function, (self.memory.on_host(tensor), *args[1:]), kwargs)
+        return result if value is None else value
+
+    def on_iter(self, function, args, kwargs):
+        tensor = args[0]
+        if id(tensor) not in self.entries or not tensor.dim() or \
+                self.torch._C._get_tracing_state() is not None:
+            return function(*args, **kwargs)
+        return iter(self.on_view(self.torch.Tensor.unbind, (tensor, 0), {}))
+
+    def on_contains(self, function, args, kwargs):
+        result = function(*args, **kwargs)
+        found = self.arguments(args, kwargs)
+        if found is None:
+            return result
+        return self.place(result, self.calculate(function, found.args, found.kwargs),
+                          found.assumed)
+
+    def on_repr(self, function, args, kwargs):
+        tensor = args[0]
+        if type(tensor) not in self.kinds or not tensor.is_cuda:
+            return function(*args, **kwargs)
+        with self, self.reads.printing():
+            return self.torch._tensor_str._str(tensor, **kwargs)
+
+    def on_format(self, function, args, kwargs):
+        tensor, form = args
+        if type(tensor) not in self.kinds or not tensor.is_cuda or tensor.dim():
+            return function(*args, **kwargs)
+        return self.on_read(self.torch.Tensor.item, (tensor,), {}).__format__(form)
+
+    def on_data_ptr(self, function, args, kwargs):
+        """Who has the address may write there."""
+        self.memory.lose(args[0])
+        return function(*args, **kwargs)
+
+    def on_amp_foreach_non_finite_check_and_unscale(self, function, args, kwargs):
+        """GradScaler's check. Gradients are taken to be finite: the flag stays down."""
+        flag = args[1]
+        holder = self.memory.of(flag) if self.plausible else None
+        result = function(*args, **kwargs)
+        if holder is not None:
+            holder.version = version_of(flag)
+            if args[0] and self.memory.of(args[0][0]) is None:
+                holder.assumed |= FINITE
+                self.reads.count("finite", "GradScaler")
+        return result
+
+
+def is_plain(index):
+    """True: no tensor in it, so that what it gives is a view."""
+    kind = type(index)
+    if kind is tuple:
+        return all(map(is_plain, index))
+    if kind is slice:
+        return index.start.__class__ in PLAIN and index.stop.__class__ in PLAIN and \
+            index.step.__class__ in PLAIN
+    return kind in PLAIN and kind is not bool
+
+
+PLAIN = frozenset((int, type(None), type(Ellipsis)))

@@ -1,0 +1,154 @@
+"""off.py - where known values cannot be had: inside of what torch.compile made, which would look
+into the mode as if it were the program's, and inside of a CUDA graph, which is not called again
+when it is replayed. The log says so. Where they are of no use the mode is taken off as well."""
+import functools, types
+
+
+def where_it_cannot_be(torch, known):
+    told = set()
+
+    def tell(where):
+        if where not in told:
+            told.add(where)
+            known.reads.write(f"not known inside of {where}")
+
+    compiled(torch, known, tell)
+    graphs(torch, known, tell)
+    swap(torch, known)
+    optimizers(torch, known)
+    backward(torch, known)
+
+
+def take_off(torch, known):
+    """From this thread's modes; those above it stay. True: it was there."""
+    count = torch._C._len_torch_function_stack()
+    modes = [torch._C._pop_torch_function_stack() for _ in range(count)]
+    for mode in reversed(modes):
+        if mode is not known:
+            torch._C._push_on_torch_function_stack(mode)
+    return known in modes
+
+
+def put_back(torch, known):
+    count = torch._C._len_torch_function_stack()
+    modes = [torch._C._pop_torch_function_stack() for _ in range(count)]
+    for mode in (known, *reversed(modes)):
+        torch._C._push_on_torch_function_stack(mode)
+
+
+def aside(torch, known, function, may=lambda *args, **kwargs: True):
+    """The function, run without the mode where it may."""
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        on = may(*args, **kwargs) and take_off(torch, known)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if on:
+                put_back(torch, known)
+    return wrapper
+
+
+def backward(torch, known):
+    """A call that comes by is made without the mode; what runs in a backward (a forward done anew)
+    comes by again."""
+    former = getattr(torch.autograd, "_engine_run_backward", None)
+
+    def run(*args, **kwargs):
+        if known.compiled or on_stack(torch, known):
+            return former(*args, **kwargs)
+        with known:
+            return former(*args, **kwargs)
+    if former:
+        torch.autograd._engine_run_backward = functools.wraps(former)(run)
+
+
+def on_stack(torch, known):
+    return any(torch._C._get_function_stack_at(at) is known
+               for at in range(torch._C._len_torch_function_stack()))
+
+
+def optimizers(torch, known):
+    """What a step of PyTorch's own optimizers and a clipping do with gradients is unknown in any
+    case, and half of all calls of a training. A closure, and LBFGS that looks at numbers, go by."""
+    def hook(step):
+        ours = step.__module__.startswith("torch.optim") and step.__module__ != "torch.optim.lbfgs"
+        return former(aside(torch, known, step, without_closure) if ours else step)
+
+    former = torch.optim.Optimizer.profile_hook_step
+    torch.optim.Optimizer.profile_hook_step = staticmethod(hook)
+    torch.optim.Optimizer.zero_grad = aside(torch, known, torch.optim.Optimizer.zero_grad)
+    clip = aside(torch, known, torch.nn.utils.clip_grad_norm_, without_error)
+    torch.nn.utils.clip_grad_norm_ = torch.nn.utils.clip_grad.clip_grad_norm_ = clip
+
+
+def without_closure(optimizer, closure=None, *args, **kwargs):
+    return closure is None
+
+
+def without_error(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
+    return not error_if_nonfinite
+
+
+def compiled(torch, known, tell):
+    former = torch.compile
+
+    def may(*args, **kwargs):
+        known.compiled = True
+        tell("torch.compile")
+        return True
+
+    @functools.wraps(former)
+    def wrapper(*args, **kwargs):
+        from torch._dynamo.eval_frame import _TorchDynamoContext
+        if not getattr(_TorchDynamoContext, "_tidemark_known", False):
+            _TorchDynamoContext._tidemark_known = True
+            call = _TorchDynamoContext.__call__
+
+            def without(context, function):
+                found = call(context, function)
+                is_plain = type(found) is types.FunctionType
+                return aside(torch, known, found, may) if is_plain else found
+            _TorchDynamoContext.__call__ = without
+        return former(*args, **kwargs)
+    torch.compile = wrapper
+
+
+def graphs(torch, known, tell):
+    """A replay writes what the capture wrote: such tensors are known no longer."""
+    kind, written = torch.cuda.CUDAGraph, {}
+    begin, finish, replay = kind.capture_begin, kind.capture_end, kind.replay
+
+    @functools.wraps(begin)
+    def capture_begin(self, *args, **kwargs):
+        tell("a CUDA graph")
+        self._tidemark_before = (take_off(torch, known), known.memory.versions())
+        return begin(self, *args, **kwargs)
+
+    @functools.wraps(finish)
+    def capture_end(self):
+        on, before = self.__dict__.pop("_tidemark_before", (False, {}))
+        try:
+            return finish(self)
+        finally:
+            written[id(self)] = known.memory.changed(before)
+            if on:
+                put_back(torch, known)
+
+    @functools.wraps(replay)
+    def replayed(self):
+        known.memory.lose_at(written.get(id(self), ()))
+        return replay(self)
+    kind.capture_begin, kind.capture_end, kind.replay = capture_begin, capture_end, replayed
+
+
+def swap(torch, known):
+    """torch refuses to swap tensors that anybody holds a weak reference to."""
+    former = torch.utils.swap_tensors
+
+    @functools.wraps(former)
+    def swap_tensors(t1, t2):
+        known.memory.forget(t1)
+        known.memory.forget(t2)
+        return former(t1, t2)
+    torch.utils.swap_tensors = swap_tensors
