@@ -1,6 +1,7 @@
 """making.py - functions that make tensors of nothing that is on the device; a part of mode.py."""
 from . import guesses
 from .arguments import Arguments, Unknown
+from .memory import GUESSED
 
 COPIED = 4096  # bytes of a copy from the host that arrive whatever TIDEMARK_SIM_COPY_MAX says
 
@@ -85,6 +86,8 @@ class Making:
                 return result
             found.args = [self.host(value, found) for value in args]
             found.kwargs = {key: self.host(value, found) for key, value in kwargs.items()}
+            if found.assumed & GUESSED and name in guesses.CHOOSING:
+                raise Unknown
             if name not in ("normal", "bernoulli", "multinomial"):
                 found.kwargs["device"] = "cpu"
             found.kwargs["generator"] = self.generator

@@ -203,6 +203,8 @@ class Known(Making, TorchFunctionMode):
         found = self.arguments(args, kwargs)
         if found is None and self.plausible and name in operators.TELLING:
             found = self.arguments(args, kwargs, assume=True)
+        if found and found.assumed & GUESSED and name in guesses.CHOOSING:
+            found = None  # of values that are all the same it would be the first
         if name in sizes.BY_VALUES:
             with sizes.expected(self, name, args, kwargs):
                 result = call(args, kwargs)
