@@ -17,4 +17,6 @@ expect = find("tmksim_expect", None, ctypes.POINTER(ctypes.c_int64), ctypes.c_in
 delivered = find("tmksim_delivered", ctypes.c_bool, ctypes.c_void_p, ctypes.c_size_t)
 #: (address, bytes): what lies there is real; a sum over ranks counts it for each.
 wrote = find("tmksim_host_wrote", None, ctypes.c_void_p, ctypes.c_size_t)
+#: (address, bytes): the host has copied to there a moment ago.
+just_written = find("tmksim_host_wrote_just_now", ctypes.c_bool, ctypes.c_void_p, ctypes.c_size_t)
 SHARED = 4096  # bytes of values that a collective is told of

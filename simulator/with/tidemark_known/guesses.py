@@ -137,6 +137,8 @@ def zero(mode, result, args, kwargs):
         return [result]
 
 
+#: They choose one of several.
+CHOOSING = frozenset(("argmax", "argmin", "topk", "multinomial"))
 BY_NAME = {
     "argmax": chosen, "argmin": chosen, "max": best, "min": best, "median": best,
     "mode": best, "kthvalue": best, "cummax": best, "cummin": best, "topk": topk,

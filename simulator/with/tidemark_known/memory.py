@@ -68,6 +68,11 @@ class Memory:
         bytes = tensor.numel() * tensor.element_size()
         return tensor.is_contiguous() and device.delivered(tensor.data_ptr(), bytes)
 
+    def is_just_written(self, tensor):
+        """By a copy from the host."""
+        bytes = tensor.numel() * tensor.element_size()
+        return tensor.is_contiguous() and device.just_written(tensor.data_ptr(), bytes)
+
     def share(self, tensor, holder):
         entry = Entry(tensor, self.drop)
         entry.key, entry.address, entry.holder = id(tensor), tensor.data_ptr(), holder

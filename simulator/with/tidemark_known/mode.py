@@ -7,27 +7,45 @@ what it would be anyhow. Nothing here may end a call that would go well: what fa
 """
 import sys, types
 
-from torch.overrides import TorchFunctionMode
+from torch._C import _get_tracing_state as tracing
+from torch.overrides import TorchFunctionMode, handle_torch_function
 
 from . import guesses, operators, sizes
+from .arguments import Arguments, Unknown
+from .making import Making
 from .memory import FINITE, GUESSED, Holder, version_of
 
+OVERRIDES = handle_torch_function.__code__.co_filename
 FILLS = frozenset(("copy_", "fill_", "zero_"))
 
 
-class Unknown(Exception):
-    """An argument's values are not known, or are too many. A new one each time: it keeps frames."""
+class Call:
+    """What the program called. That it fails is the program's; that we do is not."""
+    __slots__ = ("function", "name", "result", "done", "failed")
+
+    def __init__(self, function, name):
+        self.function, self.name, self.done, self.failed = function, name, False, False
+
+    def __call__(self, args, kwargs):
+        try:
+            self.result = self.function(*args, **kwargs)
+        except BaseException:
+            self.failed = True
+            raise
+        self.done = True
+        return self.result
 
 
-class Arguments:
-    """A call's arguments, on the host."""
-    __slots__ = ("args", "kwargs", "on_device", "assumed")
+def forget_frames(error):
+    """Ours, which hold arguments."""
+    step = error.__traceback__.tb_next
+    while step:
+        if step.tb_frame.f_code.co_filename == __file__:
+            step.tb_frame.clear()
+        step = step.tb_next
 
-    def __init__(self):
-        self.on_device, self.assumed = False, 0
 
-
-class Known(TorchFunctionMode):
+class Known(Making, TorchFunctionMode):
     def __init__(self, torch, memory, reads, limit, plausible):
         super().__init__()
         self.torch, self.memory, self.reads, self.plausible = torch, memory, reads, plausible
@@ -39,35 +57,52 @@ class Known(TorchFunctionMode):
 
     def __torch_function__(self, function, kinds, args=(), kwargs=None):
         try:
-            handler = self.handlers[function]
+            handler, name, by_first = self.handlers[function]
         except KeyError:
-            handler = self.find(function)
+            handler, name, by_first = self.find(function)
+        call = None
         try:
-            if handler is not None:
-                return handler(function, args, kwargs or {})
-            return function(*args, **kwargs) if kwargs else function(*args)
-        except BaseException:
-            del args, kwargs  # who catches it keeps this frame, and must not keep these
-            raise
+            if handler is None or by_first and args and id(args[0]) not in self.entries and \
+                    type(args[0]) in self.kinds:
+                return function(*args, **kwargs) if kwargs else function(*args)
+            call = Call(function, name)
+            if tracing() is not None:
+                return call(args, kwargs or {})
+            return handler(call, args, kwargs or {})
+        except BaseException as error:
+            if call is None or call.failed or not isinstance(error, Exception):
+                forget_frames(error)
+                del args, kwargs  # who catches it keeps this frame, and must not keep these
+                raise
+        # what failed is ours
+        return call.result if call.done else function(*args, **(kwargs or {}))
 
     def find(self, function):
-        kind = operators.KINDS.get(operators.name_of(function))
+        """What is done with it, its name, and whether an unknown first argument settles it."""
+        name = operators.name_of(function)
+        kind = operators.KINDS.get(name)
         module = getattr(function, "__module__", None) or ""
-        if module.startswith("torch.nn.functional") or module.startswith("torch.distributed"):
-            kind = kind if kind == "compute" else None
+        if module.startswith(("torch.nn.functional", "torch.distributed")) and kind != "compute":
+            kind = None
         handler = getattr(self, "on_" + kind.strip("_"), None) if kind else None
         if handler is None and isinstance(function, types.FunctionType):
             handler = self.on_python
-        self.handlers[function] = handler
-        return handler
+        by_first = kind == "view" or kind == "compute" and not (
+            name in operators.TELLING or name in guesses.BY_NAME or name in sizes.BY_VALUES)
+        self.handlers[function] = handler, name, by_first
+        return self.handlers[function]
 
-    def on_python(self, function, args, kwargs):
+    def on_python(self, call, args, kwargs):
         """A function of PyTorch's in Python, which asked us before it began. Where the program has
         put one of its own in that place, it has run already, and is not to run again."""
-        asked = sys._getframe(3).f_code  # of what called torch.overrides, which called us
-        if function.__code__.co_filename != asked.co_filename and not asked.co_freevars:
-            function = types.FunctionType(asked, sys._getframe(3).f_globals)
-        return function(*args, **kwargs)
+        frame = sys._getframe(2)  # of what called torch.overrides, which called us
+        while frame.f_code.co_filename == OVERRIDES:
+            frame = frame.f_back
+        asked, module = frame.f_code, str(frame.f_globals.get("__name__"))
+        if call.function.__code__.co_filename != asked.co_filename and not asked.co_freevars and \
+                module.startswith("torch."):
+            call.function = types.FunctionType(asked, frame.f_globals)
+        return call(args, kwargs)
 
     # arguments and results
 
@@ -121,8 +156,6 @@ class Known(TorchFunctionMode):
     def calculate(self, function, args, kwargs):
         """On the host; None where that fails. Neither recorded by autograd nor seen by modes."""
         torch = self.torch
-        if torch._C._get_tracing_state() is not None:
-            return None
         graded = torch.is_grad_enabled()
         try:
             torch._C._set_grad_enabled(False)
@@ -165,16 +198,18 @@ class Known(TorchFunctionMode):
 
     # a handler for each kind of function
 
-    def on_compute(self, function, args, kwargs):
-        name = operators.name_of(function)
+    def on_compute(self, call, args, kwargs):
+        name = call.name
         found = self.arguments(args, kwargs)
         if found is None and self.plausible and name in operators.TELLING:
             found = self.arguments(args, kwargs, assume=True)
+        if found and found.assumed & GUESSED and name in guesses.CHOOSING:
+            found = None  # of values that are all the same it would be the first
         if name in sizes.BY_VALUES:
             with sizes.expected(self, name, args, kwargs):
-                result = function(*args, **kwargs)
+                result = call(args, kwargs)
         else:
-            result = function(*args, **kwargs)
+            result = call(args, kwargs)
         if found is None:
             if self.plausible and name in guesses.BY_NAME:
                 self.guess(name, result, args, kwargs)
@@ -183,7 +218,7 @@ class Known(TorchFunctionMode):
             return result
         if found.assumed and name in operators.FINITE:
             found.assumed = FINITE
-        return self.place(result, self.calculate(function, found.args, found.kwargs),
+        return self.place(result, self.calculate(call.function, found.args, found.kwargs),
                           found.assumed)
 
     def all_small(self, result):
@@ -198,21 +233,21 @@ class Known(TorchFunctionMode):
         except Exception:
             pass
 
-    def on_getitem(self, function, args, kwargs):
+    def on_getitem(self, call, args, kwargs):
         whole, index = args
         if is_plain(index):
-            return self.on_view(function, args, kwargs)
-        return self.on_compute(function, (whole, self.bounded(index)), kwargs)
+            return self.on_view(call, args, kwargs)
+        return self.on_compute(call, (whole, self.bounded(index)), kwargs)
 
-    def on_view(self, function, args, kwargs):
+    def on_view(self, call, args, kwargs):
         whole = args[0] if args else None
         holder = self.memory.of(whole) if id(whole) in self.entries else None
-        result = function(*args, **kwargs)
+        result = call(args, kwargs)
         if holder is not None:
             begin = whole.data_ptr()
             end = begin + whole.untyped_storage().nbytes()
             for part in result if isinstance(result, (tuple, list)) else (result,):
-                self.spread(function, args, kwargs, part, holder, begin, end)
+                self.spread(call, args, kwargs, part, holder, begin, end)
         return result
 
     def bounded(self, index):
@@ -221,36 +256,36 @@ class Known(TorchFunctionMode):
             return tuple(map(self.bounded, index))
         if type(index) is not slice:
             return index
-        return slice(*(self.on_read(self.torch.Tensor.__index__, (bound,), {})
+        return slice(*(self.on_read(Call(self.torch.Tensor.__index__, "__index__"), (bound,), {})
                        if type(bound) in self.kinds else bound
                        for bound in (index.start, index.stop, index.step)))
 
-    def spread(self, function, args, kwargs, part, holder, begin, end):
+    def spread(self, call, args, kwargs, part, holder, begin, end):
         if type(part) not in self.kinds or not part.is_cuda:
             return
         if begin <= part.data_ptr() < end or not part.numel():
             if part is args[0]:
                 holder.version = version_of(part)
-            self.memory.share(part, holder if function != self.data else
+            self.memory.share(part, holder if call.function != self.data else
                               Holder(part._version, holder.assumed, holder.memory))
         elif self.is_small(part):
             self.place(part, self.calculate(
-                function, (self.memory.on_host(args[0]), *args[1:]), kwargs), holder.assumed)
+                call.function, (self.memory.on_host(args[0]), *args[1:]), kwargs), holder.assumed)
 
-    def on_change(self, function, args, kwargs):
+    def on_change(self, call, args, kwargs):
         target = args[0] if args else None
         if type(target) not in self.kinds:
-            return function(*args, **kwargs)
+            return call(args, kwargs)
         if not target.is_cuda:
-            return self.on_move(function, args, kwargs)
-        name = operators.name_of(function)
+            return self.on_move(call, args, kwargs)
+        name = call.name
         if name == "__setitem__":
             args = (target, self.bounded(args[1]), *args[2:])
         holder = self.memory.of(target)
         fills = name in FILLS and self.is_small(target)
         if holder is None and not fills:
             with sizes.expected(self, name, args, kwargs):
-                return function(*args, **kwargs)
+                return call(args, kwargs)
         found = Arguments()
         try:
             found.args = [self.memory.on_host(target)]
@@ -260,12 +295,12 @@ class Known(TorchFunctionMode):
             found = None
         if found is None:
             with sizes.expected(self, name, args, kwargs):
-                result = function(*args, **kwargs)
+                result = call(args, kwargs)
             self.memory.lose(target)
             return result
         with sizes.expected(self, name, args, kwargs):
-            result = function(*args, **kwargs)
-        self.calculate(function, found.args, found.kwargs)
+            result = call(args, kwargs)
+        self.calculate(call.function, found.args, found.kwargs)
         if holder is None:
             self.memory.learn(target, found.assumed)
         else:
@@ -275,89 +310,9 @@ class Known(TorchFunctionMode):
             self.memory.learn(args[1], found.assumed)
         return result
 
-    def on_factory(self, function, args, kwargs):
-        result = function(*args, **kwargs)
-        if type(result) in self.kinds and result.is_cuda and self.is_small(result):
-            found = Arguments()
-            try:
-                found.args = [self.host(value, found) for value in args]
-                found.kwargs = {name: self.host(value, found) for name, value in kwargs.items()}
-            except Exception:
-                return result
-            found.kwargs["device"] = "cpu"
-            values = self.calculate(function, found.args, found.kwargs)
-            self.place(result, values, found.assumed)
-        return result
-
-    def on_empty(self, function, args, kwargs):
-        """What lies there is as good as anything."""
-        result = function(*args, **kwargs)
-        if type(result) in self.kinds and result.is_cuda and self.is_small(result):
-            self.memory.learn(result)
-        return result
-
-    def on_like(self, function, args, kwargs):
-        result = function(*args, **kwargs)
-        if type(result) not in self.kinds or not result.is_cuda or not self.is_small(result):
-            return result
-        name, found = operators.name_of(function), Arguments()
-        try:
-            like = self.torch.empty((), dtype=result.dtype, device="cpu")
-            rest = [self.host(value, found) for value in args[1:]]
-            if name.startswith("zeros") or name == "new_zeros":
-                values = like.new_zeros(()).expand(result.shape)
-            elif name.startswith("ones") or name == "new_ones":
-                values = like.new_ones(()).expand(result.shape)
-            else:
-                given = kwargs.get("fill_value", kwargs.get("data", rest[-1] if rest else None))
-                values = like.new_tensor(self.host(given, found)).expand(result.shape)
-        except Exception:
-            return result
-        return self.place(result, values, found.assumed)
-
-    def on_random(self, function, args, kwargs):
-        result = function(*args, **kwargs)
-        if type(result) not in self.kinds or not result.is_cuda or not self.is_small(result) or \
-                result.is_floating_point() and result.numel() > guesses.DRAWN:
-            return result
-        name = operators.name_of(function)
-        try:
-            if self.generator is None:
-                self.generator = self.torch.Generator().manual_seed(
-                    self.torch.initial_seed() % (1 << 63))
-            found = Arguments()
-            if name.endswith("_like") or name.endswith("_"):
-                changed = name.endswith("_") and name != "bernoulli_"
-                values = self.memory.on_host(result)
-                drawn = {"rand_like": "uniform_", "randn_like": "normal_",
-                         "randint_like": "random_"}.get(name, name)
-                numbers = [self.host(value, found) for value in args[1:]]
-                if name == "randint_like" and len(numbers) == 1:
-                    numbers.insert(0, 0)
-                more = {key: value for key, value in kwargs.items()
-                        if key in ("mean", "std", "from", "to", "low", "high", "p") and changed}
-                getattr(values, drawn)(*numbers, **more, generator=self.generator)
-                if result is (args[0] if args else None):
-                    self.memory.lose(result)
-                self.memory.learn(result, found.assumed)
-                return result
-            found.args = [self.host(value, found) for value in args]
-            found.kwargs = {key: self.host(value, found) for key, value in kwargs.items()}
-            if name not in ("normal", "bernoulli", "multinomial"):
-                found.kwargs["device"] = "cpu"
-            found.kwargs["generator"] = self.generator
-            values = self.calculate(function, found.args, found.kwargs)
-            return self.place(result, values, found.assumed)
-        except Unknown:
-            if self.plausible and name in guesses.BY_NAME:
-                self.guess(name, result, args, kwargs)
-        except Exception:
-            pass
-        return result
-
-    def on_move(self, function, args, kwargs):
+    def on_move(self, call, args, kwargs):
         """`to` and its like; a copy into a tensor of the host."""
-        result = function(*args, **kwargs)
+        result = call(args, kwargs)
         source = args[0] if args else None
         if type(result) not in self.kinds or type(source) not in self.kinds:
             return result
@@ -369,71 +324,85 @@ class Known(TorchFunctionMode):
             if source.is_cuda:
                 self.reads.copied_back(self, result, source)
             return result
-        if not self.is_small(result):
+        if id(source) not in self.entries and source.is_cuda or not self.is_small(result):
             return result
-        if not source.is_cuda:
-            if self.copy(self.memory.on_host(result), source):
-                self.memory.learn(result)
+        holder = self.memory.of(source) if source.is_cuda else None
+        if holder is None and source.is_cuda:
             return result
-        holder = self.memory.of(source)
-        if holder is not None and result is not source and self.is_small(source) and \
-                self.copy(self.memory.on_host(result), self.memory.on_host(source)):
-            self.memory.learn(result, holder.assumed)
+        values = source if holder is None else self.memory.on_host(source)
+        if self.copy(self.memory.on_host(result), values):
+            self.memory.learn(result, holder.assumed if holder else 0)
         return result
 
-    def on_read(self, function, args, kwargs):
+    def on_read(self, call, args, kwargs):
         tensor = args[0]
         if type(tensor) not in self.kinds or not tensor.is_cuda:
-            return function(*args, **kwargs)
+            return call(args, kwargs)
         holder = self.memory.of(tensor)
-        result = function(*args, **kwargs)  # waits for the device as it does on a card
+        result = call(args, kwargs)  # waits for the device as it does on a card
         if holder is None and tensor.numel() <= guesses.FEW:
             holder = self.assume(tensor)
         if holder is None:
             return result
         if holder.assumed:
-            self.reads.read(function, holder.assumed)
-        value = self.calculate(function, (self.memory.on_host(tensor), *args[1:]), kwargs)
+            self.reads.read(call.name, holder.assumed)
+        value = self.calculate(call.function, (self.memory.on_host(tensor), *args[1:]), kwargs)
         return result if value is None else value
 
-    def on_iter(self, function, args, kwargs):
+    def on_iter(self, call, args, kwargs):
         tensor = args[0]
-        if id(tensor) not in self.entries or not tensor.dim() or \
-                self.torch._C._get_tracing_state() is not None:
-            return function(*args, **kwargs)
-        return iter(self.on_view(self.torch.Tensor.unbind, (tensor, 0), {}))
+        if id(tensor) not in self.entries or not tensor.dim():
+            return call(args, kwargs)
+        return iter(self.on_view(Call(self.torch.Tensor.unbind, "unbind"), (tensor, 0), {}))
 
-    def on_contains(self, function, args, kwargs):
-        result = function(*args, **kwargs)
+    def on_contains(self, call, args, kwargs):
+        result = call(args, kwargs)
         found = self.arguments(args, kwargs)
         if found is None:
             return result
-        return self.place(result, self.calculate(function, found.args, found.kwargs),
+        return self.place(result, self.calculate(call.function, found.args, found.kwargs),
                           found.assumed)
 
-    def on_repr(self, function, args, kwargs):
+    def on_repr(self, call, args, kwargs):
         tensor = args[0]
         if type(tensor) not in self.kinds or not tensor.is_cuda:
-            return function(*args, **kwargs)
+            return call(args, kwargs)
         with self, self.reads.printing():
             return self.torch._tensor_str._str(tensor, **kwargs)
 
-    def on_format(self, function, args, kwargs):
+    def on_format(self, call, args, kwargs):
         tensor, form = args
         if type(tensor) not in self.kinds or not tensor.is_cuda or tensor.dim():
-            return function(*args, **kwargs)
-        return self.on_read(self.torch.Tensor.item, (tensor,), {}).__format__(form)
+            return call(args, kwargs)
+        return self.on_read(Call(self.torch.Tensor.item, "item"), (tensor,), {}).__format__(form)
 
-    def on_data_ptr(self, function, args, kwargs):
+    def on_data_set(self, call, args, kwargs):
+        """tensor.data = value"""
+        result = call(args, kwargs)
+        holder = self.memory.of(args[1]) if id(args[1]) in self.entries else None
+        if holder is not None and type(args[0]) in self.kinds:
+            self.memory.share(args[0], Holder(version_of(args[0]), holder.assumed, holder.memory))
+        return result
+
+    def on_requires_grad_set(self, call, args, kwargs):
+        """The last thing that is done to a tensor that is loaded from a file."""
+        result = call(args, kwargs)
+        tensor = args[0]
+        if type(tensor) in self.kinds and tensor.is_cuda and self.is_small(tensor) and \
+                self.memory.of(tensor) is None and self.memory.is_just_written(tensor):
+            self.memory.learn(tensor)
+        return result
+
+    def on_data_ptr(self, call, args, kwargs):
         """Who has the address may write there."""
         self.memory.lose(args[0])
-        return function(*args, **kwargs)
+        return call(args, kwargs)
 
-    def on_amp_foreach_non_finite_check_and_unscale(self, function, args, kwargs):
+    def on_amp_foreach_non_finite_check_and_unscale(self, call, args, kwargs):
         """GradScaler's check. Gradients are taken to be finite: the flag stays down."""
         flag = args[1]
         holder = self.memory.of(flag) if self.plausible else None
-        result = function(*args, **kwargs)
+        result = call(args, kwargs)
         if holder is not None:
             holder.version = version_of(flag)
             if args[0] and self.memory.of(args[0][0]) is None:

@@ -1,7 +1,7 @@
 """off.py - where known values cannot be had: inside of what torch.compile made, which would look
 into the mode as if it were the program's, and inside of a CUDA graph, which is not called again
 when it is replayed. The log says so. Where they are of no use the mode is taken off as well."""
-import functools, types
+import functools, threading, types
 
 
 def where_it_cannot_be(torch, known):
@@ -17,6 +17,18 @@ def where_it_cannot_be(torch, known):
     swap(torch, known)
     optimizers(torch, known)
     backward(torch, known)
+    threads(torch, known)
+
+
+def threads(torch, known):
+    """Modes are a thread's own."""
+    former = getattr(threading.Thread, "_bootstrap_inner", None)
+
+    def begin(self):
+        with known:
+            return former(self)
+    if former:
+        threading.Thread._bootstrap_inner = functools.wraps(former)(begin)
 
 
 def take_off(torch, known):

@@ -3,6 +3,7 @@
 VIEW     the result lies in the argument's memory, mostly: known where the argument is
 COMPUTE  a new tensor from values: computed on the host where all arguments are known
 CHANGE   the same, written into the first argument
+GIVEN    a new tensor of the host's values
 FACTORY  a new tensor from nothing of the device
 EMPTY    a new tensor with nothing in it
 LIKE     a new tensor with another's shape alone
@@ -54,9 +55,12 @@ scatter_add_ scatter_reduce_ sign_ sqrt_ square_ sub_ subtract_ tril_ triu_ true
 zero_ _amp_update_scale_
 """.split()
 
+GIVEN = """
+as_tensor asarray tensor
+""".split()
+
 FACTORY = """
-as_tensor asarray arange eye full linspace logspace ones scalar_tensor tensor tril_indices
-triu_indices zeros from_numpy range
+arange eye full linspace logspace ones scalar_tensor tril_indices triu_indices zeros range
 """.split()
 
 LIKE = """
@@ -81,11 +85,12 @@ item __bool__ __int__ __long__ __float__ __index__ __complex__ tolist numpy __ar
 """.split()
 
 KINDS = {name: kind for kind, names in (
-    ("view", VIEW), ("compute", COMPUTE), ("change", CHANGE), ("factory", FACTORY),
-    ("like", LIKE), ("random", RANDOM), ("move", MOVE), ("empty", EMPTY), ("read", READ)) for name in names}
+    ("view", VIEW), ("compute", COMPUTE), ("change", CHANGE), ("given", GIVEN), ("factory", FACTORY),
+    ("like", LIKE), ("random", RANDOM), ("move", MOVE), ("empty", EMPTY), ("read", READ))
+    for name in names}
 KINDS.update({name: name for name in (
-    "__getitem__", "__iter__", "__contains__", "__repr__", "__format__", "data_ptr",
-    "_amp_foreach_non_finite_check_and_unscale_")})
+    "__getitem__", "__iter__", "__contains__", "__repr__", "__format__", "data_ptr", "data_set",
+    "requires_grad_set", "_amp_foreach_non_finite_check_and_unscale_")})
 #: The floating point ones whose result is a flag or an index: worth a guess where a value is
 #: unknown, since a program branches on them.
 TELLING = frozenset("""
@@ -100,8 +105,9 @@ FINITE = frozenset(("isfinite", "isinf", "isnan", "isneginf", "isposinf"))
 
 
 def name_of(function):
-    """"add" of torch.add and Tensor.add, "T" of the property's getter."""
+    """"add" of torch.add and Tensor.add, "T" and "data_set" of a property's getter and setter."""
     name = getattr(function, "__name__", "")
-    if name == "__get__":
-        return getattr(getattr(function, "__self__", None), "__name__", "")
+    if name in ("__get__", "__set__"):
+        owner = getattr(getattr(function, "__self__", None), "__name__", "")
+        return owner if name == "__get__" else f"{owner}_set"
     return name

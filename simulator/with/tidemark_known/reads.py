@@ -16,9 +16,8 @@ class Reads:
         self.lines, self.looked, self.total, self.shown = {}, {}, 0, False
         atexit.register(self.at_end)
 
-    def read(self, function, assumed):
+    def read(self, name, assumed):
         """A value went to the host."""
-        name = function.__name__
         if not assumed & GUESSED:
             use = "finite"
         elif name == "__bool__":
