@@ -4,7 +4,10 @@ A test that runs with several PyTorches runs with one of them for each of its ot
 Which one depends on the names of those parameters alone: it is the same in every run, all
 PyTorches have their turn over the parameters, and tests that look at one shared run choose the
 same. Of a test that is repeated over `seed` or `moment` the first repetitions run, as many as
-its mark `repeated(short=N)` says. A test that is named on the command line always runs.
+its mark `repeated(short=N)` says. Of a test with the mark `turns(N)` an N-th of its cases runs, and
+each in one of N turns: TIDEMARK_TURN is the number of commits, so that every case runs every N
+commits, and a commit always with the same ones. A test that is named on the command line always
+runs.
 """
 import collections
 import os
@@ -35,14 +38,20 @@ def _repetition(item):
     return mark and number is not None and number >= mark.kwargs["short"]
 
 
-def left_out(items):
+def _waits(item, turn):
+    mark = item.get_closest_marker("turns")
+    params = getattr(item, "callspec", None)
+    return mark and params and (zlib.crc32(params.id.encode()) + turn) % mark.args[0]
+
+
+def left_out(items, turn=0):
     """What the short form does not run of a list of pytest's items."""
     groups = collections.defaultdict(list)
     for item in items:
         own, rest = _split(item)
         if own:
             groups[item.nodeid.partition("[")[0], rest].append((own, item))
-    leave = {item for item in items if _repetition(item)}
+    leave = {item for item in items if _repetition(item) or _waits(item, turn)}
     for (test, rest), members in groups.items():
         members.sort(key=lambda member: member[0])
         chosen = zlib.crc32((rest or test).encode()) % len(members)
@@ -52,11 +61,12 @@ def left_out(items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "repeated(short): repetitions that the short form runs")
+    config.addinivalue_line("markers", "turns(n): of its cases the short form runs an n-th")
 
 
 def pytest_collection_modifyitems(config, items):
     if os.environ.get("TIDEMARK_TESTS") != "short" or any("::" in arg for arg in config.args):
         return
-    leave = left_out(items)
+    leave = left_out(items, int(os.environ.get("TIDEMARK_TURN") or 0))
     config.hook.pytest_deselected(items=[item for item in items if item in leave])
     items[:] = [item for item in items if item not in leave]

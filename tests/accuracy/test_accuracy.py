@@ -40,6 +40,7 @@ def agree(answers, buckets, moments):
 EVERY = (*answer.KNOWN, "rest", "total")
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("name", CUDA + LIBRARIES)
 def test_every_bucket_is_the_oracles_to_the_byte_and_every_byte_has_a_cause(
         name, compared, tmp_path):

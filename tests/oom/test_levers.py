@@ -14,6 +14,7 @@ PROGRAMS = ["segment_validation", "gpt_float_logits", "retry_in_handler", "memor
             "resume_on_gpu", "hook_feature_maps"]
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_advice_comes_true(program):
     where.need("torch-2.11.0")

@@ -9,6 +9,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
+from short import pytest_collection_modifyitems, pytest_configure  # noqa: E402, F401
 from where import COMMAND  # noqa: E402
 
 

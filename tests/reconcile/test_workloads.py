@@ -51,6 +51,7 @@ def trained(tmp_path, device):
     return run
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_byte_has_a_cause(name, trained, answer, tidemark):
     path, truth = trained(*WORKLOADS[name])

@@ -21,6 +21,7 @@ def library(simulate, torch_dir):
 
 
 # Weights, gradients and AdamW's two states, in fp32; under autocast copies besides
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "t5", "vit"])
 def test_hugging_faces_trainer(library, kind):
     r = library("trainer", kind).result

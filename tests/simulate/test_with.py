@@ -30,6 +30,7 @@ def without_verdict(done, lever, *texts):
         assert text in line and text in told["what"], line
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("lever", GPT_LEVERS)
 def test_a_gpt_has_the_peak_of_the_lever_by_hand(simulate, torch_dir, lever):
     # not all of them have anything to do in an evaluation that keeps its graphs
@@ -48,6 +49,7 @@ def test_a_lever_takes_less_than_nothing_done(simulate, newest_torch, lever):
     assert gpu["peak_allocated_bytes"] < 0.95 * plain
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("kind, options", [("cnn", []), ("ddp", ["--rank", "1", "--world", "4"]),
                                            ("trainer", []), ("lora", [])])
 @pytest.mark.parametrize("lever", ["checkpointing", "smaller_batch=2", "foreach_off"])
