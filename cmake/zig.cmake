@@ -3,7 +3,13 @@
 # TIDEMARK_ZIG names a zig; otherwise it is that of the package ziglang of Python3_EXECUTABLE.
 set(TIDEMARK_GLIBC 2.17 CACHE STRING "The oldest C library that the result has to load with")
 set(TIDEMARK_ZIG "" CACHE FILEPATH "The program zig")
-list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES TIDEMARK_GLIBC TIDEMARK_ZIG TIDEMARK_ZIG_TOOLS)
+set(TIDEMARK_ARCH ${CMAKE_HOST_SYSTEM_PROCESSOR} CACHE STRING "x86_64 or aarch64")
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES TIDEMARK_GLIBC TIDEMARK_ZIG TIDEMARK_ARCH
+	TIDEMARK_ZIG_TOOLS)
+if(NOT TIDEMARK_ARCH STREQUAL CMAKE_HOST_SYSTEM_PROCESSOR)
+	set(CMAKE_SYSTEM_NAME Linux)
+	set(CMAKE_SYSTEM_PROCESSOR ${TIDEMARK_ARCH})
+endif()
 
 if(NOT TIDEMARK_ZIG)
 	if(NOT Python3_EXECUTABLE)
@@ -25,7 +31,7 @@ endif()
 foreach(tool cc ar ranlib)
 	set(words ${tool})
 	if(tool STREQUAL "cc")
-		set(words "cc -target x86_64-linux-gnu.${TIDEMARK_GLIBC}")
+		set(words "cc -target ${TIDEMARK_ARCH}-linux-gnu.${TIDEMARK_GLIBC}")
 	endif()
 	if(NOT EXISTS ${TIDEMARK_ZIG_TOOLS}/${tool})
 		file(WRITE ${TIDEMARK_ZIG_TOOLS}/${tool}

@@ -53,12 +53,19 @@ char *library_find(char *why, size_t size)
 	}
 	if (!found)
 		found = readable(TIDEMARK_LIBDIR "/libtidemark.so");
+#ifndef __x86_64__
+	if (!found)
+		snprintf(why, size,
+		         "on this processor tidemark reads traces; it records them on "
+		         "x86-64");
+#else
 	if (!found)
 		snprintf(
 		        why, size,
 		        "cannot find libtidemark.so beside the command or in '%s'; set "
 		        "TIDEMARK_LIBRARY to its path",
 		        TIDEMARK_LIBDIR);
+#endif
 	return found;
 }
 

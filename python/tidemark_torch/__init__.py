@@ -26,7 +26,10 @@ def command():
 
 def library():
     """The path of libtidemark.so: `LD_PRELOAD=PATH python train.py` is a traced run."""
-    return _os.path.join(_HOME, "lib", "libtidemark.so")
+    path = _os.path.join(_HOME, "lib", "libtidemark.so")
+    if not _os.path.exists(path):
+        raise RuntimeError("on this processor tidemark reads traces; it records them on x86-64")
+    return path
 
 
 def load_ipython_extension(shell):

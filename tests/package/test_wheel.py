@@ -5,7 +5,8 @@ import re
 import subprocess
 
 import pytest
-from conftest import ROOT, run
+import where
+from conftest import PYTHON, ROOT, clean_environment, run
 from where import LIBRARY
 
 OLDEST = (2, 17)
@@ -95,3 +96,11 @@ def test_auditwheel_finds_nothing_newer(wheel, tools):
     said = " ".join(done.stdout.split())
     print(said)
     assert 'consistent with the following platform tag: "manylinux_2_17_x86_64"' in said, done
+
+
+def test_a_backward_that_raises_leaves_the_library_as_it_was(wheel, tmp_path):
+    """Another compiler has written the tables that an exception is led by."""
+    where.need("venv")
+    run(PYTHON, "-m", "pytest", "-p", "no:cacheprovider", ROOT / "tests/e2e/test_phases.py", "-k",
+        "exception and cpu", "--basetemp", tmp_path / "tmp",
+        env=clean_environment(TIDEMARK_BUILD=ROOT / "build" / "package"))
