@@ -23,6 +23,7 @@ PAGE = accuracy.PAGE
 BEGIN, END = "<!-- largest.py writes from here -->", "<!-- to here: largest.py -->"
 CARDS = ("t4", "rtx-3090", "rtx-4090", "l4", "a100-40gb", "a100-80gb")
 MOST = 4096  # a batch above it is no question that anybody asks
+NO_QUESTION = {"error": "nothing to hold a run against"}
 
 
 def command(folder, *words):
@@ -67,12 +68,12 @@ def largest(config, words, card):
             return {"error": done.stderr.strip()[-200:]}
         answer, = json.loads(done.stdout)["fits"]
         said = answer["max_batch"]
-        if answer["basis"] != "predicted" or said is None or said > MOST:
-            return {"error": f"nothing to hold a run against: {said} by {answer['basis']}"}
+        if answer["basis"] != "predicted" or not said or said > MOST:
+            return NO_QUESTION
 
         def fits(batch):
             return runs(folder, path, words, batch, card)
-        at = fits(said) if said else True
+        at = fits(said)
         beyond = fits(said + 1)
         if at is None or beyond is None:
             return {"error": "the run ended for another reason"}
@@ -121,9 +122,11 @@ def main():
         words = words[:at] + words[at + 2:]
         if "--zero" in words:  # the script alone is one process
             continue
-        rows.append((config, words, card, largest(config, words, card)))
-        print(len(rows), *accuracy.what(config), *words[1::2], card, rows[-1][3],
-              file=sys.stderr, flush=True)
+        found = largest(config, words, card)
+        print(len(rows) + 1, *accuracy.what(config), *words[1::2], card, found, file=sys.stderr,
+              flush=True)
+        if found != NO_QUESTION:
+            rows.append((config, words, card, found))
     text = "\n".join([f"Seed {options.seed}, torch 2.11.0 on simulated cards.", "", *table(rows)])
     print(text)
     if options.write:
