@@ -273,28 +273,37 @@ def summary(rows):
     yield f"Phase of the peak: right in {phases} of {len(good)}."
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
+def options_of(description, count):
+    """The options of a table that is drawn at random; count: how many rows by default."""
+    parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("--count", type=int, default=count)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", metavar="KIND,…", help="these architectures alone")
+    parser.add_argument("--only", metavar="KIND,…", type=lambda kinds: kinds.split(","),
+                        help="these architectures alone")
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def put(text, begin, end, write):
+    """Prints it, and writes it into the page between its two marks."""
+    print(text)
+    if write:
+        page = PAGE.read_text()
+        PAGE.write_text(f"{page.split(begin)[0]}{begin}\n{text}\n{end}{page.split(end)[1]}")
+
+
+def main():
+    options = options_of(__doc__, count=30)
     draw = random.Random(options.seed)
     rows = []
     for number in range(options.count):
-        config, words = drawn(draw, options.only and options.only.split(","))
+        config, words = drawn(draw, options.only)
         rows.append((config, words, run(config, words)))
         print(number + 1, *what(config), *words[1::2], rows[-1][2], file=sys.stderr,
               flush=True)
-    text = "\n".join([f"Seed {options.seed}, torch 2.11.0 on a simulated a100-80gb.", "",
-                      *summary(rows), "", *table(rows)])
-    print(text)
-    if options.write:
-        page = PAGE.read_text()
-        head, tail = page.split(BEGIN)[0], page.split(END)[1]
-        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+    put("\n".join([f"Seed {options.seed}, torch 2.11.0 on a simulated a100-80gb.", "",
+                   *summary(rows), "", *table(rows)]), BEGIN, END, options.write)
 
 
 if __name__ == "__main__":

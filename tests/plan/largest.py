@@ -6,9 +6,8 @@ fits the card; then the script of `plan --measure --print-script` trains on the 
 that batch and with one more. The first has to run and the second to run out of memory: then no
 search could have found another batch. Where it is not so, the batches between are searched.
 
-  tests/plan/largest.py --count 20 --seed 1 --write     the second table of docs/accuracy-plan.md
+  tests/plan/largest.py --count 8 --seed 1 --write     the second table of docs/accuracy-plan.md
 """
-import argparse
 import json
 import pathlib
 import random
@@ -19,7 +18,6 @@ import tempfile
 import accuracy
 import where
 
-PAGE = accuracy.PAGE
 BEGIN, END = "<!-- largest.py writes from here -->", "<!-- to here: largest.py -->"
 CARDS = ("t4", "rtx-3090", "rtx-4090", "l4", "a100-40gb", "a100-80gb")
 MOST = 4096  # a batch above it is no question that anybody asks
@@ -106,17 +104,11 @@ def table(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", metavar="KIND,…", help="these architectures alone")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
-    options = parser.parse_args()
+    options = accuracy.options_of(__doc__, count=20)
     draw = random.Random(options.seed)
     rows = []
     while len(rows) < options.count:
-        config, words = accuracy.drawn(draw, options.only and options.only.split(","))
+        config, words = accuracy.drawn(draw, options.only)
         card = draw.choice(CARDS)
         at = words.index("--batch")
         words = words[:at] + words[at + 2:]
@@ -127,12 +119,8 @@ def main():
               flush=True)
         if found != NO_QUESTION:
             rows.append((config, words, card, found))
-    text = "\n".join([f"Seed {options.seed}, torch 2.11.0 on simulated cards.", "", *table(rows)])
-    print(text)
-    if options.write:
-        page = PAGE.read_text()
-        head, tail = page.split(BEGIN)[0], page.split(END)[1]
-        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+    accuracy.put("\n".join([f"Seed {options.seed}, torch 2.11.0 on simulated cards.", "",
+                            *table(rows)]), BEGIN, END, options.write)
 
 
 if __name__ == "__main__":
