@@ -74,15 +74,17 @@ def _in_a_child(item, size, gpu):
             cwd=str(config.rootpath), env={**os.environ, REPORTS: reports},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
         kept = list(_reports(config, reports))
-        said = _peak(verdict)
+        said = _verdict(verdict)
     if not any(report.when == "teardown" for report in kept):
         why = "the test has not come to its end on a simulated {} with {} (exit status {}):\n{}"
         kept.append(pytest.TestReport(
             item.nodeid, item.location, {}, "failed",
-            why.format(gpu, size, done.returncode, done.stdout.strip()), "call"))
+            why.format(gpu, size, said.get("exit_status", done.returncode), done.stdout.strip()),
+            "call"))
     for report in kept:
-        if report.when == "call" and said:
-            report.sections.append(("device memory", said))
+        if report.when == "call" and said.get("peak_device_bytes") is not None:
+            report.sections.append(("device memory", "peak {:,} of {:,} bytes".format(
+                said["peak_device_bytes"], said["device_total_bytes"])))
     return kept
 
 
@@ -98,14 +100,11 @@ def _reports(config, path):
             yield report
 
 
-def _peak(verdict):
-    """A line about the peak; nothing where the test has taken no device memory."""
+def _verdict(path):
+    """What `tidemark simulate --json` says of the card; nothing where nothing ran."""
     try:
-        with open(verdict, encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             [gpu] = json.load(file)["gpus"]
-        if gpu["peak_device_bytes"] is None:
-            return None
-        return "peak {:,} of {:,} bytes".format(
-            gpu["peak_device_bytes"], gpu["device_total_bytes"])
+        return gpu
     except (OSError, ValueError, KeyError):
-        return None
+        return {}
