@@ -44,6 +44,12 @@ def _waits(item, turn):
     return mark and params and (zlib.crc32(params.id.encode()) + turn) % mark.args[0]
 
 
+def _beside(own, item):
+    """Has a test nothing to say of this PyTorch? Its mark `beside` says so."""
+    mark = item.get_closest_marker("beside")
+    return bool(mark and set(mark.args) & set(own))
+
+
 def left_out(items, turn=0):
     """What the short form does not run of a list of pytest's items."""
     groups = collections.defaultdict(list)
@@ -53,14 +59,16 @@ def left_out(items, turn=0):
             groups[item.nodeid.partition("[")[0], rest].append((own, item))
     leave = {item for item in items if _repetition(item) or _waits(item, turn)}
     for (test, rest), members in groups.items():
-        members.sort(key=lambda member: member[0])
-        chosen = zlib.crc32((rest or test).encode()) % len(members)
-        leave.update(item for i, (_, item) in enumerate(members) if i != chosen)
+        able = sorted((member for member in members if not _beside(*member)),
+                      key=lambda member: member[0])
+        chosen = able[zlib.crc32((rest or test).encode()) % len(able)] if able else None
+        leave.update(item for own, item in members if not chosen or item is not chosen[1])
     return leave
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "repeated(short): repetitions that the short form runs")
+    config.addinivalue_line("markers", "beside(device): not for this device")
     config.addinivalue_line("markers", "turns(n): of its cases the short form runs an n-th")
 
 

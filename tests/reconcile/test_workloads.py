@@ -141,6 +141,7 @@ def sized(trained, *words):
     return path
 
 
+@pytest.mark.beside("cpu")
 def test_a_formula_of_another_batch_disagrees(trained, answer, tidemark):
     path = sized(trained)
     assert tidemark("reconcile", "--check", path).returncode == 0
@@ -151,6 +152,7 @@ def test_a_formula_of_another_batch_disagrees(trained, answer, tidemark):
         assert done.returncode == 1 and "DISAGREES" in done.stdout
 
 
+@pytest.mark.beside("cpu")
 def test_a_shape_that_says_another_batch_is_held_against_ids_and_loss(trained, answer):
     path = sized(trained)
     plain = answer(path)["recognised"]
@@ -179,6 +181,7 @@ def test_plan_begins_with_what_was_traced(trained, tidemark):
     assert abs(back - same["peak_allocated_bytes"]) <= same["peak_allocated_bytes"] / 100
 
 
+@pytest.mark.beside("cpu")
 def test_plan_scales_what_no_walk_knows(trained, tidemark):
     peaks = {}
     for batch in (16, 40):
