@@ -44,10 +44,11 @@ def _waits(item, turn):
     return mark and params and (zlib.crc32(params.id.encode()) + turn) % mark.args[0]
 
 
-def _beside(own, item):
-    """Has a test nothing to say of this PyTorch? Its mark `beside` says so."""
+def _beside(item):
+    """Has a test nothing to say of its PyTorch? Its mark `beside` says so; it never runs then."""
     mark = item.get_closest_marker("beside")
-    return bool(mark and set(mark.args) & set(own))
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return bool(mark and set(mark.args) & {str(value) for value in params.values()})
 
 
 def left_out(items, turn=0):
@@ -59,10 +60,9 @@ def left_out(items, turn=0):
             groups[item.nodeid.partition("[")[0], rest].append((own, item))
     leave = {item for item in items if _repetition(item) or _waits(item, turn)}
     for (test, rest), members in groups.items():
-        able = sorted((member for member in members if not _beside(*member)),
-                      key=lambda member: member[0])
-        chosen = able[zlib.crc32((rest or test).encode()) % len(able)] if able else None
-        leave.update(item for own, item in members if not chosen or item is not chosen[1])
+        members.sort(key=lambda member: member[0])
+        chosen = zlib.crc32((rest or test).encode()) % len(members)
+        leave.update(item for i, (_, item) in enumerate(members) if i != chosen)
     return leave
 
 
@@ -73,8 +73,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    if os.environ.get("TIDEMARK_TESTS") != "short" or any("::" in arg for arg in config.args):
-        return
-    leave = left_out(items, int(os.environ.get("TIDEMARK_TURN") or 0))
+    leave = {item for item in items if _beside(item)}
+    if os.environ.get("TIDEMARK_TESTS") == "short" and not any("::" in arg for arg in config.args):
+        leave |= left_out([item for item in items if item not in leave],
+                          int(os.environ.get("TIDEMARK_TURN") or 0))
     config.hook.pytest_deselected(items=[item for item in items if item in leave])
     items[:] = [item for item in items if item not in leave]

@@ -147,14 +147,20 @@ static void gathered(const struct model *model, const struct training *training,
 	             width_text(training->parameter), number(elements).s);
 }
 
+static struct sides sides_of(const struct model *model, const struct weight *weight,
+                             const struct training *training)
+{
+	return weight->target < 0 ? (struct sides){0, 0}
+	                          : lora_sides(&model->shape, training,
+	                                       (enum lora_target)weight->target);
+}
+
 /* Elements of the adapters made for one weight; 0 where it isn't a target. */
-static int64_t adapter(const struct weight *weight, const struct shape *shape,
+static int64_t adapter(const struct model *model, const struct weight *weight,
                        const struct training *training, struct formula *formula)
 {
-	struct sides sides = {0, 0};
+	struct sides sides = sides_of(model, weight, training);
 
-	if (weight->target >= 0)
-		sides = lora_sides(shape, training, (enum lora_target)weight->target);
 	return formula_product(
 	        formula,
 	        formula_product(formula, formula_sum(formula, sides.in, sides.out),
@@ -176,7 +182,7 @@ static int64_t adapters(const struct model *model, const struct training *traini
 	for (size_t i = 0; i < model->count; i++)
 		elements = formula_sum(
 		        formula, elements,
-		        adapter(&model->weights[i], &model->shape, training, formula));
+		        adapter(model, &model->weights[i], training, formula));
 	if (!elements)
 		return 0;
 	term = sharded(formula, training, FORMULA_PARAMETER,
@@ -310,14 +316,12 @@ static void optimizer(const struct model *model, const struct training *training
 	for (size_t i = 0; i < model->count; i++) {
 		const struct weight *weight = &model->weights[i];
 		struct weight half = *weight;
+		struct sides sides = sides_of(model, weight, training);
 		if (weight->frozen && !has_adapters(training))
 			continue;
 		if (!has_adapters(training)) {
 			count_states(formula, training->optimizer, weight, &states);
-		} else if (adapter(weight, &model->shape, training, formula)) {
-			struct sides sides =
-			        lora_sides(&model->shape, training,
-			                   (enum lora_target)weight->target);
+		} else if (sides.in) {
 			half.rows = sides.out;
 			half.columns = training->lora_rank; /* B: out x r */
 			count_states(formula, training->optimizer, &half, &states);

@@ -102,7 +102,8 @@ bool tracing_prepare(const struct options *options, const char *output_path,
 		setenv("TIDEMARK_STACKS", options->value[OPT_STACKS], 1);
 	if (options->value[OPT_CPU])
 		setenv("TIDEMARK_CPU", "1", 1);
-	/* The run's files are known by this token, whatever they are called. */
+	/* The run's files are known by this token, whatever they are called. Older glibc than 2.25
+	 * has no getrandom(). */
 	if (syscall(SYS_getrandom, random, sizeof(random), 0) != sizeof(random))
 		memcpy(random, &(pid_t){getpid()}, sizeof(pid_t));
 	for (int i = 0; i < 16; i++)

@@ -1,7 +1,5 @@
 """trace(): runs a script under the library on one of the devices, and reads what it wrote."""
 
-import fcntl
-import hashlib
 import json
 import pathlib
 import re
@@ -12,10 +10,10 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
+import once  # noqa: E402
 import reading  # noqa: E402
-import short  # noqa: E402
 import where  # noqa: E402
-from short import pytest_configure  # noqa: E402, F401
+from short import pytest_collection_modifyitems, pytest_configure  # noqa: E402, F401
 from where import (  # noqa: E402, F401
     BUILD, CACHE, COMMAND, LIBRARY, PYTHON, ROOT, SIMULATOR, clean_environment)
 
@@ -135,24 +133,16 @@ def trace(tmp_path):
 def shared_trace(tmp_path_factory, request):
     """The same, but a run that several tests look at is made once, by whichever of the
     parallel processes of the test run needs it first."""
-    root = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        root = root.parent
-    root = root / "shared"
-    root.mkdir(exist_ok=True)
+    root = once.home(tmp_path_factory, request)
 
     def run(script, *args, device="cpu", timeout=300, **env):
         need(device)
-        key = repr((script, args, device, sorted(env.items())))
-        folder = root / hashlib.sha1(key.encode()).hexdigest()[:12]
-        with open(f"{folder}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            outcome = folder / "outcome.json"
-            if not outcome.exists():
-                folder.mkdir()
-                made = execute(folder, script, *args, device=device, env=env, timeout=timeout)
-                outcome.write_text(json.dumps([made.code, made.stdout, made.stderr]))
-        code, stdout, stderr = json.loads(outcome.read_text())
+
+        def make(folder):
+            made = execute(folder, script, *args, device=device, env=env, timeout=timeout)
+            return made.code, made.stdout, made.stderr
+        folder, said = once.made(root, (script, args, device, sorted(env.items())), make)
+        code, stdout, stderr = said
         return Run(folder, subprocess.CompletedProcess([], code, stdout, stderr))
 
     return run
@@ -184,16 +174,3 @@ def device(request):
 def cuda(request):
     need(request.param)
     return request.param
-
-
-def pytest_collection_modifyitems(config, items):
-    """beside(DEVICE): a test of every device but this one, of which it has nothing to say."""
-    def applies(item):
-        beside = item.get_closest_marker("beside")
-        params = getattr(item, "callspec", None) and item.callspec.params
-        return not (beside and set(beside.args) & {str(v) for v in (params or {}).values()})
-
-    left_out = [item for item in items if not applies(item)]
-    items[:] = [item for item in items if applies(item)]
-    config.hook.pytest_deselected(items=left_out)
-    short.pytest_collection_modifyitems(config, items)

@@ -1,7 +1,5 @@
 """sim(): runs a script of this folder under the library on the simulated device."""
 import collections
-import fcntl
-import hashlib
 import json
 import pathlib
 import subprocess
@@ -11,6 +9,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import once  # noqa: E402
 import where  # noqa: E402
 from short import pytest_collection_modifyitems, pytest_configure  # noqa: E402, F401
 from where import COMMAND, LIBRARY, PYTHON, SIMULATOR  # noqa: E402, F401
@@ -42,29 +41,21 @@ def sim(tmp_path_factory, request):
     where.need("venv")
     if not LIBRARY.exists():
         pytest.skip("the library is not built")
-    root = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        root = root.parent
-    root = root / "shared"
-    root.mkdir(exist_ok=True)
+    root = once.home(tmp_path_factory, request)
 
     def run(script, *arguments, memory, torch=TORCH, **env):
-        key = repr((script, arguments, memory, torch, sorted(env.items())))
-        folder = root / f"{script.split('.')[0]}-{hashlib.sha1(key.encode()).hexdigest()[:12]}"
-        truth, outcome = folder / "truth.json", folder / "outcome.json"
-        with open(f"{folder}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not outcome.exists():
-                folder.mkdir()
-                done = subprocess.run(
-                    [SIMULATOR / "simrun.sh", "--gpu", "a100-80gb", "--memory", memory,
-                     tree(torch), "--", PYTHON,
-                     HERE / "scripts" / script, *map(str, arguments)],
-                    env=clean(TIDEMARK_OUT=str(folder / "a.db"), TRUTH=str(truth),
-                              LD_PRELOAD=str(LIBRARY), **env),
-                    capture_output=True, text=True, timeout=300, cwd=folder)
-                outcome.write_text(json.dumps([done.returncode, done.stderr]))
-        code, stderr = json.loads(outcome.read_text())
+        def make(folder):
+            done = subprocess.run(
+                [SIMULATOR / "simrun.sh", "--gpu", "a100-80gb", "--memory", memory,
+                 tree(torch), "--", PYTHON,
+                 HERE / "scripts" / script, *map(str, arguments)],
+                env=clean(TIDEMARK_OUT=str(folder / "a.db"), TRUTH=str(folder / "truth.json"),
+                          LD_PRELOAD=str(LIBRARY), **env),
+                capture_output=True, text=True, timeout=300, cwd=folder)
+            return done.returncode, done.stderr
+        key = script, arguments, memory, torch, sorted(env.items())
+        folder, (code, stderr) = once.made(root, key, make)
+        truth = folder / "truth.json"
         return Run(code, stderr, folder / "a.db",
                    json.loads(truth.read_text()) if truth.exists() else None)
 
