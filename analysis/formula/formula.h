@@ -87,6 +87,11 @@ extern const char *const offload_names[OFFLOAD_COUNT];
 extern const char *const activations_names[ACTIVATIONS_COUNT];
 
 int dtype_bits(enum dtype dtype);
+/* Of a dtype of whole bytes. */
+static inline int dtype_bytes(enum dtype dtype)
+{
+	return dtype_bits(dtype) / 8;
+}
 
 struct training {
 	enum dtype parameter, gradient, master, state;

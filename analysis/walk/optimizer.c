@@ -17,11 +17,6 @@ bool optimizer_known(const struct training *r)
 	       (!r->zero && r->implementation == IMPLEMENTATION_FOREACH);
 }
 
-static int bytes_of(enum dtype dtype)
-{
-	return dtype_bits(dtype) / 8;
-}
-
 /* A step with its weights: all of them, or those that another optimizer leaves. */
 struct step {
 	struct transformer *m;
@@ -222,10 +217,10 @@ void optimizer_walk(struct transformer *m, bool first)
 {
 	struct step s = {.m = m,
 	                 .tape = m->ops.tape,
-	                 .state = bytes_of(m->training->state),
-	                 .weight = bytes_of(m->training->lora_rank
-	                                            ? m->training->adapter
-	                                            : m->training->gradient),
+	                 .state = dtype_bytes(m->training->state),
+	                 .weight = dtype_bytes(m->training->lora_rank
+	                                               ? m->training->adapter
+	                                               : m->training->gradient),
 	                 .first = first};
 
 	if (m->training->clip) {

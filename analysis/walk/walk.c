@@ -8,11 +8,6 @@
 #include "transformer.h"
 #include "optimizer.h"
 
-static int bytes_of(enum dtype dtype)
-{
-	return dtype_bits(dtype) / 8;
-}
-
 static bool known(const struct training *r)
 {
 	return !r->inference && (r->world == 1 || !r->zero || r->zero == 3) &&
@@ -119,9 +114,9 @@ bool walk_training(const struct model *model, const struct training *training,
 	                        .bias = {.v = NO_TENSOR},
 	                        .memory = {.v = NO_TENSOR},
 	                        .tokens = training->batch * training->seq,
-	                        .wide = bytes_of(training->parameter == DTYPE_NF4
-	                                                 ? training->residual
-	                                                 : training->parameter),
+	                        .wide = dtype_bytes(training->parameter == DTYPE_NF4
+	                                                    ? training->residual
+	                                                    : training->parameter),
 	                        .layer_count = model->shape.layers};
 	bool good;
 
@@ -134,7 +129,7 @@ bool walk_training(const struct model *model, const struct training *training,
 		return false;
 	m.ops.tape = tape_new(capacity);
 	m.ops.half = training->autocast ? 2 : 0;
-	m.ops.unpacked = bytes_of(training->activation);
+	m.ops.unpacked = dtype_bytes(training->activation);
 	m.ops.twice_packed = training->double_quant;
 	m.ops.fp16 = (training->autocast ? training->activation
 	                                 : training->parameter) == DTYPE_FP16;
@@ -143,7 +138,8 @@ bool walk_training(const struct model *model, const struct training *training,
 	good = transformer_make(&m) && m.elements == model->parameters;
 	if (good && !training->zero && training->world > 1)
 		ddp_buckets(m.ops.tape, m.sizes, m.count,
-		            training->lora_rank ? bytes_of(training->adapter) : m.wide);
+		            training->lora_rank ? dtype_bytes(training->adapter)
+		                                : m.wide);
 	if (good) {
 		m.ids = ops_make(&m.ops, m.tokens, 8);
 		m.pixels = ops_make(&m.ops, m.batch * m.shape->pixels,

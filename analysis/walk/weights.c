@@ -143,7 +143,7 @@ static void make_layer(struct transformer *m, struct layer_weights *w, int64_t l
 /* The adapters of a layer, in the order of its matmuls. */
 static void make_adapters(struct transformer *m, struct layer_weights *w)
 {
-	int width = dtype_bits(m->training->adapter) / 8;
+	int width = dtype_bytes(m->training->adapter);
 	int64_t rank = m->training->lora_rank;
 
 	for (int i = 0; i < LORA_COUNT; i++) {
