@@ -100,8 +100,10 @@ struct shape {
 	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
 	bool post_norm; /* norms of what attention and feed-forward give; with four norms a
 	                    layer, of what they read too */
-	bool whole_norm;   /* head_norm is of all heads together */
-	bool clipped;      /* what the queries, keys and values may be is bounded */
+	bool whole_norm;     /* head_norm is of all heads together */
+	bool norm_at_once;   /* queries are normalised before the keys are made */
+	bool scaled_queries; /* in place of the scores */
+	bool clipped;        /* what the queries, keys and values may be is bounded */
 	bool written_only; /* transformers has its attention operator by operator alone */
 	bool two_masks;    /* of layers that see all, and of those that see a window */
 	bool score_cap, logit_cap; /* Gemma 2: cap * tanh(x / cap) */

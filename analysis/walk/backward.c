@@ -2,12 +2,13 @@
  * Called from: transformer.c. */
 #include "tape_private.h"
 
-/* Two gradients become one; both were held, and the result is. */
+/* Two gradients become one; both were held, and the result is. The first is added to in place where
+ * nobody else holds it: can_accumulate_inplace() of torch/csrc/autograd/input_buffer.cpp. */
 static int32_t add_up(struct tape *t, int32_t first, int32_t second)
 {
 	int32_t sum = first;
 
-	if (t->storages[first].holders > 1) {
+	if (t->storages[first].holders > 1 || t->storages[first].viewed) {
 		sum = storage_take(t, t->storages[first].bytes, TAPE_TEMPORARY);
 		storage_let(t, first);
 	}
@@ -101,37 +102,69 @@ static void run_checkpoint(struct tape *t, const struct node *node, int32_t grad
 		deliver(t, node->op.in[0], caught);
 }
 
+static void take_all(struct tape *t, const int64_t *bytes, int32_t *taken)
+{
+	for (int i = 0; i < OP_TEMPS; i++)
+		taken[i] = bytes[i] ? storage_take(t, bytes[i], TAPE_TEMPORARY) : -1;
+}
+
+static void let_all(struct tape *t, const int32_t *taken)
+{
+	for (int i = OP_TEMPS - 1; i >= 0; i--)
+		storage_let(t, taken[i]);
+}
+
+static void give(struct tape *t, const struct node *node, int i, int32_t *gradient)
+{
+	const struct op *op = &node->op;
+
+	if (op->give[i] == GIVE_SAME)
+		gradient[i] = storage_hold(t, node->gradient[0]);
+	else if (op->give[i] != GIVE_NONE)
+		gradient[i] = storage_take(
+		        t, op->give[i] == GIVE_SUM ? op->wide : op->grad[i],
+		        TAPE_TEMPORARY);
+}
+
+/* The engine sums up or casts what does not fit its input, when all are made: validate_outputs(). */
+static void sum_up(struct tape *t, const struct op *op, int i, int32_t *gradient)
+{
+	int32_t sum = storage_take(t, op->grad[i], TAPE_TEMPORARY);
+
+	if (op->summing && !i)
+		storage_let(t, storage_take(t, op->summing, TAPE_TEMPORARY));
+	storage_let(t, gradient[i]);
+	gradient[i] = sum;
+}
+
 static void run_node(struct tape *t, const struct node *node)
 {
-	int32_t gradient[OP_INPUTS] = {-1, -1, -1, -1}, temp = -1;
+	int32_t gradient[OP_INPUTS] = {-1, -1, -1, -1}, before[OP_TEMPS],
+	        after[OP_TEMPS];
 	const struct op *op = &node->op;
 
 	if (node->layer) {
 		run_checkpoint(t, node, node->gradient[0]);
 		return;
 	}
-	if (op->temp)
-		temp = storage_take(t, op->temp, TAPE_TEMPORARY);
+	take_all(t, op->before, before);
 	for (int i = 0; i < op->inputs; i++) {
-		if (op->give[i] == GIVE_SAME)
-			gradient[i] = storage_hold(t, node->gradient[0]);
-		else if (op->give[i] == GIVE_NEW || op->give[i] == GIVE_SUM)
-			gradient[i] = storage_take(
-			        t, op->give[i] == GIVE_SUM ? op->wide : op->grad[i],
-			        TAPE_TEMPORARY);
+		give(t, node, op->last_first ? op->inputs - 1 - i : i, gradient);
+		if (op->library) /* a backward's matmuls have no bias */
+			workspaces_take(t, LIBRARY_CUBLAS);
 	}
-	storage_let(t, temp);
-	for (int i = 0; i < op->inputs; i++) {
-		if (op->give[i] == GIVE_SUM) {
-			int32_t sum = storage_take(t, op->grad[i], TAPE_TEMPORARY);
-			storage_let(t, gradient[i]);
-			gradient[i] = sum;
-		}
-	}
+	take_all(t, op->after, after);
+	let_all(t, after);
+	let_all(t, before);
+	for (int i = 0; i < op->inputs; i++)
+		if (op->give[i] == GIVE_SUM)
+			sum_up(t, op, i, gradient);
 	for (int i = 0; i < node->parts; i++)
 		storage_let(t, node->gradient[i]);
 	for (int i = 0; i < node->save_count; i++)
 		storage_let(t, node->saves[i]);
+	if (op->viewed && gradient[0] >= 0)
+		t->storages[gradient[0]].viewed = true;
 	for (int i = 0; i < op->inputs; i++)
 		if (gradient[i] >= 0)
 			deliver(t, op->in[i], gradient[i]);

@@ -36,8 +36,9 @@ static struct ten summed(struct ops *o, struct ten x, struct ten more)
 	return sum;
 }
 
-/* Words, types and positions; RoBERTa's positions are counted for each sample. */
-static struct ten table_rows(struct transformer *m)
+/* Words, types and positions; RoBERTa's positions are counted for each sample. rows: what was read
+ * of each table, which the embedding's variables name until it returns. */
+static struct ten table_rows(struct transformer *m, struct ten rows[3])
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
@@ -56,9 +57,9 @@ static struct ten table_rows(struct transformer *m)
 		positions = looked_up(m, m->positions, stored, stored);
 		x = summed(o, x, positions);
 	}
-	ops_let(o, &words);
-	ops_let(o, &types);
-	ops_let(o, &positions);
+	rows[0] = words;
+	rows[1] = s->family == FAMILY_ROBERTA ? positions : types;
+	rows[2] = s->family == FAMILY_ROBERTA ? types : positions;
 	return x;
 }
 
@@ -67,7 +68,7 @@ static struct ten embedded(struct transformer *m)
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
 	bool narrow = s->projection == PROJECT_AFTER_NORM;
-	struct ten x = table_rows(m), y;
+	struct ten rows[3], x = table_rows(m, rows), y;
 
 	if (s->projection == PROJECT_BEFORE_NORM) {
 		y = ops_linear(o, x, m->projection, none, shape_embedding(s),
@@ -87,6 +88,8 @@ static struct ten embedded(struct transformer *m)
 	}
 	x = ops_dropout(o, y, transformer_drops(m));
 	ops_let(o, &y);
+	for (int i = 0; i < 3; i++)
+		ops_let(o, &rows[i]);
 	if (!narrow)
 		return x;
 	y = ops_linear(o, x, m->projection, m->projection_bias, shape_embedding(s),

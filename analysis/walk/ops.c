@@ -119,10 +119,11 @@ static struct ten packed_linear(struct ops *o, struct ten x, struct ten weight,
 	                .give = {GIVE_NEW},
 	                .grad = {bytes_of(input)},
 	                .inputs = 1,
-	                .temp = weight.count * o->unpacked};
+	                .before = {0, weight.count * o->unpacked},
+	                .library = LIBRARY_CUBLAS};
 
 	if (o->twice_packed) {
-		op.temp += scales_of(weight);
+		op.before[0] = scales_of(weight);
 		scales = ops_make(o, scales_of(weight), 1);
 	}
 	whole = ops_make(o, weight.count, o->unpacked);
@@ -141,7 +142,10 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 {
 	struct ten input, w, b, result;
 	int64_t rows = x.count / in;
-	struct op op = {.inputs = 2};
+	struct op op = {.inputs = 2,
+	                .viewed = true,
+	                .library = bias.v == NO_TENSOR ? LIBRARY_CUBLAS
+	                                               : LIBRARY_CUBLASLT};
 
 	if (weight.width == OPS_PACKED)
 		return packed_linear(o, x, weight, in, out);
@@ -162,7 +166,10 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 		op.in[op.inputs++] = b.v;
 		op.give[2] = GIVE_NEW;
 		op.grad[2] = out * w.width;
-		op.temp = tape_wants_grad(o->tape, b.v) ? ops_sum_buffer(rows, out) : 0;
+		if (tape_wants_grad(o->tape, b.v))
+			op.after[0] = ops_sum_buffer(rows, out);
+	} else {
+		op.last_first = true;
 	}
 	result = result_of(o, &op, rows * out, w.width);
 	ops_let(o, &input);
@@ -174,13 +181,12 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 
 struct ten ops_unary_beside(struct ops *o, struct ten x, enum save save, int beside)
 {
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {bytes_of(x)},
-	                .inputs = 1,
-	                .temp = beside * bytes_of(x)};
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
 	struct ten result;
 
+	for (int i = 0; i < beside; i++)
+		op.before[i] = bytes_of(x);
 	if (save == SAVE_INPUT)
 		op.saves[op.save_count++] = x.v;
 	result = result_of(o, &op, x.count, x.width);
@@ -204,6 +210,16 @@ struct ten ops_copy(struct ops *o, struct ten x)
 	struct op op = {.in = {x.v}, .give = {GIVE_SAME}, .inputs = 1};
 
 	return result_of(o, &op, x.count, x.width);
+}
+
+struct ten ops_relaid(struct ops *o, struct ten x)
+{
+	struct op op = {
+	        .in = {x.v}, .give = {GIVE_NEW}, .grad = {bytes_of(x)}, .inputs = 1};
+	struct ten result = {tape_view(o->tape, &op, x.v), x.count, x.width};
+
+	ops_let(o, &x);
+	return result;
 }
 
 static int wider(struct ten a, struct ten b)
@@ -261,6 +277,15 @@ static enum give whole(struct ten x, int64_t count, int width)
 	return x.count == count && x.width == width ? GIVE_NEW : GIVE_SUM;
 }
 
+/* A product saves each operand for the other's gradient, and lets go of the second one first. */
+static void save_operands(struct ops *o, struct op *op, struct ten a, struct ten b)
+{
+	if (tape_wants_grad(o->tape, a.v))
+		op->saves[op->save_count++] = b.v;
+	if (tape_wants_grad(o->tape, b.v))
+		op->saves[op->save_count++] = a.v;
+}
+
 struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
 {
 	int64_t count = a.count > b.count ? a.count : b.count;
@@ -269,15 +294,13 @@ struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
 	                .give = {whole(a, count, width), whole(b, count, width)},
 	                .grad = {bytes_of(a), bytes_of(b)},
 	                .wide = count * width,
-	                .inputs = 2};
+	                .inputs = 2,
+	                .last_first = true};
 
 	/* a norm's weight: its gradient is a sum over the rows */
 	if (a.count < count && tape_is_weight(o->tape, a.v))
-		op.temp = ops_sum_buffer(count / a.count, a.count);
-	if (tape_wants_grad(o->tape, b.v))
-		op.saves[op.save_count++] = a.v;
-	if (tape_wants_grad(o->tape, a.v))
-		op.saves[op.save_count++] = b.v;
+		op.summing = ops_sum_buffer(count / a.count, a.count);
+	save_operands(o, &op, a, b);
 	return result_of(o, &op, count, width);
 }
 
@@ -298,9 +321,8 @@ struct ten ops_dropout(struct ops *o, struct ten x, bool active)
 
 	if (!active)
 		return ops_hold(o, x);
-	/* the result is made first, then the mask */
-	result = ops_make(o, x.count, x.width);
 	mask = ops_make(o, x.count, 1);
+	result = ops_make(o, x.count, x.width);
 	op.saves[op.save_count++] = mask.v;
 	tape_record(o->tape, &op, result.v);
 	ops_let(o, &mask);
@@ -314,7 +336,7 @@ struct ten ops_softmax(struct ops *o, struct ten x, int width)
 	                .give = {GIVE_NEW},
 	                .grad = {bytes_of(input)},
 	                .inputs = 1,
-	                .temp = x.count * width};
+	                .before = {x.count * width}};
 
 	result = result_of(o, &op, x.count, width);
 	tape_save_result(o->tape, result.v);
@@ -348,26 +370,48 @@ struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result)
 	struct op op = {.in = {a.v, b.v},
 	                .give = {GIVE_NEW, GIVE_NEW},
 	                .grad = {bytes_of(a), bytes_of(b)},
-	                .inputs = 2};
+	                .inputs = 2,
+	                .last_first = true,
+	                .library = LIBRARY_CUBLAS};
 
-	if (tape_wants_grad(o->tape, b.v))
-		op.saves[op.save_count++] = a.v;
-	if (tape_wants_grad(o->tape, a.v))
-		op.saves[op.save_count++] = b.v;
+	save_operands(o, &op, a, b);
 	return result_of(o, &op, result, a.width);
+}
+
+/* What embedding_dense_backward holds beside the gradient, of so many numbers and rows of a table.
+ * Few numbers are added up one by one; more are sorted, runs of one number are cut into pieces of
+ * ten, and each piece is summed up in fp32; a short table's sums are added up in place.
+ * Source: aten/src/ATen/native/cuda/Embedding.cu and EmbeddingBackwardKernel.cu, PyTorch 2.11, of a
+ * card with 108 multiprocessors, the A100. */
+static void sort_numbers(struct op *op, int64_t numbers, int64_t rows, int64_t over,
+                         int width)
+{
+	enum { FEW = 3072, PIECE = 10, LONG = 8, WIDE = 4, BLOCKS = 4 * 108 };
+	int64_t runs = least(numbers, rows), pieces = numbers / PIECE + runs;
+	int64_t warped = up(over, 32) * 32,
+	        blocks = up(runs * warped, least(warped, 1024));
+
+	if (numbers <= FEW)
+		return;
+	op->before[0] = op->before[1] = LONG * numbers;
+	op->after[0] = 3 * LONG * runs;
+	op->after[1] = LONG * pieces;
+	if (blocks >= BLOCKS || pieces <= 4 * blocks)
+		op->after[2] = WIDE * pieces * over;
+	else
+		op->after[2] = LONG * pieces + (width < WIDE ? WIDE * rows * over : 0);
 }
 
 struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids, int64_t over)
 {
-	/* embedding_dense_backward sorts the numbers: keys, places and their copies */
 	struct op op = {.in = {weight.v},
 	                .give = {GIVE_NEW},
 	                .grad = {bytes_of(weight)},
 	                .saves = {ids.v},
 	                .inputs = 1,
-	                .save_count = 1,
-	                .temp = 4 * bytes_of(ids)};
+	                .save_count = 1};
 
+	sort_numbers(&op, ids.count, weight.count / over, over, weight.width);
 	return result_of(o, &op, ids.count * over, weight.width);
 }
 

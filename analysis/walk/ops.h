@@ -48,6 +48,8 @@ struct ten ops_to(struct ops *o, struct ten x,
 struct ten ops_view(struct ops *o, struct ten x);
 struct ten ops_copy(struct ops *o,
                     struct ten x); /* contiguous(), reshape() of what is not */
+/* x itself, given up, in an order that its gradient has to be laid out anew for. */
+struct ten ops_relaid(struct ops *o, struct ten x);
 /* A part of a tensor, a view: its backward makes a gradient of the whole. */
 struct ten ops_slice(struct ops *o, struct ten x, int64_t count);
 struct ten ops_cat(struct ops *o, struct ten a, struct ten b);

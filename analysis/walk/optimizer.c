@@ -65,7 +65,7 @@ static void adam_foreach(const struct step *s, bool rest_of_muon)
 		if (!rest_of_muon || !is_muons(&m->matrices[i]))
 			roots[i] = temporary(s, m->sizes[i], s->state);
 	}
-	for (size_t i = 0; i < m->count; i++)
+	for (size_t i = m->count; i-- > 0;) /* a list lets go of its last first */
 		tape_let(s->tape, roots[i]);
 	free(roots);
 }

@@ -137,6 +137,25 @@ void storage_becomes(struct tape *t, int32_t number, enum tape_bucket bucket)
 	storage->bucket = bucket;
 }
 
+void tape_workspaces(struct tape *t, int64_t cublas, int64_t cublaslt)
+{
+	t->workspace[0] = cublas;
+	t->workspace[1] = cublaslt;
+}
+
+void workspaces_take(struct tape *t, enum tape_library library)
+{
+	bool *took = t->took[t->phase == TAPE_BACKWARD || t->phase == TAPE_RECOMPUTE];
+
+	for (int i = 0; i < 2; i++) {
+		if (took[i] || (int)library < i + LIBRARY_CUBLAS)
+			continue;
+		took[i] = true;
+		if (t->workspace[i])
+			storage_take(t, t->workspace[i], TAPE_WORKSPACE);
+	}
+}
+
 struct tape_totals tape_read(const struct tape *t)
 {
 	return t->totals;
@@ -268,6 +287,7 @@ tensor_id tape_result(struct tape *t, const struct op *op, int64_t bytes)
 {
 	tensor_id result = tape_make(t, bytes, TAPE_ACTIVATION);
 
+	workspaces_take(t, op->library);
 	tape_record(t, op, result);
 	return result;
 }

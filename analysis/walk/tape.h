@@ -63,6 +63,9 @@ void tape_stream(struct tape *tape, int stream);
 struct tape_totals tape_read(const struct tape *tape);
 void tape_mark(struct tape *tape);
 
+/* The bytes of the two libraries' workspaces. */
+void tape_workspaces(struct tape *tape, int64_t cublas, int64_t cublaslt);
+
 /* A tensor without a history. Where a weight is used twice, its gradients are added up; of matmuls
  * in the weight's own width they are views, which are not added to in place. A weight is a leaf:
  * its gradient stays until tape_zero_grad(). */
@@ -84,7 +87,12 @@ enum give {
 	GIVE_SUM /* made at the result's size, then summed up or cast to grad[i] bytes */
 };
 
-enum { OP_INPUTS = 4, OP_SAVES = 8 };
+enum { OP_INPUTS = 4, OP_SAVES = 8, OP_TEMPS = 4 };
+
+/* Whose workspace an operator takes, for each thread, when it first runs there: the forward's, and
+ * the backward's. cuBLASLt's matmuls take both libraries'. Source: getCUDABlasWorkspace and
+ * _getWorkspace in aten/src/ATen/cuda/CUDABlas.cpp. */
+enum tape_library { LIBRARY_NONE, LIBRARY_CUBLAS, LIBRARY_CUBLASLT };
 
 struct op {
 	tensor_id in[OP_INPUTS];
@@ -93,7 +101,12 @@ struct op {
 	tensor_id saves[OP_SAVES];
 	int inputs, save_count;
 	int64_t wide; /* bytes at the result's size, for GIVE_SUM */
-	int64_t temp; /* bytes that its backward holds beside all it makes */
+	/* Bytes that its backward holds beside all it makes: before its gradients; after them; and
+	 * while the weight in[0] gets a sum. */
+	int64_t before[OP_TEMPS], after[OP_TEMPS], summing;
+	enum tape_library library; /* what its kernels are of */
+	bool last_first;           /* the last input gets its gradient first */
+	bool viewed; /* in[0] gets a view of what is made, which is not added to in place */
 };
 
 /* The result of an operator, a new tensor of so many bytes; or a view of `of`. Nothing is saved,

@@ -10,6 +10,7 @@ struct storage {
 	int64_t bytes; /* as the allocator counts it */
 	int32_t holders, block;
 	uint8_t bucket;
+	bool viewed; /* its tensor is a view */
 };
 
 struct tensor {
@@ -57,6 +58,8 @@ struct tape {
 	int64_t allocated, bucket[TAPE_BUCKETS];
 	enum tape_phase phase;
 	int stream;
+	int64_t workspace[2]; /* cuBLAS, cuBLASLt */
+	bool took[2][2];      /* in the forward's thread, in the backward's */
 	struct tape_totals totals;
 	bool silent;    /* nothing is recorded: the forward of a checkpoint */
 	int32_t caught; /* what a checkpoint's input got as its gradient; -1 */
@@ -69,6 +72,9 @@ void storage_let(struct tape *tape, int32_t storage);
 void storage_empty(struct tape *tape, int32_t storage);
 void storage_fill(struct tape *tape, int32_t storage, int64_t bytes);
 void storage_becomes(struct tape *tape, int32_t storage, enum tape_bucket bucket);
+
+/* Takes the workspaces of an operator that runs now, where they are still to be taken. */
+void workspaces_take(struct tape *tape, enum tape_library library);
 
 tensor_id tensor_new(struct tape *tape, struct tensor tensor);
 

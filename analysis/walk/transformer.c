@@ -168,18 +168,20 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	return result;
 }
 
-static struct ten embedded(struct transformer *m)
+/* What the layers read. held: `inputs_embeds` and the rows of positions, which are variables of the
+ * model's until all layers have run. */
+static struct ten embedded(struct transformer *m, struct ten held[2])
 {
 	struct ops *o = &m->ops;
-	struct ten x = ops_embedding(o, m->embedding, m->ids, m->shape->hidden), p, sum;
+	struct ten x = ops_embedding(o, m->embedding, m->ids, m->shape->hidden), sum;
 
 	x = scaled(m, x, m->shape->scaled_embedding);
+	held[0] = ops_hold(o, x);
 	if (m->shape->positions) {
 		struct ten rows = ops_make(o, m->seq, 8);
-		p = ops_embedding(o, m->positions, rows, m->shape->hidden);
+		held[1] = ops_embedding(o, m->positions, rows, m->shape->hidden);
 		ops_let(o, &rows);
-		sum = ops_add(o, x, p);
-		ops_let(o, &p);
+		sum = ops_add(o, x, held[1]);
 		ops_let(o, &x);
 		x = sum;
 	}
@@ -218,10 +220,12 @@ static void make_mask(struct transformer *m, int width)
 	m->mask = none;
 	if (m->shape->family == FAMILY_MPT) /* true where a token may not be seen */
 		width = 1;
-	if (m->training->attention != ATTENTION_FLASH && !m->shape->patch)
+	if (m->training->attention != ATTENTION_FLASH && !m->shape->patch) {
+		struct ten seen = ops_make(&m->ops, count, 1);
 		m->mask = ops_make(&m->ops, m->shape->two_masks ? 2 * count : count,
 		                   width);
-	else if (m->shape->window && m->seq >= m->shape->window)
+		ops_let(&m->ops, &seen);
+	} else if (m->shape->window && m->seq >= m->shape->window)
 		m->mask = ops_make(&m->ops, count, 1);
 }
 
@@ -262,14 +266,15 @@ void transformer_backward(struct transformer *m, tensor_id loss)
 tensor_id transformer_forward(struct transformer *m)
 {
 	struct ops *o = &m->ops;
-	struct ten x, begun, next, loss;
+	struct ten x, held[2] = {none, none}, next, loss;
 	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
 	bool again = m->training->checkpoint == CHECKPOINT_FULL;
 
 	if (m->sharding)
 		sharding_before(m->sharding, SHARDING_ROOT);
-	x = m->shape->patch ? vision_embedded(m) : embedded(m);
-	begun = ops_hold(o, x); /* a variable of the model's */
+	x = m->shape->patch ? vision_embedded(m) : embedded(m, held);
+	if (m->shape->patch)
+		held[0] = ops_hold(o, x); /* a variable of the model's */
 	make_tables(m, x.width);
 	make_mask(m, x.width);
 	for (int64_t i = 0; i < m->layer_count; i++) {
@@ -284,14 +289,15 @@ tensor_id transformer_forward(struct transformer *m)
 		if (m->sharding)
 			sharding_after(m->sharding, (int)i);
 	}
-	if (!again) /* else the layers need it once more */
-		ops_let(o, &m->mask);
-	ops_let(o, &begun);
 	if (m->shape->final_norm) {
 		next = transformer_norm(m, x, &m->final_norm, m->shape->hidden);
 		ops_let(o, &x);
 		x = next;
 	}
+	ops_let(o, &held[0]);
+	if (!again) /* else the layers need it once more */
+		ops_let(o, &m->mask);
+	ops_let(o, &held[1]);
 	loss = m->shape->head == HEAD_LM ? loss_of(m, x) : heads_loss(m, x);
 	ops_let(o, &x);
 	tape_autocast_ends(o->tape);

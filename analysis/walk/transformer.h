@@ -95,6 +95,23 @@ struct ten transformer_attention_to_memory(struct transformer *model,
                                            const struct layer_weights *layer,
                                            struct ten x, struct ten *weights);
 
+/* What attends in a layer; width: bytes of a query's element. */
+enum kernel {
+	KERNEL_WRITTEN, /* operator by operator, by transformers */
+	KERNEL_BIASED,
+	KERNEL_MASKED,
+	KERNEL_COMPOSED, /* the same, by PyTorch */
+	KERNEL_FUSED
+};
+enum kernel transformer_kernel(const struct transformer *model,
+                               const struct layer_weights *layer, int width);
+/* Of queries, keys and values; weights: what it returns beside, or none. */
+struct ten transformer_attended(struct transformer *model,
+                                const struct layer_weights *layer, struct ten q,
+                                struct ten k, struct ten v, struct ten *weights);
+/* Are a rotated part of each head and the rest of it put together anew? */
+bool transformer_rotates_parts(const struct shape *shape);
+
 struct ten transformer_gelu_new(struct ops *o, struct ten x);
 struct ten transformer_activated(struct transformer *model, struct ten x);
 struct ten transformer_feed_forward(struct transformer *model,

@@ -20,7 +20,7 @@ static struct ten patches_of(struct transformer *m)
 	                .saves = {images.v},
 	                .inputs = 2,
 	                .save_count = 1,
-	                .temp = count * width};
+	                .after = {count * width}};
 
 	result = (struct ten){tape_result(o->tape, &op, count * width), count, width};
 	ops_let(o, &own);

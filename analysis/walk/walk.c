@@ -77,11 +77,6 @@ static void one_step(struct transformer *m, bool first)
 		sharding_zero_grad(m->sharding);
 }
 
-static void make_workspace(struct tape *t, int bytes)
-{
-	tape_make(t, bytes, TAPE_WORKSPACE);
-}
-
 /* FSDP2: where the training is mixed, its MixedPrecisionPolicy gathers in 16 bits and reduces in
  * fp32; autocast has nothing to do then. */
 static void share(struct transformer *m)
@@ -96,11 +91,6 @@ static void share(struct transformer *m)
 		m->ops.half = 0;
 	}
 	m->sharding = sharding_new(m->ops.tape, r->world, &widths);
-}
-
-static bool has_biases(const struct shape *s)
-{
-	return s->qkv_bias || s->out_bias || s->mlp_bias || s->head_bias;
 }
 
 bool walk_training(const struct model *model, const struct training *training,
@@ -146,12 +136,8 @@ bool walk_training(const struct model *model, const struct training *training,
 		                    m.shape->mel ? m.wide : 4);
 		ops_make(&m.ops, m.tokens, 8); /* labels, and which of the ids count */
 		ops_make(&m.ops, m.tokens, 8);
-		make_workspace(m.ops.tape, WALK_CUBLAS_WORKSPACE);
-		make_workspace(m.ops.tape, WALK_CUBLAS_WORKSPACE);
-		if (has_biases(m.shape))
-			make_workspace(m.ops.tape, WALK_CUBLASLT_WORKSPACE);
-		if (has_biases(m.shape) && training->checkpoint != CHECKPOINT_NONE)
-			make_workspace(m.ops.tape, WALK_CUBLASLT_WORKSPACE);
+		tape_workspaces(m.ops.tape, WALK_CUBLAS_WORKSPACE,
+		                WALK_CUBLASLT_WORKSPACE);
 		one_step(&m, true);
 		walk->first = tape_read(m.ops.tape);
 		tape_mark(m.ops.tape);

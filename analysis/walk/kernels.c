@@ -1,0 +1,287 @@
+/* kernels.c - what attends: one of PyTorch's kernels, or the operators one by one, as Hugging Face's
+ * transformers 5 chooses them.
+ * Called from: attention.c. */
+#include "transformer.h"
+
+/* Phi-3 puts the parts together where one of them is empty, too. */
+bool transformer_rotates_parts(const struct shape *s)
+{
+	return s->rotary &&
+	       (s->rotary != s->head_dim || s->own_tables || s->family == FAMILY_PHI3);
+}
+
+/* Where a part of each head is rotated, the parts are put together anew, one head after the other;
+ * elsewhere the heads of one token lie side by side, as the matmul gave them. Whisper lays out all
+ * heads anew, of values too. */
+static bool heads_apart(const struct shape *s)
+{
+	return transformer_rotates_parts(s) || s->family == FAMILY_WHISPER;
+}
+
+/* A kernel's operands, under autocast in 16 bits: saved, and each gets a gradient of its size. */
+static void take_operands(struct ops *o, struct ten *in, int count, struct op *op)
+{
+	for (int i = 0; i < count; i++) {
+		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
+		op->in[i] = op->saves[i] = in[i].v;
+		op->give[i] = GIVE_NEW;
+		op->grad[i] = in[i].count * in[i].width;
+	}
+}
+
+static void let_operands(struct ops *o, struct ten *in, int count)
+{
+	for (int i = 0; i < count; i++)
+		ops_let(o, &in[i]);
+}
+
+/* flash attention in 16 bits, the memory-efficient kernel in fp32. */
+static struct ten fused_attention(struct transformer *m, struct ten q, struct ten k,
+                                  struct ten v)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	struct ten in[3] = {q, k, v}, result, sums;
+	int64_t rows = m->batch * s->heads * m->seq;
+	int64_t rounded = (m->seq + 127) / 128 * 128,
+	        wide = (s->head_dim + 31) / 32 * 32;
+	struct op op = {.inputs = 3};
+
+	take_operands(o, in, 3, &op);
+	result = ops_make(o, in[0].count, in[0].width);
+	sums = ops_make(o, rows, 4);
+	op.saves[3] = result.v;
+	op.saves[4] = sums.v;
+	op.save_count = 5;
+	op.after[0] = 4 * m->batch * s->heads * rounded;
+	if (in[0].width == 2) {
+		op.after[1] = 4 * m->batch * rounded * s->heads * wide;
+		if (s->kv_heads != s->heads)
+			op.after[2] = op.after[3] = in[0].count * in[0].width;
+	}
+	tape_record(o->tape, &op, result.v);
+	ops_let(o, &sums);
+	let_operands(o, in, 3);
+	if (result.width == 2 && heads_apart(s)) {
+		/* flash attention's result lies as the queries do: laid out anew */
+		struct ten copy = ops_copy(o, result);
+		ops_let(o, &result);
+		return copy;
+	}
+	return result;
+}
+
+/* T5's: a bias is added to the scores, which takes the memory-efficient kernel in 16 bits too. The
+ * bias is laid out anew for each layer, a decoder's with what it must not see filled in. Source:
+ * integrations/sdpa_attention.py, transformers 5.23; _scaled_dot_product_efficient_attention. */
+static struct ten laid_bias(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	struct op op = {.in = {m->bias.v},
+	                .give = {GIVE_NEW},
+	                .grad = {m->bias.count * m->bias.width},
+	                .inputs = 1,
+	                .save_count = 1};
+	struct ten seen, filled, result;
+
+	if (m->bias.v == m->cross_bias.v)
+		return ops_hold(o, m->bias);
+	if (m->bias.v == m->stack_bias[0].v)
+		return ops_copy(o, m->bias);
+	seen = ops_make(o, m->seq * m->keys, 1);
+	op.saves[0] = seen.v;
+	filled = (struct ten){tape_result(o->tape, &op, op.grad[0]), m->bias.count,
+	                      m->bias.width};
+	ops_let(o, &seen);
+	result = ops_copy(o, filled);
+	ops_let(o, &filled);
+	return result;
+}
+
+static struct ten biased_attention(struct transformer *m, struct ten q, struct ten k,
+                                   struct ten v)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	struct ten in[4] = {q, k, v, laid_bias(m)}, own = in[3], result, sums;
+	int64_t rows = m->batch * s->heads * m->seq;
+	struct op op = {.inputs = 4, .save_count = 6, .after = {4 * rows}};
+
+	take_operands(o, in, 4, &op);
+	ops_let(o, &own);
+	if (m->batch > 1)
+		op.give[3] = GIVE_SUM; /* it is made for each sample */
+	op.wide = rows * m->keys * in[3].width;
+	if (in[0].width == 2) /* the queries' gradient is summed up in fp32 */
+		op.after[1] = 4 * q.count;
+	result = ops_make(o, in[0].count, in[0].width);
+	sums = ops_make(o, rows, 4);
+	op.saves[4] = result.v;
+	op.saves[5] = sums.v;
+	tape_record(o->tape, &op, result.v);
+	ops_let(o, &sums);
+	let_operands(o, in, 4);
+	return result;
+}
+
+/* The keys or values once for each head. */
+static struct ten repeated(struct transformer *m, struct ten x)
+{
+	const struct shape *s = m->shape;
+	int64_t count = x.count / s->kv_heads * s->heads;
+	struct op op = {.in = {x.v},
+	                .give = {GIVE_NEW}, /* the sum over the copies of a head */
+	                .grad = {x.count * x.width},
+	                .inputs = 1};
+
+	if (s->kv_heads == s->heads)
+		return ops_hold(&m->ops, x);
+	return (struct ten){tape_result(m->ops.tape, &op, count * x.width), count,
+	                    x.width};
+}
+
+/* The product of queries and keys; copied: the keys do not lie in order. */
+static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys,
+                            bool copied)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	struct ten a = ops_laid_out(o, q, !heads_apart(s)),
+	           b = ops_laid_out(o, keys, copied), scores;
+
+	scores = ops_bmm(o, a, b, m->batch * s->heads * m->seq * m->keys);
+	ops_let(o, &a);
+	ops_let(o, &b);
+	return scores;
+}
+
+/* Written out, as eager_attention_forward() does it; weights: what it returns beside. */
+static struct ten written_attention(struct transformer *m, struct ten q, struct ten k,
+                                    struct ten v, struct ten *weights)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	bool transposed = s->kv_heads == s->heads; /* repeated ones lie in order */
+	struct ten keys = repeated(m, k), values = repeated(m, v), a, b, result;
+
+	a = scores_of(m, q, keys, transposed && !heads_apart(s));
+	b = ops_unary(o, a, SAVE_NONE); /* times the scale */
+	ops_let(o, &a);
+	if (s->score_cap)
+		b = transformer_capped(o, b);
+	if (m->bias.v != NO_TENSOR) {
+		a = ops_add(o, b, m->bias);
+		ops_let(o, &b);
+		b = a;
+	}
+	/* plus the mask; an encoder without padding has none */
+	a = m->mask.v == NO_TENSOR ? ops_hold(o, b) : ops_unary(o, b, SAVE_NONE);
+	ops_let(o, &b);
+	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);
+	result = ops_to(o, b, v.width);
+	ops_let(o, &b);
+	ops_let(o, &a);
+	a = result;
+	*weights = ops_dropout(o, a, s->attention_dropout && m->training->dropout);
+	ops_let(o, &a);
+	b = ops_laid_out(o, values, transposed && s->family != FAMILY_WHISPER);
+	a = o->half ? ops_to(o, *weights, o->half) : ops_hold(o, *weights);
+	result = ops_relaid(o, ops_bmm(o, a, b, q.count));
+	ops_let(o, &a);
+	ops_let(o, &b);
+	ops_let(o, &keys);
+	ops_let(o, &values);
+	a = ops_copy(o, result); /* transposed and laid out anew */
+	ops_let(o, &result);
+	return a;
+}
+
+/* What no kernel takes, PyTorch writes out itself: fp32 with fewer keys than heads. Source:
+ * _scaled_dot_product_attention_math. */
+static struct ten composed_attention(struct transformer *m, struct ten q, struct ten k,
+                                     struct ten v)
+{
+	struct ops *o = &m->ops;
+	struct ten scaled = ops_unary(o, q, SAVE_NONE), keys = repeated(m, k),
+	           values = repeated(m, v), a, b, result;
+
+	b = ops_unary(o, keys, SAVE_NONE);
+	a = scores_of(m, scaled, b, false);
+	ops_let(o, &b);
+	b = ops_softmax(o, a, a.width); /* the mask was added in place */
+	ops_let(o, &a);
+	result = ops_relaid(o, ops_bmm(o, b, values, q.count));
+	ops_let(o, &b);
+	ops_let(o, &scaled);
+	ops_let(o, &keys);
+	ops_let(o, &values);
+	a = ops_copy(o, result);
+	ops_let(o, &result);
+	return a;
+}
+
+/* What a token may see is said by a mask, from which each layer makes what is added to the scores:
+ * the memory-efficient kernel alone takes it, with keys and values repeated for each head. Source:
+ * use_gqa_in_sdpa() of transformers' sdpa_attention.py; convert_boolean_attn_mask() and
+ * _efficient_attention_backward() of PyTorch 2.11. */
+static struct ten masked_attention(struct transformer *m, struct ten q, struct ten k,
+                                   struct ten v)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	int width = o->half ? o->half : q.width;
+	struct ten keys = repeated(m, k), values = repeated(m, v),
+	           bias = ops_make(o, m->batch * m->seq * m->seq, width),
+	           in[3] = {q, keys, values}, result, sums;
+	struct op op = {.inputs = 3, .save_count = 6};
+
+	take_operands(o, in, 3, &op);
+	result = ops_make(o, in[0].count, width);
+	sums = ops_make(o, m->batch * s->heads * ((m->seq + 31) / 32 * 32), 4);
+	op.saves[3] = result.v;
+	op.saves[4] = sums.v;
+	op.saves[5] = bias.v;
+	op.after[0] = 4 * m->batch * s->heads * m->seq;
+	if (width == 2)
+		op.after[1] = 4 * m->batch * s->heads * ((m->seq + 127) / 128 * 128) *
+		              s->head_dim;
+	tape_record(o->tape, &op, result.v);
+	ops_let(o, &sums);
+	ops_let(o, &bias);
+	let_operands(o, in, 3);
+	ops_let(o, &keys);
+	ops_let(o, &values);
+	return result;
+}
+
+enum kernel transformer_kernel(const struct transformer *m,
+                               const struct layer_weights *w, int width)
+{
+	if (m->training->attention != ATTENTION_FLASH)
+		return KERNEL_WRITTEN;
+	if (m->bias.v != NO_TENSOR)
+		return KERNEL_BIASED;
+	if (w->windowed && m->seq >= m->shape->window)
+		return KERNEL_MASKED;
+	if (m->shape->kv_heads != m->shape->heads && !m->ops.half && width == 4)
+		return KERNEL_COMPOSED;
+	return KERNEL_FUSED;
+}
+
+struct ten transformer_attended(struct transformer *m, const struct layer_weights *w,
+                                struct ten q, struct ten k, struct ten v,
+                                struct ten *weights)
+{
+	switch (transformer_kernel(m, w, q.width)) {
+	case KERNEL_WRITTEN:
+		return written_attention(m, q, k, v, weights);
+	case KERNEL_BIASED:
+		return biased_attention(m, q, k, v);
+	case KERNEL_MASKED:
+		return masked_attention(m, q, k, v);
+	case KERNEL_COMPOSED:
+		return composed_attention(m, q, k, v);
+	default:
+		return fused_attention(m, q, k, v);
+	}
+}
