@@ -101,7 +101,11 @@ struct shape {
 	bool post_norm; /* norms of what attention and feed-forward give; with four norms a
 	                    layer, of what they read too */
 	bool whole_norm;     /* head_norm is of all heads together */
+	bool own_rotation;   /* in the attention itself */
+	bool dropout_inside; /* of the stream, in the attention itself */
 	bool norm_at_once;   /* queries are normalised before the keys are made */
+	bool each_position;  /* is counted for each sample */
+	bool flattened;      /* the stream is reshaped behind each sum */
 	bool scaled_queries; /* in place of the scores */
 	bool clipped;        /* what the queries, keys and values may be is bounded */
 	bool written_only; /* transformers has its attention operator by operator alone */

@@ -19,7 +19,7 @@ struct ten transformer_gelu_new(struct ops *o, struct ten x)
 	ops_let(o, &b);
 	b = ops_unary(o, a, SAVE_RESULT); /* tanh */
 	ops_let(o, &a);
-	a = ops_unary(o, b, SAVE_NONE); /* one more */
+	a = ops_copy(o, b); /* one more */
 	ops_let(o, &b);
 	result = ops_mul(o, half, a);
 	ops_let(o, &half);

@@ -24,33 +24,6 @@ static struct ten turned_whole(struct transformer *m, struct ten x)
 	return turned;
 }
 
-static struct ten rotated(struct transformer *m, struct ten x)
-{
-	const struct shape *s = m->shape;
-	struct ops *o = &m->ops;
-	int64_t part = x.count / s->head_dim * s->rotary;
-	struct ten turns, stays, turned, all;
-
-	if (s->rotation != ROTATION_PLAIN) { /* and back into the heads' width */
-		turns = s->rotation == ROTATION_FP32 ? ops_to(o, x, 4) : ops_hold(o, x);
-		turned = turned_whole(m, turns);
-		ops_let(o, &turns);
-		all = ops_to(o, turned, x.width);
-		ops_let(o, &turned);
-		return all;
-	}
-	if (!transformer_rotates_parts(s))
-		return turned_whole(m, x);
-	turns = ops_slice(o, x, part);
-	stays = ops_slice(o, x, x.count - part);
-	turned = turned_whole(m, turns);
-	all = ops_cat(o, turned, stays);
-	ops_let(o, &turned);
-	ops_let(o, &turns);
-	ops_let(o, &stays);
-	return all;
-}
-
 /* Gradients that come head by head, [batch, heads, tokens, width], are laid out anew before the
  * matmul takes them token by token: ViewBackward reshapes what does not lie in order. A kernel of
  * PyTorch gives them as its operands lie. */
@@ -66,28 +39,106 @@ static struct ten relaid(struct transformer *m, const struct layer_weights *w,
 	return written || turned || repeats ? ops_relaid(&m->ops, x) : x;
 }
 
+/* What a function's variables name until it returns. */
+struct variables {
+	struct ten list[8];
+	int count;
+};
+
+static void keep(struct variables *local, struct ten x)
+{
+	local->list[local->count++] = x;
+}
+
+static void returns(struct ops *o, struct variables *local)
+{
+	for (int i = 0; i < local->count; i++)
+		ops_let(o, &local->list[i]);
+	local->count = 0;
+}
+
+/* In fp32 where the heads or the tables are, and back into the heads' width. */
+static void turn_both(struct transformer *m, struct ten *heads)
+{
+	bool wide = m->shape->rotation == ROTATION_FP32;
+	struct ops *o = &m->ops;
+	struct ten read[2], turned[2];
+
+	for (int i = 0; i < 2; i++)
+		read[i] = wide ? ops_to(o, heads[i], 4) : ops_hold(o, heads[i]);
+	for (int i = 0; i < 2; i++)
+		turned[i] = turned_whole(m, read[i]);
+	for (int i = 0; i < 2; i++) {
+		struct ten back = ops_to(o, turned[i], heads[i].width);
+		ops_let(o, &heads[i]);
+		heads[i] = back;
+	}
+	for (int i = 0; i < 2; i++)
+		ops_let(o, &read[i]);
+	for (int i = 0; i < 2; i++)
+		ops_let(o, &turned[i]);
+}
+
+/* A part of each head, and the rest of it beside: both are turned, then put together; Phi-3 does it
+ * to the queries and then to the keys. Phi and StableLM do it in the attention itself, whose
+ * variables name the parts until it returns. */
+static void turn_parts(struct transformer *m, struct ten *heads,
+                       struct variables *attention)
+{
+	const struct shape *s = m->shape;
+	struct ops *o = &m->ops;
+	struct variables own = {.count = 0},
+	                 *local = s->own_rotation ? attention : &own;
+	struct ten parts[2], rests[2], turned[2];
+
+	for (int i = 0; i < 2; i++) {
+		int64_t part = heads[i].count / s->head_dim * s->rotary;
+		parts[i] = ops_slice(o, heads[i], part);
+		rests[i] = ops_slice(o, heads[i], heads[i].count - part);
+	}
+	for (int i = 0; i < 2; i++) {
+		turned[i] = turned_whole(m, parts[i]);
+		ops_let(o, &parts[i]);
+		if (s->family == FAMILY_PHI3 || i == 1)
+			for (int j = s->family == FAMILY_PHI3 ? i : 0; j <= i; j++) {
+				struct ten all = ops_cat(o, turned[j], rests[j]);
+				ops_let(o, &heads[j]);
+				heads[j] = all;
+				if (!s->own_rotation)
+					ops_let(o, &turned[j]);
+			}
+	}
+	for (int i = 0; i < 2; i++) {
+		if (s->own_rotation)
+			keep(local, turned[i]);
+		keep(local, rests[i]);
+	}
+	returns(o, &own);
+}
+
 /* Queries and keys; GLM repeats the numbers of its tables anew in each layer. */
-static void rotate_both(struct transformer *m, struct ten *q, struct ten *k)
+static void rotate_both(struct transformer *m, struct ten *q, struct ten *k,
+                        struct variables *attention)
 {
 	struct ops *o = &m->ops;
-	struct ten cosine = m->cosine, sine = m->sine, turned, other;
+	struct ten cosine = m->cosine, sine = m->sine, heads[2] = {*q, *k};
 
 	if (m->shape->own_tables) {
 		m->cosine = ops_make(o, cosine.count, cosine.width);
 		m->sine = ops_make(o, sine.count, sine.width);
 	}
-	turned = rotated(m, *q);
-	other = rotated(m, *k);
+	if (m->shape->rotation == ROTATION_PLAIN && transformer_rotates_parts(m->shape))
+		turn_parts(m, heads, attention);
+	else
+		turn_both(m, heads);
 	if (m->shape->own_tables) {
 		ops_let(o, &m->cosine);
 		ops_let(o, &m->sine);
 	}
 	m->cosine = cosine;
 	m->sine = sine;
-	ops_let(o, q);
-	ops_let(o, k);
-	*q = turned;
-	*k = other;
+	*q = heads[0];
+	*k = heads[1];
 }
 
 /* What Olmo bounds in place: a copy is saved of what was there. */
@@ -177,6 +228,7 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
+	struct variables local = {.count = 0};
 	struct ten q, k, v, result, out;
 
 	*weights = none;
@@ -199,7 +251,7 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 		k = normed_heads(m, w, LORA_K, k);
 	}
 	if (s->rotary && !w->unturned)
-		rotate_both(m, &q, &k);
+		rotate_both(m, &q, &k, &local);
 	result = transformer_attended(m, w, q, k, v, weights);
 	if (dense_comes_after(s->family)) {
 		ops_let(o, &q);
@@ -209,9 +261,15 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 	out = transformer_linear(m, w, LORA_O, result, w->o, w->o_bias,
 	                         s->heads * s->head_dim, s->hidden);
 	ops_let(o, &result);
+	if (s->dropout_inside) {
+		result = ops_dropout(o, out, transformer_drops(m));
+		ops_let(o, &out);
+		out = result;
+	}
 	ops_let(o, &q);
 	ops_let(o, &k);
 	ops_let(o, &v);
+	returns(o, &local);
 	return out;
 }
 

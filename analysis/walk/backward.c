@@ -9,7 +9,7 @@ static int32_t add_up(struct tape *t, int32_t first, int32_t second)
 	int32_t sum = first;
 
 	if (t->storages[first].holders > 1 || t->storages[first].viewed) {
-		sum = storage_take(t, t->storages[first].bytes, TAPE_TEMPORARY);
+		sum = storage_take(t, t->storages[first].asked, TAPE_TEMPORARY);
 		storage_let(t, first);
 	}
 	storage_let(t, second);
@@ -20,7 +20,7 @@ static void take_gradient(struct tape *t, struct leaf *leaf, int32_t gradient)
 {
 	if (leaf->gradient >= 0) { /* a weight that is used twice */
 		if (!leaf->was_cast) {
-			int32_t sum = storage_take(t, t->storages[gradient].bytes,
+			int32_t sum = storage_take(t, t->storages[gradient].asked,
 			                           TAPE_GRADIENT);
 			storage_let(t, leaf->gradient);
 			leaf->gradient = sum;
@@ -30,7 +30,7 @@ static void take_gradient(struct tape *t, struct leaf *leaf, int32_t gradient)
 	}
 	if (t->storages[gradient].holders > 1) { /* somebody else's: it is copied */
 		int32_t copy =
-		        storage_take(t, t->storages[gradient].bytes, TAPE_GRADIENT);
+		        storage_take(t, t->storages[gradient].asked, TAPE_GRADIENT);
 		storage_let(t, gradient);
 		gradient = copy;
 	}
@@ -131,7 +131,7 @@ static void sum_up(struct tape *t, const struct op *op, int i, int32_t *gradient
 {
 	int32_t sum = storage_take(t, op->grad[i], TAPE_TEMPORARY);
 
-	if (op->summing && !i)
+	if (op->summing && op->grad[i] <= op->grad[1 - i])
 		storage_let(t, storage_take(t, op->summing, TAPE_TEMPORARY));
 	storage_let(t, gradient[i]);
 	gradient[i] = sum;

@@ -64,8 +64,8 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	let_operands(o, in, 3);
 	if (result.width == 2 && heads_apart(s)) {
 		/* flash attention's result lies as the queries do: laid out anew */
-		struct ten copy = ops_copy(o, result);
-		ops_let(o, &result);
+		struct ten given = ops_relaid(o, result), copy = ops_copy(o, given);
+		ops_let(o, &given);
 		return copy;
 	}
 	return result;
@@ -175,7 +175,7 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 		b = a;
 	}
 	/* plus the mask; an encoder without padding has none */
-	a = m->mask.v == NO_TENSOR ? ops_hold(o, b) : ops_unary(o, b, SAVE_NONE);
+	a = m->mask.v == NO_TENSOR ? ops_hold(o, b) : ops_copy(o, b);
 	ops_let(o, &b);
 	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);
 	result = ops_to(o, b, v.width);

@@ -25,7 +25,7 @@ static struct ten rms_norm(struct ops *o, struct ten x, struct ten weight, int64
 
 	ops_let(o, &wide);
 	back = ops_to(o, result, x.width);
-	out = ops_mul(o, weight, back);
+	out = ops_mul_rows(o, weight, back);
 	ops_let(o, &back);
 	ops_let(o, &result);
 	return out;
@@ -42,7 +42,7 @@ static struct ten rms_norm_fp32(struct ops *o, struct ten x, struct ten weight,
 	scale = ops_to(o, weight, 4);
 	more = ops_unary(o, scale, SAVE_NONE);
 	ops_let(o, &scale);
-	out = ops_mul(o, result, more);
+	out = ops_mul_rows(o, result, more);
 	ops_let(o, &more);
 	ops_let(o, &result);
 	scale = ops_to(o, out, x.width);
@@ -57,7 +57,7 @@ static struct ten rms_norm_wide(struct ops *o, struct ten x, struct ten weight,
 	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), out;
 
 	ops_let(o, &wide);
-	wide = ops_mul(o, weight, result);
+	wide = ops_mul_rows(o, weight, result);
 	ops_let(o, &result);
 	out = ops_to(o, wide, x.width);
 	ops_let(o, &wide);
@@ -84,7 +84,7 @@ static struct ten centered_norm(struct ops *o, struct ten x, struct ten weight,
 	ops_let(o, &root);
 	ops_let(o, &wide);
 	scale = ops_to(o, weight, 4);
-	wide = ops_mul(o, scale, square);
+	wide = ops_mul_rows(o, scale, square);
 	ops_let(o, &scale);
 	ops_let(o, &square);
 	out = ops_to(o, wide, x.width);
@@ -111,7 +111,7 @@ static struct ten rms_norm_t5(struct ops *o, struct ten x, struct ten weight,
 	ops_let(o, &root);
 	back = ops_to(o, result, weight.width);
 	ops_let(o, &result);
-	result = ops_mul(o, weight, back);
+	result = ops_mul_rows(o, weight, back);
 	ops_let(o, &back);
 	ops_let(o, &mean);
 	return result;

@@ -212,6 +212,15 @@ struct ten ops_copy(struct ops *o, struct ten x)
 	return result_of(o, &op, x.count, x.width);
 }
 
+struct ten ops_reshaped(struct ops *o, struct ten x)
+{
+	struct op op = {.in = {x.v}, .give = {GIVE_SAME}, .inputs = 1, .viewed = true};
+	struct ten result = {tape_view(o->tape, &op, x.v), x.count, x.width};
+
+	ops_let(o, &x);
+	return result;
+}
+
 struct ten ops_relaid(struct ops *o, struct ten x)
 {
 	struct op op = {
@@ -286,7 +295,7 @@ static void save_operands(struct ops *o, struct op *op, struct ten a, struct ten
 		op->saves[op->save_count++] = a.v;
 }
 
-struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
+static struct ten product(struct ops *o, struct ten a, struct ten b, bool rows)
 {
 	int64_t count = a.count > b.count ? a.count : b.count;
 	int width = wider(a, b);
@@ -297,11 +306,21 @@ struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
 	                .inputs = 2,
 	                .last_first = true};
 
-	/* a norm's weight: its gradient is a sum over the rows */
-	if (a.count < count && tape_is_weight(o->tape, a.v))
-		op.summing = ops_sum_buffer(count / a.count, a.count);
+	if (rows)
+		op.summing = ops_sum_buffer(count / least(a.count, b.count),
+		                            least(a.count, b.count));
 	save_operands(o, &op, a, b);
 	return result_of(o, &op, count, width);
+}
+
+struct ten ops_mul(struct ops *o, struct ten a, struct ten b)
+{
+	return product(o, a, b, false);
+}
+
+struct ten ops_mul_rows(struct ops *o, struct ten a, struct ten b)
+{
+	return product(o, a, b, true);
 }
 
 struct ten ops_mean(struct ops *o, struct ten x, int64_t over)

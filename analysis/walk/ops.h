@@ -46,8 +46,9 @@ struct ten ops_power(struct ops *o, struct ten x);
 struct ten ops_to(struct ops *o, struct ten x,
                   int width); /* x itself where it has it */
 struct ten ops_view(struct ops *o, struct ten x);
-struct ten ops_copy(struct ops *o,
-                    struct ten x); /* contiguous(), reshape() of what is not */
+/* contiguous(), reshape() of what is not, x plus what wants no gradient */
+struct ten ops_copy(struct ops *o, struct ten x);
+struct ten ops_reshaped(struct ops *o, struct ten x); /* x itself, given up: a view */
 /* x itself, given up, in an order that its gradient has to be laid out anew for. */
 struct ten ops_relaid(struct ops *o, struct ten x);
 /* A part of a tensor, a view: its backward makes a gradient of the whole. */
@@ -55,6 +56,8 @@ struct ten ops_slice(struct ops *o, struct ten x, int64_t count);
 struct ten ops_cat(struct ops *o, struct ten a, struct ten b);
 struct ten ops_add(struct ops *o, struct ten a, struct ten b);
 struct ten ops_mul(struct ops *o, struct ten a, struct ten b);
+/* The smaller one is a row that each row of the other is multiplied by. */
+struct ten ops_mul_rows(struct ops *o, struct ten a, struct ten b);
 /* Sums or means over the last dimension: x.count / over elements. */
 struct ten ops_mean(struct ops *o, struct ten x, int64_t over);
 struct ten ops_dropout(struct ops *o, struct ten x, bool active);

@@ -65,6 +65,7 @@ void storage_fill(struct tape *t, int32_t number, int64_t bytes)
 {
 	struct storage *storage = &t->storages[number];
 
+	storage->asked = bytes;
 	storage->bytes = (bytes + 511) / 512 * 512;
 	storage->block = -1;
 	if (t->allocator && bytes > 0) {
@@ -224,11 +225,6 @@ void tape_let(struct tape *t, tensor_id v)
 bool tape_wants_grad(const struct tape *t, tensor_id v)
 {
 	return v != NO_TENSOR && t->tensors[v].grad;
-}
-
-bool tape_is_weight(const struct tape *t, tensor_id v)
-{
-	return tape_wants_grad(t, v) && t->tensors[v].leaf >= 0;
 }
 
 int64_t tape_bytes(const struct tape *t, tensor_id v)

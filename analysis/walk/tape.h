@@ -76,7 +76,6 @@ void tape_zero_grad(struct tape *tape);
 tensor_id tape_hold(struct tape *tape, tensor_id v); /* the same, held once more */
 void tape_let(struct tape *tape, tensor_id v);
 bool tape_wants_grad(const struct tape *tape, tensor_id v);
-bool tape_is_weight(const struct tape *tape, tensor_id v); /* one that is trained */
 int64_t tape_bytes(const struct tape *tape, tensor_id v);
 
 /* How an input gets its gradient in the backward. */
@@ -102,7 +101,7 @@ struct op {
 	int inputs, save_count;
 	int64_t wide; /* bytes at the result's size, for GIVE_SUM */
 	/* Bytes that its backward holds beside all it makes: before its gradients; after them; and
-	 * while the weight in[0] gets a sum. */
+	 * while the smallest input gets a sum. */
 	int64_t before[OP_TEMPS], after[OP_TEMPS], summing;
 	enum tape_library library; /* what its kernels are of */
 	bool last_first;           /* the last input gets its gradient first */

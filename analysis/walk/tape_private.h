@@ -7,7 +7,7 @@
 #include "tape.h"
 
 struct storage {
-	int64_t bytes; /* as the allocator counts it */
+	int64_t bytes, asked; /* as the allocator counts it; as it was asked for */
 	int32_t holders, block;
 	uint8_t bucket;
 	bool viewed; /* its tensor is a view */

@@ -111,9 +111,23 @@ static struct ten finished(struct transformer *m, const struct layer_weights *w,
 	           result;
 
 	ops_let(o, &given);
-	result = ops_dropout(o, normed, transformer_drops(m));
+	result = ops_dropout(o, normed,
+	                     transformer_drops(m) &&
+	                             (branch || !m->shape->dropout_inside));
 	ops_let(o, &normed);
-	return scaled(m, result, m->shape->scaled_residual);
+	return result;
+}
+
+/* The stream plus what a branch gave, times a number where the model has one. */
+static struct ten joined(struct transformer *m, struct ten x, struct ten branch)
+{
+	struct ops *o = &m->ops;
+	struct ten term = m->shape->scaled_residual ? ops_unary(o, branch, SAVE_NONE)
+	                                            : ops_hold(o, branch),
+	           sum = ops_add(o, x, term);
+
+	ops_let(o, &term);
+	return m->shape->flattened ? ops_reshaped(o, sum) : sum;
 }
 
 /* GPT-NeoX: the feed-forward reads the layer's input too. Takes what attention read and gave. */
@@ -146,7 +160,7 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	struct ten x = {
 	        input, m->tokens * m->shape->hidden,
 	        (int)(tape_bytes(tape, input) / (m->tokens * m->shape->hidden))};
-	struct ten h = read_by(m, w, x, 0), weights, a, b;
+	struct ten h = read_by(m, w, x, 0), weights, a, b, c;
 	tensor_id result;
 
 	b = finished(m, w, transformer_attention(m, w, h, &weights), 0);
@@ -154,13 +168,15 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 		result = in_parallel(m, w, x, h, b);
 	} else {
 		ops_let(o, &h);
-		a = ops_add(o, x, b);
-		ops_let(o, &b);
+		a = joined(m, x, b);
+		if (!m->shape->dropout_inside) /* GPT-2 names it until the layer ends */
+			ops_let(o, &b);
 		h = read_by(m, w, a, 1);
-		b = finished(m, w, transformer_feed_forward(m, w, h), 1);
+		c = finished(m, w, transformer_feed_forward(m, w, h), 1);
 		ops_let(o, &h);
-		result = ops_add(o, a, b).v;
+		result = joined(m, a, c).v;
 		ops_let(o, &b);
+		ops_let(o, &c);
 		ops_let(o, &a);
 	}
 	if (weights.v != NO_TENSOR)
@@ -178,7 +194,8 @@ static struct ten embedded(struct transformer *m, struct ten held[2])
 	x = scaled(m, x, m->shape->scaled_embedding);
 	held[0] = ops_hold(o, x);
 	if (m->shape->positions) {
-		struct ten rows = ops_make(o, m->seq, 8);
+		struct ten rows =
+		        ops_make(o, m->shape->each_position ? m->tokens : m->seq, 8);
 		held[1] = ops_embedding(o, m->positions, rows, m->shape->hidden);
 		ops_let(o, &rows);
 		sum = ops_add(o, x, held[1]);
