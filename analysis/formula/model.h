@@ -101,6 +101,7 @@ struct shape {
 	bool post_norm; /* norms of what attention and feed-forward give; with four norms a
 	                    layer, of what they read too */
 	bool whole_norm;     /* head_norm is of all heads together */
+	bool views_after;    /* heads are told apart when all three matmuls have run */
 	bool own_rotation;   /* in the attention itself */
 	bool dropout_inside; /* of the stream, in the attention itself */
 	bool norm_at_once;   /* queries are normalised before the keys are made */

@@ -36,6 +36,8 @@ static struct ten relaid(struct transformer *m, const struct layer_weights *w,
 	     repeats = kernel == KERNEL_MASKED && which != LORA_Q &&
 	               m->shape->kv_heads != m->shape->heads;
 
+	if ((which == LORA_Q ? m->shape->heads : m->shape->kv_heads) == 1)
+		return x; /* one head lies in order either way */
 	return written || turned || repeats ? ops_relaid(&m->ops, x) : x;
 }
 
@@ -62,21 +64,22 @@ static void turn_both(struct transformer *m, struct ten *heads)
 {
 	bool wide = m->shape->rotation == ROTATION_FP32;
 	struct ops *o = &m->ops;
-	struct ten read[2], turned[2];
+	struct ten read[2], turned[2], back[2];
 
 	for (int i = 0; i < 2; i++)
 		read[i] = wide ? ops_to(o, heads[i], 4) : ops_hold(o, heads[i]);
 	for (int i = 0; i < 2; i++)
 		turned[i] = turned_whole(m, read[i]);
-	for (int i = 0; i < 2; i++) {
-		struct ten back = ops_to(o, turned[i], heads[i].width);
-		ops_let(o, &heads[i]);
-		heads[i] = back;
-	}
+	for (int i = 0; i < 2; i++)
+		back[i] = ops_to(o, turned[i], heads[i].width);
 	for (int i = 0; i < 2; i++)
 		ops_let(o, &read[i]);
 	for (int i = 0; i < 2; i++)
 		ops_let(o, &turned[i]);
+	for (int i = 0; i < 2; i++) {
+		ops_let(o, &heads[i]);
+		heads[i] = back[i];
+	}
 }
 
 /* A part of each head, and the rest of it beside: both are turned, then put together; Phi-3 does it
@@ -190,7 +193,8 @@ static struct ten read_by_matmul(struct transformer *m, const struct layer_weigh
 		ops_let(&m->ops, &result);
 		result = scaled;
 	}
-	result = relaid(m, w, which, result);
+	if (!s->views_after)
+		result = relaid(m, w, which, result);
 	if (s->head_norm && s->norm_at_once && which != LORA_V)
 		result = normed_heads(m, w, which, result);
 	return s->family == FAMILY_WHISPER ? apart(&m->ops, result) : result;
@@ -245,6 +249,11 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 		clip(o, &q);
 		clip(o, &k);
 		clip(o, &v);
+	}
+	if (s->views_after) {
+		q = relaid(m, w, LORA_Q, q);
+		k = relaid(m, w, LORA_K, k);
+		v = relaid(m, w, LORA_V, v);
 	}
 	if (s->head_norm && !s->norm_at_once) {
 		q = normed_heads(m, w, LORA_Q, q);

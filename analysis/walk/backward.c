@@ -88,8 +88,12 @@ static void run_checkpoint(struct tape *t, const struct node *node, int32_t grad
 	int32_t caught;
 
 	t->caught = -1;
+	t->packed = 0;
+	t->wanted = node->packed;
 	tape_phase(t, TAPE_RECOMPUTE);
 	result = node->layer(t, node->context, input);
+	t->wanted = -1;
+	t->stopped = false;
 	tape_phase(t, TAPE_BACKWARD);
 	tape_let(t, result);
 	tape_autocast_ends(t); /* the second forward has an autocast of its own */
@@ -156,12 +160,14 @@ static void run_node(struct tape *t, const struct node *node)
 	take_all(t, op->after, after);
 	let_all(t, after);
 	let_all(t, before);
+	for (int i = node->save_count - 1; i >= 0 && node->again; i--)
+		storage_let(t, node->saves[i]);
 	for (int i = 0; i < op->inputs; i++)
 		if (op->give[i] == GIVE_SUM)
 			sum_up(t, op, i, gradient);
 	for (int i = 0; i < node->parts; i++)
 		storage_let(t, node->gradient[i]);
-	for (int i = 0; i < node->save_count; i++)
+	for (int i = 0; i < node->save_count && !node->again; i++)
 		storage_let(t, node->saves[i]);
 	if (op->viewed && gradient[0] >= 0)
 		t->storages[gradient[0]].viewed = true;

@@ -21,7 +21,7 @@ static bool heads_apart(const struct shape *s)
 /* A kernel's operands, under autocast in 16 bits: saved, and each gets a gradient of its size. */
 static void take_operands(struct ops *o, struct ten *in, int count, struct op *op)
 {
-	for (int i = 0; i < count; i++) {
+	for (int i = count - 1; i >= 0; i--) { /* autocast takes the last first */
 		in[i] = o->half ? ops_to(o, in[i], o->half) : ops_hold(o, in[i]);
 		op->in[i] = op->saves[i] = in[i].v;
 		op->give[i] = GIVE_NEW;
@@ -59,13 +59,16 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 		if (s->kv_heads != s->heads)
 			op.after[2] = op.after[3] = in[0].count * in[0].width;
 	}
+	if (in[0].width == 2 &&
+	    heads_apart(s)) /* of the gradient, laid out as flash takes it */
+		op.before[0] = result.count * result.width;
 	tape_record(o->tape, &op, result.v);
 	ops_let(o, &sums);
 	let_operands(o, in, 3);
 	if (result.width == 2 && heads_apart(s)) {
 		/* flash attention's result lies as the queries do: laid out anew */
-		struct ten given = ops_relaid(o, result), copy = ops_copy(o, given);
-		ops_let(o, &given);
+		struct ten copy = ops_copy(o, result);
+		ops_let(o, &result);
 		return copy;
 	}
 	return result;
@@ -146,12 +149,12 @@ static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten a = ops_laid_out(o, q, !heads_apart(s)),
-	           b = ops_laid_out(o, keys, copied), scores;
+	struct ten in[2] = {q, keys}, scores;
 
-	scores = ops_bmm(o, a, b, m->batch * s->heads * m->seq * m->keys);
-	ops_let(o, &a);
-	ops_let(o, &b);
+	ops_lay_out(o, in, !heads_apart(s), copied);
+	scores = ops_bmm(o, in[0], in[1], m->batch * s->heads * m->seq * m->keys);
+	ops_let(o, &in[0]);
+	ops_let(o, &in[1]);
 	return scores;
 }
 
@@ -162,7 +165,7 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
 	bool transposed = s->kv_heads == s->heads; /* repeated ones lie in order */
-	struct ten keys = repeated(m, k), values = repeated(m, v), a, b, result;
+	struct ten keys = repeated(m, k), values = repeated(m, v), a, b, in[2], result;
 
 	a = scores_of(m, q, keys, transposed && !heads_apart(s));
 	b = ops_unary(o, a, SAVE_NONE); /* times the scale */
@@ -184,11 +187,12 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	a = result;
 	*weights = ops_dropout(o, a, s->attention_dropout && m->training->dropout);
 	ops_let(o, &a);
-	b = ops_laid_out(o, values, transposed && s->family != FAMILY_WHISPER);
-	a = o->half ? ops_to(o, *weights, o->half) : ops_hold(o, *weights);
-	result = ops_relaid(o, ops_bmm(o, a, b, q.count));
-	ops_let(o, &a);
-	ops_let(o, &b);
+	in[0] = *weights;
+	in[1] = values;
+	ops_lay_out(o, in, false, transposed && s->family != FAMILY_WHISPER);
+	result = ops_relaid(o, ops_bmm(o, in[0], in[1], q.count));
+	ops_let(o, &in[0]);
+	ops_let(o, &in[1]);
 	ops_let(o, &keys);
 	ops_let(o, &values);
 	a = ops_copy(o, result); /* transposed and laid out anew */

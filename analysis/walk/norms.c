@@ -69,13 +69,13 @@ static struct ten centered_norm(struct ops *o, struct ten x, struct ten weight,
                                 int64_t over)
 {
 	struct ten wide = ops_to(o, x, 4), mean = ops_mean(o, wide, over);
-	struct ten left = ops_add(o, wide, mean), square = ops_power(o, left), variance,
-	           root, scale, out;
+	struct ten left = ops_subtract(o, wide, mean), square = ops_power(o, left),
+	           variance, root, scale, out;
 
 	ops_let(o, &left);
 	variance = ops_mean(o, square, over);
 	ops_let(o, &square);
-	left = ops_add(o, wide, mean);
+	left = ops_subtract(o, wide, mean);
 	square = ops_view(o, variance); /* + eps: one number a row */
 	root = ops_unary(o, square, SAVE_RESULT);
 	ops_let(o, &square);

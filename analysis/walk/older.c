@@ -48,20 +48,27 @@ static struct ten turned_pairs(struct transformer *m, struct ten x, int width)
 	return result;
 }
 
-/* The rotated part of each head and the rest of it, put together anew; x is given up. */
-static struct ten turned(struct transformer *m, struct ten x, int width,
-                         struct variables *local)
+/* The rotated part of each head and the rest of it, put together anew: of the keys, then of the
+ * queries, when both are turned. */
+static void turn_both(struct transformer *m, struct ten *heads, int width,
+                      struct variables *local)
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	int64_t part = x.count / s->head_dim * s->rotary;
-	struct ten turns = ops_slice(o, x, part),
-	           stays = kept(local, ops_slice(o, x, x.count - part)), first;
+	struct ten turned[2], stays[2];
 
-	first = kept(local, turned_pairs(m, turns, width));
-	ops_let(o, &turns);
-	ops_let(o, &x);
-	return ops_cat(o, first, stays);
+	for (int i = 1; i >= 0; i--) {
+		int64_t part = heads[i].count / s->head_dim * s->rotary;
+		struct ten turns = ops_slice(o, heads[i], part);
+		stays[i] = kept(local, ops_slice(o, heads[i], heads[i].count - part));
+		turned[i] = kept(local, turned_pairs(m, turns, width));
+		ops_let(o, &turns);
+	}
+	for (int i = 1; i >= 0; i--) {
+		struct ten all = ops_cat(o, turned[i], stays[i]);
+		ops_let(o, &heads[i]);
+		heads[i] = all;
+	}
 }
 
 /* GPT-J: three matmuls; the table of all positions is copied in each layer. */
@@ -79,8 +86,7 @@ static void read_gptj(struct transformer *m, const struct layer_weights *w,
 	kept(local, ops_make(o, s->buffer / 4, 4));
 	kept(local, ops_make(o, count, 8)); /* of each number its position */
 	kept(local, ops_make(o, count, out[1].width));
-	out[1] = turned(m, out[1], out[1].width, local);
-	out[0] = turned(m, out[0], out[0].width, local);
+	turn_both(m, out, out[1].width, local);
 }
 
 /* CodeGen: one matmul in four parts, so that queries, keys and values are copies; what is rotated
@@ -101,8 +107,7 @@ static void read_codegen(struct transformer *m, const struct layer_weights *w,
 		ops_let(o, &part);
 	}
 	kept(local, ops_make(o, m->seq * s->rotary, 4));
-	out[1] = turned(m, out[1], 4, local);
-	out[0] = turned(m, out[0], 4, local);
+	turn_both(m, out, 4, local);
 }
 
 static void read_gpt_neo(struct transformer *m, const struct layer_weights *w,
@@ -150,12 +155,6 @@ static void read_mpt(struct transformer *m, const struct layer_weights *w, struc
 
 /* ---- scores ------------------------------------------------------------------------------ */
 
-/* As a batched matmul takes it: heads of more than one sample are laid out anew. */
-static struct ten operand(struct transformer *m, struct ten x)
-{
-	return ops_laid_out(&m->ops, x, m->batch > 1);
-}
-
 /* What happens to the scores before the softmax, each to a new tensor. */
 enum step { STEP_END, STEP_SAME, STEP_MASK, STEP_FP32 };
 
@@ -168,8 +167,9 @@ static struct ten stepped(struct transformer *m, struct ten scores,
 		struct ten to = {.count = scores.count, .width = scores.width}, next;
 		if (*step == STEP_FP32 || (*step == STEP_MASK && m->mask.width == 4))
 			to.width = 4;
-		next = to.width == scores.width ? ops_unary(o, scores, SAVE_NONE)
-		                                : ops_to(o, scores, to.width);
+		next = to.width != scores.width ? ops_to(o, scores, to.width)
+		       : *step == STEP_MASK     ? ops_copy(o, scores)
+		                                : ops_unary(o, scores, SAVE_NONE);
 		ops_let(o, &scores);
 		scores = next;
 	}
@@ -183,7 +183,7 @@ static const enum step *steps_of(enum family family)
 	static const enum step codegen[] = {STEP_MASK, STEP_SAME, STEP_END};
 	static const enum step bloom[] = {STEP_MASK, STEP_END};
 	/* the scale, ALiBi in fp32, masked */
-	static const enum step mpt[] = {STEP_SAME, STEP_FP32, STEP_SAME, STEP_END};
+	static const enum step mpt[] = {STEP_SAME, STEP_FP32, STEP_MASK, STEP_END};
 
 	return family == FAMILY_MPT       ? mpt
 	       : family == FAMILY_BLOOM   ? bloom
@@ -199,17 +199,19 @@ static struct ten probabilities(struct transformer *m, struct ten q, struct ten 
 	struct ops *o = &m->ops;
 	bool wide = s->family != FAMILY_BLOOM && s->family != FAMILY_MPT;
 	struct ten a = wide ? kept(local, ops_to(o, q, 4)) : q,
-	           b = wide ? kept(local, ops_to(o, k, 4)) : k, scores;
+	           b = wide ? kept(local, ops_to(o, k, 4)) : k, in[2], scores;
+	bool copied =
+	        m->batch > 1; /* heads of more than one sample do not lie in order */
 
-	a = operand(m, a);
-	b = operand(m, b);
-	if (s->family == FAMILY_BLOOM) { /* its variables name the copies now */
-		ops_hold(o, kept(local, a));
-		ops_hold(o, kept(local, b));
-	}
-	scores = ops_bmm(o, a, b, m->batch * s->heads * m->seq * m->seq);
-	ops_let(o, &a);
-	ops_let(o, &b);
+	in[0] = a;
+	in[1] = b;
+	ops_lay_out(o, in, copied, copied);
+	if (s->family == FAMILY_BLOOM) /* its variables name the copies now */
+		for (int i = 0; i < 2; i++)
+			ops_hold(o, kept(local, in[i]));
+	scores = ops_bmm(o, in[0], in[1], m->batch * s->heads * m->seq * m->seq);
+	ops_let(o, &in[0]);
+	ops_let(o, &in[1]);
 	scores = stepped(m, scores, steps_of(s->family));
 	a = ops_softmax(o, scores, 4);
 	if (s->family == FAMILY_BLOOM)
@@ -235,7 +237,7 @@ struct ten transformer_older_attention(struct transformer *m,
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
 	struct variables local = {.count = 0}, inner = {.count = 0};
-	struct ten in[3], a, b, result;
+	struct ten in[3], product[2], a, result;
 
 	if (s->family == FAMILY_GPTJ)
 		read_gptj(m, w, x, in, &local);
@@ -250,11 +252,12 @@ struct ten transformer_older_attention(struct transformer *m,
 	a = probabilities(m, in[0], in[1], in[2].width, &inner);
 	*weights = ops_dropout(o, a, s->attention_dropout && m->training->dropout);
 	ops_let(o, &a);
-	b = operand(m, in[2]);
-	a = o->half ? ops_to(o, *weights, o->half) : ops_hold(o, *weights);
-	result = ops_bmm(o, a, b, in[2].count);
-	ops_let(o, &a);
-	ops_let(o, &b);
+	product[0] = *weights;
+	product[1] = in[2];
+	ops_lay_out(o, product, false, m->batch > 1);
+	result = ops_relaid(o, ops_bmm(o, product[0], product[1], in[2].count));
+	ops_let(o, &product[0]);
+	ops_let(o, &product[1]);
 	returns(o, &inner);
 	a = ops_copy(o, result); /* the heads side by side */
 	ops_let(o, &result);

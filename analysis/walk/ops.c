@@ -149,9 +149,10 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 
 	if (weight.width == OPS_PACKED)
 		return packed_linear(o, x, weight, in, out);
-	input = o->half ? ops_to(o, x, o->half) : ops_hold(o, x);
-	w = ops_cast_weight(o, weight);
+	/* autocast's wrapper casts its last argument first */
 	b = ops_cast_weight(o, bias);
+	w = ops_cast_weight(o, weight);
+	input = o->half ? ops_to(o, x, o->half) : ops_hold(o, x);
 	/* the input for the weight's gradient, and the other way round */
 	if (tape_wants_grad(o->tape, w.v))
 		op.saves[op.save_count++] = input.v;
@@ -278,6 +279,18 @@ struct ten ops_add(struct ops *o, struct ten a, struct ten b)
 		if (op.give[i] == GIVE_SUM || (i ? b : a).width != width)
 			op.give[i] = GIVE_NEW;
 	return result_of(o, &op, count, width);
+}
+
+struct ten ops_subtract(struct ops *o, struct ten a, struct ten b)
+{
+	struct op op = {
+	        .in = {a.v, b.v},
+	        .give = {GIVE_SAME, GIVE_SUM}, /* its negative, then summed up */
+	        .grad = {bytes_of(a), bytes_of(b)},
+	        .wide = bytes_of(a),
+	        .inputs = 2};
+
+	return result_of(o, &op, a.count, a.width);
 }
 
 /* Does an operator's backward make a gradient as it is wanted? Else it is summed up or cast. */
@@ -464,11 +477,18 @@ struct ten ops_branch(struct ops *o, bool drops, struct ten x, struct ten branch
 	return sum;
 }
 
-struct ten ops_laid_out(struct ops *o, struct ten x, bool copied)
+void ops_lay_out(struct ops *o, struct ten operands[2], bool first, bool second)
 {
-	struct ten narrow = o->half ? ops_to(o, x, o->half) : ops_hold(o, x), result;
+	const bool copied[2] = {first, second};
 
-	result = copied ? ops_copy(o, narrow) : ops_hold(o, narrow);
-	ops_let(o, &narrow);
-	return result;
+	for (int i = 1; i >= 0; i--)
+		operands[i] = o->half ? ops_to(o, operands[i], o->half)
+		                      : ops_hold(o, operands[i]);
+	for (int i = 0; i < 2; i++) {
+		struct ten narrow = operands[i];
+		if (!copied[i])
+			continue;
+		operands[i] = ops_copy(o, narrow);
+		ops_let(o, &narrow);
+	}
 }

@@ -55,6 +55,8 @@ struct ten ops_relaid(struct ops *o, struct ten x);
 struct ten ops_slice(struct ops *o, struct ten x, int64_t count);
 struct ten ops_cat(struct ops *o, struct ten a, struct ten b);
 struct ten ops_add(struct ops *o, struct ten a, struct ten b);
+/* Less b, which has a number for each row of a. */
+struct ten ops_subtract(struct ops *o, struct ten a, struct ten b);
 struct ten ops_mul(struct ops *o, struct ten a, struct ten b);
 /* The smaller one is a row that each row of the other is multiplied by. */
 struct ten ops_mul_rows(struct ops *o, struct ten a, struct ten b);
@@ -70,8 +72,9 @@ struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
                           struct ten bias, int64_t over);
 /* Bytes that a sum down the columns of a matrix holds meanwhile. */
 int64_t ops_sum_buffer(int64_t rows, int64_t columns);
-/* An operand of ops_bmm(), under autocast in 16 bits; copied: it does not lie in order. */
-struct ten ops_laid_out(struct ops *o, struct ten x, bool copied);
+/* The operands of ops_bmm() from those of a matmul(), under autocast in 16 bits; first, second: does
+ * it not lie in order, and is copied? Both are held. */
+void ops_lay_out(struct ops *o, struct ten operands[2], bool first, bool second);
 /* batches of rows x inner times inner x columns; operands as they lie (a copy is ops_copy). */
 struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result);
 struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids,

@@ -15,7 +15,7 @@ struct tape *tape_new(int64_t capacity)
 	struct tape *t = allocate(sizeof(*t));
 
 	t->allocator = capacity ? allocator_new(&rules, capacity) : NULL;
-	t->caught = -1;
+	t->caught = t->wanted = -1;
 	return t;
 }
 
@@ -148,7 +148,7 @@ void workspaces_take(struct tape *t, enum tape_library library)
 {
 	bool *took = t->took[t->phase == TAPE_BACKWARD || t->phase == TAPE_RECOMPUTE];
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2 && !t->stopped; i++) {
 		if (took[i] || (int)library < i + LIBRARY_CUBLAS)
 			continue;
 		took[i] = true;
@@ -181,10 +181,11 @@ tensor_id tensor_new(struct tape *t, struct tensor tensor)
 
 tensor_id tape_make(struct tape *t, int64_t bytes, enum tape_bucket bucket)
 {
-	return tensor_new(t, (struct tensor){.bytes = bytes,
-	                                     .storage = storage_take(t, bytes, bucket),
-	                                     .node = -1,
-	                                     .leaf = -1});
+	int32_t storage = storage_take(t, t->stopped ? 0 : bytes, bucket);
+
+	return tensor_new(
+	        t, (struct tensor){
+	                   .bytes = bytes, .storage = storage, .node = -1, .leaf = -1});
 }
 
 tensor_id tape_weight(struct tape *t, int64_t bytes, bool trained)
@@ -241,6 +242,23 @@ static int32_t new_node(struct tape *t, struct node node)
 	return (int32_t)t->node_count++;
 }
 
+/* Counts what is saved. A second forward is over with the last tensor that the first one would have
+ * saved: _StopRecomputationError of torch/utils/checkpoint.py. */
+static void pack(struct tape *t, int64_t count)
+{
+	t->packed += count;
+	t->stopped = t->stopped || (t->wanted >= 0 && count && t->packed >= t->wanted);
+}
+
+static int64_t saves_of(const struct op *op)
+{
+	int64_t count = 0;
+
+	for (int i = 0; i < op->save_count; i++)
+		count += op->saves[i] != NO_TENSOR;
+	return count;
+}
+
 static int32_t record(struct tape *t, const struct op *op)
 {
 	struct node node = {
@@ -253,8 +271,11 @@ static int32_t record(struct tape *t, const struct op *op)
 			node.op.give[i] = GIVE_NONE;
 		any = any || wants;
 	}
+	if (any)
+		pack(t, saves_of(op));
 	if (!any || t->silent)
 		return -1;
+	node.again = t->wanted >= 0;
 	for (int i = 0; i < op->inputs; i++)
 		if (node.op.give[i] != GIVE_NONE && t->tensors[op->in[i]].leaf >= 0)
 			t->leaves[t->tensors[op->in[i]].leaf].uses++;
@@ -281,8 +302,14 @@ void tape_record(struct tape *t, const struct op *op, tensor_id result)
 
 tensor_id tape_result(struct tape *t, const struct op *op, int64_t bytes)
 {
-	tensor_id result = tape_make(t, bytes, TAPE_ACTIVATION);
+	int64_t before = t->packed;
+	tensor_id result;
 
+	/* an operator's inputs are saved before it runs */
+	if (wanted(t, op))
+		pack(t, saves_of(op));
+	result = tape_make(t, bytes, TAPE_ACTIVATION);
+	t->packed = before;
 	workspaces_take(t, op->library);
 	tape_record(t, op, result);
 	return result;
@@ -303,6 +330,8 @@ void tape_save_result(struct tape *t, tensor_id result)
 {
 	int32_t node = t->tensors[result].node;
 
+	if (t->tensors[result].grad)
+		pack(t, 1);
 	if (node >= 0)
 		t->nodes[node].saves[t->nodes[node].save_count++] =
 		        storage_hold(t, t->tensors[result].storage);
@@ -340,11 +369,15 @@ tensor_id tape_checkpoint(struct tape *t, tape_layer *layer, void *context,
 	                    .parts = 1,
 	                    .layer = layer,
 	                    .context = context};
+	int64_t before = t->packed;
 	bool was = t->silent;
 	tensor_id result;
 
 	t->silent = true;
+	t->packed = 0;
 	result = layer(t, context, input);
+	node.packed = t->packed;
+	t->packed = before;
 	t->silent = was;
 	t->tensors[result].node = -1;
 	if (was || !t->tensors[result].grad)

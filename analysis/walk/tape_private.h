@@ -27,7 +27,9 @@ struct node {
 	int32_t saves[OP_SAVES]; /* storages */
 	int32_t gradient[PARTS]; /* storages; -1 */
 	int save_count, parts;
-	int64_t whole; /* of a split: bytes of the gradient that the parts' become */
+	bool again; /* of a second forward: what it saved goes when it has read it */
+	int64_t packed; /* of a checkpoint: what its layer saves */
+	int64_t whole;  /* of a split: bytes of the gradient that the parts' become */
 	tape_layer *layer;   /* of a checkpoint */
 	tape_action *action; /* of a hook, which is nothing else */
 	void *context;
@@ -62,6 +64,9 @@ struct tape {
 	bool took[2][2];      /* in the forward's thread, in the backward's */
 	struct tape_totals totals;
 	bool silent;    /* nothing is recorded: the forward of a checkpoint */
+	int64_t packed; /* tensors saved so far, or that would have been */
+	int64_t wanted; /* of a second forward, which ends with the last of them; -1 */
+	bool stopped;   /* it has: what is made from now on takes nothing */
 	int32_t caught; /* what a checkpoint's input got as its gradient; -1 */
 };
 
