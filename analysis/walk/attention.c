@@ -59,7 +59,8 @@ static void returns(struct ops *o, struct variables *local)
 	local->count = 0;
 }
 
-/* In fp32 where the heads or the tables are, and back into the heads' width. */
+/* In fp32 where the heads or the tables are; and back into the heads' width where the model does
+ * so. */
 static void turn_both(struct transformer *m, struct ten *heads)
 {
 	bool wide = m->shape->rotation == ROTATION_FP32;
@@ -71,7 +72,9 @@ static void turn_both(struct transformer *m, struct ten *heads)
 	for (int i = 0; i < 2; i++)
 		turned[i] = turned_whole(m, read[i]);
 	for (int i = 0; i < 2; i++)
-		back[i] = ops_to(o, turned[i], heads[i].width);
+		back[i] = m->shape->rotation == ROTATION_PLAIN
+		                  ? ops_hold(o, turned[i])
+		                  : ops_to(o, turned[i], heads[i].width);
 	for (int i = 0; i < 2; i++)
 		ops_let(o, &read[i]);
 	for (int i = 0; i < 2; i++)

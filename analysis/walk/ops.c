@@ -107,6 +107,15 @@ static int64_t scales_of(struct ten weight)
 	return up(weight.count, 64) * 4;
 }
 
+/* A product saves each operand for the other's gradient, and lets go of the second one first. */
+static void save_operands(struct ops *o, struct op *op, struct ten a, struct ten b)
+{
+	if (tape_wants_grad(o->tape, a.v))
+		op->saves[op->save_count++] = b.v;
+	if (tape_wants_grad(o->tape, b.v))
+		op->saves[op->save_count++] = a.v;
+}
+
 /* bitsandbytes' MatMul4Bit: the weight is unpacked for each matmul, forward and backward, and
  * neither the input nor the unpacked weight is saved.
  * Source: bitsandbytes/autograd/_functions.py and backends/cuda/ops.py, 0.50. */
@@ -153,11 +162,10 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 	b = ops_cast_weight(o, bias);
 	w = ops_cast_weight(o, weight);
 	input = o->half ? ops_to(o, x, o->half) : ops_hold(o, x);
-	/* the input for the weight's gradient, and the other way round */
-	if (tape_wants_grad(o->tape, w.v))
-		op.saves[op.save_count++] = input.v;
-	if (tape_wants_grad(o->tape, input.v))
-		op.saves[op.save_count++] = w.v;
+	if (b.v == NO_TENSOR)
+		save_operands(o, &op, input, w);
+	else /* addmm lets go of its first one first */
+		save_operands(o, &op, w, input);
 	op.in[0] = input.v;
 	op.in[1] = w.v;
 	op.give[0] = op.give[1] = GIVE_NEW;
@@ -297,15 +305,6 @@ struct ten ops_subtract(struct ops *o, struct ten a, struct ten b)
 static enum give whole(struct ten x, int64_t count, int width)
 {
 	return x.count == count && x.width == width ? GIVE_NEW : GIVE_SUM;
-}
-
-/* A product saves each operand for the other's gradient, and lets go of the second one first. */
-static void save_operands(struct ops *o, struct op *op, struct ten a, struct ten b)
-{
-	if (tape_wants_grad(o->tape, a.v))
-		op->saves[op->save_count++] = b.v;
-	if (tape_wants_grad(o->tape, b.v))
-		op->saves[op->save_count++] = a.v;
 }
 
 static struct ten product(struct ops *o, struct ten a, struct ten b, bool rows)
