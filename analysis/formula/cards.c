@@ -1,5 +1,5 @@
 /* cards.c - how much memory a card has, and which card a name means.
- * Called from: commands/, plan/, run/. */
+ * Called from: commands/, plan/, reconcile/, run/. */
 #include "cards.h"
 
 #include <ctype.h>
@@ -12,9 +12,17 @@
 #include "text.h"
 
 static const struct card cards[] = {
-#define CARD(name, product, aliases, bytes, source, date, capability, context_mib)     \
-	{name,   product, aliases,    bytes,                                           \
-	 source, date,    capability, (int64_t)(context_mib) << 20},
+#define CARD(name, product, aliases, bytes, source, date, capability, context_mib,     \
+             major, multiprocessors, threads)                                          \
+	{name,                                                                         \
+	 product,                                                                      \
+	 aliases,                                                                      \
+	 bytes,                                                                        \
+	 source,                                                                       \
+	 date,                                                                         \
+	 capability,                                                                   \
+	 (int64_t)(context_mib) << 20,                                                 \
+	 {major, multiprocessors, threads}},
 #include "cards.def"
 #undef CARD
 };
@@ -151,4 +159,16 @@ void cards_print(FILE *out)
 	}
 	table_print(table, out, 2, true);
 	table_free(table);
+}
+
+struct silicon card_silicon(const char *name)
+{
+	struct silicon silicon = {.major = 0};
+	const struct card *card;
+	char *names = NULL;
+
+	if (name && card_find(name, &card, &names) == CARD_KNOWN)
+		silicon = card->silicon;
+	free(names);
+	return silicon;
 }

@@ -7,6 +7,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* What kernels and libraries ask a card before they choose what they work in. */
+struct silicon {
+	int major; /* of its compute capability; 0: the A100 is taken */
+	int multiprocessors, threads; /* threads: of each multiprocessor */
+};
+
 struct card {
 	const char *name;    /* "a100-80gb" */
 	const char *product; /* as torch says it: "NVIDIA A100-SXM4-80GB" */
@@ -18,6 +24,7 @@ struct card {
 	const char *date;
 	const char *capability; /* "8.0"; "": no CUDA device, only its memory */
 	int64_t context; /* bytes of a CUDA context there, as it is simulated; 0: not known */
+	struct silicon silicon; /* major 0: not known */
 };
 
 const struct card *card_at(int index); /* smallest first; NULL after the last */
@@ -29,6 +36,9 @@ enum card_answer { CARD_UNKNOWN, CARD_SEVERAL, CARD_KNOWN };
  * "4090" too. A name that several cards go by is taken for none of them. Unless it is known,
  * *names is a list for a sentence, allocated: who goes by the name, or who is close to it. */
 enum card_answer card_find(const char *name, const struct card **card, char **names);
+
+/* That of a card by any of its names; of one that is not known, or NULL, zeros. */
+struct silicon card_silicon(const char *name);
 
 /* What both commands say of such a name: the name, then the list. */
 #define CARD_OF_SEVERAL "several cards go by '%s': %s; name one of them"

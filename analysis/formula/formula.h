@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cards.h"
 #include "model.h"
 
 enum dtype {
@@ -94,6 +95,7 @@ static inline int dtype_bytes(enum dtype dtype)
 }
 
 struct training {
+	struct silicon silicon;
 	enum dtype parameter, gradient, master, state;
 	enum dtype activation; /* what matmuls produce */
 	enum dtype residual;   /* the stream between layers: fp32 under autocast */

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "heap.h"
+
 const char *const plan_phase_names[TAPE_PHASES] = {"setup",     "forward", "backward",
                                                    "recompute", "clip",    "optimizer"};
 
@@ -74,6 +76,7 @@ static void walk_the_traced(struct plan *plan)
 	struct traced *traced = &plan->traced;
 	struct walk walk;
 
+	traced->training.silicon = traced->silicon;
 	if (!traced->known || !traced->batch_known || !traced->seq_known ||
 	    !walk_training(&plan->model, &traced->training, INT64_MAX, &walk))
 		return;
@@ -105,7 +108,7 @@ static void measure_peaks(struct plan *plan)
 	}
 }
 
-void plan_peak(struct plan *plan)
+static void find_peak(struct plan *plan)
 {
 	walk_the_traced(plan);
 	if (plan->traced.known && !plan->traced.walked) {
@@ -122,6 +125,60 @@ void plan_peak(struct plan *plan)
 	        walk_training(&plan->model, &plan->training, INT64_MAX, &plan->walk);
 	if (plan->walked)
 		measure_peaks(plan);
+}
+
+static bool same_silicon(const struct silicon *a, const struct silicon *b)
+{
+	return a->major == b->major && a->multiprocessors == b->multiprocessors &&
+	       a->threads == b->threads;
+}
+
+/* Of a card that is named, its own. Where all are listed, those before Ampere are taken for the T4
+ * and the others for the A100: what sums work in is small, and which kernels there are is not. */
+static struct silicon silicon_on(const struct plan *plan, const struct card *card)
+{
+	const struct training *r = &plan->training;
+	bool half = r->autocast || r->parameter != DTYPE_FP32;
+
+	if (plan->cards_named || !card->silicon.major)
+		return card->silicon;
+	return card->silicon.major < 8 && half && r->attention == ATTENTION_FLASH
+	               ? (struct silicon){7, 40, 1024}
+	               : (struct silicon){.major = 0};
+}
+
+const struct plan *plan_on(const struct plan *plan, const struct card *card)
+{
+	struct silicon silicon = silicon_on(plan, card);
+
+	for (int i = 0; i < plan->kind_count; i++)
+		if (same_silicon(&plan->kinds[i]->training.silicon, &silicon))
+			return plan->kinds[i];
+	return plan;
+}
+
+static void add_kind(struct plan *plan, struct silicon silicon)
+{
+	struct plan *kind = allocate(sizeof(*kind));
+
+	*kind = *plan;
+	kind->kind_count = kind->line_count = 0;
+	kind->training.silicon = silicon;
+	find_peak(kind);
+	plan->kinds[plan->kind_count++] = kind;
+}
+
+void plan_peak(struct plan *plan)
+{
+	if (plan->cards_named && plan->card_count)
+		plan->training.silicon = silicon_on(plan, &plan->cards[0]);
+	find_peak(plan);
+	for (int i = 0; i < plan->card_count && plan->kind_count < PLAN_KINDS; i++) {
+		struct silicon silicon = silicon_on(plan, &plan->cards[i]);
+		if (!same_silicon(&silicon, &plan->training.silicon) &&
+		    plan_on(plan, &plan->cards[i]) == plan)
+			add_kind(plan, silicon);
+	}
 }
 
 /* What the allocator kept of each byte that it had given out at the most, in the traced run. */
@@ -168,8 +225,9 @@ static bool finds_room(const struct plan *plan, int64_t batch, int64_t bytes)
 	return has_room(plan, &tried, bytes);
 }
 
-bool plan_fits(const struct plan *plan, const struct card *card)
+bool plan_fits(const struct plan *whole, const struct card *card)
 {
+	const struct plan *plan = plan_on(whole, card);
 	int64_t available = plan_available(plan, card);
 
 	if (plan_need(plan) <= available)
@@ -199,8 +257,9 @@ static int64_t on_the_line(const struct plan *plan, int64_t bytes)
 	return batch / 2;
 }
 
-int64_t plan_largest(const struct plan *plan, const struct card *card)
+int64_t plan_largest(const struct plan *whole, const struct card *card)
 {
+	const struct plan *plan = plan_on(whole, card);
 	int64_t available = plan_available(plan, card), low = 0, high;
 
 	if (plan->traced.known && !plan->walked && !plan->line_count)
@@ -255,6 +314,26 @@ static void try_walk(const struct plan *plan, const struct walk *walk,
 		row->reserved = row->peak;
 }
 
+/* Does a row of the sweep fit a card, with the kernels of that card? */
+static bool row_fits(const struct plan *plan, const struct training *training,
+                     const struct sweep_row *row, const struct card *card)
+{
+	const struct plan *kind = plan_on(plan, card);
+	int64_t available = plan_available(plan, card), need;
+	struct training own = *training;
+	struct sweep_row there = *row;
+	struct walk walk;
+
+	own.silicon = kind->training.silicon;
+	if (row->phase && kind != plan &&
+	    walk_training(&plan->model, &own, INT64_MAX, &walk))
+		try_walk(kind, &walk, &there);
+	need = there.reserved >= 0 ? there.reserved : there.peak;
+	return need >= 0 &&
+	       (need <= available || (there.phase && there.peak <= available &&
+	                              has_room(kind, &own, available)));
+}
+
 void plan_try(const struct plan *plan, const struct training *training,
               struct sweep_row *row)
 {
@@ -277,12 +356,7 @@ void plan_try(const struct plan *plan, const struct training *training,
 		row->reserved = (int64_t)((double)row->peak * kept(plan));
 	}
 	row->fits = 0;
-	for (int i = 0; plan->cards_named && i < plan->card_count && i < 64; i++) {
-		int64_t available = plan_available(plan, &plan->cards[i]);
-		int64_t need = row->reserved >= 0 ? row->reserved : row->peak;
-		if (need >= 0 &&
-		    (need <= available || (walked && row->peak <= available &&
-		                           has_room(plan, training, available))))
+	for (int i = 0; plan->cards_named && i < plan->card_count && i < 64; i++)
+		if (row_fits(plan, training, row, &plan->cards[i]))
 			row->fits |= (uint64_t)1 << i;
-	}
 }

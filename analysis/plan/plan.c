@@ -83,6 +83,8 @@ void plan_free(struct plan *plan)
 	model_free(&plan->model);
 	free_measured(plan);
 	free(plan->card_names);
+	for (int i = 0; i < plan->kind_count; i++)
+		free(plan->kinds[i]);
 	for (int i = 0; i < plan->note_count; i++)
 		free(plan->notes[i]);
 }

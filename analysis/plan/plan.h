@@ -10,7 +10,13 @@
 #include "options.h"
 #include "walk.h"
 
-enum { PLAN_CARDS = 96, PLAN_NOTES = 8, PLAN_LINE = 24, SWEEP_ROWS = 64 };
+enum {
+	PLAN_KINDS = 8,
+	PLAN_CARDS = 96,
+	PLAN_NOTES = 8,
+	PLAN_LINE = 24,
+	SWEEP_ROWS = 64
+};
 
 /* What a trace measured, and what is asked to be otherwise than there. */
 struct traced {
@@ -19,6 +25,7 @@ struct traced {
 	int64_t peak, reserved,
 	        step; /* allocated bytes; the most reserved, -1: not known */
 	char phase[24], device[32];
+	struct silicon silicon;   /* of the card it ran on */
 	struct training training; /* as it was traced */
 	bool batch_known, seq_known;
 	int64_t scaled; /* the peak with another batch, by the step's own events; 0: none */
@@ -67,6 +74,9 @@ struct plan {
 	struct tape_peak
 	        line[PLAN_LINE]; /* of batch 1, 2, 4, …: peaks, for the cards */
 	int line_count;
+	struct plan
+	        *kinds[PLAN_KINDS]; /* the same for cards whose kernels are others */
+	int kind_count;
 	struct sweep sweep;
 };
 
@@ -86,6 +96,9 @@ void plan_json(const struct plan *plan, FILE *out);
 void plan_print_measured(const struct plan *plan, FILE *out);
 int64_t measured_context(const struct plan *plan); /* on a card, in bytes */
 void plan_json_measured(const struct plan *plan, struct json *json);
+
+/* The same question for the kernels that run on this card: the plan itself, or one of its kinds. */
+const struct plan *plan_on(const struct plan *plan, const struct card *card);
 
 /* What is kept of a card for its CUDA context: --context, else a named card's own, else 512 MiB. */
 int64_t plan_context(const struct plan *plan, const struct card *card);

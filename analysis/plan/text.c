@@ -309,7 +309,9 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 	int64_t available = plan_available(plan, card),
 	        largest = plan_largest(plan, card);
 	bool fits = plan_fits(plan, card);
-	int64_t need = fits || !plan->walked ? plan_need(plan) : plan_peak_bytes(plan);
+	const struct plan *there = plan_on(plan, card);
+	int64_t need =
+	        fits || !there->walked ? plan_need(there) : plan_peak_bytes(there);
 	int64_t rest = available > need || !fits ? available - need : 0;
 	const char *mark = sign(fits ? CHECK : CROSS);
 
@@ -331,6 +333,8 @@ static int last_alike(const struct plan *plan, int first)
 	int last = first;
 
 	while (last + 1 < plan->card_count &&
+	       plan_on(plan, &plan->cards[last + 1]) ==
+	               plan_on(plan, &plan->cards[first]) &&
 	       plan->cards[last + 1].bytes <= plan->cards[first].bytes * 11 / 10)
 		last++;
 	return last;

@@ -90,6 +90,7 @@ static void read_peak(struct traced *traced, struct trace *trace,
 	snprintf(traced->phase, sizeof(traced->phase), "%s",
 	         trace_phase(trace, point->phase));
 	snprintf(traced->device, sizeof(traced->device), "%s", device->name);
+	traced->silicon = card_silicon(device->product);
 }
 
 /* Where the batch alone is asked to be another, or nothing is, the step itself can be gone through

@@ -33,8 +33,9 @@ static bool walk_peak(struct reconciled *r)
 
 	if (!on_a_card(r) || !known->batch_known)
 		return false;
-	walked = recognised_whole(known, &model, &training) &&
-	         walk_training(&model, &training, INT64_MAX, &walk);
+	walked = recognised_whole(known, &model, &training);
+	training.silicon = card_silicon(r->device->product);
+	walked = walked && walk_training(&model, &training, INT64_MAX, &walk);
 	model_free(&model);
 	if (!walked)
 		return false;
@@ -50,6 +51,7 @@ static bool walk_peak(struct reconciled *r)
 static int64_t workspaces(const struct reconciled *r)
 {
 	bool first = r->point.step <= 1 && r->point.phase == PHASE_FORWARD;
+	struct training training = {.batch = 1};
 	bool multiplied = db_number(r->trace->db, 0,
 	                            "SELECT EXISTS (SELECT 1 FROM multiplication)");
 	bool added = db_number(r->trace->db, 0,
@@ -58,7 +60,8 @@ static int64_t workspaces(const struct reconciled *r)
 
 	if (!multiplied || !on_a_card(r))
 		return 0;
-	return (first ? 1 : 2) * WALK_CUBLAS_WORKSPACE +
+	training.silicon = card_silicon(r->device->product);
+	return (first ? 1 : 2) * walk_cublas_workspace(&training) +
 	       (added ? WALK_CUBLASLT_WORKSPACE : 0);
 }
 

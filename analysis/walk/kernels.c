@@ -1,6 +1,6 @@
 /* kernels.c - what attends: one of PyTorch's kernels, or the operators one by one, as Hugging Face's
  * transformers 5 chooses them.
- * Called from: attention.c. */
+ * Called from: attention.c, walk.c. */
 #include "transformer.h"
 
 /* Phi-3 puts the parts together where one of them is empty, too. */
@@ -35,7 +35,14 @@ static void let_operands(struct ops *o, struct ten *in, int count)
 		ops_let(o, &in[i]);
 }
 
-/* flash attention in 16 bits, the memory-efficient kernel in fp32. */
+/* Before Ampere PyTorch has no flash attention, and no kernel of attention for bf16. Source:
+ * aten/src/ATen/native/transformers/cuda/sdp_utils.cpp. */
+static bool is_older(const struct transformer *m)
+{
+	return m->ops.silicon->major < 8;
+}
+
+/* flash attention in 16 bits, the memory-efficient kernel in fp32 and on cards before Ampere. */
 static struct ten fused_attention(struct transformer *m, struct ten q, struct ten k,
                                   struct ten v)
 {
@@ -47,14 +54,19 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	        wide = (s->head_dim + 31) / 32 * 32;
 	struct op op = {.inputs = 3};
 
+	bool flash;
+
 	take_operands(o, in, 3, &op);
+	flash = in[0].width == 2 && !is_older(m);
 	result = ops_make(o, in[0].count, in[0].width);
 	sums = ops_make(o, rows, 4);
 	op.saves[3] = result.v;
 	op.saves[4] = sums.v;
 	op.save_count = 5;
 	op.after[0] = 4 * m->batch * s->heads * rounded;
-	if (in[0].width == 2) {
+	if (in[0].width == 2 && !flash)
+		op.after[1] = 4 * m->batch * s->heads * rounded * s->head_dim;
+	if (flash) {
 		op.after[1] = 4 * m->batch * rounded * s->heads * wide;
 		if (s->kv_heads != s->heads)
 			op.after[2] = op.after[3] = in[0].count * in[0].width;
@@ -65,7 +77,7 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	tape_record(o->tape, &op, result.v);
 	ops_let(o, &sums);
 	let_operands(o, in, 3);
-	if (result.width == 2 && heads_apart(s)) {
+	if (flash && heads_apart(s)) {
 		/* flash attention's result lies as the queries do: laid out anew */
 		struct ten copy = ops_copy(o, result);
 		ops_let(o, &result);
@@ -200,28 +212,60 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	return a;
 }
 
-/* What no kernel takes, PyTorch writes out itself: fp32 with fewer keys than heads. Source:
- * _scaled_dot_product_attention_math. */
+/* What no kernel takes, PyTorch writes out itself, in fp32: fewer keys than heads without flash
+ * attention, and bf16 on a card that has none. What it gives beside the result, the scores after the
+ * softmax, nobody reads. Source: _scaled_dot_product_attention_math, _safe_softmax. */
 static struct ten composed_attention(struct transformer *m, struct ten q, struct ten k,
                                      struct ten v)
 {
+	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten scaled = ops_unary(o, q, SAVE_NONE), keys = repeated(m, k),
-	           values = repeated(m, v), a, b, result;
+	bool own = s->kv_heads == s->heads; /* repeated heads lie in order */
+	bool drops = s->attention_dropout && m->training->dropout;
+	struct ten in[3] = {q, k, v}, wide[3], scaled[2], scores, soft, beside, kept,
+	           product[2], result, out;
+	struct op op = {.inputs = 3};
 
-	b = ops_unary(o, keys, SAVE_NONE);
-	a = scores_of(m, scaled, b, false);
-	ops_let(o, &b);
-	b = ops_softmax(o, a, a.width); /* the mask was added in place */
-	ops_let(o, &a);
-	result = ops_relaid(o, ops_bmm(o, b, values, q.count));
-	ops_let(o, &b);
-	ops_let(o, &scaled);
-	ops_let(o, &keys);
-	ops_let(o, &values);
-	a = ops_copy(o, result);
+	take_operands(o, in, 3, &op);
+	for (int i = 0; i < 3; i++) {
+		struct ten given = ops_to(o, in[i], 4);
+		wide[i] = i ? repeated(m, given) : ops_hold(o, given);
+		ops_let(o, &given);
+	}
+	scaled[0] = ops_unary(o, wide[0], SAVE_NONE);
+	scaled[1] = ops_unary(o, wide[1], SAVE_NONE);
+	product[0] = scaled[0];
+	product[1] = scaled[1];
+	ops_lay_out_wide(o, product, !heads_apart(s), own && !heads_apart(s));
+	scores = ops_bmm(o, product[0], product[1],
+	                 m->batch * s->heads * m->seq * m->keys);
+	ops_let(o, &product[0]);
+	ops_let(o, &product[1]);
+	ops_let(o, &scaled[1]);
+	soft = ops_softmax(o, scores, 4); /* a mask was added in place */
+	beside = ops_make(o, soft.count, 1);
+	ops_let(o, &beside);
+	ops_let(o, &scores);
+	kept = ops_dropout(o, soft, drops);
+	ops_let(o, &soft);
+	beside = ops_to(o, kept, in[2].width);
+	product[0] = kept;
+	product[1] = wide[2];
+	ops_lay_out_wide(o, product, false, own);
+	result = ops_relaid(o, ops_bmm(o, product[0], product[1], q.count));
+	ops_let(o, &product[0]);
+	ops_let(o, &product[1]);
+	ops_let(o, &kept);
+	out = ops_to(o, result, in[2].width);
 	ops_let(o, &result);
-	return a;
+	ops_let(o, &scaled[0]);
+	for (int i = 2; i >= 0; i--)
+		ops_let(o, &wide[i]);
+	ops_let(o, &beside);
+	let_operands(o, in, 3);
+	result = ops_copy(o, out);
+	ops_let(o, &out);
+	return result;
 }
 
 /* What a token may see is said by a mask, from which each layer makes what is added to the scores:
@@ -258,6 +302,14 @@ static struct ten masked_attention(struct transformer *m, struct ten q, struct t
 	return result;
 }
 
+bool transformer_lacks_bf16(const struct transformer *m)
+{
+	bool half = m->ops.half || m->wide == 2;
+
+	return is_older(m) && half && !m->ops.fp16 &&
+	       m->training->attention == ATTENTION_FLASH;
+}
+
 enum kernel transformer_kernel(const struct transformer *m,
                                const struct layer_weights *w, int width)
 {
@@ -265,9 +317,12 @@ enum kernel transformer_kernel(const struct transformer *m,
 		return KERNEL_WRITTEN;
 	if (m->bias.v != NO_TENSOR)
 		return KERNEL_BIASED;
+	if (transformer_lacks_bf16(m))
+		return KERNEL_COMPOSED;
 	if (w->windowed && m->seq >= m->shape->window)
 		return KERNEL_MASKED;
-	if (m->shape->kv_heads != m->shape->heads && !m->ops.half && width == 4)
+	if (m->shape->kv_heads != m->shape->heads &&
+	    (is_older(m) || (!m->ops.half && width == 4)))
 		return KERNEL_COMPOSED;
 	return KERNEL_FUSED;
 }

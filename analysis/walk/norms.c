@@ -133,7 +133,7 @@ static struct ten bare_norm(struct ops *o, struct ten x, int64_t over)
 static struct ten one_plus_norm(struct ops *o, struct ten x,
                                 const struct norm_weights *w, int64_t over)
 {
-	struct ops plain = {.tape = o->tape, .fp16 = o->fp16};
+	struct ops plain = {.tape = o->tape, .silicon = o->silicon, .fp16 = o->fp16};
 	struct ten scale = ops_unary(o, w->weight, SAVE_NONE),
 	           in[3] = {x, scale, w->bias}, result;
 

@@ -56,55 +56,10 @@ struct ten ops_cast_weight(struct ops *o, struct ten weight)
 	                    weight.count, o->half};
 }
 
-static int64_t up(int64_t a, int64_t b)
-{
-	return (a + b - 1) / b;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* The largest power of two that is no more than count, and than most. */
-static int64_t power(int64_t count, int64_t most)
-{
-	int64_t two = 1;
-
-	while (two * 2 <= count && two * 2 <= most)
-		two *= 2;
-	return two;
-}
-
-/* What a sum over the rows holds beside its result where several blocks of threads share a column:
- * a partial sum of each of their threads, in fp32. Source: setReduceConfig() and
- * ReduceConfig::global_memory_size() in aten/src/ATen/native/cuda/Reduce.cuh, PyTorch 2.11; of a
- * card with 108 multiprocessors of 2048 threads, the A100. */
-int64_t ops_sum_buffer(int64_t rows, int64_t columns)
-{
-	enum { MULTIPROCESSORS = 108, THREADS = 2048 };
-	int64_t together = columns % 4 == 0 ? 4 : columns % 2 == 0 ? 2 : 1;
-	int64_t most = 512 / together, wide = power(columns / together, most);
-	int64_t width = least(wide, 32),
-	        height = least(power(rows, most), most / width);
-	int64_t each, blocks, wanted, shared;
-
-	width = least(wide, most / height);
-	each = up(rows, height);
-	blocks = up(columns / together, width);
-	wanted = MULTIPROCESSORS * (THREADS / (width * height));
-	if (rows < least(16 * height, 256) || each < 256 || blocks > wanted)
-		return 0;
-	shared = least(up(wanted, blocks), up(each, 16));
-	if (shared < up(each, 256))
-		shared = up(each, 256);
-	return shared > 1 ? 4 * columns * shared * width * together : 0;
-}
-
 /* Bytes of the scales of packed elements: one of 4 bytes for 64 of them. */
 static int64_t scales_of(struct ten weight)
 {
-	return up(weight.count, 64) * 4;
+	return (weight.count + 63) / 64 * 4;
 }
 
 /* A product saves each operand for the other's gradient, and lets go of the second one first. */
@@ -176,7 +131,7 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 		op.give[2] = GIVE_NEW;
 		op.grad[2] = out * w.width;
 		if (tape_wants_grad(o->tape, b.v))
-			op.after[0] = ops_sum_buffer(rows, out);
+			op.after[0] = ops_sum_buffer(o, rows, out);
 	} else {
 		op.last_first = true;
 	}
@@ -309,7 +264,8 @@ static enum give whole(struct ten x, int64_t count, int width)
 
 static struct ten product(struct ops *o, struct ten a, struct ten b, bool rows)
 {
-	int64_t count = a.count > b.count ? a.count : b.count;
+	int64_t count = a.count > b.count ? a.count : b.count,
+	        row = a.count < b.count ? a.count : b.count;
 	int width = wider(a, b);
 	struct op op = {.in = {a.v, b.v},
 	                .give = {whole(a, count, width), whole(b, count, width)},
@@ -319,8 +275,7 @@ static struct ten product(struct ops *o, struct ten a, struct ten b, bool rows)
 	                .last_first = true};
 
 	if (rows)
-		op.summing = ops_sum_buffer(count / least(a.count, b.count),
-		                            least(a.count, b.count));
+		op.summing = ops_sum_buffer(o, count / row, row);
 	save_operands(o, &op, a, b);
 	return result_of(o, &op, count, width);
 }
@@ -409,30 +364,6 @@ struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result)
 	return result_of(o, &op, result, a.width);
 }
 
-/* What embedding_dense_backward holds beside the gradient, of so many numbers and rows of a table.
- * Few numbers are added up one by one; more are sorted, runs of one number are cut into pieces of
- * ten, and each piece is summed up in fp32; a short table's sums are added up in place.
- * Source: aten/src/ATen/native/cuda/Embedding.cu and EmbeddingBackwardKernel.cu, PyTorch 2.11, of a
- * card with 108 multiprocessors, the A100. */
-static void sort_numbers(struct op *op, int64_t numbers, int64_t rows, int64_t over,
-                         int width)
-{
-	enum { FEW = 3072, PIECE = 10, LONG = 8, WIDE = 4, BLOCKS = 4 * 108 };
-	int64_t runs = least(numbers, rows), pieces = numbers / PIECE + runs;
-	int64_t warped = up(over, 32) * 32,
-	        blocks = up(runs * warped, least(warped, 1024));
-
-	if (numbers <= FEW)
-		return;
-	op->before[0] = op->before[1] = LONG * numbers;
-	op->after[0] = 3 * LONG * runs;
-	op->after[1] = LONG * pieces;
-	if (blocks >= BLOCKS || pieces <= 4 * blocks)
-		op->after[2] = WIDE * pieces * over;
-	else
-		op->after[2] = LONG * pieces + (width < WIDE ? WIDE * rows * over : 0);
-}
-
 struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids, int64_t over)
 {
 	struct op op = {.in = {weight.v},
@@ -442,7 +373,7 @@ struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids, int64
 	                .inputs = 1,
 	                .save_count = 1};
 
-	sort_numbers(&op, ids.count, weight.count / over, over, weight.width);
+	ops_sort_buffers(o, &op, ids.count, weight.count / over, over, weight.width);
 	return result_of(o, &op, ids.count * over, weight.width);
 }
 
@@ -476,13 +407,11 @@ struct ten ops_branch(struct ops *o, bool drops, struct ten x, struct ten branch
 	return sum;
 }
 
-void ops_lay_out(struct ops *o, struct ten operands[2], bool first, bool second)
+static void copy_operands(struct ops *o, struct ten operands[2], bool first,
+                          bool second)
 {
 	const bool copied[2] = {first, second};
 
-	for (int i = 1; i >= 0; i--)
-		operands[i] = o->half ? ops_to(o, operands[i], o->half)
-		                      : ops_hold(o, operands[i]);
 	for (int i = 0; i < 2; i++) {
 		struct ten narrow = operands[i];
 		if (!copied[i])
@@ -490,4 +419,19 @@ void ops_lay_out(struct ops *o, struct ten operands[2], bool first, bool second)
 		operands[i] = ops_copy(o, narrow);
 		ops_let(o, &narrow);
 	}
+}
+
+void ops_lay_out(struct ops *o, struct ten operands[2], bool first, bool second)
+{
+	for (int i = 1; i >= 0; i--)
+		operands[i] = o->half ? ops_to(o, operands[i], o->half)
+		                      : ops_hold(o, operands[i]);
+	copy_operands(o, operands, first, second);
+}
+
+void ops_lay_out_wide(struct ops *o, struct ten operands[2], bool first, bool second)
+{
+	for (int i = 0; i < 2; i++)
+		ops_hold(o, operands[i]);
+	copy_operands(o, operands, first, second);
 }

@@ -4,6 +4,7 @@
 #ifndef TIDEMARK_ANALYSIS_OPS_H
 #define TIDEMARK_ANALYSIS_OPS_H
 
+#include "formula.h"
 #include "tape.h"
 
 /* A tensor with its elements and the bytes of one. */
@@ -19,6 +20,7 @@ enum { OPS_PACKED = 0 }; /* the width of a frozen weight with 4 bits an element 
 
 struct ops {
 	struct tape *tape;
+	const struct silicon *silicon;
 	int half;     /* bytes of what autocast casts to; 0: no autocast */
 	bool fp16;    /* 16 bits are fp16, not bf16 */
 	int unpacked; /* bytes of an element that was packed, when it is computed with */
@@ -71,10 +73,16 @@ struct ten ops_softmax(struct ops *o, struct ten x, int width);
 struct ten ops_layer_norm(struct ops *o, struct ten x, struct ten weight,
                           struct ten bias, int64_t over);
 /* Bytes that a sum down the columns of a matrix holds meanwhile. */
-int64_t ops_sum_buffer(int64_t rows, int64_t columns);
+int64_t ops_sum_buffer(const struct ops *o, int64_t rows, int64_t columns);
+/* Puts into op what the gradient of an embedding's table takes: so many numbers of rows of `over`
+ * elements of `width` bytes. */
+void ops_sort_buffers(const struct ops *o, struct op *op, int64_t numbers, int64_t rows,
+                      int64_t over, int width);
 /* The operands of ops_bmm() from those of a matmul(), under autocast in 16 bits; first, second: does
  * it not lie in order, and is copied? Both are held. */
 void ops_lay_out(struct ops *o, struct ten operands[2], bool first, bool second);
+/* The same in the width they have, autocast or not. */
+void ops_lay_out_wide(struct ops *o, struct ten operands[2], bool first, bool second);
 /* batches of rows x inner times inner x columns; operands as they lie (a copy is ops_copy). */
 struct ten ops_bmm(struct ops *o, struct ten a, struct ten b, int64_t result);
 struct ten ops_embedding(struct ops *o, struct ten weight, struct ten ids,

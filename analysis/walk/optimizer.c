@@ -120,8 +120,10 @@ static void adafactor(const struct step *s)
 	for (size_t i = 0; i < s->m->count; i++) {
 		const struct matrix *w = &s->m->matrices[i];
 		if (is_matrix(w))
-			tape_let(s->tape,
-			         temporary(s, ops_sum_buffer(w->rows, w->columns), 1));
+			tape_let(s->tape, temporary(s,
+			                            ops_sum_buffer(&s->m->ops, w->rows,
+			                                           w->columns),
+			                            1));
 		else
 			assign(s, &squared, temporary(s, s->m->sizes[i], s->state));
 		assign(s, &update, temporary(s, s->m->sizes[i], s->state));

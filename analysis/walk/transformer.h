@@ -109,6 +109,8 @@ enum kernel transformer_kernel(const struct transformer *model,
 struct ten transformer_attended(struct transformer *model,
                                 const struct layer_weights *layer, struct ten q,
                                 struct ten k, struct ten v, struct ten *weights);
+/* 16 bits that the card has no kernel of attention for. */
+bool transformer_lacks_bf16(const struct transformer *model);
 /* Are a rotated part of each head and the rest of it put together anew? */
 bool transformer_rotates_parts(const struct shape *shape);
 

@@ -8,6 +8,8 @@
 #include "transformer.h"
 #include "optimizer.h"
 
+enum { HOPPER = 9 };
+
 static bool known(const struct training *r)
 {
 	return !r->inference && (r->world == 1 || !r->zero || r->zero == 3) &&
@@ -93,6 +95,20 @@ static void share(struct transformer *m)
 	m->sharding = sharding_new(m->ops.tape, r->world, &widths);
 }
 
+/* The card whose kernels run: of a training that names none, the A100. */
+static const struct silicon *silicon_of(const struct training *r)
+{
+	static const struct silicon a100 = {8, 108, 2048};
+
+	return r->silicon.major ? &r->silicon : &a100;
+}
+
+int64_t walk_cublas_workspace(const struct training *r)
+{
+	return r->silicon.major == HOPPER ? WALK_CUBLAS_WORKSPACE_HOPPER
+	                                  : WALK_CUBLAS_WORKSPACE;
+}
+
 bool walk_training(const struct model *model, const struct training *training,
                    int64_t capacity, struct walk *walk)
 {
@@ -110,6 +126,9 @@ bool walk_training(const struct model *model, const struct training *training,
 	                        .layer_count = model->shape.layers};
 	bool good;
 
+	/* what PyTorch writes out of scores with a bias, on cards without bf16, is not written here */
+	if (model->shape.buckets && transformer_lacks_bf16(&m))
+		return false;
 	/* T5's layers under checkpoints hand their biases to each other */
 	if (model->shape.buckets && training->checkpoint != CHECKPOINT_NONE)
 		return false;
@@ -118,6 +137,7 @@ bool walk_training(const struct model *model, const struct training *training,
 	    !sane(&model->shape, training) || !adapters_known(&model->shape, training))
 		return false;
 	m.ops.tape = tape_new(capacity);
+	m.ops.silicon = silicon_of(training);
 	m.ops.half = training->autocast ? 2 : 0;
 	m.ops.unpacked = dtype_bytes(training->activation);
 	m.ops.twice_packed = training->double_quant;
@@ -136,7 +156,7 @@ bool walk_training(const struct model *model, const struct training *training,
 		                    m.shape->mel ? m.wide : 4);
 		ops_make(&m.ops, m.tokens, 8); /* labels, and which of the ids count */
 		ops_make(&m.ops, m.tokens, 8);
-		tape_workspaces(m.ops.tape, WALK_CUBLAS_WORKSPACE,
+		tape_workspaces(m.ops.tape, walk_cublas_workspace(training),
 		                WALK_CUBLASLT_WORKSPACE);
 		one_step(&m, true);
 		walk->first = tape_read(m.ops.tape);

@@ -12,8 +12,12 @@
  * aten/src/ATen/cuda/CublasHandlePool.cpp. */
 enum {
 	WALK_CUBLAS_WORKSPACE = (2 * 4096 + 8 * 16) << 10,
+	WALK_CUBLAS_WORKSPACE_HOPPER = 8 * 4096 << 10,
 	WALK_CUBLASLT_WORKSPACE = 1 << 20
 };
+
+/* That of the training's card. */
+int64_t walk_cublas_workspace(const struct training *training);
 
 struct walk {
 	struct tape_totals first, later; /* step 1, and a step that has states */
