@@ -133,6 +133,24 @@ SHARED = {
 }
 
 
+#: the training, and the cards whose kernels differ: without flash attention, without any for bf16
+CARDS = {
+    "t4, bf16": (BERT, "t4", "--precision", "bf16-mixed"),
+    "t4, fp16, fewer keys": (LLAMA, "t4", "--precision", "fp16-mixed"),
+    "t4, fp32": (GPT2, "t4", "--precision", "fp32"),
+    "h100": (LLAMA, "h100-80gb", "--precision", "bf16"),
+}
+
+
+@pytest.mark.parametrize("case", CARDS)
+def test_each_card_runs_the_kernels_that_it_has(measured, case):
+    config, card, *words = CARDS[case]
+    a = measured("--config", config, "--batch", 16, "--seq", 128, "--gpu", card, *words)
+    m = a["measured"]
+    assert a["peak_allocated_bytes"] == pytest.approx(m["peak_allocated_bytes"], rel=0.005)
+    assert a["peak"]["reserved_bytes"] == pytest.approx(m["peak_reserved_bytes"], rel=0.02)
+
+
 @pytest.mark.parametrize("case", SHARED)
 def test_what_one_of_several_devices_takes(measured, tmp_path, case):
     config, *words = SHARED[case]
