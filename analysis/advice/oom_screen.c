@@ -316,10 +316,16 @@ static enum style mark_style(enum mark mark)
 	return mark == MARK_FITS ? GREEN : mark == MARK_UNKNOWN ? YELLOW : RED;
 }
 
+/* The column where the words about a lever begin. */
+static int below(void)
+{
+	return 19 + text_width(sign(CHECK));
+}
+
 static void print_below(const char *text, FILE *out)
 {
-	fprintf(out, "%18s%s", "", style(DIM));
-	text_wrap(out, text, 18, 18);
+	fprintf(out, "%*s%s", below(), "", style(DIM));
+	text_wrap(out, text, below(), below());
 	fputs(style(PLAIN), out);
 }
 
@@ -366,9 +372,10 @@ static void print_lever(const struct levers *levers, const struct lever *lever,
 	                 : lever->verified.fits ? MARK_FITS
 	                                        : MARK_SHORT;
 
-	fprintf(out, "  %d %s%s%s %10s  ", number, style(mark_style(mark)),
-	        mark_sign(mark), style(PLAIN), text_size(lever->saves).s);
-	text_wrap(out, lever->change, 18, 17 + text_width(mark_sign(mark)));
+	fprintf(out, "  %2d ", number);
+	text_mark(out, mark_style(mark), mark_sign(mark));
+	fprintf(out, "%11s  ", text_size(lever->saves).s);
+	text_wrap(out, lever->change, below(), below());
 	if (seen)
 		print_below(seen, out);
 	print_below(lever->basis, out);
@@ -377,9 +384,9 @@ static void print_lever(const struct levers *levers, const struct lever *lever,
 	free(seen);
 }
 
-static void print_levers(const struct answer *answer, FILE *out)
+static void print_levers(const struct answer *answer, int64_t top, FILE *out)
 {
-	enum { SHOWN = 5 };
+	size_t shown = top == INT64_MAX ? SIZE_MAX : 5;
 	const struct levers *levers = &answer->levers;
 	char *head = format_text(
 	        "replayed to the end of the next step: %s seen to fit, %s not, "
@@ -398,11 +405,11 @@ static void print_levers(const struct answer *answer, FILE *out)
 		fputs(style(PLAIN), out);
 		free(text);
 	}
-	for (size_t i = 0; i < levers->count && i < SHOWN; i++)
+	for (size_t i = 0; i < levers->count && i < shown; i++)
 		print_lever(levers, &levers->list[i], (int)i + 1, out);
-	if (levers->count > SHOWN)
-		fprintf(out, "    %s more; --json has all\n",
-		        text_count((int64_t)(levers->count - SHOWN)).s);
+	if (levers->count > shown)
+		fprintf(out, "    %s more; --full shows them\n",
+		        text_count((int64_t)(levers->count - shown)).s);
 	if (!levers->count)
 		fputs("    nothing in this trace says\n", out);
 }
@@ -445,5 +452,5 @@ void answer_print(const struct answer *answer, int64_t top, FILE *out)
 	print_buckets(answer, out);
 	print_live(answer, top, out);
 	print_before(answer, out);
-	print_levers(answer, out);
+	print_levers(answer, top, out);
 }

@@ -2,8 +2,10 @@
  * Called from: advice/, commands/. */
 #include "alive.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "frames.h"
 #include "text.h"
 
 void group_json(struct trace *trace, struct json *json, const struct group *group)
@@ -19,6 +21,11 @@ void group_json(struct trace *trace, struct json *json, const struct group *grou
 	json_text(json, "dtype", group->dtype);
 	json_text(json, "owner", group->owner);
 	json_text(json, "scope", group->scope);
+	if (group->largest && group->largest->phase == PHASE_BACKWARD) {
+		struct line line = line_forward(trace, group->places, group->largest);
+		line_json(json, "forward_line", &line);
+		line_free(&line);
+	}
 	stack_json(trace, json, "stack", group->largest_stack);
 	if (group->native_stack >= 0 && group->native_stack != group->largest_stack)
 		stack_json(trace, json, "native_stack", group->native_stack);
@@ -36,25 +43,36 @@ static void cell_frame(struct trace *trace, struct table *table, int64_t stack)
 	if (!count)
 		table_cell(table, PLAIN, "%s", sign(DASH));
 	else if (frames[0].line >= 0)
-		table_cell(table, PLAIN, "%s:%d %s", frames[0].file,
+		table_cell(table, PLAIN, "%s:%d %s", file_name(frames[0].file),
 		           (int)frames[0].line, frames[0].function);
 	else
 		table_cell(table, PLAIN, "%s", frames[0].function);
 	frames_free(frames, count);
 }
 
-/* What a person would call it: the module, else the tensor, else the operator, else the
- * line of code. */
+/* What a person would call it: the tensor where rows are tensors, else the module or the
+ * operator; NULL: none of them is known. */
+static const char *label_of(const struct group *group, unsigned by)
+{
+	bool tensors = by & (BY_SHAPE | BY_OWNER);
+
+	if (group->owner && (tensors || !group->module))
+		return group->owner;
+	return group->module ? group->module : group->op;
+}
+
+/* ... else the line of code. */
 static void cell_label(struct trace *trace, struct table *table,
                        const struct group *group, unsigned by)
 {
-	const char *name = group->module  ? group->module
-	                   : group->owner ? group->owner
-	                                  : group->op;
+	const char *name = label_of(group, by);
 	bool by_stack = by & BY_STACK && !(by & (BY_MODULE | BY_SHAPE));
 
 	if (name && !by_stack)
 		table_cell(table, PLAIN, "%s", name);
+	else if (!(by & ~(unsigned)(BY_PHASE | BY_BUCKET)))
+		table_cell(table, PLAIN, "%s",
+		           sign(DASH)); /* no one place made all of it */
 	else
 		cell_frame(trace, table, group->largest_stack);
 }
@@ -72,8 +90,50 @@ const char *short_type(const char *dtype)
 	return dtype;
 }
 
+/* What a backward made it for: its operator, and the line whose forward it belongs to. */
+static void note_backward(struct trace *trace, struct table *table,
+                          const struct group *group)
+{
+	const char *op = group->op;
+	struct line line;
+	char *text;
+
+	if (!group->largest || group->largest->phase != PHASE_BACKWARD || group->owner)
+		return;
+	line = line_forward(trace, group->places, group->largest);
+	text = line_text(&line);
+	op = op && !strncmp(op, "aten::", 6) ? op + 6 : op;
+	if (op && line.file)
+		table_note(table, 1, "%s, backward of %s", op, text);
+	else if (op)
+		table_note(table, 1, "%s", op);
+	else if (line.file)
+		table_note(table, 1, "backward of %s", text);
+	free(text);
+	line_free(&line);
+}
+
+/* Where a tensor's name would be cut for it the phase is left out: most buckets are of one. */
+static bool shows_phase(const struct groups *groups, unsigned by, size_t top)
+{
+	enum { OTHERS = 44 }; /* the other columns, and what stands between them */
+	int name = 0, shape = 0;
+
+	if (term.wide || !(by & BY_SHAPE))
+		return true;
+	for (size_t i = 0; i < groups->count && i < top; i++) {
+		const struct group *group = &groups->groups[i];
+		const char *label = label_of(group, by);
+		int width = label ? text_width(label) : 0;
+		name = width > name ? width : name;
+		width = group->shape ? text_width(group->shape) + 5 : 0;
+		shape = width > shape ? width : shape;
+	}
+	return name + shape + OTHERS <= term.width;
+}
+
 static void print_group(struct trace *trace, struct table *table,
-                        const struct group *group, unsigned by)
+                        const struct group *group, unsigned by, bool with_phase)
 {
 	const char *phase = group->phase, *bucket = group->bucket;
 
@@ -87,21 +147,24 @@ static void print_group(struct trace *trace, struct table *table,
 	table_cell(table, PLAIN, "%s", text_size(group->bytes).s);
 	table_cell(table, bucket ? bucket_style(bucket) : PLAIN, "%s",
 	           bucket ? bucket : sign(DASH));
-	table_cell(table, phase ? phase_style(phase) : PLAIN, "%s",
-	           phase ? phase : sign(DASH));
+	if (with_phase)
+		table_cell(table, phase ? phase_style(phase) : PLAIN, "%s",
+		           phase ? phase : sign(DASH));
+	note_backward(trace, table, group);
 }
 
 void alive_print(struct trace *trace, const struct groups *groups, unsigned by,
                  size_t top, FILE *out)
 {
-	struct table *table = table_new(">~~><<");
+	bool phase = shows_phase(groups, by, top);
+	struct table *table = table_new(phase ? ">~~><<" : ">~~><");
 	static const char *const heads[] = {"",     "who was alive", "",
 	                                    "size", "bucket",        "phase"};
 
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 5 + phase; i++)
 		table_cell(table, PLAIN, "%s", heads[i]);
 	for (size_t i = 0; i < groups->count && i < top; i++)
-		print_group(trace, table, &groups->groups[i], by);
+		print_group(trace, table, &groups->groups[i], by, phase);
 	table_print(table, out, 2, true);
 	table_free(table);
 }

@@ -7,6 +7,7 @@
 
 #include "fail.h"
 #include "heap.h"
+#include "nearest.h"
 #include "term.h"
 
 static int order(int64_t a, int64_t b)
@@ -46,17 +47,47 @@ static const char *pattern(struct groups *groups, const char *name)
 	return keep_text(groups, text);
 }
 
+/* 'h.0.attn' of 'h.0.attn.weight exp_avg'; what has no dot in its name is the model's own. */
+static const char *module_of(const struct trace *trace, struct groups *groups,
+                             const struct tensor *owner)
+{
+	static const char *const kinds[] = {"parameter", "buffer", "gradient",
+	                                    "optimizer"};
+	bool named = false;
+	char *name, *dot;
+
+	for (int i = 0; i < 4; i++)
+		named |= owner->kind && !strcmp(owner->kind, kinds[i]);
+	if (!named || !owner->name)
+		return NULL;
+	name = copy_text(owner->name);
+	name[strcspn(name, " ")] = 0;
+	dot = strrchr(name, '.');
+	if (!dot) {
+		free(name);
+		return trace->model;
+	}
+	*dot = 0;
+	return keep_text(groups, name);
+}
+
 static struct group describe(const struct trace *trace, const struct places *places,
                              const struct sum *sum, unsigned by, struct groups *groups)
 {
 	const struct site *site = places_site(places, sum->site);
-	struct group group = {.bytes = sum->bytes, .blocks = sum->blocks};
+	struct group group = {.bytes = sum->bytes,
+	                      .blocks = sum->blocks,
+	                      .largest = site,
+	                      .places = places};
 
 	group.phase = trace_phase(trace, site ? site->phase : -1);
 	group.bucket = trace_bucket(trace, sum->bucket);
 	group.owner = sum->owner ? sum->owner->name : NULL;
 	group.owner_kind = sum->owner ? sum->owner->kind : NULL;
-	group.module = site ? site->module : NULL;
+	if (sum->owner && by & BY_BELONGING)
+		group.module = module_of(trace, groups, sum->owner);
+	if (!group.module && site)
+		group.module = site->module;
 	group.op = site ? site->op : NULL;
 	group.shape = site ? site->shape : NULL;
 	group.dtype = site ? site->dtype : NULL;
@@ -79,6 +110,11 @@ static int compare(const char *a, const char *b)
 	return a == b ? 0 : !a ? -1 : !b ? 1 : strcmp(a, b);
 }
 
+static bool in_backward(const struct group *group)
+{
+	return group->largest && group->largest->phase == PHASE_BACKWARD;
+}
+
 static unsigned sort_key; /* qsort hands on no context */
 
 static int by_key(const void *left, const void *right)
@@ -96,7 +132,9 @@ static int by_key(const void *left, const void *right)
 		way = compare(a->shape, b->shape);
 	if (!way && (sort_key & (BY_SHAPE | BY_DTYPE)))
 		way = compare(a->dtype, b->dtype);
-	if (!way && (sort_key & BY_OP))
+	/* A row of a backward names its operator. */
+	if (!way && (sort_key & BY_OP ||
+	             (sort_key & BY_PATTERN && in_backward(a) && in_backward(b))))
 		way = compare(a->op, b->op);
 	if (!way && (sort_key & BY_OWNER))
 		way = compare(a->owner, b->owner);
@@ -154,6 +192,7 @@ static void merge(struct groups *groups, struct group *into, int64_t *largest,
 	if (from->bytes > *largest) {
 		*largest = from->bytes;
 		into->largest_stack = from->largest_stack;
+		into->largest = from->largest;
 	}
 	into->bytes += from->bytes;
 	into->blocks += from->blocks;
@@ -208,35 +247,64 @@ void groups_free(struct groups *groups)
 	free(groups->groups);
 }
 
+/* "phase, module, stack or shape" */
+static char *all_names(const struct key_name *names)
+{
+	char *text = copy_text("");
+
+	for (const struct key_name *name = names; name->name; name++) {
+		char *longer = format_text("%s%s%s", text,
+		                           name == names  ? ""
+		                           : name[1].name ? ", "
+		                                          : " or ",
+		                           name->name);
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+static void refuse_key(const struct key_name *names, const char *word)
+{
+	const char *nearest = NULL;
+	int best = 3;
+
+	for (const struct key_name *name = names; name->name; name++)
+		if (word_is_close(word, name->name, &best))
+			nearest = name->name;
+	if (nearest)
+		fail(STATUS_USAGE, "'--by' has no key '%s'; did you mean '%s'?", word,
+		     nearest);
+	fail(STATUS_USAGE, "'--by' takes %s, several with commas between, not '%s'",
+	     all_names(names), word);
+}
+
+unsigned groups_keys(const struct key_name *names, const char *list)
+{
+	unsigned by = 0;
+	char word[32];
+
+	do {
+		size_t length = strcspn(list, ",");
+		const struct key_name *name = names;
+		snprintf(word, sizeof(word), "%.*s", (int)length, list);
+		while (name->name && strcmp(name->name, word) != 0)
+			name++;
+		if (!name->name)
+			refuse_key(names, word);
+		by |= name->key;
+		list += length;
+	} while (*list++);
+	return by;
+}
+
 unsigned groups_parse(const char *list)
 {
-	static const struct {
-		const char *name;
-		unsigned key;
-	} keys[] = {{"phase", BY_PHASE},
-	            {"bucket", BY_BUCKET},
-	            {"module", BY_MODULE},
-	            {"stack", BY_STACK},
-	            {"shape", BY_SHAPE}};
-	unsigned by = 0;
-
-	while (*list) {
-		size_t length = strcspn(list, ",");
-		unsigned found = 0;
-		for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-			if (strlen(keys[i].name) == length &&
-			    !strncmp(list, keys[i].name, length))
-				found = keys[i].key;
-		if (!found)
-			fail(STATUS_USAGE,
-			     "'--by' takes phase, bucket, module, stack, shape, not "
-			     "'%.*s'",
-			     (int)length, list);
-		by |= found;
-		list += length + (list[length] == ',');
-	}
-	if (!by)
-		fail(STATUS_USAGE,
-		     "'--by' needs a key: phase, bucket, module, stack, shape");
-	return by;
+	static const struct key_name keys[] = {{"phase", BY_PHASE},
+	                                       {"bucket", BY_BUCKET},
+	                                       {"module", BY_MODULE | BY_BELONGING},
+	                                       {"stack", BY_STACK},
+	                                       {"shape", BY_SHAPE},
+	                                       {NULL, 0}};
+	return groups_keys(keys, list);
 }

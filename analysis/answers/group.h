@@ -17,6 +17,8 @@ enum group_key {
 	BY_PATTERN = 128,
 	BY_DTYPE = 256,
 	BY_SCOPE = 512, /* the program's own phases and buckets */
+	/* The module of a named tensor is the one that it belongs to, not the one that made it. */
+	BY_BELONGING = 1024,
 };
 
 /* What a group's blocks do not share is NULL, or -1. */
@@ -25,7 +27,9 @@ struct group {
 	const char *phase, *bucket, *module, *op, *shape, *dtype, *owner, *owner_kind,
 	        *scope;
 	int64_t stack, native_stack;
-	int64_t largest_stack; /* that of the most bytes in the group */
+	int64_t largest_stack;      /* that of the most bytes in the group */
+	const struct site *largest; /* where those come from; NULL: not known */
+	const struct places *places;
 };
 
 struct groups {
@@ -40,8 +44,17 @@ void groups_make(const struct trace *trace, const struct places *places,
                  const struct live *live, unsigned by, struct groups *groups);
 void groups_free(struct groups *groups);
 
-/* "phase,module" to a sum of keys; ends the program with status 2 for any other word.
- */
+/* A word of --by and what it means; the last one of a list has no name. */
+struct key_name {
+	const char *name;
+	unsigned key;
+};
+
+/* "phase,module" to a sum of keys; ends the program with status 2 for a word that is not in the
+ * list, and names the nearest. */
+unsigned groups_keys(const struct key_name *names, const char *list);
+
+/* The same with the words of `peak`. */
 unsigned groups_parse(const char *list);
 
 #endif

@@ -78,6 +78,20 @@ static void ends(const struct entry *entries, size_t count, size_t *first, size_
 		;
 }
 
+/* Below the axis: the first and the last step, where there is room for both. */
+static void name_ends(const struct entry *entries, size_t count,
+                      const struct chart *chart, FILE *out)
+{
+	char *left = format_text("step %s", text_count(entries[0].step).s);
+	char *right = format_text("step %s", text_count(entries[count - 1].step).s);
+	bool both =
+	        count > 1 && text_width(left) + text_width(right) + 2 <= chart->columns;
+
+	chart_ends(chart, left, both ? right : "", out);
+	free(left);
+	free(right);
+}
+
 void steps_print(struct trace *trace, const struct device *device, int rows, FILE *out)
 {
 	struct chart chart = {.rows = rows};
@@ -95,6 +109,8 @@ void steps_print(struct trace *trace, const struct device *device, int rows, FIL
 	draw(trace, entries, count, &chart);
 	chart_print(&chart, out);
 	chart_axis(&chart, NULL, out);
+	name_ends(entries, count, &chart, out);
+	chart_legend("allocated at each step's peak", "reserved", out);
 	ends(entries, count, &first, &last);
 	table = table_new("<<><");
 	name(trace, table, "first", &entries[first]);

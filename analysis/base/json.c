@@ -86,6 +86,16 @@ void json_known(struct json *json, const char *key, int64_t number)
 		json_number(json, key, number);
 }
 
+void json_number_list(struct json *json, const char *key, const int64_t *numbers,
+                      size_t count)
+{
+	start(json, key);
+	fputc('[', json->out);
+	for (size_t i = 0; i < count; i++)
+		fprintf(json->out, "%s%" PRId64, i ? ", " : "", numbers[i]);
+	fputc(']', json->out);
+}
+
 void json_seconds(struct json *json, const char *key, int64_t milliseconds)
 {
 	start(json, key);

@@ -3,6 +3,7 @@
 #define TIDEMARK_ANALYSIS_JSON_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -24,6 +25,9 @@ void json_end(struct json *json); /* closes what was opened last */
 
 void json_number(struct json *json, const char *key, int64_t number);
 void json_known(struct json *json, const char *key, int64_t number); /* < 0: null */
+/* A list of numbers on one line. */
+void json_number_list(struct json *json, const char *key, const int64_t *numbers,
+                      size_t count);
 void json_seconds(struct json *json, const char *key,
                   int64_t milliseconds); /* "6.075" */
 void json_truth(struct json *json, const char *key, bool truth);

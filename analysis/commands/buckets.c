@@ -14,24 +14,13 @@
 
 enum { INSIDE = 9 }; /* the buckets inside PyTorch's allocated bytes come first */
 
-static unsigned parse_by(const char *text)
-{
-	static const struct {
-		const char *name;
-		unsigned by;
-	} keys[] = {{"phase", BY_PHASE}, {"module", BY_MODULE}, {"parameter", BY_OWNER},
-	            {"stack", BY_STACK}, {"dtype", BY_DTYPE},   {"scope", BY_SCOPE}};
-
-	for (size_t i = 0; text && i < sizeof(keys) / sizeof(*keys); i++)
-		if (!strcmp(text, keys[i].name))
-			return keys[i].by;
-	if (text)
-		fail(STATUS_USAGE,
-		     "'--by' takes phase, module, parameter, stack, dtype or scope, "
-		     "not '%s'",
-		     text);
-	return 0;
-}
+static const struct key_name keys[] = {{"phase", BY_PHASE},
+                                       {"module", BY_MODULE | BY_BELONGING},
+                                       {"parameter", BY_OWNER},
+                                       {"stack", BY_STACK},
+                                       {"dtype", BY_DTYPE},
+                                       {"scope", BY_SCOPE},
+                                       {NULL, 0}};
 
 struct rule {
 	char *name, *evidence, *what;
@@ -181,8 +170,8 @@ static void print_bucket(struct trace *trace, const struct account *account, int
 	struct rule rule = rule_of(trace, entry->rule);
 
 	table_cell(table, bucket_style(name), "%s", name);
-	table_cell(table, PLAIN, "%s", text_count(entry->bytes).s);
-	table_cell(table, PLAIN, "%s", text_count(most->bytes).s);
+	table_cell(table, PLAIN, "%s", text_size(entry->bytes).s);
+	table_cell(table, PLAIN, "%s", text_size(most->bytes).s);
 	table_cell(table, PLAIN, "%s", phase ? phase : sign(DASH));
 	table_cell(table, PLAIN, "%s", rule.name ? rule.name : "");
 	rule_free(&rule);
@@ -209,11 +198,12 @@ static void print_rules(struct trace *trace, const struct account *account, FILE
 
 static void print_sum(FILE *out, const char *name, int64_t bytes, const char *what)
 {
-	fprintf(out, "  %-13s  %15s", name, text_count(bytes).s);
+	fprintf(out, "  %-13s  %11s", name, text_size(bytes).s);
 	if (*what) {
 		fprintf(out, "  %s", style(DIM));
-		text_fit(out, what, term.width - 34, KEEP_HEAD);
+		text_wrap(out, what, 28, 28);
 		fputs(style(PLAIN), out);
+		return;
 	}
 	fputc('\n', out);
 }
@@ -223,7 +213,7 @@ static void print_around(const struct account *account, FILE *out)
 	const struct moment *moment = &account->moment;
 	const struct segments *segments = &account->segments;
 	char *text = format_text("= what PyTorch counts; %s of it rounding",
-	                         text_count(segments->rounding).s);
+	                         text_size(segments->rounding).s);
 
 	print_sum(out, "allocated", moment->allocated, text);
 	free(text);
@@ -231,8 +221,8 @@ static void print_around(const struct account *account, FILE *out)
 		return;
 	text = account->split
 	               ? format_text("%s split remainders + %s free segments",
-	                             text_count(segments->free_split).s,
-	                             text_count(segments->free_whole).s)
+	                             text_size(segments->free_split).s,
+	                             text_size(segments->free_whole).s)
 	               : copy_text(segments->state == SEGMENTS_PIECES
 	                                   ? "in expandable segments"
 	                                   : "free blocks; their places are not known");
@@ -244,7 +234,7 @@ static void print_around(const struct account *account, FILE *out)
 	text = segments->others
 	               ? format_text(
 	                         "context and others; %s by libraries in this process",
-	                         text_count(segments->others).s)
+	                         text_size(segments->others).s)
 	               : copy_text("CUDA context, libraries, other processes");
 	print_sum(out, "context", account->context, text);
 	free(text);
@@ -253,36 +243,55 @@ static void print_around(const struct account *account, FILE *out)
 	print_sum(out, "total", moment->total, "");
 }
 
+/* One cell for each key of --by. */
+static void key_cells(struct trace *trace, const struct group *group, unsigned by,
+                      struct table *table)
+{
+	for (const struct key_name *name = keys; name->name; name++) {
+		unsigned key = name->key & ~(unsigned)BY_BELONGING;
+		const char *text = key == BY_PHASE    ? group->phase
+		                   : key == BY_MODULE ? group->module
+		                   : key == BY_OWNER  ? group->owner
+		                   : key == BY_SCOPE  ? group->scope
+		                                      : group->dtype;
+		char *chain = NULL;
+		if (!(by & key))
+			continue;
+		if (key == BY_STACK)
+			text = chain = line_chain(trace, group->stack, 3);
+		if ((!text || !*text) && key != BY_SCOPE)
+			text = group->op;
+		table_cell(table,
+		           key == BY_PHASE && group->phase ? phase_style(group->phase)
+		                                           : PLAIN,
+		           "%s", text && *text ? text : sign(DASH));
+		free(chain);
+	}
+}
+
 static void print_owners(struct trace *trace, const struct account *account,
                          unsigned by, int64_t top, FILE *out)
 {
 	struct groups groups;
-	struct table *table = table_new(">>~~");
+	char columns[sizeof(keys) / sizeof(*keys) + 3] = ">>~";
+	struct table *table;
 	int64_t bytes = 0;
 
+	for (const struct key_name *name = keys; name->name; name++)
+		if (by & name->key)
+			strcat(columns, "~");
+	table = table_new(columns);
 	groups_make(trace, &account->places, &account->live, BY_BUCKET | by, &groups);
 	for (size_t i = 0; i < groups.count; i++) {
 		const struct group *group = &groups.groups[i];
-		const char *key = by == BY_PHASE    ? group->phase
-		                  : by == BY_MODULE ? group->module
-		                  : by == BY_OWNER  ? group->owner
-		                  : by == BY_SCOPE  ? group->scope
-		                                    : group->dtype;
-		char *chain = NULL;
 		if ((int64_t)i >= top) {
 			bytes += group->bytes;
 			continue;
 		}
-		if (by == BY_STACK)
-			key = chain = line_chain(trace, group->stack, 3);
 		table_cell(table, PLAIN, "%s", text_blocks(group->blocks).s);
-		table_cell(table, PLAIN, "%s", text_count(group->bytes).s);
+		table_cell(table, PLAIN, "%s", text_size(group->bytes).s);
 		table_cell(table, bucket_style(group->bucket), "%s", group->bucket);
-		table_cell(table, PLAIN, "%s",
-		           key && *key                   ? key
-		           : group->op && by != BY_SCOPE ? group->op
-		                                         : sign(DASH));
-		free(chain);
+		key_cells(trace, group, by, table);
 	}
 	fputc('\n', out);
 	table_print(table, out, 2, false);
@@ -326,7 +335,8 @@ static void print_account(struct trace *trace, const struct account *account,
 
 int cmd_buckets(const struct options *options)
 {
-	unsigned by = parse_by(options->value[OPT_BY]);
+	const char *list = options->value[OPT_BY];
+	unsigned by = list ? groups_keys(keys, list) : 0;
 	struct by_device answer;
 	struct wish wish;
 

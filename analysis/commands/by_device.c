@@ -4,13 +4,14 @@
 
 #include "next.h"
 #include "screen.h"
+#include "stack.h"
 
 void by_device_open(struct by_device *answer, const struct options *options,
                     int64_t top)
 {
-	*answer = (struct by_device){.step = -1, .top = top};
+	*answer = (struct by_device){.step = -1};
 	option_number(options, OPT_STEP, &answer->step);
-	option_number(options, OPT_TOP, &answer->top);
+	answer->top = option_rows(options, top);
 	answer->trace = trace_open(options_file(options));
 	if (answer->step >= 0)
 		trace_step(answer->trace,
@@ -46,6 +47,8 @@ int by_device_close(struct by_device *answer, const char *nothing, const char *f
 {
 	if (answer->json) {
 		json_end(answer->json);
+		if (answer->trace->said.count)
+			frames_json(answer->trace, answer->json);
 		json_end(answer->json);
 	} else {
 		if (!answer->shown && nothing)

@@ -249,13 +249,13 @@ static void print_screen(const struct diagnosis *diagnosis, FILE *out)
 	for (int i = 0; i < diagnosis->count; i++) {
 		const struct finding *finding = &diagnosis->findings[i];
 		bool live = !strcmp(finding->state, "live");
-		const char *mark = sign(live ? CHECK : CROSS);
-		fprintf(out, "  %s%s%s%*s%s", style(live ? GREEN : RED), mark,
-		        style(PLAIN), 4 - text_width(mark), "", finding->name);
+		fputs("  ", out);
+		text_mark(out, live ? GREEN : RED, sign(live ? CHECK : CROSS));
+		fputs(finding->name, out);
 		if (finding->why)
 			fprintf(out, "%*s", 18 - (int)strlen(finding->name), "");
 		if (finding->why)
-			print_wrapped(out, finding->why, 24);
+			print_wrapped(out, finding->why, 21 + text_width(sign(CHECK)));
 		fputc('\n', out);
 	}
 	fprintf(out, "\n  %s%s%s\n", style(BOLD),

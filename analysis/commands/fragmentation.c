@@ -157,35 +157,55 @@ static int by_free(const void *left, const void *right)
 	return x > y ? -1 : x < y;
 }
 
+/* Columns for a segment's addresses: more of them on a wider screen. */
+static int strip_width(void)
+{
+	int width = term.width / 2 - 28;
+
+	return width < 12 ? 12 : width > 48 ? 48 : width;
+}
+
+static const char *pin_name(const struct tensor *owner, const struct site *site)
+{
+	if (owner)
+		return owner->name;
+	if (site && site->module)
+		return site->module;
+	return site && site->op ? site->op : sign(DASH);
+}
+
 static void print_segment(const struct view *view, const struct segment *segment,
                           FILE *out)
 {
-	enum { STRIP = 24 };
+	enum { ROOMY = 60 };
+	const int strip = strip_width();
 	const struct alive *alive = pin(&view->segments, segment);
 	const struct site *site =
 	        alive ? places_site(&view->places, alive->site) : NULL;
 	const struct tensor *owner =
 	        alive ? places_owner(&view->places, &alive->block, alive->bucket)
 	              : NULL;
-	char *chain = line_chain(view->trace, site ? site->stack : -1, 2), *text;
+	char *chain = line_chain(view->trace, site ? site->stack : -1, 1), *text;
+	int room = term.width - strip - 28;
 
-	fprintf(out, "  %10s ", text_size(segment->bytes).s);
-	fprintf(out, "%10s  ", text_size(segment->bytes - segment->used).s);
-	draw(view, segment, STRIP, out);
-	if (!alive)
-		text = copy_text("empty: PyTorch gives it back when it must");
-	else
-		text = format_text("%s %s %s%s%s", text_size(alive->block.bytes).s,
-		                   trace_bucket(view->trace, alive->bucket),
-		                   owner                  ? owner->name
-		                   : site && site->module ? site->module
-		                   : site && site->op     ? site->op
-		                                          : "",
-		                   *chain ? "  " : "", chain);
+	fprintf(out, "  %11s ", text_size(segment->bytes).s);
+	fprintf(out, "%11s  ", text_size(segment->bytes - segment->used).s);
+	draw(view, segment, strip, out);
 	fputs("  ", out);
-	text_fit(out, text, term.width - STRIP - 28, KEEP_HEAD);
+	if (!alive) {
+		text_fit(out, "empty; PyTorch can give it back", room, KEEP_HEAD);
+	} else {
+		text = format_text("  %s%s%s%s%s",
+		                   room > ROOMY ? text_size(alive->block.bytes).s : "",
+		                   room > ROOMY ? " " : "",
+		                   trace_bucket(view->trace, alive->bucket),
+		                   *chain ? "  " : "", chain);
+		text_fit(out, pin_name(owner, site), room - text_width(text),
+		         KEEP_NAME);
+		text_fit(out, text, room, KEEP_HEAD);
+		free(text);
+	}
 	fputc('\n', out);
-	free(text);
 	free(chain);
 }
 
@@ -198,14 +218,16 @@ static void print_segments(const struct view *view, int64_t top, FILE *out)
 		order[i] = &all->list[i];
 	if (all->count)
 		qsort(order, all->count, sizeof(struct segment *), by_free);
-	fprintf(out, "\n  %s%10s %10s  %-24s  what keeps it%s\n", style(DIM), "segment",
-	        "free", "its addresses", style(PLAIN));
+	fprintf(out, "\n  %s%11s %11s  %-*s  what keeps it%s\n", style(DIM), "segment",
+	        "free", strip_width(), "its addresses", style(PLAIN));
 	for (size_t i = 0; i < all->count && (int64_t)i < top; i++)
 		print_segment(view, order[i], out);
 	if ((int64_t)all->count > top)
 		fprintf(out, "  %sand %s more, fuller ones; --top N shows them%s\n",
 		        style(DIM), text_plural((int64_t)all->count - top, "segment").s,
 		        style(PLAIN));
+	fprintf(out, "  %s%s in use  %s free%s\n", style(DIM), block_up(8), sign(DOT),
+	        style(PLAIN));
 	free(order);
 }
 
@@ -248,10 +270,10 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 		break;
 	case SEGMENTS_EXACT:
 		fprintf(out,
-		        "  holes %s between blocks, the largest %s; %s in empty "
-		        "segments\n",
+		        "  of the free memory %s is in holes between blocks\n"
+		        "  (largest hole: %s) and %s is in empty segments\n",
 		        text_size(all->free_split).s,
-		        text_size(segments_largest_hole(all)).s,
+		        text_size(segments_largest_between(all)).s,
 		        text_size(all->free_whole).s);
 	}
 	if (all->expandable)

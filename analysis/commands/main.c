@@ -46,6 +46,7 @@ static int run_command(enum command_id command, int argc, char **argv)
 	}
 	quiet = options.value[OPT_QUIET];
 	term_init(options.value[OPT_COLOR]);
+	term.wide = options.value[OPT_WIDE];
 	return functions[command](&options);
 }
 

@@ -6,6 +6,7 @@
 #include "oom_answer.h"
 #include "replayed.h"
 #include "screen.h"
+#include "stack.h"
 #include "text.h"
 #include "verify.h"
 #include "trace_queries.h"
@@ -134,14 +135,14 @@ static void headrooms(struct asked *asked, const struct device *devices, size_t 
 int cmd_oom(const struct options *options)
 {
 	bool as_json = options->value[OPT_JSON];
-	struct asked asked = {
-	        .options = options, .step = -1, .top = as_json ? INT64_MAX : 6};
+	struct asked asked = {.options = options,
+	                      .step = -1,
+	                      .top = option_rows(options, as_json ? INT64_MAX : 6)};
 	struct device *devices;
 	struct json json;
 	size_t count;
 
 	option_number(options, OPT_STEP, &asked.step);
-	option_number(options, OPT_TOP, &asked.top);
 	asked.trace = trace_open(options_file(options));
 	if (asked.step >= 0)
 		trace_step(asked.trace, asked.step); /* ends here where there is none */
@@ -161,6 +162,8 @@ int cmd_oom(const struct options *options)
 	if (as_json)
 		json_end(&json);
 	headrooms(&asked, devices, count);
+	if (as_json && asked.trace->said.count)
+		frames_json(asked.trace, &json);
 	if (as_json)
 		json_end(&json);
 	else

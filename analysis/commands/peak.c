@@ -8,6 +8,7 @@
 #include "command.h"
 #include "fail.h"
 #include "folded.h"
+#include "frames.h"
 #include "group.h"
 #include "heap.h"
 #include "text.h"
@@ -215,43 +216,70 @@ static void print_sums(const struct peak *peak, FILE *out, const char *title,
 static bool is_plumbing(const struct frame *frame)
 {
 	const char *name = frame->function ? frame->function : "";
-	return !strcmp(name, "Module._call_impl") ||
+	return !strcmp(file_name(frame->file), "libtidemark.so") ||
+	       (frame->file && strstr(frame->file, "/tidemark_known/")) ||
+	       (frame->file && strstr(frame->file, "/tidemark_with/")) ||
+	       !strcmp(name, "Module._call_impl") ||
 	       !strcmp(name, "Module._wrapped_call_impl");
 }
 
-static void print_frame(const struct frame *frame, FILE *out)
+/* A library's file from its package on, the program's own from where the program ran. */
+static const char *shorter(const char *file, const char *folder)
 {
-	const char *file = frame->file ? frame->file : "?";
+	static const char *const packages[] = {"/site-packages/", "/dist-packages/"};
+	size_t length = folder ? strlen(folder) : 0;
+	const char *found = file ? strstr(file, "/torch/") : NULL;
+
+	if (!file)
+		return "?";
+	if (length && !strncmp(file, folder, length) && file[length] == '/')
+		return file + length + 1;
+	for (int i = 0; i < 2; i++)
+		if (strstr(file, packages[i]))
+			return strstr(file, packages[i]) + strlen(packages[i]);
+	return found ? found + 1 : file;
+}
+
+static void print_frame(const struct frame *frame, const char *folder, FILE *out)
+{
 	const char *function = frame->function ? frame->function : "?";
-	char *text = frame->line >= 0 ? format_text("%s:%d  %s", file, (int)frame->line,
-	                                            function)
-	                              : format_text("%s  %s", file, function);
+	char *text = frame->line >= 0
+	                     ? format_text("%s:%d  %s", shorter(frame->file, folder),
+	                                   (int)frame->line, function)
+	             : frame->function ? copy_text(function)
+	                               : format_text("? in %s", file_name(frame->file));
 	fputs("    ", out);
 	text_fit(out, text, term.width - 4, KEEP_TAIL);
 	fputc('\n', out);
 	free(text);
 }
 
-static void print_stack(const struct peak *peak, FILE *out, const struct group *group)
+static void print_stack(const struct peak *peak, FILE *out, const struct group *group,
+                        bool full)
 {
 	enum { SHOWN = 8 };
 	size_t count, shown = 0, left = 0;
 	struct frame *frames;
+	char *folder;
 
 	if (group->largest_stack < 0)
 		return;
+	folder = rows_first_text(db_rows(peak->trace->db, "SELECT cwd FROM run", ""));
 	frames = stack_frames(peak->trace, group->largest_stack, &count);
-	fprintf(out, "\n  %sstack of the largest%s\n", style(DIM), style(PLAIN));
+	fprintf(out, "\n  %sthe stack that made the first row%s\n", style(DIM),
+	        style(PLAIN));
 	for (size_t i = 0; i < count; i++) {
 		if (is_plumbing(&frames[i]))
 			continue;
-		if (shown < SHOWN)
-			print_frame(&frames[i], out);
-		left += shown++ >= SHOWN;
+		if (full || shown < SHOWN)
+			print_frame(&frames[i], folder, out);
+		left += shown++ >= SHOWN && !full;
 	}
 	if (left)
-		fprintf(out, "    %s%s more outside%s\n", style(DIM),
-		        text_plural((int64_t)left, "frame").s, style(PLAIN));
+		fprintf(out, "    %sand %s that called these; --full shows them%s\n",
+		        style(DIM), text_plural((int64_t)left, "frame").s,
+		        style(PLAIN));
+	free(folder);
 	frames_free(frames, count);
 }
 
@@ -279,7 +307,7 @@ static void print_live(const struct peak *peak, FILE *out, unsigned by, int64_t 
 		        style(YELLOW), peak->unseen_name, text_size(peak->unseen).s,
 		        style(PLAIN));
 	if (groups.count)
-		print_stack(peak, out, &groups.groups[0]);
+		print_stack(peak, out, &groups.groups[0], top == INT64_MAX);
 	groups_free(&groups);
 }
 
@@ -289,7 +317,9 @@ static void print_peak(const struct peak *peak, FILE *out, unsigned by, int64_t 
 	print_sums(peak, out, "born in", BY_PHASE);
 	print_sums(peak, out, "bucket", BY_BUCKET);
 	print_live(peak, out,
-	           by ? by : BY_MODULE | BY_SHAPE | BY_BUCKET | BY_PHASE | BY_PATTERN,
+	           by ? by
+	              : BY_MODULE | BY_SHAPE | BY_BUCKET | BY_PHASE | BY_PATTERN |
+	                           BY_BELONGING,
 	           top);
 }
 

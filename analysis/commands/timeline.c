@@ -130,6 +130,46 @@ static void draw(struct trace *trace, size_t device, const struct step *step,
 	reserved_free(&reserved);
 }
 
+/* A program that waits, or ends, behind the last event of a step would press what happened before
+ * into a few columns: where that is more than a quarter of the step the chart ends before it.
+ * Returns the nanoseconds that are not drawn. */
+static int64_t drop_quiet_end(struct step *step, const struct event *events,
+                              size_t count)
+{
+	int64_t length = step->end_ns - step->start_ns, shown, pattern;
+
+	if (!count || length <= 0)
+		return 0;
+	shown = events[count - 1].time_ns - step->start_ns;
+	if (shown <= 0 || shown >= length - length / 4)
+		return 0;
+	pattern = step->pattern_end_ns - step->pattern_start_ns;
+	step->pattern_end_ns =
+	        step->pattern_start_ns +
+	        whole_of((double)pattern * (double)shown / (double)length);
+	step->end_ns = step->start_ns + shown;
+	return length - shown;
+}
+
+/* Below the phases: how long the step took, by the clock, and what the marks mean. */
+static void print_times(const struct trace *trace, const struct chart *chart,
+                        const struct step *step, int64_t quiet_ns, FILE *out)
+{
+	char *end = copy_text(text_duration(step->end_ns - step->start_ns).s);
+
+	chart_ends(chart, "0 s", end, out);
+	free(end);
+	chart_legend("allocated", "reserved", out);
+	if (quiet_ns)
+		fprintf(out,
+		        "%*snothing was allocated or freed in the last %s of the "
+		        "step\n",
+		        CHART_LEFT, "", text_duration(quiet_ns).s);
+	if (trace->simulated)
+		fprintf(out, "%*stimes are those of the simulation, not of a card\n",
+		        CHART_LEFT, "");
+}
+
 static void print_step(struct trace *trace, size_t device, int64_t wish, FILE *out)
 {
 	struct chart chart = {.rows = 10};
@@ -138,6 +178,7 @@ static void print_step(struct trace *trace, size_t device, int64_t wish, FILE *o
 	struct point point;
 	struct step step;
 	size_t count;
+	int64_t quiet_ns;
 
 	if (!trace_peak(trace, trace->devices[device].id, wish, &point))
 		return;
@@ -161,6 +202,7 @@ static void print_step(struct trace *trace, size_t device, int64_t wish, FILE *o
 		      out);
 		return;
 	}
+	quiet_ns = drop_quiet_end(&step, events, count);
 	chart.columns = chart_width();
 	draw(trace, device, &step, events, count, &chart);
 	phases_load(trace, &step, events, count, chart.columns, &phases);
@@ -168,6 +210,7 @@ static void print_step(struct trace *trace, size_t device, int64_t wish, FILE *o
 		chart.style[c] = phase_style(trace_phase(trace, phases.column[c]));
 	chart_print(&chart, out);
 	phases_print(trace, &chart, &phases, out);
+	print_times(trace, &chart, &step, quiet_ns, out);
 	replay_free(&replay);
 }
 

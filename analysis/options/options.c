@@ -175,3 +175,14 @@ bool option_number(const struct options *options, enum option_id id, int64_t *nu
 		     value);
 	return true;
 }
+
+int64_t option_rows(const struct options *options, int64_t otherwise)
+{
+	int64_t rows = options->value[OPT_FULL] ? INT64_MAX : otherwise;
+
+	if (options->value[OPT_FULL] && options->value[OPT_TOP])
+		fail(STATUS_USAGE,
+		     "'--full' shows all rows and '--top' some of them; choose one");
+	option_number(options, OPT_TOP, &rows);
+	return rows;
+}

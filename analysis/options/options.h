@@ -56,6 +56,9 @@ int options_parse(enum command_id command, int argc, char **argv,
  * where they name several. */
 const char *options_file(const struct options *options);
 
+/* How many rows a list has: --top, all with --full, else what the command shows by itself. */
+int64_t option_rows(const struct options *options, int64_t otherwise);
+
 /* `run` and `simulate`: what follows their options is a program and its words. */
 bool runs_program(enum command_id command);
 

@@ -177,12 +177,9 @@ static void print_card(const struct plan *plan, int index, FILE *out)
 	const char *mark =
 	        answer->fit == MEASURED_OPEN ? "?" : sign(signs[answer->fit]);
 
-	fprintf(out, "  %s%s%*s%s%-15s %11s  ",
-	        style(yes                            ? GREEN
-	              : answer->fit == MEASURED_OPEN ? YELLOW
-	                                             : RED),
-	        mark, 3 - text_width(mark), "", style(PLAIN), card->name,
-	        text_size(card->bytes).s);
+	fputs("  ", out);
+	text_mark(out, yes ? GREEN : answer->fit == MEASURED_OPEN ? YELLOW : RED, mark);
+	fprintf(out, "%-16s %11s  ", card->name, text_size(card->bytes).s);
 	if (answer->fit == MEASURED_OPEN)
 		fprintf(out, "without its cache; --gpu %s tries\n", card->name);
 	else if (yes && rest < 0)

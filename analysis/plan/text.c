@@ -313,12 +313,11 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 	int64_t need =
 	        fits || !there->walked ? plan_need(there) : plan_peak_bytes(there);
 	int64_t rest = available > need || !fits ? available - need : 0;
-	const char *mark = sign(fits ? CHECK : CROSS);
 
-	fprintf(out, "  %s%s%s%*s%-17s %11s  %11s %s", style(fits ? GREEN : RED), mark,
-	        style(PLAIN), strcmp(mark, "ok") ? 2 : 1, "", card->name,
-	        text_size(card->bytes).s, text_size(fits ? rest : -rest).s,
-	        fits ? "free" : "short");
+	fputs("  ", out);
+	text_mark(out, fits ? GREEN : RED, sign(fits ? CHECK : CROSS));
+	fprintf(out, "%-17s %11s  %11s %s", card->name, text_size(card->bytes).s,
+	        text_size(fits ? rest : -rest).s, fits ? "free" : "short");
 	if (largest > 0)
 		fprintf(out, "%*sbatch up to %s", fits ? 4 : 3, "",
 		        text_count(largest).s);

@@ -10,7 +10,7 @@
 
 static struct small difference(int64_t bytes)
 {
-	struct small text = text_count(llabs(bytes)), answer;
+	struct small text = text_size(llabs(bytes)), answer;
 
 	snprintf(answer.s, sizeof(answer.s), "%s%.30s",
 	         bytes > 0   ? "+"
@@ -117,10 +117,10 @@ static void print_rows(const struct reconciled *r, FILE *out)
 			continue;
 		table_cell(table, bucket_style(name), "%s", name);
 		if (row->predicted)
-			table_cell(table, PLAIN, "%s", text_count(row->predicted).s);
+			table_cell(table, PLAIN, "%s", text_size(row->predicted).s);
 		else
 			table_cell(table, PLAIN, "%s", sign(DASH));
-		table_cell(table, PLAIN, "%s", text_count(row->measured).s);
+		table_cell(table, PLAIN, "%s", text_size(row->measured).s);
 		table_cell(table, PLAIN, "%s",
 		           difference(row->measured - row->predicted).s);
 	}
@@ -132,7 +132,7 @@ static void line(struct table *table, enum style way, const char *text, int64_t 
                  bool sum)
 {
 	table_cell(table, way, "%s", text);
-	table_cell(table, way, "%s", sum ? text_count(bytes).s : difference(bytes).s);
+	table_cell(table, way, "%s", sum ? text_size(bytes).s : difference(bytes).s);
 }
 
 static void print_causes(struct table *table, const char *bucket, const struct row *row,
@@ -225,7 +225,7 @@ void reconcile_print(const struct reconciled *r, int64_t top, FILE *out)
 	print_way(r, top, out);
 	if (r->unexplained)
 		fprintf(out, "\n  %s%s unexplained%s\n", style(YELLOW),
-		        text_bytes(r->unexplained).s, style(PLAIN));
+		        text_size(r->unexplained).s, style(PLAIN));
 	else
 		fputs("\n  0 B unexplained: every byte of the difference has a cause\n",
 		      out);

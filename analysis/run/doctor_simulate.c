@@ -84,8 +84,8 @@ static void print_screen(const struct examination *on, const char *name, FILE *o
 		fprintf(out, " %s CUDA %s", sign(DOT), python->cuda);
 	fputs("\n        ", out);
 	text_fit(out, python->path, term.width - 8, KEEP_TAIL);
-	fprintf(out, "\n\n  %s%s%s ", style(on->why ? RED : GREEN),
-	        sign(on->why ? CROSS : CHECK), style(PLAIN));
+	fputs("\n\n  ", out);
+	text_mark(out, on->why ? RED : GREEN, sign(on->why ? CROSS : CHECK));
 	if (on->why)
 		fprintf(out, "%s\n", on->why);
 	else

@@ -1,6 +1,7 @@
 /* chart.c - a block chart with a byte scale at its left.
  * Called from: answers/phases.c, answers/steps.c, commands/timeline.c. */
 #include "chart.h"
+#include "text.h"
 #include "whole.h"
 
 int chart_width(void)
@@ -106,5 +107,22 @@ void chart_axis(const struct chart *chart, const char *starts, FILE *out)
 	fprintf(out, "%s%*s %s", style(DIM), CHART_LEFT - 2, "0", sign(CORNER));
 	for (int c = 0; c < chart->columns; c++)
 		fputs(starts && starts[c] ? sign(TICK) : sign(LINE), out);
+	fprintf(out, "%s\n", style(PLAIN));
+}
+
+void chart_legend(const char *bars, const char *line, FILE *out)
+{
+	fprintf(out, "%*s%s%s %s  %s %s%s\n", CHART_LEFT, "", style(DIM), block_up(8),
+	        bars, sign(LINE), line, style(PLAIN));
+}
+
+void chart_ends(const struct chart *chart, const char *left, const char *right,
+                FILE *out)
+{
+	int used = text_width(left), rest = chart->columns - text_width(right);
+
+	fprintf(out, "%*s%s%s", CHART_LEFT, "", style(DIM), left);
+	if (*right)
+		fprintf(out, "%*s%s", rest > used ? rest - used : 2, "", right);
 	fprintf(out, "%s\n", style(PLAIN));
 }

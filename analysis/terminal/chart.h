@@ -7,7 +7,7 @@
 
 #include "term.h"
 
-enum { CHART_COLUMNS = 100, CHART_LEFT = 12 }; /* CHART_LEFT: what the scale takes */
+enum { CHART_COLUMNS = 200, CHART_LEFT = 12 }; /* CHART_LEFT: what the scale takes */
 
 struct chart {
 	int columns, rows;            /* rows: even */
@@ -23,5 +23,12 @@ void chart_print(const struct chart *chart, FILE *out);
 
 /* The axis under a chart, a tick in each column where starts[column] is not 0. */
 void chart_axis(const struct chart *chart, const char *starts, FILE *out);
+
+/* What the marks of a chart stand for: "█ allocated  ─ reserved". */
+void chart_legend(const char *bars, const char *line, FILE *out);
+
+/* The two ends of an axis, below it. */
+void chart_ends(const struct chart *chart, const char *left, const char *right,
+                FILE *out);
 
 #endif

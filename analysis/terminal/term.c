@@ -12,7 +12,7 @@
 
 #include "fail.h"
 
-struct term term = {80, false, false};
+struct term term = {.width = 80};
 
 static int columns(void)
 {
@@ -24,8 +24,8 @@ static int columns(void)
 		width = size.ws_col;
 	if (width <= 0)
 		width = 80;
-	/* Past a hundred columns the eye loses the line; under forty a table breaks. */
-	return width > 100 ? 100 : width < 40 ? 40 : width;
+	/* Past two hundred columns the eye loses the row; under forty a table breaks. */
+	return width > 200 ? 200 : width < 40 ? 40 : width;
 }
 
 void term_init(const char *color)

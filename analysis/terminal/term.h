@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 struct term {
-	int width;    /* columns, 40 to 100 */
+	int width;    /* columns, 40 to 200; 80 where stdout is no terminal */
+	bool wide;    /* no text is cut to the width; charts keep to it */
 	bool color;   /* ANSI colours go out */
 	bool unicode; /* otherwise every sign has an ASCII twin */
 };

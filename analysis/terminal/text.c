@@ -5,7 +5,10 @@
 #include "whole.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "heap.h"
 
 struct small text_size(int64_t bytes)
 {
@@ -97,8 +100,14 @@ struct small text_plural(int64_t count, const char *noun)
 {
 	struct small text = text_count(count);
 	size_t length = strlen(text.s);
+	size_t end = strlen(noun);
+	bool hisses = end > 1 &&
+	              (noun[end - 1] == 's' || noun[end - 1] == 'x' ||
+	               !strcmp(noun + end - 2, "ch") || !strcmp(noun + end - 2, "sh"));
 	snprintf(text.s + length, sizeof(text.s) - length, " %s%s", noun,
-	         count == 1 ? "" : "s");
+	         count == 1 ? ""
+	         : hisses   ? "es"
+	                    : "s");
 	return text;
 }
 
@@ -128,19 +137,130 @@ static void write_part(FILE *out, const char *text, int from, int to)
 	}
 }
 
-void text_fit(FILE *out, const char *text, int columns, enum keep keep)
+/* A dotted name, part by part; "exp_avg" of "h.0.weight exp_avg" is a part too. */
+enum { PARTS = 32 };
+struct parts {
+	const char *text[PARTS];
+	int length[PARTS], count; /* bytes */
+	char before[PARTS];       /* what stands between it and the part before */
+	bool kept[PARTS];
+};
+
+static struct parts split(const char *name)
+{
+	struct parts parts = {.count = 0};
+
+	while (parts.count < PARTS) {
+		int last = parts.count + 1 == PARTS;
+		size_t length = last ? strlen(name) : strcspn(name, ". ");
+		parts.text[parts.count] = name;
+		parts.length[parts.count++] = (int)length;
+		name += length;
+		if (!*name)
+			break;
+		parts.before[parts.count] = *name++;
+	}
+	return parts;
+}
+
+/* The name with dots where parts are left out; the caller's. */
+static char *join(const struct parts *parts)
+{
+	char *text;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+	bool gap = false;
+
+	for (int i = 0; out && i < parts->count; i++) {
+		if (parts->kept[i] && i && !gap)
+			fputc(parts->before[i], out);
+		if (parts->kept[i])
+			fwrite(parts->text[i], 1, (size_t)parts->length[i], out);
+		else if (!gap)
+			fputs(sign(DOTS), out);
+		gap = !parts->kept[i];
+	}
+	if (out)
+		fclose(out);
+	return out ? text : copy_text("");
+}
+
+/* Keeps a part where the name still fits with it. */
+static void try_part(struct parts *parts, int part, int columns)
+{
+	char *text;
+
+	if (part < 0 || parts->kept[part])
+		return;
+	parts->kept[part] = true;
+	text = join(parts);
+	parts->kept[part] = text_width(text) <= columns;
+	free(text);
+}
+
+static bool is_layer(const struct parts *parts, int part)
+{
+	int length = parts->length[part];
+
+	return length && (int)strspn(parts->text[part], "0123456789*") == length;
+}
+
+/* What repeats in a name is its beginning, and what stands between a layer and its last part. */
+static int name_fit(FILE *out, const char *name, int columns)
+{
+	struct parts parts = split(name);
+	int width = text_width(name), room = columns - text_width(sign(DOTS));
+	char *text;
+
+	for (int i = parts.count; i-- > 0;)
+		if (i + 1 == parts.count || is_layer(&parts, i))
+			try_part(&parts, i, columns);
+	for (int i = parts.count; i-- > 1;)
+		if (is_layer(&parts, i))
+			try_part(&parts, i - 1, columns);
+	for (int i = parts.count; i-- > 0;)
+		try_part(&parts, i, columns);
+	if (parts.kept[parts.count - 1]) {
+		text = join(&parts);
+		write_part(out, text, 0, columns);
+		width = text_width(text);
+		free(text);
+		return width;
+	}
+	write_part(out, name, 0, room / 3);
+	fputs(sign(DOTS), out);
+	write_part(out, name, width - (room - room / 3), width);
+	return columns;
+}
+
+int text_fit(FILE *out, const char *text, int columns, enum keep keep)
 {
 	int width = text_width(text), dots = text_width(sign(DOTS));
 
+	if (term.wide)
+		columns = width;
 	if (width <= columns || columns <= dots) {
 		write_part(out, text, 0, columns);
-	} else if (keep == KEEP_HEAD) {
+		return width < columns ? width : columns;
+	}
+	if (keep == KEEP_NAME && !strchr(text, '/'))
+		return name_fit(out, text, columns);
+	if (keep == KEEP_HEAD) {
 		write_part(out, text, 0, columns - dots);
 		fputs(sign(DOTS), out);
 	} else {
 		fputs(sign(DOTS), out);
 		write_part(out, text, width - (columns - dots), width);
 	}
+	return columns;
+}
+
+void text_mark(FILE *out, enum style way, const char *mark)
+{
+	int widest = text_width(sign(CHECK));
+
+	fprintf(out, "%s%s%s%*s", style(way), mark, style(PLAIN),
+	        widest - text_width(mark) + 1, "");
 }
 
 void text_bar(FILE *out, int64_t part, int64_t whole, int columns)
@@ -165,7 +285,8 @@ void text_bar(FILE *out, int64_t part, int64_t whole, int columns)
 
 void text_wrap(FILE *out, const char *text, int indent, int from)
 {
-	int at = from;
+	enum { READABLE = 100 };
+	int at = from, room = term.width > READABLE ? READABLE : term.width;
 	bool first = true; /* in its line */
 
 	while (*text) {
@@ -174,13 +295,13 @@ void text_wrap(FILE *out, const char *text, int indent, int from)
 		int width;
 		snprintf(word, sizeof(word), "%.*s", (int)length, text);
 		width = text_width(word);
-		if (!first && at + 1 + width > term.width) {
+		if (!first && at + 1 + width > room) {
 			fprintf(out, "\n%*s", indent, "");
 			at = indent;
 			first = true;
 		}
 		fputs(first ? "" : " ", out);
-		text_fit(out, word, term.width - indent, KEEP_TAIL);
+		text_fit(out, word, room - indent, KEEP_TAIL);
 		at += width + !first;
 		first = false;
 		text += length + (text[length] == ' ');

@@ -1,7 +1,8 @@
 /* frames.c - which line of a stack is the user's own.
- * Called from: advice/, commands/, run/. */
+ * Called from: advice/, answers/, commands/, run/. */
 #include "frames.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,76 @@ struct line line_calling(struct trace *trace, int64_t stack)
 		line = take(&frames[outside]);
 	frames_free(frames, count);
 	return line.file ? line : line_of(trace, stack);
+}
+
+/* 'aten::_log_softmax_backward_data', 'LogSoftmaxBackward0' and 'aten::_log_softmax' are all
+ * "logsoftmax". */
+static void stem(const char *op, char *text, size_t size)
+{
+	size_t length = 0;
+	char *end;
+
+	op = !strncmp(op, "aten::", 6) ? op + 6 : op;
+	for (; *op && length + 1 < size; op++)
+		if (*op != '_')
+			text[length++] = (char)tolower((unsigned char)*op);
+	text[length] = 0;
+	end = strstr(text, "backward");
+	end = end ? end : strstr(text, "forward");
+	if (end)
+		*end = 0;
+}
+
+/* Does the name of a backward's operator tell which operator of the forward it is for? */
+static bool same_operator(const char *backward, const char *forward)
+{
+	char back[64], forth[64];
+
+	if (!backward || !forward || !strcasestr(backward, "backward"))
+		return false;
+	stem(backward, back, sizeof(back));
+	stem(forward, forth, sizeof(forth));
+	return *back && *forth && (strstr(back, forth) || strstr(forth, back));
+}
+
+/* Of the places in a module's forward, all or those of one operator: the line, if it is one. */
+static struct line shared_line(struct trace *trace, const struct places *places,
+                               const struct site *site, bool operator)
+{
+	struct line line = {0};
+	int64_t last = -1;
+
+	for (size_t i = 0; i < places->site_count; i++) {
+		const struct site *other = &places->sites[i];
+		struct line found;
+		if (other->module_id != site->module_id || other->stack < 0 ||
+		    other->stack == last || other->phase != PHASE_FORWARD ||
+		    (operator&& !same_operator(site->op, other->op)))
+			continue;
+		found = line_of(trace, last = other->stack);
+		if (!line.file) {
+			line = found;
+			continue;
+		}
+		if (!line_same(&line, &found)) {
+			line_free(&found);
+			line_free(&line);
+			return line;
+		}
+		line_free(&found);
+	}
+	return line;
+}
+
+struct line line_forward(struct trace *trace, const struct places *places,
+                         const struct site *site)
+{
+	struct line line = {0};
+
+	if (!site || site->module_id < 0 || site->phase != PHASE_BACKWARD)
+		return line;
+	line = shared_line(trace, places, site, true);
+	return line.file ? line : shared_line(trace, places, site, false);
 }
 
 static bool same_frame(const struct frame *a, const struct frame *b)
@@ -137,6 +208,13 @@ void line_free(struct line *line)
 	free(line->file);
 	free(line->function);
 	*line = (struct line){0};
+}
+
+const char *file_name(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	return slash ? slash + 1 : path ? path : "?";
 }
 
 char *line_text(const struct line *line)

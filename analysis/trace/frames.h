@@ -18,6 +18,12 @@ struct line line_of(struct trace *trace, int64_t stack);
  * no module is called. */
 struct line line_calling(struct trace *trace, int64_t stack);
 
+/* The line whose forward a backward belongs to: that of the one place in the same module's forward
+ * that made the operator, or of all places of that module where they share it. None where the
+ * trace does not tell. */
+struct line line_forward(struct trace *trace, const struct places *places,
+                         const struct site *site);
+
 /* The innermost line that two stacks share outside libraries: who called both. */
 struct line line_common(struct trace *trace, int64_t one, int64_t other);
 
@@ -27,6 +33,9 @@ char *line_chain(struct trace *trace, int64_t stack, int most);
 
 bool line_same(const struct line *a, const struct line *b);
 void line_free(struct line *line);
+
+/* "train.py" of "/home/me/train.py"; "?" of NULL. */
+const char *file_name(const char *path);
 
 /* "train.py:30", short enough for a sentence; the caller's. A sign where none is known. */
 char *line_text(const struct line *line);

@@ -232,6 +232,16 @@ int64_t segments_hole(const struct segments *segments, int64_t request)
 	return largest;
 }
 
+int64_t segments_largest_between(const struct segments *segments)
+{
+	int64_t largest = 0;
+
+	for (size_t i = 0; i < segments->count; i++)
+		if (segments->list[i].blocks && segments->list[i].hole > largest)
+			largest = segments->list[i].hole;
+	return largest;
+}
+
 int64_t segments_largest_hole(const struct segments *segments)
 {
 	int64_t large = segments_hole(segments, INT64_MAX), small;

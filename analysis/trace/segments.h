@@ -50,6 +50,9 @@ void segments_free(struct segments *segments);
  * their own. -1 where holes are not known. */
 int64_t segments_hole(const struct segments *segments, int64_t request);
 
+/* The largest hole in segments that hold blocks; empty segments do not count. */
+int64_t segments_largest_between(const struct segments *segments);
+
 /* The largest of all holes; -1 where they are not known. */
 int64_t segments_largest_hole(const struct segments *segments);
 

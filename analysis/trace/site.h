@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "json.h"
+#include "stack.h"
 #include "trace.h"
 
 struct site {
@@ -58,14 +59,5 @@ const struct tensor *places_owner(const struct places *places,
  * after the last. A flat buffer holds several. */
 const struct tensor *places_next(const struct places *places, const struct block *block,
                                  int64_t bucket, const struct tensor *before);
-
-/* A stack, innermost frame first. */
-struct frame {
-	char *kind, *function, *file;
-	int64_t line; /* -1: a native frame */
-};
-struct frame *stack_frames(struct trace *trace, int64_t stack, size_t *count);
-void frames_free(struct frame *frames, size_t count);
-void stack_json(struct trace *trace, struct json *json, const char *key, int64_t stack);
 
 #endif

@@ -208,6 +208,9 @@ struct trace *trace_open(const char *path)
 	read_names(trace->db, "SELECT id, name FROM bucket", trace->buckets, BUCKETS);
 	read_devices(trace);
 	check_steps(trace);
+	trace->model =
+	        rows_first_text(db_rows(trace->db, "SELECT model_class FROM run", ""));
+	trace->simulated = db_number(trace->db, 0, "SELECT simulated FROM run") == 1;
 	return trace;
 }
 
@@ -227,6 +230,9 @@ void trace_close(struct trace *trace)
 		free(trace->devices[i].product);
 	}
 	free(trace->devices);
+	free(trace->model);
+	free(trace->said.frames);
+	free(trace->said.place);
 	free(trace->path);
 	free(trace->name);
 	free(trace);

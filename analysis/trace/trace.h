@@ -29,6 +29,13 @@ struct device {
 	char *name, *product;
 };
 
+/* The frames that the stacks of a JSON document have named so far. */
+struct said {
+	int64_t *frames; /* ids, in the order of the list "frames" */
+	int64_t *place;  /* by id: its place in that list plus one; 0: none yet */
+	size_t count, room, places;
+};
+
 struct trace {
 	struct db *db;
 	char *name; /* as the user typed it, for hints */
@@ -39,6 +46,9 @@ struct trace {
 	bool running;         /* the run goes on; this is its state as of now */
 	bool perhaps_running; /* ... or whether it does cannot be told from here */
 	char *missing;        /* NULL, or why the run's last events are not in it */
+	char *model;          /* the class of the model; NULL: not known */
+	bool simulated;       /* its times are those of a simulation, not of a card */
+	struct said said;
 };
 
 /* One step; pattern is the step whose rows speak for it (schema.sql, folding). */

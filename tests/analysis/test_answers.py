@@ -161,13 +161,15 @@ def test_all_device_columns_come_from_the_sample_before_the_peak(trace, answer):
 
 def test_owners_and_stacks_are_those_of_the_allocation(trace, answer):
     recording, path = trace("gpt")
-    [got] = answer("peak", path)["devices"]
+    answered = answer("peak", path)
+    [got] = answered["devices"]
     truth = {a.name: a for a in recording.allocations if a.name}
     owned = {r["owner"]: r for r in got["live"] if r["owner"]}
     assert set(owned) == set(truth)
     for name, row in owned.items():
         assert (row["bytes"], row["blocks"]) == (truth[name].bytes, 1)
-        assert [f"{f['file']}:{f['line']} {f['function']}" for f in row["stack"]] == \
+        frames = [answered["frames"][number] for number in row["stack"]]
+        assert [f"{f['file']}:{f['line']} {f['function']}" for f in frames] == \
             list(truth[name].site.stack)
 
 
