@@ -13,10 +13,18 @@
 #include "session.h"
 #include "stacks.h"
 
+/* What a forked child frees is its parent's: a data loader's workers do that when they collect
+ * garbage. It is no reason to begin a trace, which would have nothing in it. */
+static bool nothing_to_trace(bool gives_back)
+{
+	return gives_back &&
+	       atomic_load_explicit(&tmk_state, memory_order_acquire) == TMK_IDLE;
+}
+
 TMK_HOT void tmk_event(void *ptr, int64_t bytes, size_t allocated, size_t reserved,
                        struct tmk_device_id device, uint8_t flags)
 {
-	if (!tmk_is_active() && !tmk_session_ensure())
+	if (!tmk_is_active() && (nothing_to_trace(bytes <= 0) || !tmk_session_ensure()))
 		return;
 	bool grad;
 	struct tmk_where w;
@@ -150,7 +158,7 @@ void tmk_event_sample(void)
 void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
                        size_t bytes, int host)
 {
-	if (!tmk_session_ensure())
+	if (nothing_to_trace(code != TMK_SEGMENT_TAKEN) || !tmk_session_ensure())
 		return;
 	uint64_t free_bytes = 0, total = 0;
 	struct tmk_device_id device = tmk_event_device();

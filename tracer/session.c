@@ -57,6 +57,8 @@ static int create_trace(char *path, size_t size)
 {
 	char wanted[2048];
 	int err = tmk_place_expand(tmk_settings.out, wanted, sizeof(wanted));
+	if (!err)
+		err = tmk_place_inside(wanted, sizeof(wanted), tmk_defaults.out);
 	if (err)
 		return err;
 	const char *dot = strrchr(wanted, '.');
@@ -67,11 +69,13 @@ static int create_trace(char *path, size_t size)
 	for (int i = 2; fd == -EEXIST && i < 1000; i++) {
 		snprintf(path, size, "%.*s-%d%s", (int)(dot - wanted), wanted, i, dot);
 		fd = leftovers(path) ? -EEXIST : tmk_place_create(path);
-		if (fd >= 0 && tmk_settings.verbose)
-			tmk_say("'%s' exists; writing '%s'", wanted, path);
+		if (fd >= 0 && !tmk_settings.quiet)
+			tmk_say("'%s' exists; writing '%s' instead", wanted, path);
 	}
 	if (fd < 0)
 		return fd;
+	if (*tmk_settings.announced && strcmp(tmk_settings.announced, path) != 0)
+		tmk_say("writing '%s'", path);
 	close(fd); /* SQLite opens it by name, on the writer thread */
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* nearest.c - which known word somebody meant: "did you mean".
- * Called from: answers/, formula/, options/, plan/, run/. */
+ * Called from: answers/, formula/, options/, run/. */
 #include "nearest.h"
 
 #include <string.h>

@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "fail.h"
+#include "complete.h"
 #include "help.h"
 #include "library.h"
 #include "screen.h"

@@ -129,8 +129,7 @@ int cmd_run(const struct options *options)
 		traced = tracing_prepare(options, path, token);
 	if (traced) {
 		tracing_warn(program);
-		note("writing %s (from the first device event on)",
-		     tracing_shorter(path));
+		tracing_announce(path, false);
 	}
 	status = launch_wait(program, options->words, 0);
 	if (traced && !quiet)

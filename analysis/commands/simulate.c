@@ -170,6 +170,7 @@ static void run_on(struct session *session, size_t index)
 		fail(STATUS_UNREADABLE, "without a trace there is no verdict");
 	note("simulating %s %s %s", card->product ? card->product : card->gpu,
 	     sign(DOT), text_size(card->memory_bytes).s);
+	tracing_announce(path, true);
 	*outcome = (struct outcome){.card = card,
 	                            .ran = true,
 	                            .total = card->memory_bytes,

@@ -31,14 +31,21 @@ static void print_option(const struct option_row *row, FILE *out)
 
 void help_usage(FILE *out)
 {
+	int longest = 0;
+
 	fputs("tidemark - where did my training memory go, and what would make it "
 	      "fit?\n\n"
 	      "  tidemark run -- python train.py    trace a run\n"
 	      "  tidemark report                    then ask\n\n",
 	      out);
-	for (int i = 0; i < COMMAND_COUNT; i++)
-		fprintf(out, "  %-12s%s\n", command_table[i].name,
-		        command_table[i].summary);
+	for (int i = 0; i < COMMAND_COUNT; i++) {
+		int width = (int)strlen(command_table[i].name);
+		longest = width > longest ? width : longest;
+	}
+	for (int i = 0; i < COMMAND_COUNT; i++) {
+		fprintf(out, "  %-*s  ", longest, command_table[i].name);
+		text_wrap(out, command_table[i].summary, longest + 4, longest + 4);
+	}
 	fputs("\nFILE is a trace; without one, the newest tidemark-*.db in this "
 	      "folder.\n"
 	      "'tidemark help COMMAND' tells more, 'tidemark help environment' the "
@@ -165,93 +172,4 @@ void help_man(FILE *out)
 		roff(row->what, out);
 		fputc('\n', out);
 	}
-}
-
-void help_bash(FILE *out)
-{
-	fputs("# bash completion for tidemark\n"
-	      "_tidemark()\n{\n"
-	      "\tlocal word=${COMP_WORDS[COMP_CWORD]} options=\n"
-	      "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-	      "\t\tCOMPREPLY=($(compgen -W '",
-	      out);
-	for (int c = 0; c < COMMAND_COUNT; c++)
-		fprintf(out, "%s ", command_table[c].name);
-	fputs("--help --version' -- \"$word\") $(compgen -f -X '!*.db' -- \"$word\"))\n"
-	      "\t\treturn\n\tfi\n"
-	      "\tcase ${COMP_WORDS[1]} in\n",
-	      out);
-	for (int c = 0; c < COMMAND_COUNT; c++) {
-		fprintf(out, "\t%s) options='", command_table[c].name);
-		for (int i = 0, any = 0; i < OPT_COUNT; i++)
-			if (takes((enum command_id)c, i))
-				fprintf(out, "%s--%s", any++ ? " " : "",
-				        option_table[i].name);
-		fputs("' ;;\n", out);
-	}
-	fputs("\tesac\n"
-	      "\tcase $word in\n"
-	      "\t-*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
-	      "\t*) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
-	      "\tesac\n}\n"
-	      "complete -o filenames -F _tidemark tidemark\n",
-	      out);
-}
-
-/* Inside _arguments' brackets and between our single quotes. */
-static void zsh_text(const char *text, FILE *out)
-{
-	for (; *text; text++) {
-		if (strchr("[]:", *text))
-			fputc('\\', out);
-		if (*text == '\'')
-			fputs("'\\''", out);
-		else
-			fputc(*text, out);
-	}
-}
-
-void help_zsh(FILE *out)
-{
-	fputs("#compdef tidemark\n"
-	      "local -a commands\n"
-	      "commands=(\n",
-	      out);
-	for (int c = 0; c < COMMAND_COUNT; c++) {
-		fprintf(out, "\t'%s:", command_table[c].name);
-		zsh_text(command_table[c].summary, out);
-		fputs("'\n", out);
-	}
-	fputs(")\n"
-	      "if (( CURRENT == 2 )); then\n"
-	      "\t_describe command commands\n"
-	      "\t_files -g '*.db'\n"
-	      "\treturn\nfi\n"
-	      "local command=$words[2]\n"
-	      "shift words; (( CURRENT-- ))\n"
-	      "case $command in\n",
-	      out);
-	for (int c = 0; c < COMMAND_COUNT; c++) {
-		fprintf(out, "%s)\n\t_arguments", command_table[c].name);
-		for (int i = 0; i < OPT_COUNT; i++) {
-			const struct option_row *row = &option_table[i];
-			if (!takes((enum command_id)c, i))
-				continue;
-			fprintf(out, " \\\n\t\t'--%s%s[", row->name,
-			        row->argument ? "=" : "");
-			zsh_text(row->help, out);
-			fputc(']', out);
-			if (row->argument) {
-				fputc(':', out);
-				zsh_text(row->argument, out);
-				fputc(':', out);
-			}
-			fputc('\'', out);
-		}
-		fputs(runs_program((enum command_id)c)
-		              ? " \\\n\t\t'*::command:_normal'\n\t;;\n"
-		              : " \\\n\t\t'*:file:_files'\n\t;;\n",
-		      out);
-	}
-	fputs("esac\n", out);
 }

@@ -10,7 +10,5 @@ void help_usage(FILE *out);                            /* all commands */
 void help_command(enum command_id command, FILE *out); /* one, with its options */
 void help_environment(FILE *out); /* the variables, with their defaults */
 void help_man(FILE *out);         /* roff, for tidemark(1) */
-void help_bash(FILE *out);
-void help_zsh(FILE *out);
 
 #endif

@@ -2,6 +2,7 @@
  * Called from: commands/, measure/, options/, plan/, run/. */
 #include "options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,4 +186,45 @@ int64_t option_rows(const struct options *options, int64_t otherwise)
 		     "'--full' shows all rows and '--top' some of them; choose one");
 	option_number(options, OPT_TOP, &rows);
 	return rows;
+}
+
+/* "AdamW" and "sgd_momentum" are "adamw" and "sgd-momentum". */
+static bool same_word(const char *typed, const char *name)
+{
+	for (; *typed && *name; typed++, name++) {
+		char letter =
+		        *typed == '_' ? '-' : (char)tolower((unsigned char)*typed);
+		if (letter != *name)
+			return false;
+	}
+	return !*typed && !*name;
+}
+
+int option_choice(const struct options *options, enum option_id id,
+                  const char *const *names, int count)
+{
+	const char *value = options->value[id], *nearest = NULL;
+	char list[256] = "", typed[64];
+	int best = 3;
+
+	if (!value)
+		return -1;
+	snprintf(typed, sizeof(typed), "%s", value);
+	for (char *at = typed; *at; at++)
+		*at = (char)tolower((unsigned char)*at);
+	for (int i = 0; i < count; i++) {
+		int distance = word_distance(typed, names[i]);
+		size_t length = strlen(list);
+		if (same_word(value, names[i]))
+			return i;
+		if (distance < best && distance < (int)strlen(names[i])) {
+			best = distance;
+			nearest = names[i];
+		}
+		snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "",
+		         names[i]);
+	}
+	fail(STATUS_USAGE, "'--%s' is one of %s, not '%s'%s%s%s", option_name(id), list,
+	     value, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+	     nearest ? "'?" : "");
 }

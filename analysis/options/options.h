@@ -56,6 +56,11 @@ int options_parse(enum command_id command, int argc, char **argv,
  * where they name several. */
 const char *options_file(const struct options *options);
 
+/* Which of `count` words an option has, -1 where it is not given; capitals do not count, and '_'
+ * is as good as '-'. Ends the program with status 2 for another word, and names the nearest. */
+int option_choice(const struct options *options, enum option_id id,
+                  const char *const *names, int count);
+
 /* How many rows a list has: --top, all with --full, else what the command shows by itself. */
 int64_t option_rows(const struct options *options, int64_t otherwise);
 

@@ -8,33 +8,12 @@
 #include "fail.h"
 #include "nearest.h"
 #include "quantity.h"
+#include "text.h"
 
 int plan_choice(const struct options *options, enum option_id id,
                 const char *const *names, int count)
 {
-	const char *value = options->value[id], *nearest = NULL;
-	char list[256] = "";
-	int best = 3;
-
-	if (!value)
-		return -1;
-	for (int i = 0; i < count; i++) {
-		int distance = word_distance(value, names[i]);
-		size_t length = strlen(list);
-		if (!strcmp(value, names[i]))
-			return i;
-		if (distance < best && distance < (int)strlen(names[i])) {
-			best = distance;
-			nearest = names[i];
-		}
-		snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "",
-		         names[i]);
-	}
-	if (nearest)
-		fail(STATUS_USAGE, "'--%s' can't be '%s'; did you mean '%s'?",
-		     option_name(id), value, nearest);
-	fail(STATUS_USAGE, "'--%s' is one of %s, not '%s'", option_name(id), list,
-	     value);
+	return option_choice(options, id, names, count);
 }
 
 static void check_quantity(enum quantity quantity, enum option_id id, const char *value,
@@ -63,6 +42,12 @@ bool plan_count(const struct options *options, enum option_id id, int64_t *value
 	check_quantity(quantity_count(text, value), id, text, "8 or 7e9 or 7B");
 	if (*value < 1)
 		fail(STATUS_USAGE, "'--%s' must be at least 1", option_name(id));
+	if (*value < 1000 && (id == OPT_PARAMS || id == OPT_LORA_PARAMS))
+		fail(STATUS_USAGE,
+		     "'--%s %s' says that the %s has %s; did you mean '%s%s'?",
+		     option_name(id), text, id == OPT_PARAMS ? "model" : "adapter",
+		     text_plural(*value, "parameter").s, text,
+		     id == OPT_PARAMS ? "B" : "M");
 	return true;
 }
 
@@ -73,6 +58,9 @@ bool plan_size(const struct options *options, enum option_id id, int64_t *value)
 	if (!text)
 		return false;
 	check_quantity(quantity_size(text, value), id, text, "6GB or 512MiB");
+	if (*value > 0 && *value < 1024 && id == OPT_CONTEXT)
+		fail(STATUS_USAGE, "'--%s %s' says %s; did you mean '%sMiB'?",
+		     option_name(id), text, text_size(*value).s, text);
 	return true;
 }
 

@@ -89,6 +89,8 @@ char *launch_preload(const char *library, const char *already)
 
 static volatile pid_t program;
 
+void (*launch_before)(void);
+
 /* The terminal sends its signals to the whole group, the program among it; what another
  * process sends to us alone is meant for the program. */
 static void pass_on(int number, siginfo_t *info, void *context)
@@ -133,6 +135,8 @@ int launch_wait(const char *path, char **argv, int orphaned)
 		prctl(PR_SET_PDEATHSIG, orphaned);
 		if (orphaned && getppid() != parent)
 			_exit(128 + orphaned);
+		if (launch_before)
+			launch_before();
 		execv(path, argv);
 		warn("cannot run '%s': %s", argv[0], strerror(errno));
 		_exit(errno == ENOENT ? NOT_FOUND : CANNOT_RUN);

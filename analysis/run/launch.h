@@ -14,6 +14,10 @@ char *launch_lookup(const char *command, int *status);
  * which insists on being first. The caller's text. */
 char *launch_preload(const char *library, const char *already);
 
+/* Called in the child, whose pid will be the program's, before the program takes its place. NULL:
+ * nothing is. */
+extern void (*launch_before)(void);
+
 /* Runs argv[0] found at path and waits; passes signals on. Returns what a shell would:
  * the exit status, or 128 plus the signal. If we are killed, the program gets `orphaned`,
  * or where that is 0 goes on. */

@@ -42,6 +42,11 @@ static int64_t set_size(const struct options *options, enum option_id id,
 			     option_table[id].name, text);
 		fail(STATUS_USAGE, "%s is a size like 24GiB, not '%s'", name, text);
 	}
+	if (given && bytes > 0 && bytes < 1024)
+		fail(STATUS_USAGE,
+		     "'--%s %s' says %" PRId64 " bytes; did you mean '%s%s'?",
+		     option_name(id), text, bytes, text,
+		     id == OPT_SIM_MEMORY ? "GiB" : "MiB");
 	set_number(name, bytes);
 	return bytes;
 }
@@ -64,19 +69,13 @@ static void set_memory(const struct options *options, size_t cards)
 		unsetenv(name);
 }
 
-static void set_values(const char *values)
+static void set_values(const struct options *options)
 {
 	static const char *const known[] = {"plausible", "memory", "zero", "nan"};
+	int choice = option_choice(options, OPT_SIM_VALUES, known, 4);
 
-	if (!values)
-		return;
-	for (int i = 0; i < 4; i++)
-		if (!strcmp(values, known[i])) {
-			setenv("TIDEMARK_SIM_VALUES", values, 1);
-			return;
-		}
-	fail(STATUS_USAGE, "'--values' is plausible, memory, zero or nan, not '%s'",
-	     values);
+	if (choice >= 0)
+		setenv("TIDEMARK_SIM_VALUES", known[choice], 1);
 }
 
 /* One process poses as a rank: its launcher's variables, as torchrun sets them. */
@@ -125,7 +124,7 @@ int64_t simulation_settings(const struct options *options, size_t cards)
 	}
 	set_size(options, OPT_SIM_KNOWN, "TIDEMARK_SIM_KNOWN");
 	set_memory(options, cards);
-	set_values(options->value[OPT_SIM_VALUES]);
+	set_values(options);
 	set_rank(options, devices);
 	return set_size(options, OPT_SIM_OUTSIDE, "TIDEMARK_SIM_OUTSIDE");
 }

@@ -4,10 +4,14 @@
 #include "tracing.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,13 +21,63 @@
 #include "launch.h"
 #include "library.h"
 #include "object.h"
+#include "template.h"
 
 static const char default_name[] = "tidemark-%h-%p.db";
 
+/* Room for the first ring and for the trace's first pages, beside each other. */
+enum { LEAST = 8 << 20 };
+
+/* Why no file can be made in a folder, as far as can be told beforehand; 0: it can. */
+static int folder_trouble(const char *folder)
+{
+	char *probe = format_text("%s/.tidemark-XXXXXX", folder);
+	struct rlimit limit;
+	int trouble, fd = mkostemp(probe, O_CLOEXEC);
+
+	if (fd < 0) {
+		trouble = errno;
+	} else {
+		/* Past this limit the kernel would end us with a signal. */
+		trouble = !getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur < LEAST
+		                  ? EFBIG
+		                  : posix_fallocate(fd, 0, LEAST);
+		unlink(probe);
+		close(fd);
+	}
+	free(probe);
+	/* Some file systems cannot say it beforehand. */
+	return trouble == EOPNOTSUPP || trouble == EINVAL ? 0 : trouble;
+}
+
+/* "FOLDER/", or the name of a folder that is there: the trace goes into it. */
+static char *inside_folder(char *path, bool asked)
+{
+	struct stat st;
+	size_t length = strlen(path);
+	char *inside;
+
+	if (template_is(path) ||
+	    (path[length - 1] != '/' && (stat(path, &st) || !S_ISDIR(st.st_mode))))
+		return path;
+	while (length > 1 && path[length - 1] == '/')
+		path[--length] = 0;
+	if (asked && mkdir(path, 0777) && errno != EEXIST)
+		fail(STATUS_USAGE, "cannot make the folder '%s': %s",
+		     tracing_shorter(path), strerror(errno));
+	inside = format_text("%s/%s", path, default_name);
+	free(path);
+	return inside;
+}
+
 char *tracing_output(const char *name)
 {
+	bool asked = name;
 	char *path, *folder, *here;
+	int trouble;
 
+	if (asked && !*name)
+		fail(STATUS_USAGE, "'--output' needs the name of a file or a folder");
 	if (!name)
 		name = getenv("TIDEMARK_OUT");
 	if (!name || !*name)
@@ -32,11 +86,24 @@ char *tracing_output(const char *name)
 	path = *name == '/' ? copy_text(name)
 	                    : format_text("%s/%s", here ? here : ".", name);
 	free(here);
+	path = inside_folder(path, asked);
 	folder = copy_text(path);
 	*strrchr(folder, '/') = 0;
-	if (!strchr(folder, '%') && access(*folder ? folder : "/", W_OK | X_OK)) {
-		warn("cannot write to folder '%s': %s; running without tracing", folder,
-		     strerror(errno));
+	trouble = template_is(folder) ? 0 : folder_trouble(folder);
+	if (!trouble && strlen(strrchr(path, '/') + 1) > NAME_MAX)
+		trouble = ENAMETOOLONG;
+	if (trouble == ENOENT && asked && access(folder, F_OK))
+		fail(STATUS_USAGE,
+		     "cannot write '%s': there is no folder '%s'; the program was not "
+		     "started",
+		     name, tracing_shorter(folder));
+	if (trouble && asked)
+		fail(STATUS_USAGE, "cannot write '%s': %s; the program was not started",
+		     name, strerror(trouble));
+	if (trouble) {
+		warn("cannot write to folder '%s': %s; the program runs without "
+		     "tracing",
+		     folder, strerror(trouble));
 		free(path);
 		path = NULL;
 	}
@@ -44,15 +111,94 @@ char *tracing_output(const char *name)
 	return path;
 }
 
+/* What the library will take: "a-2.db" where there is an "a.db", or what a run left beside one. */
+static bool is_taken(const char *path)
+{
+	static const char *const beside[] = {"", "-ring", "-wal", "-shm", "-journal"};
+	bool taken = false;
+
+	for (size_t i = 0; i < sizeof(beside) / sizeof(*beside); i++) {
+		char *name = format_text("%s%s", path, beside[i]);
+		struct stat st;
+		taken |= !lstat(name, &st);
+		free(name);
+	}
+	return taken;
+}
+
+/* The name with %h, %p and %r as the library will fill them in, in the process that is asked; the
+ * caller's. */
+static char *filled_in(const char *name)
+{
+	static const char *const ranks[] = {"RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK",
+	                                    "SLURM_PROCID"};
+	char *text = NULL, host[256] = "host";
+	const char *rank = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	if (!out)
+		out_of_memory();
+	for (int i = 0; i < 4 && !rank; i++)
+		rank = getenv(ranks[i]);
+	if (gethostname(host, sizeof(host) - 1))
+		strcpy(host, "host");
+	host[strcspn(host, ".")] = 0;
+	for (; *name; name++) {
+		if (*name != '%' || !name[1])
+			fputc(*name, out);
+		else if (*++name == 'h')
+			fputs(host, out);
+		else if (*name == 'p')
+			fprintf(out, "%d", (int)getpid());
+		else if (*name == 'r')
+			fputs(rank ? rank : "0", out);
+		else
+			fputc(*name, out);
+	}
+	fclose(out);
+	return text;
+}
+
+static const char *announced; /* tracing_announce()'s, for the child */
+static bool announce_other;
+
+/* What the library finds otherwise, or as another process of the program, it says itself. */
+static void announce(void)
+{
+	char *path = filled_in(announced), *other = copy_text(path);
+	const char *slash = strrchr(path, '/'),
+	           *dot = strrchr(slash ? slash : path, '.');
+
+	dot = dot ? dot : path + strlen(path);
+	for (int i = 2; is_taken(other) && i < 1000; i++) {
+		free(other);
+		other = format_text("%.*s-%d%s", (int)(dot - path), path, i, dot);
+	}
+	if (strcmp(other, path) != 0)
+		note("'%s' exists; writing %s instead (from the first device event on)",
+		     tracing_shorter(path), tracing_shorter(other));
+	else if (!announce_other)
+		note("writing %s (from the first device event on)",
+		     tracing_shorter(path));
+	if (!quiet)
+		setenv("TIDEMARK_ANNOUNCED", other, 1);
+	free(other);
+	free(path);
+}
+
+void tracing_announce(const char *path, bool only_other)
+{
+	announced = path;
+	announce_other = only_other;
+	launch_before = announce;
+}
+
+static const char *const stack_kinds[] = {"none", "python", "native", "all"};
+
 void tracing_check(const struct options *options)
 {
-	const char *stacks = options->value[OPT_STACKS];
-	static const char *const known[] = {"none", "python", "native", "all"};
-	for (int i = 0; i < 4; i++)
-		if (!stacks || !strcmp(stacks, known[i]))
-			return;
-	fail(STATUS_USAGE, "'--stacks' is none, python, native or all, not '%s'",
-	     stacks);
+	option_choice(options, OPT_STACKS, stack_kinds, 4);
 }
 
 void tracing_warn(const char *program)
@@ -78,6 +224,15 @@ void tracing_warn(const char *program)
 		     program, why);
 }
 
+/* Who names a file for the trace wants one. */
+static void refuse_where_asked(const struct options *options, const char *why)
+{
+	if (options->value[OPT_OUTPUT])
+		fail(STATUS_USAGE,
+		     "%s; no trace can be written, so the program was not started",
+		     why);
+}
+
 bool tracing_prepare(const struct options *options, const char *output_path,
                      char token[TOKEN])
 {
@@ -85,13 +240,18 @@ bool tracing_prepare(const struct options *options, const char *output_path,
 	unsigned char random[16] = {0};
 
 	if (!library) {
-		warn("%s; running without tracing", why);
+		refuse_where_asked(options, why);
+		warn("%s; the program runs without tracing", why);
 		return false;
 	}
 	if (library[strcspn(library, ": ")]) {
-		warn("'%s' has a blank or a colon in its path, which LD_PRELOAD cannot "
-		     "hold; running without tracing",
-		     library);
+		snprintf(
+		        why, sizeof(why),
+		        "the path '%s' has a blank or a colon, which LD_PRELOAD cannot "
+		        "hold",
+		        library);
+		refuse_where_asked(options, why);
+		warn("%s; the program runs without tracing", why);
 		free(library);
 		return false;
 	}
@@ -99,7 +259,9 @@ bool tracing_prepare(const struct options *options, const char *output_path,
 	setenv("LD_PRELOAD", preload, 1);
 	setenv("TIDEMARK_OUT", output_path, 1);
 	if (options->value[OPT_STACKS])
-		setenv("TIDEMARK_STACKS", options->value[OPT_STACKS], 1);
+		setenv("TIDEMARK_STACKS",
+		       stack_kinds[option_choice(options, OPT_STACKS, stack_kinds, 4)],
+		       1);
 	if (options->value[OPT_CPU])
 		setenv("TIDEMARK_CPU", "1", 1);
 	/* The run's files are known by this token, whatever they are called. Older glibc than 2.25
@@ -114,32 +276,6 @@ bool tracing_prepare(const struct options *options, const char *output_path,
 	free(preload);
 	free(library);
 	return true;
-}
-
-/* A glob for what %h, %p and %r may have become; numbered: for "t-2.db", which the library
- * takes where there is a "t.db" already. */
-static char *as_glob(const char *path, bool numbered)
-{
-	static const char number[] = "-[0-9]*";
-	char *text = allocate(2 * strlen(path) + sizeof(number)), *to = text;
-	const char *slash = strrchr(path, '/'),
-	           *dot = strrchr(slash ? slash : path, '.');
-
-	for (; *path; path++) {
-		if (numbered && path == dot)
-			to = stpcpy(to, number);
-		if (*path == '%' && path[1] && strchr("hpr", path[1])) {
-			*to++ = '*';
-			path++;
-		} else {
-			if (strchr("*?[]\\", *path))
-				*to++ = '\\';
-			*to++ = *path;
-		}
-	}
-	if (numbered && !dot)
-		strcpy(to, number);
-	return text;
 }
 
 static bool is_from(const char *path, const char *token)
@@ -175,7 +311,7 @@ size_t tracing_files(const char *path, const char *token, char ***files)
 	size_t made = 0;
 
 	for (int numbered = 0; numbered < 2; numbered++) {
-		char *pattern = as_glob(path, numbered);
+		char *pattern = template_glob(path, numbered);
 		glob(pattern, numbered ? GLOB_APPEND : 0, NULL, &found);
 		free(pattern);
 	}

@@ -11,9 +11,13 @@
 enum { TOKEN = 33 }; /* bytes of a run's token, with its end */
 
 /* Where the trace goes, absolute: the program may change its folder. name NULL:
- * TIDEMARK_OUT, or the usual name. NULL, with a warning, where nothing can be written.
- * The caller's text. */
+ * TIDEMARK_OUT, or the usual name. Where nothing can be written: NULL, with a warning; where name
+ * was given it ends the program with status 2. The caller's text. */
 char *tracing_output(const char *name);
+
+/* What the program's process says before it begins: which file its trace goes to. The library takes
+ * another name where that one exists. only_other: says it only then. */
+void tracing_announce(const char *path, bool only_other);
 
 /* Ends the program with status 2 where --stacks is none of its words. */
 void tracing_check(const struct options *options);

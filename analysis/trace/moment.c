@@ -7,6 +7,7 @@
 
 #include "fail.h"
 #include "replay.h"
+#include "text.h"
 #include "trace_queries.h"
 #include "whole.h"
 
@@ -139,6 +140,20 @@ static bool at_oom(struct trace *trace, const struct device *device, int64_t ste
 	return true;
 }
 
+/* A time behind the end of the run asks for nothing. */
+static void refuse_later(struct trace *trace, int64_t time_ns)
+{
+	int64_t last = db_number(trace->db, -1,
+	                         "SELECT max(coalesce(ended_ns, 0), "
+	                         "(SELECT max(end_ns) FROM step)) FROM run");
+
+	if (last >= 0 && time_ns > last)
+		fail(STATUS_USAGE, "'--at' asks for %s, but %s %s",
+		     text_duration(time_ns).s,
+		     trace->running ? "the run has lasted only" : "the run ended after",
+		     text_duration(last).s);
+}
+
 /* After the last event up to then, of any device. */
 static bool at_time(struct trace *trace, const struct device *device, int64_t time_ns,
                     struct moment *moment)
@@ -147,10 +162,13 @@ static bool at_time(struct trace *trace, const struct device *device, int64_t ti
 	const struct event *events;
 	size_t count;
 	int64_t step;
-	struct rows *rows = db_rows(trace->db,
-	                            "SELECT id FROM step WHERE start_ns <= ? OR id = 0 "
-	                            "ORDER BY id DESC LIMIT 1",
-	                            "i", time_ns);
+	struct rows *rows;
+
+	refuse_later(trace, time_ns);
+	rows = db_rows(trace->db,
+	               "SELECT id FROM step WHERE start_ns <= ? OR id = 0 "
+	               "ORDER BY id DESC LIMIT 1",
+	               "i", time_ns);
 	if (!rows_next(rows))
 		return false;
 	step = rows_number(rows, 0);

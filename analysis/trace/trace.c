@@ -3,7 +3,6 @@
  *     run/, trace/, whatif/. */
 #include "trace.h"
 
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,51 +14,28 @@
 #include "heap.h"
 #include "library.h"
 #include "scratch.h"
+#include "template.h"
 #include "trace_queries.h"
 
-static bool newer(const struct stat *a, const struct stat *b)
+/* The file to read: the one that is named; of a name with %h, %p or %r the newest that it has
+ * become; without a name the newest in this folder. */
+static char *name_or_fail(const char *path)
 {
-	if (a->st_mtim.tv_sec != b->st_mtim.tv_sec)
-		return a->st_mtim.tv_sec > b->st_mtim.tv_sec;
-	return a->st_mtim.tv_nsec > b->st_mtim.tv_nsec;
-}
+	const bool named = path && (!template_is(path) || !access(path, F_OK));
+	char *pattern, *name;
 
-/* The newest trace in the current folder. The log beside it counts too: while a run
- * goes on only that one changes. */
-static char *newest(void)
-{
-	glob_t found = {0};
-	struct stat latest = {0};
-	char *name = NULL;
-
-	glob("tidemark-*.db", 0, NULL, &found);
-	for (size_t i = 0; i < found.gl_pathc; i++) {
-		struct stat st, log;
-		char *beside = format_text("%s-wal", found.gl_pathv[i]);
-		if (!stat(found.gl_pathv[i], &st)) {
-			if (!stat(beside, &log) && newer(&log, &st))
-				st.st_mtim = log.st_mtim;
-			if (!name || newer(&st, &latest)) {
-				free(name);
-				name = copy_text(found.gl_pathv[i]);
-				latest = st;
-			}
-		}
-		free(beside);
-	}
-	globfree(&found);
-	return name;
-}
-
-static char *newest_or_fail(void)
-{
-	char *name = newest();
-
+	if (named)
+		return copy_text(path);
+	pattern = path ? template_glob(path, false) : copy_text("tidemark-*.db");
+	name = template_newest(pattern);
+	if (!name && path)
+		fail(STATUS_UNREADABLE, "there is no file '%s'", pattern);
 	if (!name)
-		fail(STATUS_UNREADABLE, "no file 'tidemark-*.db' in this folder; name "
-		                        "a trace, or make one "
-		                        "with 'tidemark run -- CMD'");
+		fail(STATUS_UNREADABLE, "there is no file 'tidemark-*.db' in this "
+		                        "folder; name a trace, or "
+		                        "make one with 'tidemark run -- CMD'");
 	note("reading '%s'", name);
+	free(pattern);
 	return name;
 }
 
@@ -200,7 +176,7 @@ struct trace *trace_open(const char *path)
 {
 	struct trace *trace = allocate(sizeof(*trace));
 
-	trace->name = path ? copy_text(path) : newest_or_fail();
+	trace->name = name_or_fail(path);
 	trace->path = copy_text(trace->name);
 	open_complete(trace);
 	db_define(trace->db, sql_views);

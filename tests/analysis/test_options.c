@@ -1,4 +1,5 @@
 /* test_options.c - the option table, its parser, and the texts made from it. */
+#include "complete.h"
 #include "help.h"
 #include "nearest.h"
 #include "options.h"

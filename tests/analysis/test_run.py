@@ -65,6 +65,63 @@ def test_what_was_preloaded_already_stays(run):
     assert env["LD_PRELOAD"] == os.path.realpath(LIBRARY) + ":libm.so.6"
 
 
+def test_a_trace_that_exists_is_kept_and_the_other_name_said(run, tmp_path):
+    (tmp_path / "a.db").write_text("mine")
+    done = run("-o", "a.db", "--", "true")
+    assert "'a.db' exists; writing a-2.db instead" in done.stderr
+    (tmp_path / "a-2.db-ring").write_text("of a killed run")
+    assert "writing a-3.db instead" in run("-o", "a.db", "--", "true").stderr
+    assert "writing b.db (from" in run("-o", "b.db", "--", "true").stderr
+    assert "writing" not in run("-q", "-o", "b.db", "--", "true").stderr
+
+
+@pytest.mark.parametrize("name, inside", [("new/", True), ("there", True), ("there/", True),
+                                          ("plain", False)])
+def test_a_folder_takes_the_trace_inside(run, tmp_path, name, inside):
+    (tmp_path / "there").mkdir()
+    env = json.loads(run("-o", name, "--", sys.executable, "-c", SHOW).stdout)
+    wanted = str(tmp_path / name.rstrip("/")) + ("/tidemark-%h-%p.db" if inside else "")
+    assert env["TIDEMARK_OUT"] == wanted
+    assert (tmp_path / "new").is_dir() == (name == "new/")
+    assert re.fullmatch(re.escape(wanted).replace("%h", "[^.]+").replace("%p", r"\d+"),
+                        env["TIDEMARK_ANNOUNCED"])
+
+
+@pytest.mark.parametrize("name, said", [
+    ("no/such/a.db", "there is no folder 'no/such'"),
+    ("/proc/a.db", "cannot write '/proc/a.db'"),
+    ("file/", "cannot write 'file/': Not a directory"),
+    ("file/a.db", "cannot write 'file/a.db': Not a directory"),
+    ("", "needs the name of a file or a folder"),
+    ("x" * 300, "File name too long")])
+def test_a_trace_that_was_asked_for_and_cannot_be_written_ends_it_before(run, tmp_path, name,
+                                                                         said):
+    (tmp_path / "file").touch()
+    done = run("-o", name, "--", "touch", "started")
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_trace_that_was_asked_for_and_has_no_library_ends_it_before(run, tmp_path):
+    no_library = {"TIDEMARK_LIBRARY": "/no/such.so"}
+    done = run("-o", "a.db", "--", "touch", "started", env=no_library)
+    assert done.returncode == 2 and "the program was not started" in done.stderr
+    assert not (tmp_path / "started").exists()
+    assert run("--", "touch", "started", env=no_library).returncode == 0
+    assert (tmp_path / "started").exists()
+
+
+def test_a_name_with_percent_is_read_as_the_newest_it_has_become(tidemark, trace, tmp_path):
+    for number, name in enumerate(["t-node07-1.db", "t-node07-2.db"]):
+        _, path = trace(name=name)
+        os.utime(path, (number, number))
+    done = tidemark("peak", "t-%h-%p.db", check=True)
+    assert done.stderr == "tidemark: reading 't-node07-2.db'\n"
+    assert tidemark("peak", "u-%h-%p.db").stderr == "tidemark: there is no file 'u-*-*.db'\n"
+    trace(name="t-%h.db")
+    assert tidemark("peak", "t-%h.db", check=True).stderr == ""
+
+
 def test_output_and_status_are_the_programs_own(run):
     done = run("--", "sh", "-c", "echo out; echo err >&2; exit 9")
     assert (done.returncode, done.stdout) == (9, "out\n")
@@ -89,11 +146,11 @@ def test_a_traced_run_ends_with_its_peak_and_the_next_command(run, tmp_path):
     done = run("--", sys.executable, "-c", TRACED)
     assert done.returncode == 7
     first, peak, following = done.stderr.splitlines()
-    assert first == ("tidemark: writing tidemark-%h-%p.db "
-                     "(from the first device event on)")
+    [made] = tmp_path.glob("tidemark-node07-*.db")
+    assert first.replace(os.uname().nodename.split(".")[0], "node07") == (
+        f"tidemark: writing {made.name} (from the first device event on)")
     assert re.match(r"tidemark: cuda:0 peak 469.32 MiB of 24.00 GiB, in backward - "
                     r"3 steps - 0 events lost - ", peak)
-    [made] = tmp_path.glob("tidemark-node07-*.db")
     assert following == f"tidemark: next   tidemark report {made.name}"
 
 
@@ -131,7 +188,8 @@ def test_a_missing_library_costs_the_trace_not_the_run(run):
 
 
 def test_a_folder_that_is_not_there_costs_the_trace_not_the_run(run):
-    done = run("-o", "/no/such/folder/a.db", "--", "sh", "-c", "exit 4")
+    """Where nobody asked for the trace by -o."""
+    done = run("--", "sh", "-c", "exit 4", env={"TIDEMARK_OUT": "/no/such/folder/a.db"})
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1 and "'/no/such/folder'" in done.stderr
 

@@ -140,6 +140,98 @@ def test_the_completion_is_good_bash(tidemark, tmp_path):
     assert (done.stdout.split(), done.stderr) == (["--step"], "")
 
 
+def complete(tidemark, folder, *words):
+    """What bash would offer for the last of these words."""
+    ask = tidemark("completion", "bash", check=True).stdout + (
+        '\ntidemark() { "$COMMAND" "$@"; }; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+        '_tidemark; printf "%s\\n" "${COMPREPLY[@]}"')
+    done = subprocess.run(["bash", "-c", ask, "-", *words], capture_output=True, text=True,
+                          cwd=folder, env={**os.environ, "COMMAND": str(COMMAND)})
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("words, offered", [
+    (["run", "--stacks", ""], ["none", "python", "native", "all"]),
+    (["run", "--stacks", "=", "n"], ["none", "native"]),
+    (["plan", "-O", "ada"], ["adam", "adamw", "adam8bit", "adafactor"]),
+    (["plan", "--lora-dtype", "b"], ["bf16"]),
+    (["peak", "--by", "module,st"], ["module,stack"]),
+    (["buckets", "--by", "s"], ["stack", "scope"]),
+    (["buckets", "--at", ""], ["peak", "oom"]),
+    (["peak", "--top", ""], []),
+    (["help", "ti"], ["timeline"]),
+    (["help", "env"], ["environment"]),
+    (["completion", ""], ["bash", "zsh"]),
+    (["run", "-o", "x.db", "--", "cat", "b"], ["b.txt"]),
+    (["peak", "b"], ["b.txt"])], ids=" ".join)
+def test_bash_completes_values_and_the_programs_own_words(tidemark, tmp_path, words, offered):
+    (tmp_path / "b.txt").touch()
+    assert complete(tidemark, tmp_path, "tidemark", *words) == offered
+
+
+def test_bash_completes_a_program_behind_two_dashes(tidemark, tmp_path):
+    assert "printf" in complete(tidemark, tmp_path, "tidemark", "run", "--", "printf")
+
+
+def test_the_values_that_are_completed_are_those_the_command_takes(tidemark):
+    script = tidemark("completion", "bash").stdout
+    plan = script[script.index("\tplan)"):]
+    plan = plan[:plan.index("\n\t\tesac")]
+    found = 0
+    for option, values in re.findall(r"--([a-z-]+)\) values='([^'@]*)'", plan):
+        for value in values.split():
+            error = tidemark("plan", "--model", "gpt2", f"--{option}", value).stderr
+            assert f"'--{option}' can't" not in error and "is one of" not in error, error
+            found += 1
+        if option in ("optimizer", "precision", "task", "checkpoint"):
+            error = tidemark("plan", "--model", "gpt2", f"--{option}", "zzzzzzzz").stderr
+            known = error[error.index(" one of ") + 8:error.index(", not ")]
+            assert known.split(", ") == values.split()
+    assert found > 40
+
+
+def test_the_zsh_completion_hides_no_word_of_zsh(tidemark):
+    script = tidemark("completion", "zsh", check=True).stdout
+    assert "local command" not in script and "--stacks=" in script
+    assert "(none python native all)" in script and "_normal" in script
+    try:
+        done = subprocess.run(["zsh", "-n"], input=script, text=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("zsh is not installed")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_is_cut_where_it_repeats_and_never_at_its_layer(tidemark, trace):
+    trace("gpt")
+    for columns in (60, 80, 120):
+        shown = tidemark("peak", "a.db", check=True, env={"COLUMNS": str(columns),
+                                                          "LC_ALL": "C.UTF-8"}).stdout
+        names = re.findall(r"× +(\S+)", shown)
+        layers = [name for name in names if "mlp" in name or "attn" in name]
+        assert layers and all("h.*" in name or "…*" in name for name in layers), names
+    wide = tidemark("peak", "a.db", "--wide", env={"COLUMNS": "60"}).stdout
+    assert ".." not in wide and "transformer.h.*.mlp.weight exp_avg*" in wide
+
+
+def test_full_shows_every_row(tidemark, trace):
+    trace("devices")
+    for words in (["peak"], ["buckets", "--by", "parameter"], ["fragmentation"]):
+        full = tidemark(*words, "a.db", "--full", check=True).stdout
+        assert " more" not in full and "--top N" not in full
+        assert len(full.splitlines()) >= len(tidemark(*words, "a.db", "--top", "1").stdout
+                                             .splitlines())
+    assert "choose one" in tidemark("peak", "a.db", "--full", "--top", "3").stderr
+
+
+def test_a_chart_has_its_legend_and_units(tidemark, trace):
+    trace()
+    for words in (["report"], ["timeline"], ["timeline", "--steps"]):
+        shown = tidemark(*words, "a.db", check=True).stdout
+        assert re.search(r"# allocated.*- reserved", shown), shown
+        assert re.search(r"(?m)^ +(0 s +\S+ \S+|step 0 +step 7)$", shown), shown
+
+
 def test_the_manual_is_good_roff(tidemark):
     page = tidemark("help", "--man", check=True).stdout
     try:

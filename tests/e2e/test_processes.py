@@ -92,6 +92,29 @@ def test_the_workers_of_a_data_loader_do_no_harm(trace, method):
         assert set(other.losses) <= {"before_tracing"}
 
 
+@pytest.mark.parametrize("allocates", [False, True], ids=["frees alone", "allocates too"])
+def test_a_forked_worker_has_a_trace_where_it_allocates_and_no_other(trace, allocates):
+    """A child that frees what it inherited, as a worker does when it collects garbage, has
+    nothing to tell: it left an empty trace for each worker and epoch."""
+    run = trace("""
+import os, sys, torch
+inherited = [torch.ones(1001) for _ in range(3)]
+for epoch in range(2):
+    pid = os.fork()
+    if not pid:
+        inherited.clear()
+        if sys.argv[1] == "True":
+            kept = torch.ones(20002)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+print(len(inherited))
+""", str(allocates))
+    assert (run.code, run.stderr, run.stdout) == (0, "", "3\n")
+    assert len(run.files) == (3 if allocates else 1)
+    sizes = [[b.bytes for b in run.open(path).births()] for path in run.files]
+    assert sum(80008 in s for s in sizes) == (2 if allocates else 0)
+
+
 def test_threads_that_train_at_once_lose_nothing(trace):
     run = trace(MODEL + """
 torch.set_num_threads(1)

@@ -54,6 +54,20 @@ int tmk_place_expand(const char *pattern, char *path, size_t size)
 	return n < size ? 0 : -ENAMETOOLONG;
 }
 
+int tmk_place_inside(char *path, size_t size, const char *name)
+{
+	char inside[1024];
+	struct stat st;
+	size_t n = strlen(path);
+	bool named = n && path[n - 1] == '/';
+	if (!named && (stat(path, &st) || !S_ISDIR(st.st_mode)))
+		return 0;
+	if (named && mkdir(path, 0777) && errno != EEXIST)
+		return -errno;
+	snprintf(inside, sizeof(inside), "%s%s%s", path, named ? "" : "/", name);
+	return tmk_place_expand(inside, path, size);
+}
+
 bool tmk_place_type_is_network(uint32_t type)
 {
 	/* as statfs(2) says it, from linux/magic.h and the file systems' own sources */

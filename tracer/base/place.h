@@ -10,6 +10,10 @@
 /* Expands %h, %p, %r and %% and makes the path absolute. Returns 0 or -ENAMETOOLONG. */
 int tmk_place_expand(const char *pattern, char *path, size_t size);
 
+/* Where `path` ends in '/' or is a folder: makes it, if need be, and appends `name`, expanded. 0 or
+ * -errno. */
+int tmk_place_inside(char *path, size_t size, const char *name);
+
 /* Is the folder of `path` on a file system shared over a network, where neither SQLite's
  * write-ahead log nor a shared mapping can be trusted? */
 bool tmk_place_is_network(const char *path);

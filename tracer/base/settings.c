@@ -11,6 +11,11 @@
 #include <unistd.h>
 
 struct tmk_settings tmk_settings;
+const struct tmk_settings tmk_defaults = {
+#define SETTING(field, name, type, value, what) .field = value,
+#include "settings.def"
+#undef SETTING
+};
 
 extern char **environ;
 

@@ -27,6 +27,7 @@ struct tmk_settings {
 };
 
 extern struct tmk_settings tmk_settings;
+extern const struct tmk_settings tmk_defaults;
 
 /* Reads the environment; a value that cannot be used is reported in one line each and
  * its default taken. Texts point into the environment as it was then (copied). */
