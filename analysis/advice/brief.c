@@ -1,6 +1,6 @@
 /* brief.c - the first lines about a run that ended out of memory, for other answers to begin
  * with.
- * Called from: commands/report.c, commands/run.c, commands/simulate.c. */
+ * Called from: commands/findings.c, commands/run.c, commands/simulate.c. */
 #include "brief.h"
 
 #include <stdlib.h>

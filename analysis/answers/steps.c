@@ -1,5 +1,5 @@
 /* steps.c - the peak of every step of a device.
- * Called from: commands/report.c, commands/timeline.c. */
+ * Called from: commands/findings.c, commands/report.c, commands/timeline.c. */
 #include "steps.h"
 
 #include <stdlib.h>
@@ -119,6 +119,31 @@ void steps_print(struct trace *trace, const struct device *device, int rows, FIL
 	table_print(table, out, CHART_LEFT, false);
 	table_free(table);
 	free(entries);
+}
+
+bool steps_growth(struct trace *trace, const struct device *device,
+                  struct steps_growth *growth)
+{
+	enum { FEWEST = 4 };
+	size_t count, complete = 0, seen = 0;
+	struct entry *entries = read_steps(trace, device->id, &count);
+
+	*growth = (struct steps_growth){.late_step = -1};
+	for (size_t i = 0; i < count; i++)
+		complete += entries[i].complete && entries[i].step > 1;
+	for (size_t i = 0; i < count; i++) {
+		if (!entries[i].complete || entries[i].step <= 1)
+			continue;
+		if (seen++ < complete / 2) {
+			if (entries[i].allocated > growth->early)
+				growth->early = entries[i].allocated;
+		} else if (entries[i].allocated > growth->late) {
+			growth->late = entries[i].allocated;
+			growth->late_step = entries[i].step;
+		}
+	}
+	free(entries);
+	return complete >= FEWEST;
 }
 
 /* The maxima of the steps, in the order of their entries. */

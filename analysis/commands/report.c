@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "brief.h"
 #include "command.h"
 #include "commands_queries.h"
 #include "fail.h"
+#include "findings.h"
 #include "heap.h"
 #include "losses.h"
 #include "next.h"
@@ -74,6 +74,7 @@ static const struct {
 struct run {
 	char *text[FIELDS]; /* NULL where the trace says nothing */
 	int64_t duration_ns, steps, micro_steps;
+	int64_t step_ns; /* the middle one of the complete steps' durations; -1: none */
 };
 
 static void run_load(struct trace *trace, struct run *run)
@@ -94,6 +95,7 @@ static void run_load(struct trace *trace, struct run *run)
 		rows_free(rows);
 	}
 	run->steps = trace_complete_steps(trace);
+	run->step_ns = rows_first(db_rows(trace->db, sql_step_duration, ""), -1);
 	run->micro_steps = db_number(trace->db, 0, "SELECT sum(micro_steps) FROM step");
 	run->duration_ns =
 	        run->text[ENDED_NS]
@@ -127,6 +129,7 @@ static void json_run(struct trace *trace, const struct run *run, struct json *js
 			json_text(json, run_fields[i].key, run->text[i]);
 	}
 	json_number(json, "duration_ns", run->duration_ns);
+	json_known(json, "step_duration_ns", run->step_ns);
 	json_number(json, "micro_steps", run->micro_steps);
 	json_truth(json, "running", trace->running);
 	json_end(json);
@@ -183,8 +186,12 @@ static void print_run(struct trace *trace, const struct run *run, FILE *out)
 		text_fit(out, line, term.width - 2, KEEP_HEAD);
 		fputc('\n', out);
 	}
-	fprintf(out, "  %s in %s", text_plural(run->steps, "step").s,
-	        text_duration(run->duration_ns).s);
+	fprintf(out, "  %s", text_plural(run->steps, "step").s);
+	if (run->step_ns >= 0)
+		fprintf(out, " of %s (%s%s)", text_duration(run->step_ns).s,
+		        run->steps > 1 ? "median" : "measured",
+		        trace->simulated ? ", simulated" : "");
+	fprintf(out, " in a run of %s", text_duration(run->duration_ns).s);
 	if (run->micro_steps != run->steps)
 		fprintf(out, " %s %s", sign(DOT),
 		        text_plural(run->micro_steps, "backward pass").s);
@@ -271,66 +278,16 @@ static void print_device(struct trace *trace, const struct device *device, int64
 	print_phases(trace, device, &point, step, out);
 }
 
-/* What a run has to say before its figures: that it died of memory, or grows. */
-struct first {
-	bool died;
-	struct brief brief;
-	int64_t rate; /* bytes more with every step; 0: it does not grow */
-};
-
-static void first_load(struct trace *trace, const struct device *devices, size_t count,
-                       struct first *first)
-{
-	first->died = brief_load(trace, &first->brief);
-	for (size_t i = 0; i < count && !first->rate; i++) {
-		struct places places;
-		struct growth growth;
-		places_load(trace, devices[i].name, &places);
-		growth_load(trace, &places, &devices[i], -1, &growth);
-		if (growth.count)
-			first->rate = growth_rate(&growth);
-		growth_free(&growth);
-		places_free(&places);
-	}
-}
-
-static void first_print(const struct first *first, FILE *out)
-{
-	if (first->died)
-		brief_print(&first->brief, out);
-	if (first->rate > 0)
-		fprintf(out,
-		        "%sGROWS%s  %s more is kept with every step; see 'tidemark "
-		        "leaks'\n",
-		        style(BOLD), style(PLAIN), text_size(first->rate).s);
-	if (first->died || first->rate > 0)
-		fputc('\n', out);
-}
-
-static void first_json(const struct first *first, struct json *json)
-{
-	if (first->died)
-		brief_json(&first->brief, "out_of_memory", json);
-	else
-		json_null(json, "out_of_memory");
-	json_number(json, "growth_bytes_per_step", first->rate);
-}
-
-static const char *first_command(const struct first *first)
-{
-	return first->died ? "oom" : first->rate > 0 ? "leaks" : "peak";
-}
-
 static void whole_json(struct trace *trace, const struct run *run,
                        const struct device *devices, size_t count, int64_t step,
-                       const struct first *first, FILE *out)
+                       const struct findings *findings, FILE *out)
 {
 	struct json json;
 
 	json_begin(&json, out);
 	trace_json_head(trace, &json);
 	json_run(trace, run, &json);
-	first_json(first, &json);
+	findings_json(findings, &json);
 	json_array(&json, "devices");
 	for (size_t i = 0; i < count; i++)
 		json_device(trace, &devices[i], step, &json);
@@ -344,7 +301,7 @@ int cmd_report(const struct options *options)
 {
 	int64_t step = -1;
 	struct run run = {0};
-	struct first first = {.died = false};
+	struct findings findings;
 	struct trace *trace;
 	struct device *devices;
 	size_t count;
@@ -356,12 +313,12 @@ int cmd_report(const struct options *options)
 		trace_step(trace, step); /* ends here where there is none */
 	devices = trace_devices(trace, options->value[OPT_DEVICE], &count);
 	run_load(trace, &run);
-	first_load(trace, devices, count, &first);
+	findings_load(trace, devices, count, &findings);
 	out = screen_open();
 	if (options->value[OPT_JSON]) {
-		whole_json(trace, &run, devices, count, step, &first, out);
+		whole_json(trace, &run, devices, count, step, &findings, out);
 	} else {
-		first_print(&first, out);
+		findings_print(&findings, out);
 		print_run(trace, &run, out);
 		for (size_t i = 0; i < count; i++)
 			print_device(trace, &devices[i], step, out);
@@ -371,10 +328,9 @@ int cmd_report(const struct options *options)
 		fputc('\n', out);
 		losses_print(trace, out);
 		capabilities_print(trace, out);
-		next_commands(trace, out, first_command(&first), "timeline");
+		next_commands(trace, out, findings_command(&findings), "timeline");
 	}
-	if (first.died)
-		brief_free(&first.brief);
+	findings_free(&findings);
 	run_free(&run);
 	trace_close(trace);
 	return screen_close(out);

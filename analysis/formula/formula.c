@@ -3,7 +3,7 @@
  * Each bucket is computed weight by weight, so that what depends on a shape (quantised
  * blocks, factored or 8-bit states, adapters) comes out exactly. Sharding divides each
  * term, rounded up.
- * Called from: plan/, recognise/, reconcile/. */
+ * Called from: commands/, plan/, recognise/, reconcile/. */
 #include "formula.h"
 #include "states.h"
 

@@ -42,9 +42,9 @@ bool plan_count(const struct options *options, enum option_id id, int64_t *value
 	check_quantity(quantity_count(text, value), id, text, "8 or 7e9 or 7B");
 	if (*value < 1)
 		fail(STATUS_USAGE, "'--%s' must be at least 1", option_name(id));
-	if (*value < 1000 && (id == OPT_PARAMS || id == OPT_LORA_PARAMS))
-		fail(STATUS_USAGE,
-		     "'--%s %s' says that the %s has %s; did you mean '%s%s'?",
+	if (*value < 1000 && (id == OPT_PARAMS || id == OPT_LORA_PARAMS) &&
+	    !options->value[OPT_JSON])
+		note("'--%s %s' says that the %s has %s; did you mean '%s%s'?",
 		     option_name(id), text, id == OPT_PARAMS ? "model" : "adapter",
 		     text_plural(*value, "parameter").s, text,
 		     id == OPT_PARAMS ? "B" : "M");

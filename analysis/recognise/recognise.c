@@ -1,5 +1,5 @@
 /* recognise.c - what was trained and how, recognised from the trace.
- * Called from: commands/reconcile.c, plan/traced.c, reconcile/given.c. */
+ * Called from: commands/, plan/, reconcile/. */
 #include "recognise.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* reconcile.c - one device's peak against the formula.
- * Called from: commands/reconcile.c. */
+ * Called from: commands/disagreement.c, commands/reconcile.c. */
 #include "reconcile.h"
 
 #include <stdlib.h>

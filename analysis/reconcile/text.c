@@ -224,8 +224,9 @@ void reconcile_print(const struct reconciled *r, int64_t top, FILE *out)
 	print_rows(r, out);
 	print_way(r, top, out);
 	if (r->unexplained)
-		fprintf(out, "\n  %s%s unexplained%s\n", style(YELLOW),
-		        text_size(r->unexplained).s, style(PLAIN));
+		fprintf(out, "\n  %s%s unexplained%s (%s)\n", style(YELLOW),
+		        text_bytes(r->unexplained).s, style(PLAIN),
+		        text_size(r->unexplained).s);
 	else
 		fputs("\n  0 B unexplained: every byte of the difference has a cause\n",
 		      out);

@@ -1,5 +1,5 @@
 /* moment.c - an instant of a run on one device, and the totals that held then.
- * Called from: advice/oom.c, commands/buckets.c, commands/fragmentation.c. */
+ * Called from: advice/, commands/. */
 #include "moment.h"
 
 #include <stdlib.h>

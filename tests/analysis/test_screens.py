@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 
+import make_trace
 import pytest
 from conftest import COMMAND
 
@@ -230,6 +231,36 @@ def test_a_chart_has_its_legend_and_units(tidemark, trace):
         shown = tidemark(*words, "a.db", check=True).stdout
         assert re.search(r"# allocated.*- reserved", shown), shown
         assert re.search(r"(?m)^ +(0 s +\S+ \S+|step 0 +step 7)$", shown), shown
+
+
+def test_the_report_begins_with_what_matters_most(tidemark, trace, answer):
+    _, path = trace("leak")
+    said = tidemark("report", path, check=True).stdout
+    first = said.splitlines()[0]
+    assert first.startswith("GROWS") and "more is kept with every step" in said
+    assert said.index("tidemark leaks") < said.index("cuda:0 ")
+    found = answer("report", path)["findings"]
+    assert found[0]["finding"] == "leak" and found[0]["command"] == "leaks"
+    assert found[0]["bytes"] == answer("report", path)["growth_bytes_per_step"]
+    order = ["leak", "growth_in_step", "growing_steps", "fragmentation", "reconcile"]
+    places = [order.index(f["finding"]) for f in found]
+    assert places == sorted(places)
+
+
+def test_steps_that_peak_higher_and_higher_are_named(tidemark, tmp_path, answer):
+    """Nothing is kept: the batches are larger each time."""
+    recording = make_trace.Recording()
+    for step in range(9):
+        recording.begin()
+        block = recording.alloc((step + 1) << 20, "forward", "activation", module="h.0",
+                                op="aten::mm", shape="[3]")
+        recording.free(block, "backward")
+    recording.write(tmp_path / "a.db", fold=False)
+    said = tidemark("report", "a.db", check=True).stdout
+    assert said.startswith("STEPS GROW") and "timeline --steps" in said
+    [found] = [f for f in answer("report", "a.db")["findings"]
+               if f["finding"] == "growing_steps"]
+    assert found["step"] == 8 and found["bytes"] > 0
 
 
 def test_the_manual_is_good_roff(tidemark):
