@@ -74,8 +74,8 @@ void tmk_prepare(void)
 	char path[4096];
 	if (!TMK_FOUND(report) && atomic_load(&tmk_state) != TMK_DISABLED &&
 	    tmk_library_path(TMK_LIB_C10, path, sizeof(path))) {
-		tmk_say("PyTorch before 1.10 does not report its allocations; not "
-		        "tracing");
+		tmk_say("PyTorch before 1.10 does not report its allocations; this "
+		        "program is not traced");
 		atomic_store(&tmk_state, TMK_DISABLED);
 	}
 	if (atomic_load(&tmk_state) != TMK_DISABLED) {

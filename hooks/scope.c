@@ -163,7 +163,8 @@ static void too_many(void)
 	uint64_t n = atomic_fetch_add(&unnamed, 1) + 1;
 	if (!(n & (n - 1))) /* the row is written anew each time */
 		tmk_emit_lost("scope_names", n,
-		              "scopes counted to the one around them: too many names");
+		              "scopes that were counted as the scope around them, "
+		              "because there were too many names");
 }
 
 static uint32_t define(const struct entry *e, uint32_t parent)

@@ -28,11 +28,11 @@ void tmk_stacks_init(void)
 		tmk_emit_capability("python_stacks", "missing", why);
 	else
 		tmk_emit_capability("python_stacks", wanted ? "live" : "off",
-		                    wanted ? "" : "TIDEMARK_STACKS leaves them out");
+		                    wanted ? "" : "TIDEMARK_STACKS switches them off");
 	atomic_store(&python_on, python && wanted);
 	if (!(tmk_settings.want_stacks & TMK_STACKS_NATIVE)) {
 		tmk_emit_capability("native_stacks", "off",
-		                    "TIDEMARK_STACKS leaves them out");
+		                    "TIDEMARK_STACKS switches them off");
 		return;
 	}
 	bool native = !tmk_cstack_init(why, sizeof(why));
@@ -236,7 +236,8 @@ static TMK_COLD void tell_left_out(void)
 	uint64_t n = atomic_load(&tmk_cstack_left_out);
 	if (n && atomic_exchange(&told, n) != n)
 		tmk_emit_lost("native_stacks", n,
-		              "native stacks left out while another thread forked");
+		              "native stacks that were left out because another thread "
+		              "was forking");
 }
 
 TMK_HOT void tmk_where_now(struct tmk_where *w, int64_t bytes)

@@ -138,8 +138,9 @@ static bool start(void)
 	const char *failed = "create the trace file", *why = NULL;
 	int err = create_trace(path, sizeof(path));
 	if (err) {
-		tmk_say("cannot %s '%s': %s; not tracing, set TIDEMARK_OUT", failed,
-		        tmk_settings.out, strerror(-err));
+		tmk_say("cannot %s '%s': %s; this program is not traced; set "
+		        "TIDEMARK_OUT to a file that can be written",
+		        failed, tmk_settings.out, strerror(-err));
 		return false;
 	}
 	failed = "reserve space for the ring beside";
@@ -171,7 +172,7 @@ error_writer:
 	unlink(tmk_rings.path);
 error_rings:
 	remove_trace(path);
-	tmk_say("cannot %s '%s': %s; not tracing", failed, path,
+	tmk_say("cannot %s '%s': %s; this program is not traced", failed, path,
 	        why ? why : strerror(-err));
 	return false;
 }
@@ -184,9 +185,9 @@ static bool torn;
 static bool may_start(void)
 {
 	if (torn)
-		tmk_say("this process was forked in the middle of its parent's "
-		        "recording, "
-		        "which took too long to wait for; not tracing it");
+		tmk_say("this process was forked while its parent was recording, and "
+		        "waiting would have taken too long; this process is not "
+		        "traced");
 	return !torn;
 }
 

@@ -47,7 +47,7 @@ static void populate(struct tmk_writer *w)
 
 static void give_up(struct tmk_writer *w, const char *why)
 {
-	tmk_say("%s; no longer tracing, '%s' ends here", why, w->path);
+	tmk_say("%s; tracing stops, and '%s' ends here", why, w->path);
 	atomic_store(&w->rings->header->stopped, 1);
 	atomic_store(&tmk_state, TMK_DISABLED);
 }
@@ -115,7 +115,7 @@ static void run(struct tmk_writer *w)
 		int active = TMK_ACTIVE;
 		report(&w->opened, 2);
 		if (atomic_compare_exchange_strong(&tmk_state, &active, TMK_DISABLED))
-			tmk_say("%s; no longer tracing '%s'", w->message, w->path);
+			tmk_say("%s; tracing into '%s' stops", w->message, w->path);
 		report(&w->done, 1);
 		return;
 	}
@@ -128,7 +128,8 @@ static void run(struct tmk_writer *w)
 		tmk_store_close(w->store);
 	else if (!tmk_store_finish(w->store, w->rings->path)) {
 		failed = "";
-		tmk_say("a reader holds '%s'; 'tidemark report' will finish it",
+		tmk_say("another program is reading '%s'; 'tidemark report' will "
+		        "finish the trace",
 		        w->path);
 	}
 	atomic_store(&w->rings->header->finished, !failed);

@@ -17,8 +17,9 @@ static char *others_text(const struct oom *oom)
 		if (all->of[i].pid >= 0 && (!most || all->of[i].bytes > most->bytes))
 			most = &all->of[i];
 	if (all->others < 0)
-		return format_text("end what else is on %s (nvidia-smi lists it)",
-		                   oom->moment.device->name);
+		return format_text(
+		        "end the other programs on %s (nvidia-smi lists them)",
+		        oom->moment.device->name);
 	if (!most)
 		return copy_text(
 		        "it is this process's own, beside PyTorch: NCCL, cuDNN or "
@@ -44,7 +45,8 @@ static void raise_limit(struct scene *scene)
 	                  .change = copy_text(
 	                          "torch.cuda.set_per_process_memory_fraction, or the "
 	                          "quota, higher"),
-	                  .basis = format_text("%s was free on the device and refused",
+	                  .basis = format_text("%s was free on the device, but PyTorch "
+	                                       "was not allowed to take it",
 	                                       text_size(scene->oom->free).s)},
 	          true);
 	scene->script.limit = limit;
@@ -65,8 +67,8 @@ static void free_device(struct scene *scene)
 	                  .fault = oom->verdict == OUTSIDE,
 	                  .cost = 0,
 	                  .change = others_text(oom),
-	                  .basis = format_text("%s outside PyTorch, beside %d MiB for "
-	                                       "this process's own context",
+	                  .basis = format_text("%s is outside PyTorch, besides %d MiB "
+	                                       "for this process's own CUDA context",
 	                                       text_size(oom->excess).s, CONTEXT_MIB)},
 	          true);
 	scene->script.outside = outside;
@@ -90,7 +92,7 @@ static void expandable(struct scene *scene)
 	                  .change = copy_text(
 	                          "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"),
 	                  .basis = format_text(
-	                          "%s reserved and not allocated: holes become "
+	                          "%s is reserved and not allocated; holes become "
 	                          "one piece",
 	                          text_size(scene->oom->cached).s)},
 	          true);
@@ -107,9 +109,9 @@ static void empty_cache(struct scene *scene)
 	                  .id = "empty_cache",
 	                  .lever = "empty the cache",
 	                  .cost = 1,
-	                  .change = copy_text("torch.cuda.empty_cache() where shapes "
-	                                      "change, between steps"),
-	                  .basis = format_text("%s reserved and not allocated",
+	                  .change = copy_text("call torch.cuda.empty_cache() between "
+	                                      "steps, where shapes change"),
+	                  .basis = format_text("%s is reserved and not allocated",
 	                                       text_size(scene->oom->cached).s)},
 	          true);
 	scene->edit.empty_cache_each_step = false;
@@ -144,7 +146,7 @@ static void shard(struct scene *scene)
 			                .cost = 4,
 			                .rough = true,
 			                .change = format_text(
-			                        "FSDP or ZeRO-3 over %d devices",
+			                        "use FSDP or ZeRO-3 over %d devices",
 			                        worlds[k]),
 			                .basis = format_text("%s of parameters, "
 			                                     "gradients and states, a "

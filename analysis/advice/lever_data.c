@@ -53,19 +53,20 @@ static void checkpoint_file(struct scene *scene)
 		edit_clear(&scene->edit);
 		return;
 	}
-	scene_try(scene,
-	          (struct lever){
-	                  .id = "load_on_cpu",
-	                  .lever = "load on the CPU",
-	                  .fault = true,
-	                  .cures = true,
-	                  .cost = 1,
-	                  .change = copy_text(
-	                          "torch.load(..., map_location=\"cpu\"), and let go "
-	                          "of what it returns after load_state_dict"),
-	                  .basis = format_text("%s of a checkpoint file on the device",
-	                                       text_size(bytes).s)},
-	          false);
+	scene_try(
+	        scene,
+	        (struct lever){
+	                .id = "load_on_cpu",
+	                .lever = "load on the CPU",
+	                .fault = true,
+	                .cures = true,
+	                .cost = 1,
+	                .change = copy_text(
+	                        "use torch.load(..., map_location=\"cpu\"), and delete "
+	                        "what it returns after load_state_dict"),
+	                .basis = format_text("the device holds %s of a checkpoint file",
+	                                     text_size(bytes).s)},
+	        false);
 }
 
 /* Does a gradient or a state have this shape? Then it is a weight without a name. */
@@ -134,8 +135,9 @@ static void dataset(struct scene *scene)
 	                          "keep the data on the CPU (pin_memory=True) and move "
 	                          "one batch at a time: .to(\"cuda\", "
 	                          "non_blocking=True)"),
-	                  .basis = format_text("%s from before training, of no model",
-	                                       text_size(bytes).s)},
+	                  .basis = format_text(
+	                          "%s was made before training and belongs to no model",
+	                          text_size(bytes).s)},
 	          false);
 }
 
@@ -172,17 +174,16 @@ static void deep_copies(struct scene *scene)
 		return;
 	}
 	scene_try(scene,
-	          (struct lever){
-	                  .id = "frozen_copy_elsewhere",
-	                  .lever = "copy elsewhere",
-	                  .cost = 2,
-	                  .unsure = "only if no optimizer trains that copy",
-	                  .change = copy_text(
-	                          "keep what copy.deepcopy made on the CPU, or let "
-	                          "go of it when it was put back"),
-	                  .basis = format_text("%s that copy.deepcopy made, of no "
-	                                       "model with a name",
-	                                       text_size(bytes).s)},
+	          (struct lever){.id = "frozen_copy_elsewhere",
+	                         .lever = "copy elsewhere",
+	                         .cost = 2,
+	                         .unsure = "only if no optimizer trains that copy",
+	                         .change = copy_text(
+	                                 "keep what copy.deepcopy made on the CPU, or "
+	                                 "delete it after you put it back"),
+	                         .basis = format_text("copy.deepcopy made %s, which "
+	                                              "belong to no model with a name",
+	                                              text_size(bytes).s)},
 	          false);
 }
 

@@ -95,8 +95,8 @@ static void stop_leak(struct scene *scene)
 	                  .cost = 1,
 	                  .line = scene_line(scene, root),
 	                  .change = format_text(
-	                          "let go of what %s makes; if it is a loss, keep "
-	                          "loss.item(): a tensor keeps its graph",
+	                          "do not keep what %s makes; if it is a loss, keep "
+	                          "loss.item(), because a tensor keeps its graph",
 	                          where),
 	                  .basis = format_text(
 	                          "kept from earlier steps, %s more with each step",
@@ -137,11 +137,11 @@ static void stop_swelling(struct scene *scene)
 	                                               "was): keep the parts on the "
 	                                               "CPU, or only what is needed",
 	                                               where),
-	                         .basis = format_text(
-	                                 "%s now, %s more with each of %lld times",
-	                                 text_size(swelling->bytes).s,
-	                                 text_size(swelling->rate).s,
-	                                 (long long)swelling->times)},
+	                         .basis = format_text("it has %s now, and %s more each "
+	                                              "time (%lld times so far)",
+	                                              text_size(swelling->bytes).s,
+	                                              text_size(swelling->rate).s,
+	                                              (long long)swelling->times)},
 	          true);
 	free(where);
 }
@@ -245,9 +245,8 @@ static void unowned_gradients(struct scene *scene)
 	                          "requires_grad_(False) for the parameters that no "
 	                          "optimizer has, or torch.no_grad() around their "
 	                          "forward"),
-	                  .basis = format_text(
-	                          "%s of gradients that no zero_grad lets go of",
-	                          text_size(bytes).s)},
+	                  .basis = format_text("no zero_grad frees these gradients: %s",
+	                                       text_size(bytes).s)},
 	          false);
 }
 
@@ -284,8 +283,8 @@ static void zero_grad_first(struct scene *scene)
 	                  .fault = true,
 	                  .cost = 1,
 	                  .change = copy_text(
-	                          "optimizer.zero_grad() before the forward, which "
-	                          "frees them (set_to_none)"),
+	                          "call optimizer.zero_grad() before the forward; it "
+	                          "frees the gradients (set_to_none)"),
 	                  .basis = format_text("%s of gradients of the step before, "
 	                                       "alive in this forward",
 	                                       text_size(bytes).s)},
@@ -375,10 +374,9 @@ static void old_optimizer(struct scene *scene)
 	                  .fault = true,
 	                  .cures = true,
 	                  .cost = 1,
-	                  .change = copy_text("let go of the optimizer (and of its "
-	                                      "scheduler) before a new one is made"),
-	                  .basis = format_text("%s of states that were made before "
-	                                       "those of the newest optimizer",
+	                  .change = copy_text("delete the old optimizer and its "
+	                                      "scheduler before you make a new one"),
+	                  .basis = format_text("%s are states of an older optimizer",
 	                                       text_size(bytes).s)},
 	          false);
 }

@@ -84,7 +84,7 @@ static bool trained_before(const struct scene *scene)
 static const char *may_be_trained(const struct scene *scene, const struct turns *turns)
 {
 	return turns->gradients && trains(scene) && !trained_before(scene)
-	               ? "whether a backward follows these forwards is not known"
+	               ? "it is not known whether a backward follows these forwards"
 	               : NULL;
 }
 
@@ -206,18 +206,18 @@ static void backward_each(struct scene *scene, const struct turns *turns)
 		return;
 	let_loop_go(scene, turns, false);
 	scene_try(scene,
-	          (struct lever){
-	                  .id = "backward_each",
-	                  .lever = "backward per turn",
-	                  .cost = 1,
-	                  .fault = true,
-	                  .cures = true,
-	                  .change = copy_text(
-	                          "(loss / n).backward() in each turn instead of the "
-	                          "backward of a sum of losses"),
-	                  .basis = format_text(
-	                          "graphs of %lld forwards alive at once, %s each",
-	                          (long long)turns->count, text_size(turns->rate).s)},
+	          (struct lever){.id = "backward_each",
+	                         .lever = "backward per turn",
+	                         .cost = 1,
+	                         .fault = true,
+	                         .cures = true,
+	                         .change = copy_text(
+	                                 "call (loss / n).backward() in each turn "
+	                                 "instead of backward() on a sum of losses"),
+	                         .basis = format_text("the graphs of %lld forwards are "
+	                                              "alive at once, %s each",
+	                                              (long long)turns->count,
+	                                              text_size(turns->rate).s)},
 	          false);
 }
 
@@ -328,22 +328,22 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	if (!evaluates && !loops && training)
 		return;
 	free_forward(scene);
-	scene_try(scene,
-	          (struct lever){
-	                  .id = "no_grad",
-	                  .lever = "no_grad",
-	                  .fault = true,
-	                  .cures = true,
-	                  .unsure = evaluates ? NULL : unsure,
-	                  .cost = 1,
-	                  .line = scene_line(scene, scene->oom->site),
-	                  .change = copy_text(
-	                          "with torch.no_grad(): around this forward, if "
-	                          "no backward follows it (evaluation, "
-	                          "prediction, a teacher)"),
-	                  .basis = copy_text(
-	                          "what it keeps for a backward goes, layer by layer")},
-	          false);
+	scene_try(
+	        scene,
+	        (struct lever){
+	                .id = "no_grad",
+	                .lever = "no_grad",
+	                .fault = true,
+	                .cures = true,
+	                .unsure = evaluates ? NULL : unsure,
+	                .cost = 1,
+	                .line = scene_line(scene, scene->oom->site),
+	                .change = copy_text(
+	                        "put this forward under torch.no_grad() if no backward "
+	                        "follows it (evaluation, prediction, a teacher)"),
+	                .basis = copy_text(
+	                        "the forward then keeps nothing for a backward")},
+	        false);
 }
 
 /* The place of a turn's first piece that has a line of the user's; -1. A backward has none. */
@@ -403,10 +403,11 @@ static void of_backwards(struct scene *scene)
 	                        "gradient together for good: torch.autograd.grad(..., "
 	                        "create_graph=True) does not, nor does .grad = None "
 	                        "when it was used"),
-	                .basis = format_text(
-	                        "%s of %lld forwards that had their backward, %s each",
-	                        text_size(turns.kept).s, (long long)turns.count - 1,
-	                        text_size(turns.rate).s)},
+	                .basis = format_text("%s of %lld forwards are kept after their "
+	                                     "backward, %s each",
+	                                     text_size(turns.kept).s,
+	                                     (long long)turns.count - 1,
+	                                     text_size(turns.rate).s)},
 	        true);
 	turns_free(&turns);
 }

@@ -50,19 +50,18 @@ static void unowned_root(struct scene *scene, const char *root, int64_t bytes)
 	                    text_size(bytes).s, root);
 
 	without_gradients(scene, root);
-	scene_try(
-	        scene,
-	        (struct lever){
-	                .id = "no_grad",
-	                .lever = "no_grad",
-	                .fault = true,
-	                .cures = true,
-	                .cost = 1,
-	                .target = copy_text(root),
-	                .change = format_text(
-	                        "with torch.no_grad(): around the forward of %s", root),
-	                .basis = copy_text(basis)},
-	        false);
+	scene_try(scene,
+	          (struct lever){
+	                  .id = "no_grad",
+	                  .lever = "no_grad",
+	                  .fault = true,
+	                  .cures = true,
+	                  .cost = 1,
+	                  .target = copy_text(root),
+	                  .change = format_text(
+	                          "put the forward of %s under torch.no_grad()", root),
+	                  .basis = copy_text(basis)},
+	          false);
 	without_gradients(scene, root);
 	scene_try(
 	        scene,
@@ -107,19 +106,18 @@ static void copy_elsewhere(struct scene *scene, const char *root)
 		edit_clear(&scene->edit);
 		return;
 	}
-	scene_try(
-	        scene,
-	        (struct lever){.id = "frozen_copy_elsewhere",
-	                       .lever = "copy elsewhere",
-	                       .cost = 2,
-	                       .change = format_text(
-	                               "%s on the CPU or on another device, or what it "
-	                               "says computed once before training",
-	                               root),
-	                       .basis = format_text("%s of weights of %s, which no "
-	                                            "optimizer has",
-	                                            text_size(bytes).s, root)},
-	        false);
+	scene_try(scene,
+	          (struct lever){.id = "frozen_copy_elsewhere",
+	                         .lever = "copy elsewhere",
+	                         .cost = 2,
+	                         .change = format_text(
+	                                 "move %s to the CPU or to another device, or "
+	                                 "compute its outputs once before training",
+	                                 root),
+	                         .basis = format_text("%s of weights of %s, which no "
+	                                              "optimizer has",
+	                                              text_size(bytes).s, root)},
+	          false);
 }
 
 static void copies_elsewhere(struct scene *scene)
@@ -202,8 +200,8 @@ static void other_model_kept(struct scene *scene)
 			                .target = copy_text(root),
 			                .line = scene_line(scene, site),
 			                .change = format_text(
-			                        "with torch.no_grad(): around the "
-			                        "forward of %s, or .detach() what it "
+			                        "put the forward of %s under "
+			                        "torch.no_grad(), or .detach() what it "
 			                        "hands on, where only the other model "
 			                        "learns",
 			                        root),
@@ -293,10 +291,9 @@ static void earlier_model(struct scene *scene, const char *root)
 	                  .cost = 1,
 	                  .unsure = "only if no later step trains that model",
 	                  .target = copy_text(root ? root : ""),
-	                  .change = copy_text("let go of the model that earlier steps "
-	                                      "trained, and of its optimizer, before "
-	                                      "the next one is made (del, and nothing "
-	                                      "else that holds them)"),
+	                  .change = copy_text(
+	                          "delete the model that earlier steps trained, and "
+	                          "its optimizer, before you make the next one"),
 	                  .basis = format_text("%s of weights, gradients and states of "
 	                                       "%s, which does not learn in this step",
 	                                       text_size(bytes).s,

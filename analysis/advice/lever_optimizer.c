@@ -89,14 +89,13 @@ static void foreach_levers(struct scene *scene)
 		return;
 	without_foreach(scene, false);
 	scene_try(scene,
-	          (struct lever){
-	                  .id = "fused_optimizer",
-	                  .lever = "fused optimizer",
-	                  .cost = 0,
-	                  .change = copy_text("fused=True for the optimizer"),
-	                  .basis = format_text("%s that the step over all weights at "
-	                                       "once holds beside them",
-	                                       text_size(most).s)},
+	          (struct lever){.id = "fused_optimizer",
+	                         .lever = "fused optimizer",
+	                         .cost = 0,
+	                         .change = copy_text("give the optimizer fused=True"),
+	                         .basis = format_text("a step over all weights at once "
+	                                              "needs %s besides the weights",
+	                                              text_size(most).s)},
 	          false);
 	without_foreach(scene, true);
 	scene_try(scene,
@@ -104,11 +103,11 @@ static void foreach_levers(struct scene *scene)
 	                  .id = "foreach_off",
 	                  .lever = "foreach off",
 	                  .cost = 0,
-	                  .change = copy_text("foreach=False for the optimizer"),
-	                  .basis = format_text(
-	                          "%s that the step over all weights at once holds; "
-	                          "one weight at a time takes %s",
-	                          text_size(most).s, text_size(2 * largest).s)},
+	                  .change = copy_text("give the optimizer foreach=False"),
+	                  .basis = format_text("a step over all weights at once needs "
+	                                       "%s; one weight at a time needs %s",
+	                                       text_size(most).s,
+	                                       text_size(2 * largest).s)},
 	          false);
 }
 
@@ -140,7 +139,7 @@ static void small_states(struct scene *scene)
 	                  .id = "8bit_optimizer",
 	                  .lever = "8-bit optimizer",
 	                  .cost = 3,
-	                  .change = copy_text("an 8-bit optimizer (bitsandbytes)"),
+	                  .change = copy_text("use an 8-bit optimizer (bitsandbytes)"),
 	                  .basis = format_text("%s of float32 optimizer states; they "
 	                                       "lose precision",
 	                                       text_size(bytes).s)},
@@ -192,8 +191,9 @@ static void in_backward(struct scene *scene)
 	                                           "register_post_accumulate_grad_hook "
 	                                           "and let its gradient go; no "
 	                                           "clipping over all of them"),
-	                       .basis = format_text("gradients, %s, live one at a time",
-	                                            text_size(bytes).s)},
+	                       .basis = format_text(
+	                               "the gradients (%s) then live one at a time",
+	                               text_size(bytes).s)},
 	        false);
 }
 
@@ -222,8 +222,8 @@ static void bucket_view(struct scene *scene)
 	                         .change = copy_text("DistributedDataParallel(..., "
 	                                             "gradient_as_bucket_view=True)"),
 	                         .basis = format_text(
-	                                 "gradients, %s, beside %s of DDP's "
-	                                 "buckets with the same numbers",
+	                                 "the gradients take %s, and DDP's buckets "
+	                                 "hold the same numbers in another %s",
 	                                 text_size(bytes).s, text_size(buckets).s)},
 	          false);
 }
@@ -282,10 +282,9 @@ static void sparse_gradients(struct scene *scene)
 	                  .cost = 1,
 	                  .change = copy_text("nn.Embedding(..., sparse=True) and "
 	                                      "torch.optim.SparseAdam or SGD for it"),
-	                  .basis = format_text(
-	                          "a gradient of %s of which a batch needs the "
-	                          "rows it looks up",
-	                          text_size(bytes).s)},
+	                  .basis = format_text("the gradient has %s, but a batch needs "
+	                                       "only the rows that it looks up",
+	                                       text_size(bytes).s)},
 	          false);
 }
 
@@ -300,16 +299,17 @@ void levers_optimizer(struct scene *scene)
 	sparse_gradients(scene);
 	states = shrink_states(scene, 2);
 	if (states)
-		scene_try(scene,
-		          (struct lever){
-		                  .id = "bf16_states",
-		                  .lever = "bf16 states",
-		                  .cost = 3,
-		                  .rough = true,
-		                  .change = copy_text("optimizer states in bfloat16"),
-		                  .basis = format_text("%s of states, halved",
-		                                       text_size(states).s)},
-		          false);
+		scene_try(
+		        scene,
+		        (struct lever){.id = "bf16_states",
+		                       .lever = "bf16 states",
+		                       .cost = 3,
+		                       .rough = true,
+		                       .change = copy_text(
+		                               "keep the optimizer states in bfloat16"),
+		                       .basis = format_text("this halves %s of states",
+		                                            text_size(states).s)},
+		        false);
 	edit_clear(&scene->edit);
 	states = shrink_states(scene, 0);
 	if (states)
@@ -319,9 +319,9 @@ void levers_optimizer(struct scene *scene)
 		                  .lever = "states on the host",
 		                  .cost = 4,
 		                  .change = copy_text(
-		                          "optimizer states and step on the host "
-		                          "(DeepSpeed's CPU offload): each step waits "
-		                          "for the copies"),
+		                          "keep the optimizer states in host memory "
+		                          "and step there (DeepSpeed's CPU offload); "
+		                          "each step waits for the copies"),
 		                  .basis = format_text("%s of states",
 		                                       text_size(states).s)},
 		          false);

@@ -102,8 +102,8 @@ static void smaller_batch(struct scene *scene)
 	lever.unsure = only_as_cap(scene, part);
 	lever.change = format_text("batch %lld instead of %lld", (long long)part,
 	                           (long long)whole);
-	lever.basis = copy_text("what has the batch's dimension, in data, forward and "
-	                        "backward; weights and states stay");
+	lever.basis = copy_text("all data, activations and gradients of activations "
+	                        "shrink; weights and states stay");
 	shrink(scene, whole, part, false);
 	scene_try(scene, lever, false);
 	if (!known_rest(scene) || (scene->oom->moment.step.micro_steps > 1))
@@ -117,12 +117,12 @@ static void smaller_batch(struct scene *scene)
 	                .value = part,
 	                .cost = 2,
 	                .unsure = only_as_cap(scene, part),
-	                .change = format_text(
-	                        "batch %lld, and optimizer.step() after every %lld of "
-	                        "them: the same training, in as much time",
-	                        (long long)part,
-	                        (long long)((whole + part - 1) / part)),
-	                .basis = copy_text("as a smaller batch")},
+	                .change = format_text("batch %lld, and call optimizer.step() "
+	                                      "after every %lld of them; the training "
+	                                      "stays the same and takes as long",
+	                                      (long long)part,
+	                                      (long long)((whole + part - 1) / part)),
+	                .basis = copy_text("it saves as much as a smaller batch")},
 	        false);
 }
 
@@ -144,10 +144,11 @@ static void shorter_sequence(struct scene *scene)
 	                  .lever = "shorter sequences",
 	                  .value = part,
 	                  .cost = 3,
-	                  .change = format_text("sequences of %lld instead of %lld",
+	                  .change = format_text("use sequences of %lld instead of %lld",
 	                                        (long long)part, (long long)whole),
-	                  .basis = copy_text("what has the sequence's dimension, "
-	                                     "squared where it has it twice")},
+	                  .basis = copy_text(
+	                          "everything with the sequence's dimension shrinks, "
+	                          "and what has it twice shrinks by the square")},
 	          false);
 }
 
@@ -244,14 +245,14 @@ static void checkpointing(struct scene *scene)
 		                .cost = 2,
 		                .target = format_text("%.*s", best->length, best->list),
 		                .change = format_text(
-		                        "torch.utils.checkpoint around each of %.*s%s* "
-		                        "(Hugging Face: "
+		                        "put torch.utils.checkpoint around each of "
+		                        "%.*s%s* (Hugging Face: "
 		                        "model.gradient_checkpointing_enable())",
 		                        best->length, best->list, dot),
-		                .basis = format_text("%s that layers keep for the "
-		                                     "backward go, and are "
-		                                     "made again layer by layer",
-		                                     text_size(held).s)},
+		                .basis = format_text(
+		                        "the layers keep %s for the backward; "
+		                        "checkpoints make it again layer by layer",
+		                        text_size(held).s)},
 		        false);
 	}
 	layers_free(&runs);
@@ -332,18 +333,18 @@ static void flash_attention(struct scene *scene)
 		return;
 	}
 	scene_try(scene,
-	          (struct lever){.id = "flash_attention",
-	                         .lever = "fused attention",
-	                         .cost = 1,
-	                         .change = copy_text(
-	                                 "torch.nn.functional.scaled_dot_product_"
-	                                 "attention for the "
-	                                 "product, softmax and product (Hugging Face: "
-	                                 "attn_implementation=\"sdpa\")"),
-	                         .basis = format_text(
-	                                 "scores of every pair of positions, up to %s "
-	                                 "each, are never stored",
-	                                 text_size(bytes).s)},
+	          (struct lever){
+	                  .id = "flash_attention",
+	                  .lever = "fused attention",
+	                  .cost = 1,
+	                  .change = copy_text(
+	                          "torch.nn.functional.scaled_dot_product_"
+	                          "attention for the "
+	                          "product, softmax and product (Hugging Face: "
+	                          "attn_implementation=\"sdpa\")"),
+	                  .basis = format_text("the scores of all pairs of positions, "
+	                                       "up to %s each, are then never stored",
+	                                       text_size(bytes).s)},
 	          false);
 }
 
@@ -403,12 +404,12 @@ static void chunked_loss(struct scene *scene)
 	                  .value = CHUNKS,
 	                  .cost = 1,
 	                  .change = copy_text(
-	                          "head and cross-entropy together, in chunks, each "
-	                          "checkpointed (liger_kernel's "
-	                          "LigerFusedLinearCrossEntropyLoss does it)"),
+	                          "compute the head and the cross-entropy together, in "
+	                          "chunks with a checkpoint each (liger_kernel's "
+	                          "LigerFusedLinearCrossEntropyLoss does this)"),
 	                  .basis = format_text(
-	                          "%s of logits of width %lld, and copies of "
-	                          "them; an eighth at a time",
+	                          "there are %s of logits of width %lld and copies of "
+	                          "them; chunks need an eighth at a time",
 	                          text_size(bytes).s, (long long)width)},
 	          false);
 }
@@ -435,18 +436,18 @@ static void bf16_autocast(struct scene *scene)
 		           piece->bytes / 2 + piece->bytes / 16);
 	}
 	scene_try(scene,
-	          (struct lever){.id = "bf16_autocast",
-	                         .lever = "bf16 autocast",
-	                         .cost = 1,
-	                         .rough = true,
-	                         .change = copy_text(
-	                                 "with torch.autocast(\"cuda\", "
-	                                 "dtype=torch.bfloat16): around the forward"),
-	                         .basis = format_text(
-	                                 "%s of float32 activations; products are "
-	                                 "halved, norms and losses stay, and weights "
-	                                 "get a copy",
-	                                 text_size(bytes).s)},
+	          (struct lever){
+	                  .id = "bf16_autocast",
+	                  .lever = "bf16 autocast",
+	                  .cost = 1,
+	                  .rough = true,
+	                  .change = copy_text(
+	                          "with torch.autocast(\"cuda\", "
+	                          "dtype=torch.bfloat16): around the forward"),
+	                  .basis = format_text("there are %s of float32 activations; "
+	                                       "matrix products take half, norms and "
+	                                       "losses stay, and weights get a copy",
+	                                       text_size(bytes).s)},
 	          false);
 }
 

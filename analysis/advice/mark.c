@@ -21,8 +21,8 @@ static char *delay_text(const struct scene *scene, int64_t bytes)
 	if (rate < 1 || !scene->growth->count)
 		return NULL;
 	if (bytes < rate)
-		return copy_text("what grows takes that in less than a step");
-	return format_text("only delays it: about %lld steps instead of %lld",
+		return copy_text("the growth uses that up in less than one step");
+	return format_text("this only delays it: about %lld steps instead of %lld",
 	                   (long long)(scene->step + bytes / rate),
 	                   (long long)scene->step);
 }
@@ -96,32 +96,34 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 	}
 	if (scene->swelling.newest >= 0 && !lever->cures) {
 		lever->mark = MARK_UNKNOWN;
-		lever->why =
-		        copy_text("it delays what grows, for how long is not known");
+		lever->why = copy_text(
+		        "this only delays the growth; for how long is not known");
 		return;
 	}
 	if (lever->rough)
-		why = "its bytes are an estimate";
+		why = "the number of bytes is an estimate";
 	else if (lever->unsure)
 		why = lever->unsure;
 	else if (*scene->rest.why &&
 	         !(scene->rest.kind == REST_ITERATION && lever->cures))
 		why = scene->rest.why;
 	else if (scene->piles_up && !lever->cures)
-		why = "what two steps have left behind may go on piling up";
+		why = "two steps have kept memory, and later steps may keep more";
 	else if (scene->untrained && !lever->cures)
-		why = "a model that an optimizer has was not trained yet";
+		why = "one model with an optimizer has not been trained yet";
 	else if (scene->rest.kind == REST_FORWARD && !lever->cures)
-		why = "what follows this forward is not known";
+		why = "what the step would still have allocated after this forward is "
+		      "not known";
 	else if (scene->rest.kind == REST_LIKE_STEP && scene->rest.scale > 1 &&
 	         share > 0.7 && !lever->cures && largest_so_far(scene) &&
 	         !(caps_batch(lever) && new_batch(scene)))
-		why = "steps differ in size, and a larger one may come";
+		why = "steps differ in size, and a later one may be larger";
 	else if (close && scene->rest.kind == REST_LIKE_STEP)
 		why = "it would be close, and where the holes lie depends on more than "
 		      "is known";
 	else if (close && scene->rest.kind == REST_DERIVED)
-		why = "it would be close, and the rest of a first step is only derived";
+		why = "it would be close, and the rest of a first step is only "
+		      "predicted";
 	else if (close)
 		why = "it would be close, and the rest of this forward is told from "
 		      "another";
@@ -142,8 +144,9 @@ static void mark_lever(const struct scene *scene, const struct replayed *replaye
 		judge_fit(scene, lever, replayed);
 	} else if (lever->rough || lever->unsure) {
 		lever->mark = MARK_UNKNOWN;
-		lever->why = copy_text(lever->unsure ? lever->unsure
-		                                     : "its bytes are an estimate");
+		lever->why =
+		        copy_text(lever->unsure ? lever->unsure
+		                                : "the number of bytes is an estimate");
 	} else if (*scene->rest.why &&
 	           (replayed->act >= scene->rest.first ||
 	            scene->rest.kind == REST_DERIVED) &&
@@ -155,14 +158,13 @@ static void mark_lever(const struct scene *scene, const struct replayed *replaye
 	           (double)lever->peak * scene->rest.trust <
 	                   (double)script_capacity(&scene->script)) {
 		lever->mark = MARK_UNKNOWN;
-		lever->why =
-		        copy_text("it would be close, and the rest of a first step is "
-		                  "only derived");
+		lever->why = copy_text("it would be close, and the rest of a first "
+		                       "step is only predicted");
 	} else if ((double)lever->peak * holes_decide <
 	           (double)script_capacity(&scene->script)) {
 		lever->mark = MARK_UNKNOWN;
-		lever->why = copy_text("in bytes it fits; whether the holes let it is "
-		                       "not known");
+		lever->why = copy_text("there are enough bytes; whether the holes are "
+		                       "large enough is not known");
 	} else {
 		lever->mark = MARK_SHORT;
 	}

@@ -31,40 +31,39 @@ static char *limit_text(const struct oom *oom)
 {
 	if (oom->fraction < 1 && oom->moment.total > 0)
 		return format_text(
-		        "%s was free on the device and refused: the program lets "
-		        "PyTorch "
-		        "have %.4g %% of it, %s (set_per_process_memory_fraction)",
+		        "%s was free on the device, but the program allows PyTorch "
+		        "only %.4g %% of the device, which is %s "
+		        "(set_per_process_memory_fraction)",
 		        text_size(oom->free).s, 100 * oom->fraction,
 		        text_size(whole_of(oom->fraction * (double)oom->moment.total))
 		                .s);
-	return format_text(
-	        "%s was free on the device and refused: PyTorch may hold less "
-	        "than %s (a memory fraction or quota)",
-	        text_size(oom->free).s,
-	        text_size(oom->moment.reserved + oom->segment).s);
+	return format_text("%s was free on the device, but something allows PyTorch "
+	                   "less than %s (a memory fraction or a quota)",
+	                   text_size(oom->free).s,
+	                   text_size(oom->moment.reserved + oom->segment).s);
 }
 
 static char *fragmentation_text(const struct oom *oom)
 {
 	if (oom->segments.state != SEGMENTS_EXACT)
-		return format_text(
-		        "%s free and %s inside PyTorch's memory would do for "
-		        "%s, were they in one piece",
-		        text_size(oom->free > 0 ? oom->free : 0).s,
-		        text_size(oom->cached).s, text_size(oom->requested).s);
-	return format_text(
-	        "%s free and %s in holes would do for %s, but the largest hole "
-	        "is %s",
-	        text_size(oom->free > 0 ? oom->free : 0).s, text_size(oom->cached).s,
-	        text_size(oom->requested).s, text_size(oom->hole).s);
+		return format_text("%s of free memory and %s inside PyTorch's memory "
+		                   "would be enough for %s if they were in one piece",
+		                   text_size(oom->free > 0 ? oom->free : 0).s,
+		                   text_size(oom->cached).s,
+		                   text_size(oom->requested).s);
+	return format_text("%s of free memory and %s in holes would be enough for %s, "
+	                   "but the largest hole is %s",
+	                   text_size(oom->free > 0 ? oom->free : 0).s,
+	                   text_size(oom->cached).s, text_size(oom->requested).s,
+	                   text_size(oom->hole).s);
 }
 
 static char *outside_text(const struct oom *oom)
 {
-	return format_text(
-	        "%s of the device is not PyTorch's, a context takes up to %d "
-	        "MiB: the other %s are what lacks",
-	        text_size(oom->outside).s, CONTEXT_MIB, text_size(oom->excess).s);
+	return format_text("%s of the device is not PyTorch's. A CUDA context takes up "
+	                   "to %d MiB of it; the other %s are what is missing",
+	                   text_size(oom->outside).s, CONTEXT_MIB,
+	                   text_size(oom->excess).s);
 }
 
 static char *shortage_text(const struct oom *oom)
@@ -72,23 +71,23 @@ static char *shortage_text(const struct oom *oom)
 	int64_t free = oom->free > 0 ? oom->free : 0;
 
 	if (oom->requested > free + oom->cached)
-		return format_text("%s free and %s in holes: with every hole closed %s "
-		                   "would still lack %s",
-		                   text_size(free).s, text_size(oom->cached).s,
-		                   text_size(oom->requested).s,
-		                   text_size(oom->requested - free - oom->cached).s);
-	if (oom->forecast.step < 0)
 		return format_text(
-		        "%s free and %s in holes, the largest %s: nearly all "
-		        "of the device is in use",
+		        "%s is free and %s is in holes; even if every hole were "
+		        "closed, the request for %s would still lack %s",
 		        text_size(free).s, text_size(oom->cached).s,
-		        text_size(oom->hole).s);
-	return format_text(
-	        "the step would have grown by about %s more (step %lld %s), and "
-	        "there is %s free and %s in holes",
-	        text_size(oom->forecast.growth).s, (long long)oom->forecast.step,
-	        oom->forecast.scale > 1.01 ? "did, scaled" : "did", text_size(free).s,
-	        text_size(oom->cached).s);
+		        text_size(oom->requested).s,
+		        text_size(oom->requested - free - oom->cached).s);
+	if (oom->forecast.step < 0)
+		return format_text("%s is free and %s is in holes, of which the "
+		                   "largest has %s; nearly all of the device is in use",
+		                   text_size(free).s, text_size(oom->cached).s,
+		                   text_size(oom->hole).s);
+	return format_text("the step would have needed about %s more (step %lld %s), "
+	                   "but only %s is free and %s is in holes",
+	                   text_size(oom->forecast.growth).s,
+	                   (long long)oom->forecast.step,
+	                   oom->forecast.scale > 1.01 ? "did, scaled" : "did",
+	                   text_size(free).s, text_size(oom->cached).s);
 }
 
 char *verdict_text(const struct oom *oom)
@@ -285,7 +284,7 @@ static void print_before(const struct answer *answer, FILE *out)
 
 	fputc('\n', out);
 	if (oom->forecast.step < 0) {
-		fputs("  No complete step came before to compare with.\n", out);
+		fputs("  There is no earlier complete step to compare with.\n", out);
 		return;
 	}
 	head(out, "before");
@@ -301,7 +300,9 @@ static void print_before(const struct answer *answer, FILE *out)
 		print_difference(&all->list[i], out);
 	if (answer->growth->count) {
 		head(out, "leak");
-		fprintf(out, "%s more is kept with every step; see 'tidemark leaks'\n",
+		fprintf(out,
+		        "every step keeps %s more than the one before; see 'tidemark "
+		        "leaks'\n",
 		        text_size(growth_rate(answer->growth)).s);
 	}
 }
@@ -346,19 +347,19 @@ static char *seen_text(const struct lever *lever)
 	if (!seen->ran)
 		return seen->why ? format_text("run: %s", seen->why) : NULL;
 	if (!seen->fits)
-		return format_text("run and still out of memory in step %s, %s",
+		return format_text("run again: still out of memory in step %s, %s",
 		                   text_count(seen->step).s,
 		                   seen->phase ? seen->phase : "other");
-	until = seen->until ? format_text(" up to step %s, where it was ended",
+	until = seen->until ? format_text(" up to step %s, where tidemark stopped it",
 	                                  text_count(seen->until).s)
 	                    : copy_text("");
-	off = replayed ? format_text("; the replay had %s, %.1f %% off",
+	off = replayed ? format_text("; the replay expected %s, which is %.1f %% off",
 	                             text_size(lever->peak).s,
 	                             100 * fabs((double)(lever->peak - seen->peak)) /
 	                                     (double)seen->peak)
 	               : copy_text("");
-	text = format_text("run and fits%s, peak %s%s", until, text_size(seen->peak).s,
-	                   off);
+	text = format_text("run again: it fits%s, with a peak of %s%s", until,
+	                   text_size(seen->peak).s, off);
 	free(until);
 	free(off);
 	return text;
@@ -388,13 +389,12 @@ static void print_levers(const struct answer *answer, int64_t top, FILE *out)
 {
 	size_t shown = top == INT64_MAX ? SIZE_MAX : 5;
 	const struct levers *levers = &answer->levers;
-	char *head = format_text(
-	        "replayed to the end of the next step: %s seen to fit, %s not, "
-	        "? not known",
-	        sign(CHECK), sign(CROSS));
+	char *head = format_text("each change is replayed to the end of the next step: "
+	                         "%s fits, %s does not fit, ? not known",
+	                         sign(CHECK), sign(CROSS));
 
-	fprintf(out, "\n  %swhat would make it fit%s   ", style(DIM), style(PLAIN));
-	text_wrap(out, head, 26, 26);
+	fprintf(out, "\n  %swhat would make it fit%s\n    ", style(DIM), style(PLAIN));
+	text_wrap(out, head, 4, 4);
 	free(head);
 	if (levers->doubt || levers->unknown) {
 		char *text =
@@ -411,7 +411,7 @@ static void print_levers(const struct answer *answer, int64_t top, FILE *out)
 		fprintf(out, "    %s more; --full shows them\n",
 		        text_count((int64_t)(levers->count - shown)).s);
 	if (!levers->count)
-		fputs("    nothing in this trace says\n", out);
+		fputs("    this trace does not tell\n", out);
 }
 
 /* Figures from an incomplete trace are not passed off as exact. */
@@ -422,7 +422,9 @@ static void print_losses(const struct answer *answer, FILE *out)
 	if (!losses.events && !losses.mismatches)
 		return;
 	head(out, "doubt");
-	fprintf(out, "%s%s lost, %s of the allocator's totals not met%s\n",
+	fprintf(out,
+	        "%s%s lost; %s of the allocator's totals differ from the recorded "
+	        "sum%s\n",
 	        style(YELLOW), text_plural(losses.events, "event").s,
 	        text_count(losses.mismatches).s, style(PLAIN));
 }

@@ -34,7 +34,7 @@ struct scene {
 	        length; /* of a sample dimension, and of a sequence; 0: not seen */
 	int64_t base_peak,
 	        base_since; /* of the whole run, and from the refused step on */
-	bool untrained;     /* a model that an optimizer has was not trained yet */
+	bool untrained;     /* one model with an optimizer has not been trained yet */
 	bool piles_up; /* two steps have left something, too few to call it a leak */
 	bool *weight_like; /* by site: it has the shape of a parameter */
 };

@@ -137,7 +137,7 @@ void phases_print(const struct trace *trace, const struct chart *chart,
 			fprintf(out, "%s%c%s %s", style(phase_style(name)), *name,
 			        style(PLAIN), name);
 		else
-			fprintf(out, "%s too short to see", name);
+			fprintf(out, "%s: too short to see", name);
 		told++;
 	}
 	if (told)

@@ -212,7 +212,7 @@ static void print_around(const struct account *account, FILE *out)
 {
 	const struct moment *moment = &account->moment;
 	const struct segments *segments = &account->segments;
-	char *text = format_text("= what PyTorch counts; %s of it rounding",
+	char *text = format_text("what PyTorch counts; %s of it is rounding",
 	                         text_size(segments->rounding).s);
 
 	print_sum(out, "allocated", moment->allocated, text);
@@ -220,25 +220,27 @@ static void print_around(const struct account *account, FILE *out)
 	if (account->cache < 0)
 		return;
 	text = account->split
-	               ? format_text("%s split remainders + %s free segments",
+	               ? format_text("%s between blocks + %s in empty segments",
 	                             text_size(segments->free_split).s,
 	                             text_size(segments->free_whole).s)
-	               : copy_text(segments->state == SEGMENTS_PIECES
-	                                   ? "in expandable segments"
-	                                   : "free blocks; their places are not known");
+	               : copy_text(
+	                         segments->state == SEGMENTS_PIECES
+	                                 ? "in expandable segments"
+	                                 : "free blocks; where they are is not known");
 	print_sum(out, "cache", account->cache, text);
 	free(text);
 	print_sum(out, "reserved", moment->reserved, "= allocated + cache");
 	if (account->context < 0)
 		return;
 	text = segments->others
-	               ? format_text(
-	                         "context and others; %s by libraries in this process",
-	                         text_size(segments->others).s)
-	               : copy_text("CUDA context, libraries, other processes");
+	               ? format_text("the CUDA context and other processes; %s by "
+	                             "libraries in this process",
+	                             text_size(segments->others).s)
+	               : copy_text("the CUDA context, libraries and other processes");
 	print_sum(out, "context", account->context, text);
 	free(text);
-	print_sum(out, "used", moment->used, "= total - free, as the device says");
+	print_sum(out, "used", moment->used,
+	          "total - free, as the device reports them");
 	print_sum(out, "free", moment->total - moment->used, "");
 	print_sum(out, "total", moment->total, "");
 }
@@ -297,8 +299,8 @@ static void print_owners(struct trace *trace, const struct account *account,
 	table_print(table, out, 2, false);
 	table_free(table);
 	if ((int64_t)groups.count > top)
-		fprintf(out, "  %sand %s more, %s; --top N shows them%s\n", style(DIM),
-		        text_plural((int64_t)groups.count - top, "row").s,
+		fprintf(out, "  %sand %s more, together %s; --full shows all%s\n",
+		        style(DIM), text_plural((int64_t)groups.count - top, "row").s,
 		        text_size(bytes).s, style(PLAIN));
 	groups_free(&groups);
 }
@@ -321,11 +323,13 @@ static void print_account(struct trace *trace, const struct account *account,
 	table_print(table, out, 2, true);
 	table_free(table);
 	if (account->maxima.thinned)
-		fputs("  some steps keep no rows: the maxima are lower bounds\n", out);
+		fputs("  the events of some steps were dropped; the true maxima may be "
+		      "larger\n",
+		      out);
 	fputc('\n', out);
 	if (account->unseen)
 		print_sum(out, account->unseen_name, account->unseen,
-		          "no row of this trace explains these");
+		          "no row of this trace explains them");
 	print_around(account, out);
 	if (!by)
 		print_rules(trace, account, out);

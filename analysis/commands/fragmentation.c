@@ -223,7 +223,8 @@ static void print_segments(const struct view *view, int64_t top, FILE *out)
 	for (size_t i = 0; i < all->count && (int64_t)i < top; i++)
 		print_segment(view, order[i], out);
 	if ((int64_t)all->count > top)
-		fprintf(out, "  %sand %s more, fuller ones; --top N shows them%s\n",
+		fprintf(out,
+		        "  %sand %s more with less free memory; --full shows all%s\n",
 		        style(DIM), text_plural((int64_t)all->count - top, "segment").s,
 		        style(PLAIN));
 	fprintf(out, "  %s%s in use  %s free%s\n", style(DIM), block_up(8), sign(DOT),
@@ -242,10 +243,12 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 	        text_count(moment->step.id).s, trace_phase(view->trace, moment->phase),
 	        text_duration(moment->time_ns).s);
 	if (view->moved)
-		fputs("  drawn where a step of the same shape was recorded in full\n",
+		fputs("  drawn from a step with the same events, which was recorded in "
+		      "full\n",
 		      out);
 	if (moment->reserved < 0) {
-		fputs("  this device has no segments: nothing is reserved ahead\n",
+		fputs("  this device has no segments: PyTorch reserves nothing ahead "
+		      "on it\n",
 		      out);
 		return;
 	}
@@ -254,18 +257,18 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 	        text_size(cached).s, text_percent(cached, moment->reserved).s);
 	switch (all->state) {
 	case SEGMENTS_PIECES:
-		fputs("  expandable segments, whose pieces have no address in this "
-		      "trace: holes are\n  not drawn\n",
+		fputs("  this run uses expandable segments; the trace has no addresses "
+		      "of their pieces,\n  so the holes cannot be drawn\n",
 		      out);
 		return;
 	case SEGMENTS_NONE:
-		fputs("  no segment was recorded: where the blocks lay is not known\n",
+		fputs("  no segment was recorded; where the blocks were is not known\n",
 		      out);
 		return;
 	case SEGMENTS_INEXACT:
 		fprintf(out,
-		        "  the segments recorded hold %s: not all of it is drawn "
-		        "truly\n",
+		        "  the recorded segments hold %s; parts of this picture may be "
+		        "wrong\n",
 		        text_size(all->bytes).s);
 		break;
 	case SEGMENTS_EXACT:
@@ -277,8 +280,7 @@ static void print_view(const struct view *view, int64_t top, FILE *out)
 		        text_size(all->free_whole).s);
 	}
 	if (all->expandable)
-		fputs("  expandable segments: they grow, and shrink, at their ends\n",
-		      out);
+		fputs("  expandable segments grow and shrink at their ends\n", out);
 	print_segments(view, top, out);
 }
 

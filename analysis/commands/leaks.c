@@ -184,7 +184,7 @@ static void print_rows(const struct leaks *leaks, int64_t top, FILE *out)
 	table_print(table, out, 2, true);
 	table_free(table);
 	if ((int64_t)growth->count > top)
-		fprintf(out, "  %sand %s more; --top N shows them%s\n", style(DIM),
+		fprintf(out, "  %sand %s more; --full shows all%s\n", style(DIM),
 		        text_plural((int64_t)growth->count - top, "place").s,
 		        style(PLAIN));
 }
@@ -197,13 +197,15 @@ static void print_outlook(const struct leaks *leaks, FILE *out)
 
 	if (*chain && growth->count > 1)
 		fprintf(out,
-		        "\n  the newest of what a step leaves behind is made at "
-		        "%s%s%s:\n"
-		        "  who holds that tensor holds the graph it was made from\n",
+		        "\n  the last tensor that a step keeps is made at %s%s%s:\n"
+		        "  whatever holds this tensor also holds the graph that made "
+		        "it\n",
 		        style(BOLD), chain, style(PLAIN));
 	free(chain);
 	if (leaks->full >= 0)
-		fprintf(out, "\n  %s left at the peak of step %s: full in step %s\n",
+		fprintf(out,
+		        "\n  %s were left at the peak of step %s; the card will be "
+		        "full in step %s\n",
 		        text_size(leaks->left).s, text_count(growth->to).s,
 		        text_count(leaks->full).s);
 }
@@ -216,20 +218,20 @@ static void print_within(const struct leaks *leaks, FILE *out)
 
 	if (within->turns) {
 		text = format_text(
-		        "%s a turn stay behind inside step %s: %s after %s turns of "
-		        "a loop%s%s%s",
+		        "inside step %2$s a loop keeps %1$s more with each turn: %3$s "
+		        "after %4$s turns%5$s%6$s%7$s",
 		        text_size(within->rate).s, text_count(within->step).s,
 		        text_size(within->kept).s, text_count(within->turns).s,
 		        *chain ? ", made at " : "", chain,
-		        within->gradients ? "; they are graphs: a backward, .item() or "
-		                            "torch.no_grad() lets go of them"
+		        within->gradients ? "; these are autograd graphs: a backward, "
+		                            ".item() or torch.no_grad() frees them"
 		                          : "");
 		fputs("  ", out);
 		text_wrap(out, text, 2, 2);
 		free(text);
 		if (within->full >= 0)
 			fprintf(out, "  %s in turn %s\n",
-			        within->refused ? "it filled the device" : "full",
+			        within->refused ? "the device was full" : "full",
 			        text_count(within->full).s);
 	}
 	free(chain);
@@ -237,11 +239,10 @@ static void print_within(const struct leaks *leaks, FILE *out)
 		return;
 	site = places_site(&leaks->places, within->swells_site);
 	chain = line_chain(leaks->trace, site ? site->stack : -1, 3);
-	text = format_text(
-	        "a block of %s is made anew and larger each time, by %s, at %s "
-	        "(torch.cat of all there was?)",
-	        text_size(within->swells).s, text_size(within->swells_by).s,
-	        *chain ? chain : sign(DASH));
+	text = format_text("a block of %s is made again and again, each time larger by "
+	                   "%s, at %s (a torch.cat of all that came before?)",
+	                   text_size(within->swells).s, text_size(within->swells_by).s,
+	                   *chain ? chain : sign(DASH));
 	fputs("  ", out);
 	text_wrap(out, text, 2, 2);
 	free(text);
@@ -254,7 +255,7 @@ static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
 
 	fprintf(out, "%sLEAKS%s  %s, ", style(BOLD), style(PLAIN), leaks->device->name);
 	if (growth->too_short) {
-		fprintf(out, "%s: too few to tell, it takes four\n",
+		fprintf(out, "%s: too few to tell; leaks needs four\n",
 		        text_plural(growth->to, "complete step").s);
 		print_within(leaks, out);
 		return;
@@ -270,13 +271,14 @@ static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
 	}
 	if (!growth->count) {
 		fprintf(out,
-		        "  no block is kept longer and longer, but steps begin with %s "
-		        "more\n  than at step %s: what is made anew each time is "
-		        "larger\n",
+		        "  no block is kept from step to step, but the last step "
+		        "begins with %s more\n  than step %s did: what each step makes "
+		        "anew has become larger\n",
 		        text_size(growth->level).s, text_count(growth->from).s);
 		return;
 	}
-	fprintf(out, "  %s%s a step%s stay behind, in %s; %s by step %s\n\n",
+	fprintf(out,
+	        "  every step keeps %s%s more%s, in %s; together %s at step %s\n\n",
 	        style(RED), text_size(growth_rate(growth)).s, style(PLAIN),
 	        text_plural((int64_t)growth->count, "place").s,
 	        text_size(growth->bytes).s, text_count(growth->to).s);

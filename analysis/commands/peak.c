@@ -164,7 +164,7 @@ static void print_head(const struct peak *peak, FILE *out)
 	if (reserved > 0 || peak->sample.device_used >= 0)
 		fputc('\n', out);
 	if (peak->twins)
-		fprintf(out, "      %s%s of the same shape, event by event\n",
+		fprintf(out, "      %s%s with the same events\n",
 		        text_plural(peak->twins, "other step").s,
 		        peak->twins == 1 ? " is" : " are");
 }
@@ -298,12 +298,12 @@ static void print_live(const struct peak *peak, FILE *out, unsigned by, int64_t 
 	fputc('\n', out);
 	alive_print(peak->trace, &groups, by, (size_t)top, out);
 	if ((int64_t)groups.count > top)
-		fprintf(out, "  %sand %s in %s more, %s; --top N shows them%s\n",
+		fprintf(out, "  %sand %s in %s more, together %s; --full shows all%s\n",
 		        style(DIM), text_plural(blocks, "block").s,
 		        text_plural((int64_t)groups.count - top, "row").s,
 		        text_size(bytes).s, style(PLAIN));
 	if (peak->unseen)
-		fprintf(out, "  %s%s: %s that no event of this trace explains%s\n",
+		fprintf(out, "  %s%s: %s, which no event of this trace explains%s\n",
 		        style(YELLOW), peak->unseen_name, text_size(peak->unseen).s,
 		        style(PLAIN));
 	if (groups.count)

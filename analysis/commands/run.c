@@ -80,13 +80,12 @@ static void summarise(const char *path, const char *token)
 	const char *died;
 
 	if (!made && is_unfinished(path))
-		warn("the program ended before its trace had anything in it; next   "
-		     "tidemark report %s, which finishes it",
+		warn("the program ended before its trace was written; next   "
+		     "tidemark report %s, which finishes the trace",
 		     tracing_shorter(path));
 	else if (!made)
 		warn("no trace: the program never allocated device memory through "
-		     "PyTorch; "
-		     "'--cpu' traces CPU tensors");
+		     "PyTorch; use '--cpu' to trace CPU tensors");
 	for (size_t i = 0; i < made && i < 8; i++)
 		say_peak(tracing_shorter(files[i]));
 	if (made > 8)

@@ -167,7 +167,7 @@ static void run_on(struct session *session, size_t index)
 	if (log.path && !stat(log.path, &st))
 		log.from = st.st_size;
 	if (!path || !tracing_prepare(session->options, path, token))
-		fail(STATUS_UNREADABLE, "without a trace there is no verdict");
+		fail(STATUS_UNREADABLE, "there is no verdict without a trace");
 	note("simulating %s %s %s", card->product ? card->product : card->gpu,
 	     sign(DOT), text_size(card->memory_bytes).s);
 	tracing_announce(path, true);

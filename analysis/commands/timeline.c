@@ -73,7 +73,8 @@ static int csv(struct trace *trace, bool wanted[], int64_t wish)
 		}
 	}
 	if (thinned)
-		note("%s thinned away: one line each, the peak",
+		note("the events of %s were dropped to keep the file small; each has "
+		     "one line, its peak",
 		     text_plural(thinned, "step").s);
 	for (size_t d = 0; d < trace->device_count; d++)
 		reserved_free(&reserved[d]);
@@ -197,8 +198,7 @@ static void print_step(struct trace *trace, size_t device, int64_t wish, FILE *o
 	fputs("\n\n", out);
 	const struct event *events = replay_step(trace, &replay, &step, &count);
 	if (step.thinned) {
-		fputs("  the events of this step were thinned away to keep the file "
-		      "small\n",
+		fputs("  the events of this step were dropped to keep the file small\n",
 		      out);
 		return;
 	}
@@ -327,7 +327,8 @@ int cmd_timeline(const struct options *options)
 
 	option_number(options, OPT_STEP, &wish);
 	if (steps && wish >= 0)
-		fail(STATUS_USAGE, "'--steps' is about all steps, '--step' about one");
+		fail(STATUS_USAGE,
+		     "'--steps' shows all steps and '--step' one of them; choose one");
 	trace = trace_open(options_file(options));
 	if (wish >= 0)
 		trace_step(trace, wish); /* ends here where there is none */

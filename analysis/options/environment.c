@@ -14,8 +14,8 @@ const struct environment_row environment_table[] = {
 #define SETTING(field, name, type, value, what) {name, WORD_##type(value), what},
 #include "settings.def"
 #undef SETTING
-        {"TIDEMARK_LIBRARY", "", "the libtidemark.so that 'tidemark run' preloads"},
-        {"NO_COLOR", "", "any value: no colours, whatever the terminal"},
-        {"COLUMNS", "", "the width of the screen"},
+        {"TIDEMARK_LIBRARY", "", "the libtidemark.so that 'tidemark run' uses"},
+        {"NO_COLOR", "", "any value switches colours off"},
+        {"COLUMNS", "", "the width of the screens, in characters"},
 };
 const size_t environment_count = sizeof(environment_table) / sizeof(*environment_table);

@@ -46,17 +46,22 @@ void help_usage(FILE *out)
 		fprintf(out, "  %-*s  ", longest, command_table[i].name);
 		text_wrap(out, command_table[i].summary, longest + 4, longest + 4);
 	}
-	fputs("\nFILE is a trace; without one, the newest tidemark-*.db in this "
-	      "folder.\n"
-	      "'tidemark help COMMAND' tells more, 'tidemark help environment' the "
-	      "settings.\n"
-	      "Exit status: 0 done, 1 the answer is no, 2 usage, 3 unreadable trace;\n"
-	      "of 'run' it is the program's own; of 'simulate' 0 fits, 1 does not, and "
-	      "the\n"
-	      "program's own where it failed for another reason than device memory (4 "
-	      "for\nits 1, 2 and 3), 2 also where a lever of --with was not "
-	      "applied.\n",
-	      out);
+	fputc('\n', out);
+	text_wrap(out,
+	          "FILE is a trace. Without a FILE, a command reads the newest "
+	          "tidemark-*.db in this folder. 'tidemark help COMMAND' explains a "
+	          "command, 'tidemark help environment' the settings.",
+	          0, 0);
+	fputc('\n', out);
+	text_wrap(
+	        out,
+	        "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 the trace "
+	        "cannot be read. 'run' exits with the program's own status. 'simulate' "
+	        "exits with 0 if the program fits and with 1 if it does not; if the "
+	        "program failed for another reason than device memory, with the "
+	        "program's status (4 instead of 1, 2 and 3); and with 2 if a lever of "
+	        "--with could not be applied.",
+	        0, 0);
 }
 
 void help_command(enum command_id command, FILE *out)
@@ -72,14 +77,14 @@ void help_command(enum command_id command, FILE *out)
 
 void help_environment(FILE *out)
 {
-	fputs("Environment variables of the library (in the traced program's "
-	      "environment) "
-	      "and of\nthe command, with their defaults:\n\n",
+	fputs("Environment variables. The library reads them in the traced program's "
+	      "environment.\nA value behind '=' is the default.\n\n",
 	      out);
 	for (size_t i = 0; i < environment_count; i++) {
 		const struct environment_row *row = &environment_table[i];
-		fprintf(out, "  %s%s%s\n      %s\n", row->name,
-		        *row->otherwise ? "=" : "", row->otherwise, row->what);
+		fprintf(out, "  %s%s%s\n      ", row->name, *row->otherwise ? "=" : "",
+		        row->otherwise);
+		text_wrap(out, row->what, 6, 6);
 	}
 }
 
@@ -129,9 +134,9 @@ void help_man(FILE *out)
 	      ".SH DESCRIPTION\n"
 	      "Traces the memory of an unmodified PyTorch program through a preloaded\n"
 	      "library, and answers questions from the trace, an SQLite file.\n"
-	      "\\fIFILE\\fR is a trace; without one, the newest "
-	      "\\fItidemark\\-*.db\\fR in\n"
-	      "the current folder. \\fBtidemark\\fR \\fIFILE\\fR alone is\n"
+	      "\\fIFILE\\fR is a trace. Without a file, a command reads the newest\n"
+	      "\\fItidemark\\-*.db\\fR in the current folder. \\fBtidemark\\fR "
+	      "\\fIFILE\\fR alone is\n"
 	      "\\fBtidemark report\\fR \\fIFILE\\fR.\n"
 	      ".SH COMMANDS\n",
 	      out);
@@ -147,17 +152,16 @@ void help_man(FILE *out)
 				man_option(&option_table[i], out);
 	}
 	fputs(".SH EXIT STATUS\n"
-	      "0 done; 1 the answer is \"no\" (\\fBdoctor\\fR: cannot trace); 2 "
-	      "usage;\n"
-	      "3 the file is unreadable, foreign or of a newer schema. \\fBrun\\fR "
-	      "returns\n"
-	      "the status of the program. \\fBsimulate\\fR: 0 fits, 1 does not fit; "
+	      "0: done. 1: the answer is \"no\" (\\fBdoctor\\fR: runs cannot be "
+	      "traced).\n2: wrong usage. 3: the file cannot be read, is no trace, or "
+	      "has a "
+	      "newer schema.\n\\fBrun\\fR exits with the program's own status.\n"
+	      "\\fBsimulate\\fR exits with 0 if the program fits and with 1 if it does "
+	      "not;\nif the program failed for another reason than device memory, with "
 	      "the "
-	      "status\n"
-	      "of the program where it failed for another reason than device memory, "
-	      "4\nwhere that is 1, 2 or 3; 2 also where\na lever of \\fB\\-\\-with\\fR "
-	      "was not applied; 3 where it "
-	      "used no device.\n"
+	      "program's\nstatus (4 instead of 1, 2 and 3); with 2 if a lever of "
+	      "\\fB\\-\\-with\\fR could not be\napplied; with 3 if the program used no "
+	      "device.\n"
 	      ".SH ENVIRONMENT\n",
 	      out);
 	for (size_t i = 0; i < environment_count; i++) {

@@ -156,7 +156,7 @@ static void print_causes(struct table *table, const char *bucket, const struct r
 		free(text);
 	}
 	if (more) {
-		char *text = format_text("  %s; --top N lists them",
+		char *text = format_text("  %s; --full shows all",
 		                         text_plural(more, "smaller cause").s);
 		line(table, DIM, text, bytes, false);
 		free(text);

@@ -44,7 +44,7 @@ static bool refused(const char *path, char *why, size_t size)
 		snprintf(why, size, "cannot read '%s': %s", path, strerror(errno));
 	else if (!got)
 		snprintf(why, size,
-		         "'%s' is empty: the run that made it wrote no event", path);
+		         "'%s' is empty: the run that made it recorded no event", path);
 	else if (got < 16 || memcmp(magic, "SQLite format 3", 16) != 0)
 		snprintf(why, size, "'%s' is not a tidemark trace", path);
 	else
@@ -99,7 +99,8 @@ static int check(struct db *db, const char *path, char *why, size_t size)
 	if (pragma(db, "application_id") != SCHEMA_APPLICATION_ID) {
 		snprintf(why, size,
 		         tables ? "'%s' is a database, but not a tidemark trace"
-		                : "'%s' is empty: the run that made it wrote no event",
+		                : "'%s' is empty: the run that made it recorded no "
+		                  "event",
 		         path);
 		return -1;
 	}

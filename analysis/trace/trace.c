@@ -229,7 +229,7 @@ struct device *trace_devices(struct trace *trace, const char *wish, size_t *coun
 		snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "",
 		         trace->devices[i].name);
 	}
-	fail(STATUS_USAGE, "no device '%s' in this trace; it has %s", wish,
+	fail(STATUS_USAGE, "this trace has no device '%s'; it has %s", wish,
 	     *names ? names : "none");
 }
 
@@ -238,7 +238,7 @@ struct step trace_step(struct trace *trace, int64_t id)
 	struct step step = {.id = id};
 	struct rows *rows = db_rows(trace->db, sql_step, "i", id);
 	if (!rows_next(rows))
-		fail(STATUS_USAGE, "no step %lld in this trace; the last one is %lld",
+		fail(STATUS_USAGE, "this trace has no step %lld; the last one is %lld",
 		     (long long)id,
 		     (long long)db_number(trace->db, 0, "SELECT max(id) FROM step"));
 	step.pattern = rows_number(rows, 0);

@@ -259,9 +259,8 @@ static const char *why_not(const struct script *script, int32_t from,
 
 	if (phase != PHASE_BACKWARD && phase != PHASE_OPTIMIZER && phase != PHASE_CLIP)
 		return script->steps[script->step_count - 1].step <= 1
-		               ? "first step: activations of the rest of the forward "
-		                 "are "
-		                 "not known"
+		               ? "this is the first step: what the rest of the forward "
+		                 "would have kept is not known"
 		               : "no step before did what this one does: the rest of "
 		                 "it is "
 		                 "not known";
@@ -269,8 +268,8 @@ static const char *why_not(const struct script *script, int32_t from,
 		return "this backward lets go of nothing (create_graph, retain_graph): "
 		       "what it still makes is not known";
 	return all->count ? NULL
-	                  : "the trace names no trained parameters: gradients to come "
-	                    "are not known";
+	                  : "the trace names no trained parameters, so the gradients "
+	                    "that would have followed are not known";
 }
 
 /* The rest of the step, and all of it again. */

@@ -71,7 +71,7 @@ static bool read_flag(const char *name, bool otherwise)
 		return otherwise;
 	if (!strcmp(v, "0") || !strcmp(v, "1"))
 		return *v == '1';
-	tmk_say("%s is '%s', which is neither 0 nor 1; taking %d", name, v, otherwise);
+	tmk_say("%s is '%s', which is neither 0 nor 1; using %d", name, v, otherwise);
 	return otherwise;
 }
 
@@ -83,8 +83,8 @@ static uint64_t read_size(const char *name, uint64_t otherwise)
 		return otherwise;
 	if (!tmk_parse_size(v, &n))
 		return n;
-	tmk_say("%s is '%s', which is not a size such as 512M; taking the default",
-	        name, v);
+	tmk_say("%s is '%s', which is not a size such as 512M; using the default", name,
+	        v);
 	return otherwise;
 }
 

@@ -46,12 +46,29 @@ struct stretch {
 	bool called;
 	/* A module ran without gradients, and no update has come since. */
 	bool inference;
+	bool makes; /* something is allocated in it */
 };
 
 static bool belongs(const struct tmk_model *m, const struct stretch *s,
                     const struct tmk_ev *e)
 {
 	return e->thread == s->thread || (!s->own && !tmk_model_trains(m, e->thread));
+}
+
+/* Between a backward and the step the gradients are clipped, if anything is computed: what the
+ * backward's own graph lets go of there is no clipping. */
+static uint8_t before_a_step(const struct stretch *s)
+{
+	return s->makes ? TMK_CLIP : TMK_OTHER;
+}
+
+static bool stretch_makes(const struct tmk_model *m, const struct stretch *s)
+{
+	for (uint32_t i = s->from; i < m->events; i++)
+		if (m->ev[i].bytes > 0 && m->ev[i].phase == TMK_OPEN &&
+		    belongs(m, s, &m->ev[i]))
+			return true;
+	return false;
 }
 
 /* Evaluation is what modules do without gradients. A stretch with no module in it that
@@ -104,7 +121,7 @@ static uint8_t with_gradients(const struct tmk_model *m, const struct tmk_ev *e,
 	case TMK_AT_BACKWARD:
 		return TMK_FORWARD;
 	case TMK_AT_STEP:
-		return s->loop->backward_since_step ? TMK_CLIP : TMK_DATA;
+		return s->loop->backward_since_step ? before_a_step(s) : TMK_DATA;
 	case TMK_AT_FORWARD:
 		return TMK_DATA;
 	case TMK_AT_ZERO_GRAD:
@@ -120,7 +137,7 @@ static uint8_t without_gradients(const struct tmk_model *m, const struct tmk_ev 
 	if (s->loop->forward_open && s->closer == TMK_AT_BACKWARD)
 		return TMK_FORWARD; /* a frozen part of the model */
 	if (s->closer == TMK_AT_STEP && s->loop->backward_since_step)
-		return s->inference ? TMK_EVAL : TMK_CLIP;
+		return s->inference ? TMK_EVAL : before_a_step(s);
 	if (!s->asked)
 		s->evaluates = stretch_evaluates(m, s);
 	s->asked = true;
@@ -248,6 +265,7 @@ void tmk_model_label(struct tmk_model *m, uint16_t thread, enum tmk_boundary clo
 	                    .thread = thread,
 	                    .own = own};
 	s.from = tmk_model_index(m, s.loop->open_from);
+	s.makes = closer == TMK_AT_STEP && stretch_makes(m, &s);
 	uint32_t forward_from = first_call(m, &s);
 	if (s.loop->given && !m->weights_known && closer != TMK_AT_BACKWARD_END)
 		tmk_model_gradients_given(m, thread, s.from);
