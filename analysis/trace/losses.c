@@ -63,13 +63,11 @@ void losses_print(struct trace *trace, FILE *out)
 	        text_plural(losses.events, "event").s, style(PLAIN), sign(DOT));
 	if (losses.mismatches)
 		fprintf(out,
-		        "%sthe recorded sum differs from the allocator's total at %s "
-		        "of %s%s\n",
+		        "%sreplayed sum differs from allocator's total at %s of %s%s\n",
 		        style(RED), text_count(losses.mismatches).s,
 		        text_plural(losses.seen, "event").s, style(PLAIN));
 	else
-		fprintf(out,
-		        "the recorded sum equals the allocator's total at all %s\n",
+		fprintf(out, "replayed sum = allocator's total at all %s\n",
 		        text_plural(losses.seen, "event").s);
 	print_counts(trace, out);
 }
