@@ -328,7 +328,7 @@ int cmd_timeline(const struct options *options)
 	option_number(options, OPT_STEP, &wish);
 	if (steps && wish >= 0)
 		fail(STATUS_USAGE,
-		     "'--steps' shows all steps and '--step' one of them; choose one");
+		     "'--steps' is about all steps and '--step' about one; choose one");
 	trace = trace_open(options_file(options));
 	if (wish >= 0)
 		trace_step(trace, wish); /* ends here where there is none */
