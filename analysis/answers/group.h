@@ -40,6 +40,9 @@ void groups_make(const struct trace *trace, const struct places *places,
                  const struct live *live, unsigned by, struct groups *groups);
 void groups_free(struct groups *groups);
 
+/* 'h.0.mlp' and 'h.1.mlp' are both 'h.*.mlp'; the caller's. NULL gives NULL. */
+char *name_pattern(const char *name);
+
 /* "phase,module" to a sum of keys; ends the program with status 2 for any other word.
  */
 unsigned groups_parse(const char *list);
