@@ -1,5 +1,5 @@
 /* db.c - SQLite, for reading. The only file of the command that includes sqlite3.h.
- * Called from: advice/, answers/, commands/, compare/, formula/, measure/,
+ * Called from: advice/, answers/, commands/, compare/, formula/, job/, measure/,
  *     recognise/, reconcile/, run/, trace/, whatif/. */
 #include "db.h"
 

@@ -10,6 +10,7 @@
 #include "folded.h"
 #include "group.h"
 #include "heap.h"
+#include "many.h"
 #include "text.h"
 
 struct peak {
@@ -313,6 +314,8 @@ int cmd_peak(const struct options *options)
 	unsigned by = list ? groups_parse(list) : 0;
 	struct by_device answer;
 
+	if (many_named(options))
+		return many_answer(options, JOB_PEAK);
 	if (as_json && folded)
 		fail(STATUS_USAGE,
 		     "'--folded' and '--json' are two answers; choose one");

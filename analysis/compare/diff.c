@@ -169,7 +169,7 @@ static void print_ranges(const struct diff *diff, int64_t top, FILE *out)
 		print_range(diff, &diff->ranges[i], out);
 	if ((int64_t)diff->range_count > shown)
 		fprintf(out, "  %sand %s more; --top N shows them%s\n", style(DIM),
-		        text_plural((int64_t)diff->range_count - shown, "stretch").s,
+		        text_plural((int64_t)diff->range_count - shown, "row").s,
 		        style(PLAIN));
 	if (diff->alone_a)
 		fprintf(out, "  A has %s more than B\n",

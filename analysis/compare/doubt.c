@@ -1,5 +1,5 @@
 /* doubt.c - why a trace does not tell the whole of a run.
- * Called from: commands/check.c, commands/diff.c. */
+ * Called from: commands/check.c, commands/diff.c, job/rollup.c. */
 #include "doubt.h"
 
 #include <stdlib.h>

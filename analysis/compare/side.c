@@ -4,7 +4,7 @@
  * Files are told from the folder of the script, since two machines have the same program at two
  * places, and from the library's folder inside site-packages. Names lose what wrappers put into
  * them (DDP, FSDP, torch.compile), since they come and go without changing the model.
- * Called from: changes.c, diff.c, ranges.c. */
+ * Called from: compare/, job/. */
 #include "side.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* frames.c - which line of a stack is the user's own.
- * Called from: advice/, commands/, compare/, run/. */
+ * Called from: advice/, commands/, compare/, job/, run/. */
 #include "frames.h"
 
 #include <stdlib.h>
