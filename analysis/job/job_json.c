@@ -1,5 +1,5 @@
 /* job_json.c - a job as JSON, and its process groups.
- * Called from: commands/many.c, job_screen.c. */
+ * Called from: commands/many.c, job_screen.c, merge.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +76,16 @@ static void rank_json(const struct rollup *rank, struct json *json)
 	json_text(json, "peak_phase", rank->text[OF_PHASE]);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
 		json_known(json, numbers[i].key, rank->number[numbers[i].number]);
+	json_array(json, "by_bucket");
+	for (int b = 0; b < BUCKETS; b++) {
+		if (rank->number[OF_BUCKET + b] <= 0)
+			continue;
+		json_object(json, NULL);
+		json_text(json, "bucket", bucket_name(b));
+		json_number(json, "bytes", rank->number[OF_BUCKET + b]);
+		json_end(json);
+	}
+	json_end(json);
 	json_truth(json, "running", rank->number[OF_RUNNING] > 0);
 	json_text(json, "doubt", rank->text[OF_DOUBT]);
 	json_text(json, "end", end);

@@ -145,22 +145,27 @@ void spread_parts(const struct job *job, struct spread *spread)
 	free(entries);
 }
 
-void spread_buckets(const struct job *job, struct spread *spread)
+const char *bucket_name(int bucket)
 {
-	static struct part parts[BUCKETS]; /* the names, for the answer to point to */
 	static const char *const names[BUCKETS] = {
 #define X(id, number, name) [number] = name,
 	        SCHEMA_BUCKETS(X)
 #undef X
 	};
+	return names[bucket];
+}
+
+void spread_buckets(const struct job *job, struct spread *spread)
+{
+	static struct part parts[BUCKETS]; /* the names, for the answer to point to */
 	size_t room = 0;
 
 	*spread = (struct spread){0};
 	for (int b = 0; b < BUCKETS; b++) {
 		struct difference_of it = {.part = &parts[b]};
 		int64_t *bytes;
-		parts[b].bucket = (char *)names[b];
-		if (!names[b] || !job->peak_count)
+		parts[b].bucket = (char *)bucket_name(b);
+		if (!bucket_name(b) || !job->peak_count)
 			continue;
 		bytes = allocate(job->peak_count * sizeof(*bytes));
 		for (size_t i = 0; i < job->peak_count; i++) {

@@ -26,6 +26,9 @@ void spread_buckets(const struct job *job, struct spread *spread);
 void spread_parts(const struct job *job, struct spread *spread);
 void spread_free(struct spread *spread);
 
+/* The name of a bucket as schema.sql numbers it; NULL beyond the last. */
+const char *bucket_name(int bucket);
+
 /* What a difference is, as a sentence; the caller's. */
 char *spread_text(const struct difference_of *difference);
 
