@@ -14,7 +14,7 @@
 /* Each pass leaves something out, what says least first. */
 static const struct pass {
 	unsigned of;
-	bool named; /* only what has a place or a line */
+	bool named; /* only what has a place, a line or an operator */
 } passes[] = {
         {SAME_ALL, false},
         {SAME_ALL & ~SAME_LINE, false},
@@ -119,7 +119,7 @@ static void put(struct pairing *pairing, const struct thing *a, const struct thi
 
 static bool named(const struct thing *thing)
 {
-	return thing->place || thing->file;
+	return thing->place || thing->file || thing->op;
 }
 
 /* Pairs what is equal in this pass: a[i..), b[j..) of m and n. The closest shapes go together,

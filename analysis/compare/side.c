@@ -15,7 +15,7 @@
 #include "heap.h"
 
 struct spot {
-	bool looked;
+	int64_t stack;
 	struct line line;
 	const char *file; /* part of line.file */
 };
@@ -53,7 +53,6 @@ void side_load(struct trace *trace, const struct device *device, struct side *si
 
 	*side = (struct side){.trace = trace, .device = device};
 	places_load(trace, device->name, &side->places);
-	side->spots = allocate((side->places.site_count + 1) * sizeof(*side->spots));
 	side->folder = folder_of(script, cwd);
 	side->cwd = cwd ? format_text("%s/", cwd) : NULL;
 	free(script);
@@ -62,7 +61,7 @@ void side_load(struct trace *trace, const struct device *device, struct side *si
 
 void side_free(struct side *side)
 {
-	for (size_t i = 0; i < side->places.site_count; i++)
+	for (size_t i = 0; i < side->spot_count; i++)
 		line_free(&side->spots[i].line);
 	for (size_t i = 0; i < side->text_count; i++)
 		free(side->texts[i]);
@@ -102,16 +101,20 @@ static const char *relative(const struct side *side, const char *file)
 	return one;
 }
 
-static const struct spot *spot_of(struct side *side, const struct site *site)
+/* Many places are of one stack, and looking for a stack's line asks the trace. */
+static const struct spot *spot_of(struct side *side, int64_t stack)
 {
-	struct spot *spot = &side->spots[site - side->places.sites];
+	struct spot *spot;
 
-	if (!spot->looked) {
-		spot->looked = true;
-		spot->line = line_of(side->trace, site->stack);
-		if (spot->line.file)
-			spot->file = relative(side, spot->line.file);
-	}
+	for (size_t i = 0; i < side->spot_count; i++)
+		if (side->spots[i].stack == stack)
+			return &side->spots[i];
+	side->spots = grow(side->spots, side->spot_count, &side->spot_room,
+	                   sizeof(*side->spots));
+	spot = &side->spots[side->spot_count++];
+	*spot = (struct spot){.stack = stack, .line = line_of(side->trace, stack)};
+	if (spot->line.file)
+		spot->file = relative(side, spot->line.file);
 	return spot;
 }
 
@@ -160,7 +163,7 @@ static struct thing describe(struct side *side, const struct sum *sum)
 	                      .line = -1};
 
 	if (site) {
-		const struct spot *spot = spot_of(side, site);
+		const struct spot *spot = spot_of(side, site->stack);
 		thing.phase = trace_phase(side->trace, site->phase);
 		thing.op = site->op;
 		thing.shape = site->shape;

@@ -30,8 +30,9 @@ struct side {
 	const struct device *device;
 	struct places places;
 	char *folder, *cwd; /* of the script, and the working folder; NULL: not known */
-	struct spot *spots; /* the line of each site, in the order of places */
-	char **texts;       /* what things point to */
+	struct spot *spots; /* the line of each stack that was looked for */
+	size_t spot_count, spot_room;
+	char **texts; /* what things point to */
 	size_t text_count, text_room;
 };
 

@@ -84,6 +84,28 @@ static void read_folder(const char *path, struct list *files, struct list *deepe
 		      by_name);
 }
 
+/* One file may be named twice, in a folder and by itself, or by a link. */
+static void drop_twins(struct list *list)
+{
+	struct stat *seen = allocate((list->count + 1) * sizeof(*seen));
+	size_t kept = 0, known = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		bool twin = false, there = !stat(list->names[i], &seen[known]);
+		for (size_t k = 0; k < known && there && !twin; k++)
+			twin = seen[k].st_ino == seen[known].st_ino &&
+			       seen[k].st_dev == seen[known].st_dev;
+		if (twin) {
+			free(list->names[i]);
+			continue;
+		}
+		known += there;
+		list->names[kept++] = list->names[i];
+	}
+	list->count = kept;
+	free(seen);
+}
+
 char **trace_files(char *const *words, int count, size_t *files)
 {
 	struct list list = {0};
@@ -112,6 +134,7 @@ char **trace_files(char *const *words, int count, size_t *files)
 			fail(STATUS_UNREADABLE, "no trace lies in the folder '%s'",
 			     words[i]);
 	}
+	drop_twins(&list);
 	*files = list.count;
 	return list.names;
 }

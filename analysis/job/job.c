@@ -74,10 +74,38 @@ static bool beside(const struct rollup *newer, const struct rollup *older)
 	       newer->number[OF_STARTED] < older->number[OF_ENDED];
 }
 
+/* The one of these that began last. */
+static int64_t began(const struct rollup *const *list, size_t count)
+{
+	int64_t latest = INT64_MIN;
+	for (size_t i = 0; i < count; i++)
+		if (list[i]->number[OF_STARTED] > latest)
+			latest = list[i]->number[OF_STARTED];
+	return latest;
+}
+
+/* Is it of an earlier start of the job, which may have had more ranks? Each node counts its own
+ * restarts, so that the number alone does not tell. */
+static bool is_earlier(const struct rollup *rollup, const struct rollup *const *list,
+                       size_t count)
+{
+	int64_t most = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (list[i]->number[OF_RESTART] > most)
+			most = list[i]->number[OF_RESTART];
+	return rollup->number[OF_RESTART] < most &&
+	       rollup->number[OF_ENDED] < began(list, count);
+}
+
 /* Keeps one trace of each rank: the newest, and of several at one time the largest. */
 static void keep_ranks(struct job *job, const struct rollup **list, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
+		if (is_earlier(list[i], list, count)) {
+			job->earlier++;
+			continue;
+		}
 		const struct rollup **last =
 		        job->count ? &job->ranks[job->count - 1] : NULL;
 		if (!last || list[i]->number[OF_RANK] < 0 ||
@@ -121,16 +149,6 @@ static void count_hosts(struct job *job)
 			                   job->ranks[i]->text[OF_HOST]);
 		job->hosts += !seen;
 	}
-}
-
-/* The one of these that began last. */
-static int64_t began(const struct rollup *const *list, size_t count)
-{
-	int64_t latest = INT64_MIN;
-	for (size_t i = 0; i < count; i++)
-		if (list[i]->number[OF_STARTED] > latest)
-			latest = list[i]->number[OF_STARTED];
-	return latest;
 }
 
 /* The stretch of a sorted list that is the job to answer for: one of several ranks before a run by

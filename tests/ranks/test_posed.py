@@ -86,15 +86,15 @@ def test_equal_ranks_have_no_spread(tmp_path, written, answer):
     assert all(b["most_bytes"] == b["least_bytes"] for b in got["by_bucket"])
 
 
-def test_a_thousand_ranks_are_read_and_folded(tmp_path, written, answer, tidemark):
+def test_a_thousand_ranks_are_read_and_folded(tmp_path, written, tidemark):
     pose(tmp_path / "job", 1024, [written(stage(range(2), steps=2)),
                                   written(stage(range(2), steps=2, batch=16))], missing=(700,))
-    got = answer("peak", tmp_path / "job")
-    assert (got["job"]["traces"], got["job"]["missing_ranks"]) == (1023, [700])
-    assert got["job"]["hosts"] == 128 and got["job"]["unreadable"] == []
-    screen = tidemark("report", tmp_path / "job").stdout
-    assert screen.count("\n") < 50
-    assert "(512 ranks)" in screen and "(511 ranks)" in screen
+    done = tidemark("report", tmp_path / "job")
+    assert done.returncode == 0 and done.stderr == ""
+    assert "1,023 of 1,024 ranks have a trace - 128 hosts" in done.stdout
+    assert "one rank has no trace here: 700" in done.stdout
+    assert "(512 ranks)" in done.stdout and "(511 ranks)" in done.stdout
+    assert done.stdout.count("\n") < 50
 
 
 def test_groups_are_those_of_torch(tmp_path, written, answer, tidemark):
@@ -202,6 +202,33 @@ def test_ranks_that_were_started_anew_are_the_last_ones(tmp_path, written, answe
     got = answer("report", tmp_path / "job")
     assert (got["job"]["traces"], got["job"]["earlier_traces"]) == (2, 2)
     assert {r["restart"] for r in got["ranks"]} == {1}
+
+
+def test_a_job_that_was_started_anew_with_fewer_ranks(tmp_path, written, answer):
+    one = written(stage(range(2)))
+    pose(tmp_path / "job", 4, [one])
+    pose(tmp_path / "again", 3, [one], restart=1, started=1790000009 * 10 ** 9)
+    for path in (tmp_path / "again").iterdir():
+        path.rename(tmp_path / "job" / f"again-{path.name}")
+    got = answer("report", tmp_path / "job")["job"]
+    assert (got["world_size"], got["traces"], got["earlier_traces"], got["missing_ranks"]) == (
+        3, 3, 4, [])
+
+
+def test_nodes_count_their_restarts_themselves(tmp_path, written, answer):
+    """A node whose worker failed counts one more; the ranks of the others began with its own."""
+    made = pose(tmp_path / "job", 4, [written(stage(range(2)))])
+    for rank in (2, 3):
+        rank_of(made[rank], rank, 4, restart=1)
+    got = answer("report", tmp_path / "job")["job"]
+    assert (got["traces"], got["earlier_traces"], got["missing_ranks"]) == (4, 0, [])
+
+
+def test_a_file_that_is_named_twice_counts_once(tmp_path, written, answer):
+    made = pose(tmp_path / "job", 2, [written(stage(range(2)))])
+    (tmp_path / "job" / "latest.db").symlink_to(made[0])
+    got = answer("report", tmp_path / "job", made[1])["job"]
+    assert (got["traces"], got["helpers"]) == (2, 0)
 
 
 def test_processes_that_a_rank_has_started_are_left_out(tmp_path, written, answer):

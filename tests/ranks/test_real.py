@@ -131,6 +131,39 @@ def test_four_ranks_and_their_groups_are_one_answer(groups, answer):
     assert any("0-1 on ranks 0, 1; 2-3 on ranks 2, 3" in sentence for sentence in layers), layers
 
 
+LIVING = """
+import sys, torch
+kept = [torch.ones(1001, 1001) for _ in range(3)]
+print("ready", flush=True)
+sys.stdin.readline()
+print("done", len(kept))
+"""
+
+
+def test_a_rank_that_goes_on_is_read_and_left_alone(groups, tmp_path, answer, tidemark):
+    (tmp_path / "train.py").write_text(LIVING)
+    for rank in (1, 2):
+        (tmp_path / f"rank{rank}.db").write_bytes((groups / f"rank{rank}.db").read_bytes())
+    db = sqlite3.connect(tmp_path / "rank1.db")
+    name, = db.execute("SELECT value FROM meta WHERE key = 'job.torchrun'").fetchone()
+    db.close()
+    run = subprocess.Popen(
+        [PYTHON, "train.py"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=clean(LD_PRELOAD=str(LIBRARY), TIDEMARK_CPU="1", TIDEMARK_OUT="rank0.db", RANK="0",
+                  WORLD_SIZE="4", TORCHELASTIC_RUN_ID=name))
+    try:
+        assert run.stdout.readline() == "ready\n"
+        got = json.loads(tidemark("report", tmp_path, "--json",
+                                  env={"TIDEMARK_LIBRARY": str(LIBRARY)}).stdout)
+        assert {r["rank"]: r["running"] for r in got["ranks"]} == {0: True, 1: False, 2: False}
+        assert got["job"]["missing_ranks"] == [3]
+        assert run.poll() is None
+    finally:
+        out, _ = run.communicate("\n", timeout=60)
+    assert (run.returncode, out) == (0, "done 3\n")
+    assert answer("peak", tmp_path / "rank0.db")["devices"][0]["allocated_bytes"] >= 3 * 4 * 1001 ** 2
+
+
 #: Whoever starts it, rank and world are those of the innermost launcher.
 LAUNCHERS = [
     ({"OMPI_COMM_WORLD_RANK": 3, "OMPI_COMM_WORLD_LOCAL_RANK": 1, "OMPI_COMM_WORLD_SIZE": 8,
