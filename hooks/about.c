@@ -113,16 +113,64 @@ static void place(void)
 	command_line();
 }
 
+/* Who this process is in its job, as the innermost launcher says it: torchrun and what sets
+ * what it sets (accelerate, deepspeed), Open MPI, the launchers of PMI (MPICH, Intel MPI), srun.
+ * A batch script of Slurm has SLURM_PROCID too and is no task: only srun tells of a step. */
 static void ranks(void)
 {
-	static const char *const table[][2] = {{"rank", "RANK"},
-	                                       {"local_rank", "LOCAL_RANK"},
-	                                       {"world_size", "WORLD_SIZE"}};
-	for (int i = 0; i < 3; i++) {
-		const char *v = getenv(table[i][1]);
-		if (v && *v)
-			tmk_emit_run_number(table[i][0], atoll(v));
+	static const char *const launchers[][4] = {
+	        {"RANK", "LOCAL_RANK", "WORLD_SIZE", "RANK"},
+	        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK",
+	         "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
+	        {"PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE", "PMI_RANK"},
+	        {"SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS",
+	         "SLURM_STEP_NUM_TASKS"},
+	};
+	static const char *const columns[] = {"rank", "local_rank", "world_size"};
+
+	for (size_t l = 0; l < sizeof(launchers) / sizeof(*launchers); l++) {
+		const char *proof = getenv(launchers[l][3]);
+		if (!proof || !*proof)
+			continue;
+		for (int i = 0; i < 3; i++) {
+			const char *v = getenv(launchers[l][i]);
+			if (v && *v)
+				tmk_emit_run_number(columns[i], atoll(v));
+		}
+		return;
 	}
+}
+
+/* What the ranks of one job have in common and others have not, each by the name of who gave
+ * it; a reader chooses. Where the ranks meet names a host. */
+static void job(void)
+{
+	static const char *const names[][2] = {
+	        {"job.torchrun", "TORCHELASTIC_RUN_ID"},
+	        {"job.restart", "TORCHELASTIC_RESTART_COUNT"},
+	        {"job.slurm", "SLURM_JOB_ID"},
+	        {"job.slurm_step", "SLURM_STEP_ID"},
+	        {"job.mpi", "PMIX_NAMESPACE"},
+	        {"job.openmpi", "OMPI_MCA_ess_base_jobid"},
+	        {"job.pmi", "PMI_JOBID"},
+	        {"job.pbs", "PBS_JOBID"},
+	        {"job.lsf", "LSB_JOBID"},
+	        {"job.ray", "RAY_JOB_ID"},
+	};
+	const char *address = getenv("MASTER_ADDR"), *port = getenv("MASTER_PORT");
+	char text[512];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const char *v = getenv(names[i][1]);
+		if (!v || !*v)
+			continue;
+		snprintf(text, sizeof(text), "%s", v);
+		tmk_emit_meta(names[i][0], text);
+	}
+	if (tmk_settings.redact || !address || !*address || !port || !*port)
+		return;
+	snprintf(text, sizeof(text), "%.400s:%.40s", address, port);
+	tmk_emit_meta("job.master", text);
 }
 
 /* "__version__ = '2.11.0+cu130'" and "cuda: Optional[str] = '13.0'" of torch/version.py,
@@ -207,6 +255,7 @@ void tmk_about_run(void)
 	tmk_emit_run_number("cpu", tmk_traces_cpu());
 	tmk_emit_run_number("pid", getpid());
 	ranks();
+	job();
 	if (!tmk_settings.redact)
 		place();
 	versions();

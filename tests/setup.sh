@@ -15,6 +15,7 @@
 #	mallocs      jemalloc and tcmalloc
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
 #	guests       memray and greenlet, for tests/faults
+#	merge        duckdb and pyarrow, which write and read what tidemark merge writes
 #	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,
 #	             liger-kernel; in its torch-2.11.0 what goes with that alone: DeepSpeed, torchao
@@ -234,6 +235,13 @@ END
 		"$1/bin/python" "$home/cmake/fetch_sqlite.py" "$1/sqlite"
 }
 
+# merge FOLDER: what writes Parquet, and what reads it
+merge() {
+	"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \
+		duckdb==2.0.1 pyarrow==26.0.1 &&
+		PYTHONPATH="$1" "$cache/venv/bin/python" -c 'import duckdb, pyarrow.parquet'
+}
+
 packages
 mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
@@ -245,6 +253,7 @@ attempt headers-13 "CUDA 13 headers" headers_13 || true
 attempt python3.14 "Python 3.14" python314 || true
 attempt mallocs "jemalloc and tcmalloc" mallocs || true
 attempt guests "memray and greenlet" guests || true
+attempt merge "duckdb and pyarrow" merge || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
 attempt debian11 "programs of Debian 11" debian11 || true
 attempt package "what builds the wheel" package || true

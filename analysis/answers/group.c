@@ -1,5 +1,5 @@
 /* group.c - what was alive, put together by what it has in common.
- * Called from: advice/, commands/. */
+ * Called from: advice/, commands/, compare/. */
 #include "group.h"
 
 #include <stdlib.h>
@@ -23,12 +23,12 @@ static const char *keep_text(struct groups *groups, char *text)
 }
 
 /* 'transformer.h.11.attn' becomes 'transformer.h.*.attn'. */
-static const char *pattern(struct groups *groups, const char *name)
+char *name_pattern(const char *name)
 {
 	char *text, *to;
 
-	if (!name || !name[strcspn(name, "0123456789")])
-		return name;
+	if (!name)
+		return NULL;
 	text = to = copy_text(name);
 	for (const char *at = name; *at;) {
 		size_t length = strcspn(at, ".");
@@ -44,7 +44,14 @@ static const char *pattern(struct groups *groups, const char *name)
 			*to++ = *at++;
 	}
 	*to = 0;
-	return keep_text(groups, text);
+	return text;
+}
+
+static const char *pattern(struct groups *groups, const char *name)
+{
+	if (!name || !name[strcspn(name, "0123456789")])
+		return name;
+	return keep_text(groups, name_pattern(name));
 }
 
 /* 'h.0.attn' of 'h.0.attn.weight exp_avg'; what has no dot in its name is the model's own. */

@@ -44,6 +44,9 @@ void groups_make(const struct trace *trace, const struct places *places,
                  const struct live *live, unsigned by, struct groups *groups);
 void groups_free(struct groups *groups);
 
+/* 'h.0.mlp' and 'h.1.mlp' are both 'h.*.mlp'; the caller's. NULL gives NULL. */
+char *name_pattern(const char *name);
+
 /* A word of --by and what it means; the last one of a list has no name. */
 struct key_name {
 	const char *name;

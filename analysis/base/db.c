@@ -1,6 +1,6 @@
 /* db.c - SQLite, for reading. The only file of the command that includes sqlite3.h.
- * Called from: advice/, answers/, commands/, formula/, measure/, recognise/,
- *     reconcile/, run/, trace/, whatif/. */
+ * Called from: advice/, answers/, commands/, compare/, formula/, job/, measure/,
+ *     recognise/, reconcile/, run/, trace/, whatif/. */
 #include "db.h"
 
 #include <sqlite3.h>

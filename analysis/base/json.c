@@ -1,5 +1,5 @@
 /* json.c - writes one JSON document as it goes; knows how deep it is.
- * Called from: advice/, answers/, commands/, plan/, run/, trace/. */
+ * Called from: advice/, answers/, commands/, compare/, job/, plan/, run/, trace/. */
 #include "json.h"
 
 #include <inttypes.h>
@@ -125,10 +125,9 @@ void json_text(struct json *json, const char *key, const char *text)
 	write_text(json->out, text);
 }
 
-/* Length of the well-formed UTF-8 sequence at s, or 0. Overlong forms, surrogates and
- * what lies past U+10FFFF are refused: strict parsers refuse them too. */
-static int sequence(const unsigned char *s)
+int utf8_length(const char *text)
 {
+	const unsigned char *s = (const unsigned char *)text;
 	int length = s[0] < 0x80                   ? 1
 	             : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
 	             : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
@@ -149,7 +148,7 @@ static void write_text(FILE *out, const char *text)
 
 	fputc('"', out);
 	while (*s) {
-		int length = sequence(s);
+		int length = utf8_length((const char *)s);
 		if (!length) {
 			fputs("\\ufffd", out);
 			s++;

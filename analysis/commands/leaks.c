@@ -8,6 +8,7 @@
 #include "frames.h"
 #include "growth.h"
 #include "heap.h"
+#include "many.h"
 #include "text.h"
 #include "within.h"
 
@@ -290,6 +291,8 @@ int cmd_leaks(const struct options *options)
 {
 	struct by_device answer;
 
+	if (many_named(options))
+		return many_answer(options, JOB_LEAKS);
 	by_device_open(&answer, options, 12);
 	by_device_begin(&answer);
 	by_device_devices(&answer);

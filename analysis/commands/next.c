@@ -20,8 +20,8 @@ static void print_quoted(FILE *out, const char *name)
 	fputc('\'', out);
 }
 
-void next_commands(const struct trace *trace, FILE *out, const char *first,
-                   const char *second)
+void next_commands_for(const char *file, FILE *out, const char *first,
+                       const char *second)
 {
 	const char *commands[] = {first, second};
 	if (quiet)
@@ -30,7 +30,13 @@ void next_commands(const struct trace *trace, FILE *out, const char *first,
 	for (int i = 0; i < 2 && commands[i]; i++) {
 		fprintf(out, "  %s%-9s%stidemark %s ", style(DIM), i ? "" : "next",
 		        style(PLAIN), commands[i]);
-		print_quoted(out, trace->name);
+		print_quoted(out, file);
 		fputc('\n', out);
 	}
+}
+
+void next_commands(const struct trace *trace, FILE *out, const char *first,
+                   const char *second)
+{
+	next_commands_for(trace->name, out, first, second);
 }

@@ -11,4 +11,8 @@
 void next_commands(const struct trace *trace, FILE *out, const char *first,
                    const char *second);
 
+/* The same for a file, or a folder, that is not open. */
+void next_commands_for(const char *file, FILE *out, const char *first,
+                       const char *second);
+
 #endif

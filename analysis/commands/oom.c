@@ -2,6 +2,7 @@
  * Called from: main.c. */
 #include "command.h"
 #include "losses.h"
+#include "many.h"
 #include "next.h"
 #include "oom_answer.h"
 #include "replayed.h"
@@ -142,6 +143,8 @@ int cmd_oom(const struct options *options)
 	struct json json;
 	size_t count;
 
+	if (many_named(options))
+		return many_answer(options, JOB_OOM);
 	option_number(options, OPT_STEP, &asked.step);
 	asked.trace = trace_open(options_file(options));
 	if (asked.step >= 0)

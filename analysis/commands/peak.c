@@ -11,6 +11,7 @@
 #include "frames.h"
 #include "group.h"
 #include "heap.h"
+#include "many.h"
 #include "text.h"
 
 struct peak {
@@ -343,6 +344,8 @@ int cmd_peak(const struct options *options)
 	unsigned by = list ? groups_parse(list) : 0;
 	struct by_device answer;
 
+	if (many_named(options))
+		return many_answer(options, JOB_PEAK);
 	if (as_json && folded)
 		fail(STATUS_USAGE,
 		     "'--folded' and '--json' are two answers; choose one");

@@ -9,6 +9,7 @@
 #include "findings.h"
 #include "heap.h"
 #include "losses.h"
+#include "many.h"
 #include "next.h"
 #include "screen.h"
 #include "steps.h"
@@ -307,6 +308,8 @@ int cmd_report(const struct options *options)
 	size_t count;
 	FILE *out;
 
+	if (many_named(options))
+		return many_answer(options, JOB_REPORT);
 	option_number(options, OPT_STEP, &step);
 	trace = trace_open(options_file(options));
 	if (step >= 0)

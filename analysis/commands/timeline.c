@@ -8,6 +8,7 @@
 #include "commands_queries.h"
 #include "fail.h"
 #include "heap.h"
+#include "many.h"
 #include "next.h"
 #include "phases.h"
 #include "replay.h"
@@ -325,6 +326,8 @@ int cmd_timeline(const struct options *options)
 	bool *wanted;
 	int status;
 
+	if (many_named(options))
+		return many_answer(options, JOB_TIMELINE);
 	option_number(options, OPT_STEP, &wish);
 	if (steps && wish >= 0)
 		fail(STATUS_USAGE,

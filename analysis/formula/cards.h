@@ -27,6 +27,9 @@ struct card {
 	struct silicon silicon; /* major 0: not known */
 };
 
+/* What is assumed of a context where the card's is not known: bytes. */
+enum { CARD_CONTEXT = 512 << 20 };
+
 const struct card *card_at(int index); /* smallest first; NULL after the last */
 
 enum card_answer { CARD_UNKNOWN, CARD_SEVERAL, CARD_KNOWN };

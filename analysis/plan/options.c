@@ -12,8 +12,6 @@
 #include "text.h"
 #include "values.h"
 
-enum { DEFAULT_CONTEXT = 512 << 20 };
-
 static void refuse_together(const struct options *options, enum option_id a,
                             enum option_id b, const char *why)
 {
@@ -333,7 +331,7 @@ static void read_cards(struct plan *plan, const struct options *options)
 {
 	char *word, *rest = NULL;
 
-	plan->context = DEFAULT_CONTEXT;
+	plan->context = CARD_CONTEXT;
 	plan->context_given = plan_size(options, OPT_CONTEXT, &plan->context);
 	if (!options->value[OPT_GPU]) {
 		for (int i = 0; card_at(i) && i < PLAN_CARDS; i++)

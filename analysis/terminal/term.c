@@ -1,6 +1,6 @@
 /* term.c - what the terminal can show: width, colours, characters.
- * Called from: advice/, answers/, commands/, plan/, reconcile/, run/, terminal/,
- *     trace/. */
+ * Called from: advice/, answers/, commands/, compare/, job/, plan/, reconcile/, run/,
+ *     terminal/, trace/. */
 #include "term.h"
 
 #include <langinfo.h>
@@ -61,10 +61,11 @@ const char *style(enum style style)
 const char *sign(enum sign sign)
 {
 	static const char *const signs[][2] = {
-	        [DOT] = {"-", "·"},   [DASH] = {"-", "–"},   [AXIS] = {"|", "┤"},
-	        [BAR] = {"|", "│"},   [CORNER] = {"+", "└"}, [TICK] = {"+", "┬"},
-	        [LINE] = {"-", "─"},  [ARROW] = {"<", "◀"},  [CHECK] = {"ok", "✓"},
-	        [CROSS] = {"x", "✗"}, [DOTS] = {"..", "…"},  [TIMES] = {"x", "×"},
+	        [DOT] = {"-", "·"},      [DASH] = {"-", "–"},   [AXIS] = {"|", "┤"},
+	        [BAR] = {"|", "│"},      [CORNER] = {"+", "└"}, [TICK] = {"+", "┬"},
+	        [LINE] = {"-", "─"},     [ARROW] = {"<", "◀"},  [CHECK] = {"ok", "✓"},
+	        [CROSS] = {"x", "✗"},    [DOTS] = {"..", "…"},  [TIMES] = {"x", "×"},
+	        [BECOMES] = {"->", "→"},
 	};
 	return signs[sign][term.unicode];
 }

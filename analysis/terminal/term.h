@@ -27,7 +27,8 @@ enum sign {
 	CHECK,
 	CROSS,
 	DOTS,
-	TIMES
+	TIMES,
+	BECOMES
 };
 
 /* Looks at stdout, COLUMNS, NO_COLOR, TERM and the locale. color: "auto", "always",

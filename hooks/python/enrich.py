@@ -144,6 +144,38 @@ def look(known):
                 tell_bytes("aside." + root,
                            sum(p.numel() * p.element_size() for p in r.parameters()))
 
+    def shorter(ranks):
+        # "0-1023", "3-1023:8" for what goes by even steps, else "0,3,4"
+        step = ranks[1] - ranks[0] if len(ranks) > 1 else 0
+        even = len(ranks) > 2 and step > 0 and all(
+            b - a == step for a, b in zip(ranks, ranks[1:]))
+        if not even:
+            return ",".join(map(str, ranks))
+        return "%d-%d%s" % (ranks[0], ranks[-1], ":%d" % step if step > 1 else "")
+
+    def tell_groups():
+        # The process groups that this rank is in, by torch's number for each, with what the
+        # program calls it (2.3 and later) and the ranks.
+        c10d = sys.modules.get("torch.distributed.distributed_c10d")
+        world = getattr(c10d, "_world", None)
+        ranks_of = getattr(world, "pg_group_ranks", None) or {}
+        called = getattr(world, "pg_names", None) or {}
+        # where no launcher's variable says it (torch.multiprocessing.spawn)
+        default = getattr(world, "default_pg", None)
+        if default is not None and "rank" not in seen:
+            seen.add("rank")
+            emit_run("rank", str(default.rank()))
+            emit_run("world_size", str(default.size()))
+        for group, ranks in list(ranks_of.items()):
+            key = "group.%s" % called.get(group)
+            # one that this rank is not in has no name
+            if called.get(group) is None or key in seen:
+                continue
+            seen.add(key)
+            what = getattr(group, "group_desc", None)
+            emit_run(key, json.dumps({"what": what if isinstance(what, str) else None,
+                                      "ranks": shorter(sorted(ranks))}))
+
     def inner(t):
         # The tensors behind a wrapper (quantised weights, jagged ones): it has no memory.
         flatten = getattr(t, "__tensor_flatten__", None)
@@ -279,6 +311,7 @@ def look(known):
                     if torch.is_tensor(value):
                         tell_of(OPTIMIZER, p, " " + str(key), value, False)
     tell_unowned()
+    tell_groups()
     # Asked of an allocator that is there: a question must not create a context.
     cuda = getattr(torch, "cuda", None)
     fraction = getattr(cuda, "get_per_process_memory_fraction", None)

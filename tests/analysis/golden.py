@@ -149,6 +149,8 @@ help oom
 help leaks
 help fragmentation
 help reconcile
+help diff
+help check
 help plan
 help doctor
 help library
@@ -161,6 +163,8 @@ peak --json=1
 peak --device
 peak nothing.db
 peak a.db b.db
+diff a.db
+check a.db
 peak
 report empty.db
 report foreign.db

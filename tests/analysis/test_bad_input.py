@@ -40,7 +40,8 @@ def test_a_text_file(tidemark, tmp_path, command):
 
 
 def test_a_folder(tidemark, tmp_path):
-    refused(tidemark("peak", tmp_path), "a folder")
+    refused(tidemark("buckets", tmp_path), "a folder")
+    refused(tidemark("peak", tmp_path), "no trace lies in the folder")
 
 
 def test_somebody_elses_database(tidemark, tmp_path):
@@ -104,7 +105,7 @@ def test_no_file_named_and_none_here(tidemark):
     (["peak", "--step", "99", "a.db"], "the last one is 7"),
     (["peak", "--by", "colour", "a.db"], "not 'colour'"),
     (["peak", "--color", "red", "a.db"], "not 'red'"),
-    (["peak", "a.db", "b.db"], "one trace at a time"),
+    (["buckets", "a.db", "b.db"], "one trace at a time"),
     (["timeline", "--steps", "--step", "1", "a.db"], "about one"),
     (["run"], "name a program"),
     (["run", "--stacks", "some", "--", "true"], "not 'some'"),
