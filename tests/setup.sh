@@ -18,6 +18,7 @@
 #	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,
 #	             liger-kernel; in its torch-2.11.0 what goes with that alone: DeepSpeed, torchao
+#	readers      what opens exports: jsonschema, protobuf, perfetto, pyarrow; speedscope's schema
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
 set -eu
@@ -234,6 +235,15 @@ END
 		"$1/bin/python" "$home/cmake/fetch_sqlite.py" "$1/sqlite"
 }
 
+# readers FOLDER: what other tools read exports with
+readers() {
+	"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \
+		jsonschema==4.26.0 perfetto==0.59.1 protobuf==7.36.2 pyarrow==26.0.1 || return 1
+	(cd "$1" && npm pack --silent speedscope@1.25.0 >/dev/null &&
+		tar xzOf speedscope-1.25.0.tgz package/dist/release/file-format-schema.json \
+			>speedscope.json && rm speedscope-1.25.0.tgz)
+}
+
 packages
 mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
@@ -248,6 +258,7 @@ attempt guests "memray and greenlet" guests || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
 attempt debian11 "programs of Debian 11" debian11 || true
 attempt package "what builds the wheel" package || true
+attempt readers "what opens exports" readers || true
 attempt libraries "Hugging Face's libraries, Lightning, bitsandbytes, torchvision" libraries ||
 	true
 attempt libraries/torch-2.11.0 "DeepSpeed and torchao" trainers || true

@@ -1,5 +1,5 @@
 /* db.c - SQLite, for reading. The only file of the command that includes sqlite3.h.
- * Called from: advice/, answers/, commands/, formula/, measure/, recognise/,
+ * Called from: advice/, answers/, commands/, export/, formula/, measure/, recognise/,
  *     reconcile/, run/, trace/, whatif/. */
 #include "db.h"
 
@@ -183,6 +183,21 @@ bool rows_null(struct rows *rows, int column)
 int64_t rows_number_or(struct rows *rows, int column, int64_t otherwise)
 {
 	return rows_null(rows, column) ? otherwise : rows_number(rows, column);
+}
+
+int rows_columns(struct rows *rows)
+{
+	return sqlite3_column_count(rows->statement);
+}
+
+const char *rows_column(struct rows *rows, int column)
+{
+	return sqlite3_column_name(rows->statement, column);
+}
+
+bool rows_is_number(struct rows *rows, int column)
+{
+	return sqlite3_column_type(rows->statement, column) == SQLITE_INTEGER;
 }
 
 const char *rows_text(struct rows *rows, int column)

@@ -41,6 +41,11 @@ const char *rows_text(struct rows *rows, int column); /* valid until the next ro
 char *rows_copy(struct rows *rows, int column); /* the caller's; NULL stays NULL */
 int64_t rows_number_or(struct rows *rows, int column, int64_t otherwise);
 
+/* Before the first row too. */
+int rows_columns(struct rows *rows);
+const char *rows_column(struct rows *rows, int column); /* its name */
+bool rows_is_number(struct rows *rows, int column);     /* of this row */
+
 /* The first column of the first row; otherwise where there is none or it is NULL. The rows
  * are freed. */
 int64_t rows_first(struct rows *rows, int64_t otherwise);

@@ -1,9 +1,11 @@
 /* json.c - writes one JSON document as it goes; knows how deep it is.
- * Called from: advice/, answers/, commands/, plan/, run/, trace/. */
+ * Called from: advice/, answers/, commands/, export/, plan/, run/, trace/. */
 #include "json.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+
+#include "utf8.h"
 
 static void write_text(FILE *out, const char *text);
 
@@ -115,31 +117,13 @@ void json_text(struct json *json, const char *key, const char *text)
 	write_text(json->out, text);
 }
 
-/* Length of the well-formed UTF-8 sequence at s, or 0. Overlong forms, surrogates and
- * what lies past U+10FFFF are refused: strict parsers refuse them too. */
-static int sequence(const unsigned char *s)
-{
-	int length = s[0] < 0x80                   ? 1
-	             : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-	             : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-	             : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-	                                           : 0;
-	for (int i = 1; i < length; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return length;
-}
-
 static void write_text(FILE *out, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
 
 	fputc('"', out);
 	while (*s) {
-		int length = sequence(s);
+		int length = utf8_sequence(s);
 		if (!length) {
 			fputs("\\ufffd", out);
 			s++;
