@@ -1,4 +1,4 @@
-/* db.h - SQLite, for reading. The only door to it. */
+/* db.h - SQLite, for reading, and for making a new file. The only door to it. */
 #ifndef TIDEMARK_ANALYSIS_DB_H
 #define TIDEMARK_ANALYSIS_DB_H
 
@@ -24,6 +24,16 @@ void db_close(struct db *db);
 /* A database of no file, for SQLite's functions on texts: json_valid(), json_extract().
  * name is what messages call it, and must outlive it. */
 struct db *db_memory(const char *name);
+
+/* A new database in an empty file, with a schema, in one transaction that db_done() ends. Nobody
+ * else uses the file yet, so there is no journal. Whatever fails ends the program, status 1. */
+struct db *db_make(const char *name, const char *path, const char *schema);
+void db_done(struct db *db);
+
+/* A statement that is run again and again with other values: types as in db_rows(), and 'n', an
+ * int64_t whose INT64_MIN is NULL. A NULL text is NULL. rows_free() ends it. */
+struct rows *db_statement(struct db *db, const char *sql);
+void rows_put(struct rows *rows, const char *types, ...);
 
 /* Makes what the queries of this connection are written in, temporary views: nothing goes
  * into the file. */

@@ -1,5 +1,5 @@
 /* fail.c - how the command ends when it can't answer.
- * Called from: answers/, base/, commands/, export/, measure/, options/, plan/,
+ * Called from: answers/, base/, commands/, import/, measure/, options/, plan/,
  *     reconcile/, run/, terminal/, trace/. */
 #include "fail.h"
 

@@ -1,6 +1,6 @@
 /* heap.c - memory or the end: a command that can't get any has no answer to give.
- * Called from: advice/, answers/, base/, commands/, export/, formula/, measure/,
- *     plan/, reconcile/, run/, terminal/, trace/, walk/, whatif/. */
+ * Called from: advice/, answers/, base/, commands/, export/, formula/, import/,
+ *     measure/, plan/, reconcile/, run/, terminal/, trace/, walk/, whatif/. */
 #include "heap.h"
 
 #include <stdarg.h>

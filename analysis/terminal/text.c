@@ -96,9 +96,10 @@ struct small text_percent(int64_t part, int64_t whole)
 struct small text_plural(int64_t count, const char *noun)
 {
 	struct small text = text_count(count);
-	size_t length = strlen(text.s);
+	size_t length = strlen(text.s), last = strlen(noun);
+	const char *ending = last && noun[last - 1] == 's' ? "es" : "s";
 	snprintf(text.s + length, sizeof(text.s) - length, " %s%s", noun,
-	         count == 1 ? "" : "s");
+	         count == 1 ? "" : ending);
 	return text;
 }
 

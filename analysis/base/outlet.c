@@ -1,6 +1,6 @@
 /* outlet.c - the file that an export or an import makes. It is written under another name beside
  * its place, so that what is there is whole or not there.
- * Called from: commands/export.c. */
+ * Called from: commands/export.c, commands/import.c. */
 #include "outlet.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* map.c - numbers by pairs of numbers, in an open hash table that grows.
- * Called from: memory_viz.c, speedscope.c. */
+ * Called from: export/, import/. */
 #include "map.h"
 
 #include <stdlib.h>
