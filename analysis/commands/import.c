@@ -42,8 +42,7 @@ static void tell_doubts(const struct built *built, const struct about *about)
 		note("it has no history: the trace holds what was alive, at one "
 		     "instant");
 	else if (about->cut)
-		note("memory was taken before the recorded history began, %s of it "
-		     "alive then: the "
+		note("memory was taken before the history began, %s alive then: the "
 		     "peak is the highest since",
 		     text_plural(about->before, "block").s);
 	if (about->rounded)

@@ -422,11 +422,10 @@ def tell(snapshot, teller):
         devices[index] = Device(teller, index, of.get(index, []), events,
                                 snapshot.get("allocator_settings"))
         streams.append(timed(index, events))
-    streams.append((*at, kind, phase) for at, kind, phase in marks)
-    whole = heapq.merge(*streams, key=lambda entry: entry[:2])
+    streams.append((*at, kind, phase) for at, kind, phase in since_the_history(marks, traces))
     begun = False
     us = 0
-    for us, order, what, more in whole:
+    for us, order, what, more in heapq.merge(*streams, key=lambda entry: entry[:2]):
         if not begun:
             begin(teller, devices, us, marks)
             begun = True
@@ -441,6 +440,17 @@ def tell(snapshot, teller):
     for device in devices.values():
         device.end(us)
     facts(teller, devices, marks, traces, snapshot.get("allocator_settings"))
+
+
+def since_the_history(marks, traces):
+    """Annotations go back further than a ring of events: of those before it the last phase holds."""
+    firsts = [number(t[0], "time_us", otherwise=0) for t in traces if t and type(t[0]) is dict]
+    since = min(firsts, default=MOST)
+    if marks.own:
+        return marks
+    before = [mark for mark in marks if mark[0][0] < since]
+    held = [((since, 0), "P", mark[2]) for mark in before if mark[1] == "P"][-1:]
+    return (held if firsts else []) + marks[len(before):]
 
 
 def begin(teller, devices, us, marks):

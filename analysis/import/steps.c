@@ -99,11 +99,11 @@ static void write_capabilities(struct build *build, const struct about *about)
 		capability(build, "steps", "missing",
 		           "imported: the snapshot does not say where "
 		           "steps end");
-	if (about->before || !about->history)
-		capability(build, "history", "degraded",
-		           "imported: blocks were alive before the recorded history "
-		           "began");
-	if (about->late)
+	if (about->cut || !about->history)
+		capability(
+		        build, "history", "degraded",
+		        "imported: memory was taken before the recorded history began");
+	else if (about->late)
 		capability(
 		        build, "history", "degraded",
 		        "imported: blocks were made after the recorded history ended");
