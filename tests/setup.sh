@@ -18,7 +18,8 @@
 #	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,
 #	             liger-kernel; in its torch-2.11.0 what goes with that alone: DeepSpeed, torchao
-#	readers      what opens exports: jsonschema, protobuf, perfetto, pyarrow; speedscope's schema
+#	readers      what opens exports: duckdb, jsonschema, protobuf, perfetto, pyarrow;
+#	             speedscope's schema and pprof-format, by npm
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
 set -eu
@@ -238,10 +239,13 @@ END
 # readers FOLDER: what other tools read exports with
 readers() {
 	"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \
-		jsonschema==4.26.0 perfetto==0.59.1 protobuf==7.36.2 pyarrow==26.0.1 || return 1
+		duckdb==2.0.1 jsonschema==4.26.0 perfetto==0.59.1 protobuf==7.36.2 pyarrow==26.0.1 || return 1
 	(cd "$1" && npm pack --silent speedscope@1.25.0 >/dev/null &&
 		tar xzOf speedscope-1.25.0.tgz package/dist/release/file-format-schema.json \
-			>speedscope.json && rm speedscope-1.25.0.tgz)
+			>speedscope.json &&
+		npm pack --silent pprof-format@2.3.2 >/dev/null && mkdir pprof-format &&
+		tar xzf pprof-format-2.3.2.tgz -C pprof-format --strip-components=1 &&
+		rm speedscope-1.25.0.tgz pprof-format-2.3.2.tgz)
 }
 
 packages

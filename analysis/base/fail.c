@@ -1,6 +1,6 @@
 /* fail.c - how the command ends when it can't answer.
- * Called from: answers/, base/, commands/, import/, measure/, options/, plan/,
- *     reconcile/, run/, terminal/, trace/. */
+ * Called from: answers/, base/, commands/, export/, import/, measure/, options/,
+ *     plan/, reconcile/, run/, terminal/, trace/. */
 #include "fail.h"
 
 #include <stdarg.h>

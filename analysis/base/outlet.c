@@ -79,6 +79,7 @@ void outlet_open(struct outlet *outlet, const char *path, bool force)
 int64_t outlet_close(struct outlet *outlet)
 {
 	int64_t bytes = ftello(outlet->file);
+	struct stat st;
 	mode_t mask = umask(0);
 	bool bad;
 
@@ -86,6 +87,8 @@ int64_t outlet_close(struct outlet *outlet)
 	if (outlet->partial)
 		fchmod(fileno(outlet->file), 0666 & ~mask);
 	bad = fflush(outlet->file) || ferror(outlet->file);
+	if (outlet->partial && !fstat(fileno(outlet->file), &st))
+		bytes = st.st_size; /* somebody else may have written it */
 	if (bad && errno == EPIPE)
 		exit(STATUS_DONE);
 	if (!bad && outlet->path)

@@ -27,18 +27,13 @@ static const struct format *chosen(const struct options *options)
 	return format;
 }
 
-static bool has_tables(const struct format *format)
-{
-	return !strcmp(format->suffix, ".csv") || !strcmp(format->suffix, ".parquet");
-}
-
 static const char *chosen_table(const struct options *options,
                                 const struct format *format)
 {
 	const char *name = options->value[OPT_TABLE];
 
-	if (name && !has_tables(format))
-		fail(STATUS_USAGE, "'--table' goes with --format csv, not with '%s'",
+	if (name && !format->tables)
+		fail(STATUS_USAGE, "'--table' goes with csv and parquet, not with '%s'",
 		     format->name);
 	if (name && !table_known(name))
 		fail(STATUS_USAGE, "there is no table '%s'; these are: %s", name,
@@ -55,7 +50,7 @@ static void choose(const struct options *options, const struct format *format,
 	export->step = -1;
 	export->to = INT64_MAX;
 	if (option_number(options, OPT_STEP, &export->step)) {
-		if (has_tables(format) && !table_has_steps(export->table))
+		if (format->tables && !table_has_steps(export->table))
 			fail(STATUS_USAGE,
 			     "'--step' has no rows to choose from in the table '%s'",
 			     export->table);
@@ -72,6 +67,9 @@ static char *chosen_path(const struct options *options, const struct format *for
 
 	if (wish && !strcmp(wish, "-") && options->value[OPT_JSON])
 		fail(STATUS_USAGE, "'-o -' and '--json' both want stdout; name a file");
+	if (wish && !strcmp(wish, "-") && !strcmp(format->name, "parquet"))
+		fail(STATUS_USAGE,
+		     "Parquet is written back and forth: name a file with -o");
 	if (wish && !strcmp(wish, "-") && format->binary && isatty(STDOUT_FILENO))
 		fail(STATUS_USAGE,
 		     "'%s' is no text for a terminal; name a file with -o, "
@@ -79,9 +77,8 @@ static char *chosen_path(const struct options *options, const struct format *for
 		     format->name);
 	if (wish)
 		return copy_text(wish);
-	suffix = has_tables(format)
-	                 ? format_text(".%s%s", export->table, format->suffix)
-	                 : copy_text(format->suffix);
+	suffix = format->tables ? format_text(".%s%s", export->table, format->suffix)
+	                        : copy_text(format->suffix);
 	path = export_default(export->trace, suffix);
 	free(suffix);
 	return path;
@@ -119,7 +116,7 @@ static void print_json(const struct export *export, const struct format *format,
 	json_begin(&json, out);
 	trace_json_head(export->trace, &json);
 	json_text(&json, "format", format->name);
-	json_text(&json, "table", has_tables(format) ? export->table : NULL);
+	json_text(&json, "table", format->tables ? export->table : NULL);
 	json_text(&json, "file", path);
 	json_number(&json, "bytes", bytes);
 	json_text(&json, "unit", format->unit);
@@ -168,6 +165,8 @@ int cmd_export(const struct options *options)
 	path = chosen_path(options, format, &export);
 	outlet_open(&outlet, path, options->value[OPT_FORCE]);
 	export.out = outlet.file;
+	export.path = outlet.partial ? outlet.partial : path;
+	export.python = options->value[OPT_PYTHON];
 	format->write(&export);
 	bytes = outlet_close(&outlet);
 	tell_doubts(&export);

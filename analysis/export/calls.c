@@ -1,5 +1,5 @@
 /* calls.c - the stack of an allocation: native frames down to Python, then Python's.
- * Called from: memory_viz.c, speedscope.c. */
+ * Called from: memory_viz.c, pprof.c, speedscope.c. */
 #include "calls.h"
 
 #include <stdlib.h>

@@ -1,33 +1,36 @@
 /* csv.c - the tables of a trace, a row a line.
- * Called from: commands/export.c, formats.c. */
+ * Called from: commands/export.c, formats.c, parquet.c. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "export_queries.h"
+#include "heap.h"
 #include "tables.h"
 
-/* The first is the default. by_step: --step chooses its rows. */
+/* The first is the default. types has an 'i' or a 't' for each column, a number or a text; by_step:
+ * --step chooses its rows. */
 static const struct {
-	const char *name, *sql;
+	const char *name, *sql, *types;
 	bool by_step;
 	const char *what;
 } tables[] = {
-        {"blocks", sql_table_blocks, true,
+        {"blocks", sql_table_blocks, "itiiitttiiiiiititttttii", true,
          "every block that has a row: where it came from, when it lived"},
-        {"live", sql_table_live, false,
+        {"live", sql_table_live, "tiitttttt", false,
          "what was alive at each device's peak, by place"},
-        {"peak", sql_table_peak, false, "the peak of each device"},
-        {"steps", sql_table_steps, true,
+        {"peak", sql_table_peak, "titiii", false, "the peak of each device"},
+        {"steps", sql_table_steps, "itiiiiiiiiiiiit", true,
          "every step of each device: peaks, phase, time"},
-        {"phases", sql_table_phases, true, "the most in each phase of each step"},
-        {"buckets", sql_table_buckets, true,
+        {"phases", sql_table_phases, "ittii", true,
+         "the most in each phase of each step"},
+        {"buckets", sql_table_buckets, "ittti", true,
          "the most of each bucket in each phase of each step"},
-        {"segments", sql_table_segments, true,
+        {"segments", sql_table_segments, "ittiiiiiiiiii", true,
          "memory taken from the device and given back"},
-        {"samples", sql_table_samples, true,
+        {"samples", sql_table_samples, "tiiiiiii", true,
          "what allocator and device said whenever reserved memory changed"},
-        {"oom", sql_table_oom, true, "requests that were refused"},
-        {"stacks", sql_table_stacks, false,
+        {"oom", sql_table_oom, "titiiiiiitt", true, "requests that were refused"},
+        {"stacks", sql_table_stacks, "iittti", false,
          "the frames of every stack (python_stack, native_stack), innermost first"},
 };
 
@@ -49,6 +52,11 @@ bool table_known(const char *name)
 bool table_has_steps(const char *name)
 {
 	return tables[find(name)].by_step;
+}
+
+const char *table_types(const char *name)
+{
+	return tables[find(name)].types;
 }
 
 const char *table_default(void)
@@ -125,6 +133,16 @@ int64_t table_write(struct export *export, FILE *out)
 	if (ferror(out))
 		rows_free(rows);
 	return count;
+}
+
+void table_columns(struct export *export, char **words)
+{
+	const char *types = table_types(export->table);
+	struct rows *rows = ask(export);
+
+	for (int i = 0; types[i]; i++)
+		words[i] = format_text("%s:%c", rows_column(rows, i), types[i]);
+	rows_free(rows);
 }
 
 void export_csv(struct export *export)

@@ -1,5 +1,5 @@
 /* export.c - what every format asks of an export.
- * Called from: commands/export.c, memory_viz.c. */
+ * Called from: commands/export.c, memory_viz.c, perfetto.c. */
 #include "export.h"
 
 #include <string.h>

@@ -13,9 +13,11 @@ struct export
 	struct trace *trace;
 	const struct device *devices; /* of the trace's, these */
 	size_t device_count;
-	int64_t step;      /* this one alone; -1: all */
-	int64_t from, to;  /* the same as a range of steps */
-	const char *table; /* csv, parquet: which */
+	int64_t step;       /* this one alone; -1: all */
+	int64_t from, to;   /* the same as a range of steps */
+	const char *table;  /* csv, parquet: which */
+	const char *python; /* parquet: the one that writes; NULL: python3 */
+	const char *path;   /* parquet: the file */
 	FILE *out;
 	int64_t events; /* rows, samples, events: what the format counts */
 	struct flow_doubts doubts;
@@ -27,6 +29,7 @@ struct format {
 	const char *suffix; /* of its file */
 	const char *unit;   /* of `events`, in the singular */
 	bool binary;
+	bool tables; /* --table chooses one */
 	void (*write)(struct export *export);
 	const char *next; /* what to type next, with %s for the file; NULL: nothing */
 };
@@ -38,6 +41,9 @@ const struct format *format_find(const char *name);
 const char *format_names(void);
 
 void export_memory_viz(struct export *export);
+void export_parquet(struct export *export);
+void export_perfetto(struct export *export);
+void export_pprof(struct export *export);
 void export_speedscope(struct export *export);
 void export_csv(struct export *export);
 

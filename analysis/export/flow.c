@@ -4,7 +4,7 @@
  * either given back by a later step's pattern, found there by place and size, the oldest
  * first; or it has a row of its own, whose ordinal says which birth it stands for. Addresses
  * are the pattern's: where one is taken already, the block gets another.
- * Called from: export.c, memory_viz.c. */
+ * Called from: export.c, memory_viz.c, perfetto.c. */
 #include "flow.h"
 
 #include <stdlib.h>

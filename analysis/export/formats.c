@@ -5,11 +5,14 @@
 #include <string.h>
 
 static const struct format formats[] = {
-        {"memory_viz", ".pickle", "event", true, export_memory_viz,
+        {"memory_viz", ".pickle", "event", true, false, export_memory_viz,
          "python -m torch.cuda._memory_viz trace_plot %s -o memory.html"},
-        {"speedscope", ".speedscope.json", "stack", false, export_speedscope,
+        {"perfetto", ".pftrace", "event", true, false, export_perfetto, NULL},
+        {"speedscope", ".speedscope.json", "stack", false, false, export_speedscope,
          "npx speedscope %s"},
-        {"csv", ".csv", "row", false, export_csv, NULL},
+        {"pprof", ".pb.gz", "sample", true, false, export_pprof, "pprof -top %s"},
+        {"csv", ".csv", "row", false, true, export_csv, NULL},
+        {"parquet", ".parquet", "row", true, true, export_parquet, NULL},
 };
 
 enum { FORMATS = sizeof(formats) / sizeof(*formats) };

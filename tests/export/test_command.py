@@ -6,7 +6,8 @@ import stat
 import make_trace
 import pytest
 
-FORMATS = {"memory_viz": ".pickle", "speedscope": ".speedscope.json", "csv": ".blocks.csv"}
+FORMATS = {"memory_viz": ".pickle", "perfetto": ".pftrace",
+           "speedscope": ".speedscope.json", "pprof": ".pb.gz", "csv": ".blocks.csv"}
 
 
 @pytest.mark.parametrize("name", FORMATS)
