@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fail.h"
@@ -204,15 +205,34 @@ static void read_line(struct import *import, char kind, char *why, size_t size)
 		lines_wrong(&import->lines, "was not told as it should be");
 }
 
+/* On a terminal, what takes seconds says so. */
+static void show_progress(const struct import *import, time_t began, bool *told)
+{
+	long waited = (long)(time(NULL) - began);
+
+	if (import->lines.count % (1 << 16) || waited < 2 || quiet ||
+	    !isatty(STDERR_FILENO))
+		return;
+	fprintf(stderr, "\rtidemark: importing %lld blocks … %ld s ",
+	        (long long)build_blocks(import->build), waited);
+	*told = true;
+}
+
 const char *import_lines(FILE *from, struct build *build, struct about *about,
                          char *why, size_t size)
 {
 	struct import import = {.lines.from = from, .build = build, .about = about};
+	time_t began = time(NULL);
 	const char *wrong;
+	bool told = false;
 	char kind;
 
-	while (!import.ended && (kind = lines_next(&import.lines)))
+	while (!import.ended && (kind = lines_next(&import.lines))) {
 		read_line(&import, kind, why, size);
+		show_progress(&import, began, &told);
+	}
+	if (told)
+		fputs("\r\033[K", stderr);
 	wrong = import.lines.why;
 	if (!wrong && !import.ended)
 		wrong = "";

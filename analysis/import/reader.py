@@ -1,5 +1,6 @@
 """reader.py - the first half of what `tidemark import` has Python do: a pickle is read by an Unpickler
 that knows no class and no function, so that nothing of it is run. snapshot.py is the second half."""
+import gc
 import gzip
 import io
 import pickle
@@ -44,6 +45,7 @@ class Counted(io.RawIOBase):
 
 
 def load(stream, size):
+    gc.disable()  # all of it is alive until the end
     if stream.peek(2)[:2] == b"\x1f\x8b":
         stream = io.BufferedReader(Counted(gzip.GzipFile(fileobj=stream), 100 * size), 1 << 20)
         if not stream.peek(1):

