@@ -275,7 +275,7 @@ class Device:
             return rounded
         end = self.segments.ends[segment]
         piece = self.segments.held[segment][1]
-        while piece and self.segments.at(end) == end:
+        while piece and end < address + rounded + ALIGNED and self.segments.at(end) == end:
             end = self.segments.ends[end]
         following = self.blocks.after(address), min(
             (a for a in self.pending if a > address), default=MOST)
