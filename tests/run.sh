@@ -93,6 +93,7 @@ TIDEMARK_TORCH_DIR=$home/$results/torches part libraries \
 	"what people train with, on the simulated device" -q tests/sim/test_libraries.py
 part plan "plan and reconcile against trainings" -q tests/plan/test_measure.py \
 	tests/plan/test_saved_tensors.py
+part export "what other tools open" -q tests/export
 part reconcile "reconcile against trainings that count themselves" -q \
 	tests/reconcile/test_workloads.py
 part gpu "what compares with a real GPU, without one" -q tests/gpu/test_compare.py

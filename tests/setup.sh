@@ -19,6 +19,8 @@
 #	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,
 #	             liger-kernel; in its torch-2.11.0 what goes with that alone: DeepSpeed, torchao
+#	readers      what opens exports: duckdb, jsonschema, protobuf, perfetto, pyarrow;
+#	             speedscope's schema and pprof-format, by npm
 # All but the first are optional: where one cannot be had, NAME.why says so in one line and
 # its tests skip with that reason.
 set -eu
@@ -235,11 +237,16 @@ END
 		"$1/bin/python" "$home/cmake/fetch_sqlite.py" "$1/sqlite"
 }
 
-# merge FOLDER: what writes Parquet, and what reads it
-merge() {
+# readers FOLDER: what other tools read exports with, and what writes and reads Parquet
+readers() {
 	"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \
-		duckdb==2.0.1 pyarrow==26.0.1 &&
-		PYTHONPATH="$1" "$cache/venv/bin/python" -c 'import duckdb, pyarrow.parquet'
+		duckdb==2.0.1 jsonschema==4.26.0 perfetto==0.59.1 protobuf==7.36.2 pyarrow==26.0.1 || return 1
+	(cd "$1" && npm pack --silent speedscope@1.25.0 >/dev/null &&
+		tar xzOf speedscope-1.25.0.tgz package/dist/release/file-format-schema.json \
+			>speedscope.json &&
+		npm pack --silent pprof-format@2.3.2 >/dev/null && mkdir pprof-format &&
+		tar xzf pprof-format-2.3.2.tgz -C pprof-format --strip-components=1 &&
+		rm speedscope-1.25.0.tgz pprof-format-2.3.2.tgz)
 }
 
 packages
@@ -253,10 +260,10 @@ attempt headers-13 "CUDA 13 headers" headers_13 || true
 attempt python3.14 "Python 3.14" python314 || true
 attempt mallocs "jemalloc and tcmalloc" mallocs || true
 attempt guests "memray and greenlet" guests || true
-attempt merge "duckdb and pyarrow" merge || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
 attempt debian11 "programs of Debian 11" debian11 || true
 attempt package "what builds the wheel" package || true
+attempt readers "what opens exports" readers || true
 attempt libraries "Hugging Face's libraries, Lightning, bitsandbytes, torchvision" libraries ||
 	true
 attempt libraries/torch-2.11.0 "DeepSpeed and torchao" trainers || true

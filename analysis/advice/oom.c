@@ -69,6 +69,12 @@ static void measure(struct trace *trace, struct oom *oom)
 		oom->free = moment->total - moment->used;
 		oom->outside = moment->used - moment->reserved;
 		oom->excess = oom->outside - ((int64_t)CONTEXT_MIB << 20);
+	} else { /* an imported trace knows what was free, and not the device's size */
+		oom->free = rows_first(
+		        db_rows(trace->db,
+		                "SELECT device_free_bytes FROM oom WHERE id = ?", "i",
+		                oom->id),
+		        -1);
 	}
 	oom->processes = processes_named(oom->message);
 	oom->fraction = trace_memory_fraction(trace, moment->device);

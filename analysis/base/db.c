@@ -1,4 +1,4 @@
-/* db.c - SQLite, for reading. The only file of the command that includes sqlite3.h.
+/* db.c - SQLite, for reading, and for making a new file. The only file of the command that includes sqlite3.h.
  * Called from: advice/, answers/, commands/, compare/, formula/, job/, measure/,
  *     recognise/, reconcile/, run/, trace/, whatif/. */
 #include "db.h"
@@ -130,6 +130,71 @@ void db_define(struct db *db, const char *sql)
 		broken(db);
 }
 
+static void unwritten(struct db *db) __attribute__((noreturn));
+static void unwritten(struct db *db)
+{
+	fail(STATUS_NO, "cannot write '%s': %s", db->name, sqlite3_errmsg(db->handle));
+}
+
+static void run(struct db *db, const char *sql)
+{
+	if (sqlite3_exec(db->handle, sql, NULL, NULL, NULL) != SQLITE_OK)
+		unwritten(db);
+}
+
+struct db *db_make(const char *name, const char *path, const char *schema)
+{
+	struct db *db = allocate(sizeof(*db));
+
+	db->name = name;
+	db->opened = time(NULL);
+	if (sqlite3_open(path, &db->handle) != SQLITE_OK)
+		unwritten(db);
+	run(db, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF");
+	run(db, schema);
+	run(db, "BEGIN");
+	return db;
+}
+
+void db_done(struct db *db)
+{
+	run(db, "COMMIT");
+	db_close(db);
+}
+
+struct rows *db_statement(struct db *db, const char *sql)
+{
+	struct rows *rows = allocate(sizeof(*rows));
+
+	rows->db = db;
+	if (sqlite3_prepare_v2(db->handle, sql, -1, &rows->statement, NULL) !=
+	    SQLITE_OK)
+		unwritten(db);
+	return rows;
+}
+
+void rows_put(struct rows *rows, const char *types, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, types);
+	for (int i = 0; types[i]; i++) {
+		int64_t number = types[i] == 't' ? 0 : va_arg(arguments, int64_t);
+		if (types[i] == 't')
+			sqlite3_bind_text(rows->statement, i + 1,
+			                  va_arg(arguments, const char *), -1,
+			                  SQLITE_TRANSIENT);
+		else if (types[i] == 'n' && number == INT64_MIN)
+			sqlite3_bind_null(rows->statement, i + 1);
+		else
+			sqlite3_bind_int64(rows->statement, i + 1, number);
+	}
+	va_end(arguments);
+	if (sqlite3_step(rows->statement) != SQLITE_DONE)
+		unwritten(rows->db);
+	sqlite3_reset(rows->statement);
+}
+
 struct rows *db_rows(struct db *db, const char *sql, const char *types, ...)
 {
 	struct rows *rows = allocate(sizeof(*rows));
@@ -183,6 +248,21 @@ bool rows_null(struct rows *rows, int column)
 int64_t rows_number_or(struct rows *rows, int column, int64_t otherwise)
 {
 	return rows_null(rows, column) ? otherwise : rows_number(rows, column);
+}
+
+int rows_columns(struct rows *rows)
+{
+	return sqlite3_column_count(rows->statement);
+}
+
+const char *rows_column(struct rows *rows, int column)
+{
+	return sqlite3_column_name(rows->statement, column);
+}
+
+bool rows_is_number(struct rows *rows, int column)
+{
+	return sqlite3_column_type(rows->statement, column) == SQLITE_INTEGER;
 }
 
 const char *rows_text(struct rows *rows, int column)

@@ -1,4 +1,4 @@
-/* db.h - SQLite, for reading. The only door to it. */
+/* db.h - SQLite, for reading, and for making a new file. The only door to it. */
 #ifndef TIDEMARK_ANALYSIS_DB_H
 #define TIDEMARK_ANALYSIS_DB_H
 
@@ -25,6 +25,16 @@ void db_close(struct db *db);
  * name is what messages call it, and must outlive it. */
 struct db *db_memory(const char *name);
 
+/* A new database in an empty file, with a schema, in one transaction that db_done() ends. Nobody
+ * else uses the file yet, so there is no journal. Whatever fails ends the program, status 1. */
+struct db *db_make(const char *name, const char *path, const char *schema);
+void db_done(struct db *db);
+
+/* A statement that is run again and again with other values: types as in db_rows(), and 'n', an
+ * int64_t whose INT64_MIN is NULL. A NULL text is NULL. rows_free() ends it. */
+struct rows *db_statement(struct db *db, const char *sql);
+void rows_put(struct rows *rows, const char *types, ...);
+
 /* Makes what the queries of this connection are written in, temporary views: nothing goes
  * into the file. */
 void db_define(struct db *db, const char *sql);
@@ -40,6 +50,11 @@ bool rows_null(struct rows *rows, int column);
 const char *rows_text(struct rows *rows, int column); /* valid until the next row */
 char *rows_copy(struct rows *rows, int column); /* the caller's; NULL stays NULL */
 int64_t rows_number_or(struct rows *rows, int column, int64_t otherwise);
+
+/* Before the first row too. */
+int rows_columns(struct rows *rows);
+const char *rows_column(struct rows *rows, int column); /* its name */
+bool rows_is_number(struct rows *rows, int column);     /* of this row */
 
 /* The first column of the first row; otherwise where there is none or it is NULL. The rows
  * are freed. */

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "utf8.h"
+
 static void write_text(FILE *out, const char *text);
 
 /* In every build: a document that is not JSON, or a write past the levels, is worse than
@@ -125,30 +127,13 @@ void json_text(struct json *json, const char *key, const char *text)
 	write_text(json->out, text);
 }
 
-int utf8_length(const char *text)
-{
-	const unsigned char *s = (const unsigned char *)text;
-	int length = s[0] < 0x80                   ? 1
-	             : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-	             : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-	             : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-	                                           : 0;
-	for (int i = 1; i < length; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return length;
-}
-
 static void write_text(FILE *out, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
 
 	fputc('"', out);
 	while (*s) {
-		int length = utf8_length((const char *)s);
+		int length = utf8_sequence(s);
 		if (!length) {
 			fputs("\\ufffd", out);
 			s++;

@@ -37,8 +37,4 @@ void json_null(struct json *json, const char *key);
  * readable whatever a file is called. */
 void json_text(struct json *json, const char *key, const char *text);
 
-/* Bytes of the well-formed UTF-8 sequence that a text begins with, or 0. Overlong forms,
- * surrogates and what lies past U+10FFFF are refused: strict parsers refuse them too. */
-int utf8_length(const char *text);
-
 #endif

@@ -48,6 +48,12 @@ static void rule_free(struct rule *rule)
 	free(rule->what);
 }
 
+/* An imported trace may have a bucket of its own, "unknown". */
+static bool is_listed(const struct account *account, int bucket)
+{
+	return bucket < INSIDE || account->of[bucket].blocks;
+}
+
 static void json_rules(struct trace *trace, const struct account *account, int bucket,
                        struct json *json)
 {
@@ -83,7 +89,9 @@ static void json_buckets(struct trace *trace, const struct account *account,
                          struct json *json)
 {
 	json_array(json, "buckets");
-	for (int b = 0; b < INSIDE; b++) {
+	for (int b = 0; b < BUCKETS; b++) {
+		if (!is_listed(account, b))
+			continue;
 		const struct entry *entry = &account->of[b];
 		const struct maximum *most = &account->maxima.of[b];
 		json_object(json, NULL);
@@ -182,7 +190,9 @@ static void print_rules(struct trace *trace, const struct account *account, FILE
 {
 	struct table *table = table_new("<<-");
 
-	for (int b = 0; b < INSIDE; b++) {
+	for (int b = 0; b < BUCKETS; b++) {
+		if (!is_listed(account, b))
+			continue;
 		struct rule rule = rule_of(trace, account->of[b].rule);
 		if (rule.name) {
 			table_cell(table, DIM, "%s", rule.name);
@@ -318,8 +328,9 @@ static void print_account(struct trace *trace, const struct account *account,
 	        trace_phase(trace, moment->phase), text_duration(moment->time_ns).s);
 	for (int i = 0; i < 5; i++)
 		table_cell(table, PLAIN, "%s", heads[i]);
-	for (int b = 0; b < INSIDE; b++)
-		print_bucket(trace, account, b, table);
+	for (int b = 0; b < BUCKETS; b++)
+		if (is_listed(account, b))
+			print_bucket(trace, account, b, table);
 	table_print(table, out, 2, true);
 	table_free(table);
 	if (account->maxima.thinned)

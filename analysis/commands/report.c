@@ -193,7 +193,7 @@ static void print_run(struct trace *trace, const struct run *run, FILE *out)
 		        run->steps > 1 ? "median" : "measured",
 		        trace->simulated ? ", simulated" : "");
 	fprintf(out, " in a run of %s", text_duration(run->duration_ns).s);
-	if (run->micro_steps != run->steps)
+	if (run->micro_steps && run->micro_steps != run->steps)
 		fprintf(out, " %s %s", sign(DOT),
 		        text_plural(run->micro_steps, "backward pass").s);
 	fprintf(out, " %s %s%s", sign(DOT), end, text[EXIT_STATUS] ? " " : "");

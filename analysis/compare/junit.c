@@ -13,6 +13,7 @@
 #include "judge.h"
 #include "term.h"
 #include "text.h"
+#include "utf8.h"
 
 void judge_print(const struct conditions *conditions, FILE *out)
 {
@@ -54,7 +55,7 @@ static void xml(const char *text, FILE *out)
 {
 	for (int length; *text; text += length) {
 		unsigned char sign = (unsigned char)*text;
-		length = utf8_length(text);
+		length = utf8_sequence((const unsigned char *)text);
 		if (!length || sign < ' ' || sign == 127)
 			fputc('?', out), length = 1;
 		else if (strchr("&<>\"", sign))

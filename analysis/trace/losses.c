@@ -54,10 +54,24 @@ static void print_counts(struct trace *trace, FILE *out)
 	table_free(table);
 }
 
+/* Made of a snapshot: nobody compared anything while it ran. */
+static bool is_imported(struct trace *trace)
+{
+	return db_number(trace->db, 0,
+	                 "SELECT count(*) FROM meta WHERE key = 'imported'");
+}
+
 void losses_print(struct trace *trace, FILE *out)
 {
 	struct losses losses = losses_count(trace);
 
+	if (is_imported(trace)) {
+		fprintf(out,
+		        "  %schecked%s  nothing: it was imported, with no total to "
+		        "compare\n",
+		        style(DIM), style(PLAIN));
+		return;
+	}
 	fprintf(out, "  %schecked%s  %s%s lost%s %s ", style(DIM), style(PLAIN),
 	        style(losses.events ? RED : GREEN),
 	        text_plural(losses.events, "event").s, style(PLAIN), sign(DOT));
@@ -81,6 +95,7 @@ void losses_json(struct trace *trace, struct json *json)
 	json_number(json, "lost_events", losses.events);
 	json_number(json, "mismatches", losses.mismatches);
 	json_number(json, "events", losses.seen);
+	json_truth(json, "imported", is_imported(trace));
 	json_array(json, "losses");
 	while (rows_next(rows)) {
 		json_object(json, NULL);

@@ -2,7 +2,7 @@
  *
  * A folded step has no rows of its own: it is its pattern's events, moved and stretched
  * to the step's own start and duration, on top of its own start_allocated.
- * Called from: advice/, commands/, measure/, plan/, trace/. */
+ * Called from: advice/, commands/, export/, measure/, plan/, trace/. */
 #include "replay.h"
 
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static void load(struct trace *trace, struct replay *replay, const struct step *
 		      by_ordinal);
 }
 
-static int64_t moved(const struct step *step, int64_t time_ns)
+int64_t replay_time(const struct step *step, int64_t time_ns)
 {
 	double from = (double)(step->pattern_end_ns - step->pattern_start_ns);
 	double to = (double)(step->end_ns - step->start_ns);
@@ -81,7 +81,8 @@ const struct event *replay_step(struct trace *trace, struct replay *replay,
 	}
 	for (size_t i = 0; i < replay->count; i++) {
 		replay->shifted[i] = replay->events[i];
-		replay->shifted[i].time_ns = moved(step, replay->events[i].time_ns);
+		replay->shifted[i].time_ns =
+		        replay_time(step, replay->events[i].time_ns);
 	}
 	return replay->shifted;
 }

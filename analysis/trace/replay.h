@@ -26,6 +26,10 @@ const struct event *replay_step(struct trace *trace, struct replay *replay,
                                 const struct step *step, size_t *count);
 void replay_free(struct replay *replay);
 
+/* When something of a step's pattern happened in the step itself: moved to its start and
+ * stretched to its length (ns since the run began). */
+int64_t replay_time(const struct step *step, int64_t time_ns);
+
 /* What is reserved on a device, as the allocator said whenever it changed. Asked in the
  * order of (step, ordinal). */
 struct reserved {

@@ -12,7 +12,7 @@ export FUZZ_FOLDER=$work ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
 prepare || exit 1
 count=0
 bad=0
-for name in recover reader config card; do
+for name in recover reader config card import; do
 	target $name
 	while read -r input; do
 		timeout 60 "${command[@]}" "$input" >"$work/out" 2>&1

@@ -20,7 +20,8 @@ mkdir -p $build
 if ! { cmake -S . -B $build -G Ninja -DCMAKE_C_COMPILER=afl-clang-fast \
 	-DCMAKE_BUILD_TYPE=RelWithDebInfo -DTIDEMARK_SIMULATOR=OFF \
 	-DCMAKE_C_FLAGS="-fsanitize=undefined -fno-sanitize-recover=undefined" &&
-	AFL_QUIET=1 cmake --build $build --target fuzz_recover fuzz_reader fuzz_card tidemark; } \
+	AFL_QUIET=1 cmake --build $build --target fuzz_recover fuzz_reader fuzz_card fuzz_import \
+		tidemark; } \
 	>$build/build.log 2>&1; then
 	tail -n 20 $build/build.log
 	exit 1
@@ -97,12 +98,12 @@ began=$SECONDS
 fuzz reader 50 &
 lane=$!
 [ "$(nproc)" -gt 1 ] || wait $lane
-for target in 'recover 30' 'config 10' 'card 10'; do
+for target in 'recover 25' 'config 8' 'card 7' 'import 10'; do
 	fuzz $target
 done
 wait $lane
 report=
-for name in recover reader config card; do
+for name in recover reader config card import; do
 	judge $name
 	report+="$(sed -n 's/^run_time *: //p' $work/$name/default/fuzzer_stats) s of $name, $(sed -n \
 		's/^execs_done *: //p' $work/$name/default/fuzzer_stats) inputs; "

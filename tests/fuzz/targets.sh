@@ -26,6 +26,7 @@ target() {
 	recover) command=("$build"/tests/fuzz/fuzz_recover) ;;
 	reader) command=("$build"/tests/fuzz/fuzz_reader "$work/template.db") ;;
 	config) command=("$build"/analysis/tidemark plan --json --config) ;;
+	import) command=("$build"/tests/fuzz/fuzz_import) ;;
 	card) command=("$build"/tests/fuzz/fuzz_card) ;;
 	esac
 }

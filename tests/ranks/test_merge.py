@@ -19,7 +19,7 @@ print(json.dumps([duckdb.sql(q).fetchall() for q in json.load(sys.stdin)]))
 
 @pytest.fixture(scope="session")
 def libraries():
-    return need("merge")
+    return need("readers")
 
 
 @pytest.fixture
