@@ -1,5 +1,5 @@
 /* db.c - SQLite, for reading. The only file of the command that includes sqlite3.h.
- * Called from: advice/, answers/, commands/, formula/, measure/, recognise/,
+ * Called from: advice/, answers/, commands/, formula/, measure/, page/, recognise/,
  *     reconcile/, run/, trace/, whatif/. */
 #include "db.h"
 

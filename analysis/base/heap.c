@@ -1,5 +1,5 @@
 /* heap.c - memory or the end: a command that can't get any has no answer to give.
- * Called from: advice/, answers/, base/, commands/, formula/, measure/, plan/,
+ * Called from: advice/, answers/, base/, commands/, formula/, measure/, page/, plan/,
  *     reconcile/, run/, terminal/, trace/, walk/, whatif/. */
 #include "heap.h"
 

@@ -1,5 +1,5 @@
 /* json.c - writes one JSON document as it goes; knows how deep it is.
- * Called from: advice/, answers/, commands/, plan/, run/, trace/. */
+ * Called from: advice/, answers/, commands/, page/, plan/, run/, trace/. */
 #include "json.h"
 
 #include <inttypes.h>

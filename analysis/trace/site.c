@@ -1,5 +1,6 @@
 /* site.c - where allocations come from, by name; and who owns a block.
- * Called from: advice/, answers/, commands/, reconcile/, run/, trace/, whatif/. */
+ * Called from: advice/, answers/, commands/, page/, reconcile/, run/, trace/,
+ *     whatif/. */
 #include "site.h"
 
 #include <stdlib.h>
