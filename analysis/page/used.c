@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "frames.h"
 #include "heap.h"
 #include "page_queries.h"
 
@@ -201,6 +202,17 @@ static void write_stacks(struct trace *trace, const struct used *used,
 	write_frames(trace, trie, json);
 }
 
+/* The user's own line that made what comes from a stack; null where none is known. */
+static void write_line(struct trace *trace, struct json *json, int64_t stack)
+{
+	struct line line = line_of(trace, stack);
+	char *text = line.file ? line_text(&line) : NULL;
+
+	json_text(json, NULL, text);
+	free(text);
+	line_free(&line);
+}
+
 void used_json(struct trace *trace, const struct used *used, struct json *json)
 {
 	struct trie trie = {0};
@@ -218,6 +230,7 @@ void used_json(struct trace *trace, const struct used *used, struct json *json)
 		json_text(json, NULL, site->dtype);
 		json_text(json, NULL, site->scope);
 		json_number(json, NULL, stack_number(&trie, stack));
+		write_line(trace, json, site->stack);
 		json_end(json);
 	}
 	json_end(json);

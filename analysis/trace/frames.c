@@ -1,5 +1,5 @@
 /* frames.c - which line of a stack is the user's own.
- * Called from: advice/, commands/, run/. */
+ * Called from: advice/, commands/, page/, run/. */
 #include "frames.h"
 
 #include <stdlib.h>

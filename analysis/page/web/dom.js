@@ -29,3 +29,23 @@ export function table(heads, rows, attributes = {}) {
 				head.replace(/^>/, "")), "th"))),
 			element("tbody", {}, rows.map((row) => element("tr", {}, cells(row, "td"))))));
 }
+
+// One of a few words, as buttons side by side.
+export function choice(label, names, chosen, choose) {
+	const buttons = names.map((name) => element("button", { type: "button", "aria-pressed": String(name === chosen),
+		onclick: () => {
+			for (const other of buttons) other.setAttribute("aria-pressed", String(other === buttons[names.indexOf(name)]));
+			choose(name);
+		} }, name));
+	return element("div", { class: "choice", role: "group", "aria-label": label }, element("span", { class: "soft" }, label), buttons);
+}
+
+// A bar of so much of a whole, with its colour and hatching.
+export function bar(part, whole, look, label) {
+	const share = whole > 0 ? Math.max(0, Math.min(1, part / whole)) : 0;
+	return element("div", { class: "bar", role: "img", "aria-label": label },
+		element("i", { style: `width:${(100 * share).toFixed(2)}%;${look}` }));
+}
+
+// Why a part has nothing to show: the sentence that the command gave.
+export const refused = (why) => element("p", { class: "note" }, why);

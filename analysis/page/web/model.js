@@ -84,8 +84,10 @@ export class Device {
 		this.reserved = readReserved(stream);
 		this.long = readLong(stream);
 		this.shapes = readShapes(stream, this.steps);
-		this.begin = this.steps.count ? this.steps.start[0] : 0;
-		this.end = this.steps.count ? this.steps.end[this.steps.count - 1] : 0;
+		this.axis = "event";
+		this.first = new Float64Array(this.steps.count + 1); // events before each step
+		for (let i = 0; i < this.steps.count; i++)
+			this.first[i + 1] = this.first[i] + Math.max(1, this.steps.events[i]);
 		this.indexOf = new Map();
 		for (let i = 0; i < this.steps.count; i++) this.indexOf.set(this.steps.id[i], i);
 		this.holdLong();
@@ -140,8 +142,45 @@ export class Device {
 		return start[pattern] + (time - start[index]) * scale;
 	}
 
-	stepAt(time) {
-		return Math.max(0, lastNotAbove(this.steps.start, time, this.steps.count));
+	// Places on the axis of the chart are events since the run began, or nanoseconds.
+	get begin() {
+		return this.axis === "event" || !this.steps.count ? 0 : this.steps.start[0];
+	}
+
+	get end() {
+		const { count } = this.steps;
+		return this.axis === "event" ? this.first[count] : count ? this.steps.end[count - 1] : 0;
+	}
+
+	startOf(index) {
+		return this.axis === "event" ? this.first[index] : this.steps.start[index];
+	}
+
+	endOf(index) {
+		return this.axis === "event" ? this.first[index + 1] : this.steps.end[index];
+	}
+
+	placeOf(instant) {
+		if (this.axis === "time") return instant.time;
+		const inside = Math.min(instant.ordinal + 1, this.first[instant.index + 1] - this.first[instant.index]);
+		return this.first[instant.index] + Math.max(0, inside);
+	}
+
+	placeOfSpan(index, span) {
+		return this.axis === "event" ? this.first[index] + Math.max(0, span.first) : this.toStep(index, span.time);
+	}
+
+	placeOfTime(time) {
+		if (this.axis === "time") return time;
+		const index = Math.max(0, lastNotAbove(this.steps.start, time, this.steps.count));
+		const made = this.curveOf(index);
+		if (!made) return this.first[index];
+		return this.placeOf(this.instant(index, Math.max(0, lastNotAbove(made.time, this.toShape(index, time)))));
+	}
+
+	stepAt(place) {
+		const starts = this.axis === "event" ? this.first : this.steps.start;
+		return Math.max(0, lastNotAbove(starts, place, this.steps.count));
 	}
 
 	phaseAt(index, ordinal) {
@@ -175,34 +214,35 @@ export class Device {
 			time: this.toStep(index, made.time[sample]), all: seen + levels[LEVELS], held: true };
 	}
 
-	sampleAt(index, time) {
+	sampleAt(index, place) {
 		const made = this.curveOf(index);
-		return made ? Math.max(0, lastNotAbove(made.time, this.toShape(index, time))) : -1;
+		if (!made) return -1;
+		return Math.max(0, this.axis === "event" ? lastNotAbove(made.ordinal, place - this.first[index] - 1)
+			: lastNotAbove(made.time, this.toShape(index, place)));
 	}
 
-	at(time) {
-		const index = this.stepAt(time);
-		return this.instant(index, this.sampleAt(index, time));
+	at(place) {
+		const index = this.stepAt(place);
+		return this.instant(index, this.sampleAt(index, place));
 	}
 
-	// The highest instant of a step between two times.
+	// The highest instant of a step between two places.
 	highestIn(index, from, to) {
 		const made = this.curveOf(index);
 		if (!made) return this.instant(index, -1);
-		const first = this.sampleAt(index, from);
-		const last = Math.max(first, lastNotAbove(made.time, this.toShape(index, to)));
+		const first = this.sampleAt(index, from), last = Math.max(first, this.sampleAt(index, to));
 		return this.instant(index, this.shapeOf(index).highest.between(first, last));
 	}
 
-	// The highest instant of a stretch of time, over any number of steps.
+	// The highest instant of a stretch, over any number of steps.
 	highestBetween(from, to) {
 		const first = this.stepAt(from), last = this.stepAt(to);
-		let best = this.highestIn(first, from, first === last ? to : this.steps.end[first]);
+		let best = this.highestIn(first, from, first === last ? to : this.endOf(first));
 		if (first === last) return best;
 		const take = (other) => { if (other.all > best.all) best = other; };
 		const between = last - first > 1 ? this.highest.between(first + 1, last - 1) : -1;
 		if (between >= 0) take(this.peakOf(between));
-		take(this.highestIn(last, this.steps.start[last], to));
+		take(this.highestIn(last, this.startOf(last), to));
 		return best;
 	}
 
@@ -231,6 +271,12 @@ export class Device {
 			this.alive.set(index, list);
 		}
 		return this.alive.get(index);
+	}
+
+	// What a person would call a block: its tensor's name, else its module, else its operator.
+	blockName(list, i) {
+		const site = this.sites[list.site[i]];
+		return this.owners[list.owner[i]] ?? site?.[1] ?? site?.[2] ?? site?.[7] ?? "a block";
 	}
 
 	// The frames of a site's stack, innermost first: [function, file, line].

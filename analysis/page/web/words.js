@@ -28,16 +28,9 @@ export function duration(ns) {
 export const fileName = (path) => (path ?? "?").split("/").pop();
 
 const PLUMBING = new Set(["Module._call_impl", "Module._wrapped_call_impl"]);
-const OTHERS = /site-packages|dist-packages|\/lib\/python|\/torch\/|^<|\.so(\.|$)/;
 
 // Frames are [function, file, line], innermost first; those that every call passes tell nothing.
 export const telling = (frames) => frames.filter((frame) => !PLUMBING.has(frame[0]));
-
-// The innermost frame that looks like the user's own, else the innermost one.
-export function ownFrame(frames) {
-	const useful = telling(frames);
-	return useful.find((frame) => frame[2] !== null && !OTHERS.test(frame[1] ?? "")) ?? useful[0];
-}
 
 export function place(frame) {
 	if (!frame) return null;
