@@ -17,9 +17,8 @@
 /* An answer that is longer says too much for a page: a browser reads it at once. */
 enum { LONGEST = 24 << 20, PATIENCE = 3600 /* seconds */ };
 
-static const char *const commands[] = {"report",    "peak",  "buckets",
-                                       "oom",       "leaks", "fragmentation",
-                                       "reconcile", "steps", NULL};
+static const char *const commands[] = {"report",        "peak",      "oom", "leaks",
+                                       "fragmentation", "reconcile", NULL};
 const char *const *const ask_commands = commands;
 
 void ask_inside(const char *json, FILE *out)
@@ -76,7 +75,8 @@ static char *sentence(const char *errors)
 	return line;
 }
 
-void ask(const char *command, const char *path, const char *device, FILE *out)
+void ask(const char *command, const char *path, const char *device, const char *rows,
+         FILE *out)
 {
 	const char *words[10] = {"tidemark", command, "--json", "--quiet", path};
 	char *answer_file = scratch_file("answer.json"), *answer, *why;
@@ -85,13 +85,9 @@ void ask(const char *command, const char *path, const char *device, FILE *out)
 	size_t count = 5;
 	int status = 0;
 
-	if (!strcmp(command, "steps")) {
-		words[1] = "timeline";
-		words[count++] = "--steps";
-	}
-	if (!strcmp(command, "peak")) {
+	if (rows && (!strcmp(command, "peak") || !strcmp(command, "oom"))) {
 		words[count++] = "--top";
-		words[count++] = "3000";
+		words[count++] = rows;
 	}
 	if (device) {
 		words[count++] = "--device";

@@ -288,7 +288,7 @@ static void tell_thinned(const struct telling *telling, struct json *json)
 	json_end(json);
 }
 
-void device_json(struct trace *trace, const struct device *device, struct json *json)
+bool device_json(struct trace *trace, const struct device *device, struct json *json)
 {
 	struct telling telling = {.trace = trace, .device = device};
 	size_t devices = trace->device_count ? trace->device_count : 1;
@@ -329,4 +329,5 @@ void device_json(struct trace *trace, const struct device *device, struct json *
 	free(telling.steps);
 	free(telling.shares);
 	free(telling.followers);
+	return telling.blocks_left > 0;
 }

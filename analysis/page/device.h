@@ -9,7 +9,7 @@
 enum { PAGE_BLOCKS = 400000, PAGE_SAMPLES = 300000 };
 
 /* One object of an array: names, and "bytes", a stream of numbers as pack.h has them, in base64.
- * What is in the stream stands at the head of web/stream.js, which reads it. */
-void device_json(struct trace *trace, const struct device *device, struct json *json);
+ * What is in the stream stands at the head of web/stream.js, which reads it. True where blocks were left out. */
+bool device_json(struct trace *trace, const struct device *device, struct json *json);
 
 #endif

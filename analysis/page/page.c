@@ -45,8 +45,10 @@ void page_end(FILE *out)
 	fputs(strstr(page_html, mark) + strlen(mark), out);
 }
 
-static void drawn(struct trace *trace, const char *device, FILE *out)
+/* True where some blocks are not in it. */
+static bool drawn(struct trace *trace, const char *device, FILE *out)
 {
+	bool thinned = false;
 	struct json json;
 	size_t count;
 	const struct device *devices = trace_devices(trace, device, &count);
@@ -58,13 +60,16 @@ static void drawn(struct trace *trace, const char *device, FILE *out)
 	json_text(&json, "incomplete", trace->missing);
 	json_array(&json, "devices");
 	for (size_t i = 0; i < count; i++)
-		device_json(trace, &devices[i], &json);
+		thinned |= device_json(trace, &devices[i], &json);
 	json_end(&json);
 	json_end(&json);
+	return thinned;
 }
 
-/* The answers of the other commands, and the stacks that they name by number. */
-static void answers(const struct trace *trace, const char *device, FILE *out)
+/* The answers of the other commands, and the stacks that they name by number. Who was alive follows
+ * from the blocks, where all are in the page. */
+static void answers(const struct trace *trace, const char *device, bool thinned,
+                    FILE *out)
 {
 	struct once once = {0};
 
@@ -75,7 +80,7 @@ static void answers(const struct trace *trace, const char *device, FILE *out)
 		FILE *file = open_memstream(&text, &size);
 		if (!file)
 			out_of_memory();
-		ask(ask_commands[i], trace->path, device, file);
+		ask(ask_commands[i], trace->path, device, thinned ? "3000" : "0", file);
 		fclose(file);
 		fprintf(out, "%s\"%s\":", i ? "," : "", ask_commands[i]);
 		once_stacks(&once, text, out);
@@ -90,15 +95,16 @@ void page_trace(struct trace *trace, const char *device, bool first, FILE *out)
 {
 	char *text = NULL;
 	size_t size;
+	bool thinned;
 	FILE *file = open_memstream(&text, &size);
 
 	if (!file)
 		out_of_memory();
-	drawn(trace, device, file);
+	thinned = drawn(trace, device, file);
 	fclose(file);
 	fputs(first ? "{\"drawn\":" : ",{\"drawn\":", out);
 	ask_inside(text, out);
 	free(text);
-	answers(trace, device, out);
+	answers(trace, device, thinned, out);
 	fputc('}', out);
 }

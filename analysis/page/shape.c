@@ -31,14 +31,14 @@ void shape_load(struct trace *trace, int64_t device, const struct step *step,
 		shape->lives = grow(shape->lives, shape->count, &shape->room,
 		                    sizeof(*shape->lives));
 		shape->lives[shape->count++] =
-		        (struct life){.born_step = rows_number(rows, 0),
-		                      .born = rows_number(rows, 1),
+		        (struct life){.born_step = (int32_t)rows_number(rows, 0),
+		                      .born = (uint32_t)rows_number(rows, 1),
 		                      .born_ns = rows_number(rows, 2),
-		                      .died_step = rows_number_or(rows, 3, -1),
-		                      .died = rows_number(rows, 4),
+		                      .died_step = (int32_t)rows_number_or(rows, 3, -1),
+		                      .died = (uint32_t)rows_number(rows, 4),
 		                      .died_ns = rows_number(rows, 5),
 		                      .bytes = rows_number(rows, 6),
-		                      .bucket = rows_number(rows, 7),
+		                      .bucket = (int32_t)rows_number(rows, 7),
 		                      .site = rows_number(rows, 8),
 		                      .address = rows_number(rows, 9)};
 	}
@@ -58,32 +58,40 @@ static int by_birth(const void *left, const void *right)
 	return a->born < b->born ? -1 : a->born > b->born;
 }
 
-static int larger(const void *left, const void *right)
+/* The most-th largest size: byte by byte of it, from the highest, how many sizes have each. */
+static int64_t size_of_rank(const struct shape *shape, size_t most)
 {
-	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
-	return a > b ? -1 : a < b;
+	uint64_t known = 0, mask = 0;
+
+	for (int shift = 56; shift >= 0; shift -= 8) {
+		size_t having[256] = {0};
+		int byte = 255;
+		for (size_t i = 0; i < shape->count; i++) {
+			uint64_t size = (uint64_t)shape->lives[i].bytes ^ INT64_MIN;
+			if ((size & mask) == known)
+				having[size >> shift & 255]++;
+		}
+		while (byte && having[byte] < most)
+			most -= having[byte--];
+		known |= (uint64_t)byte << shift;
+		mask |= (uint64_t)255 << shift;
+	}
+	return (int64_t)(known ^ INT64_MIN);
 }
 
-/* The size of the last block that is kept, and how many of that size are. */
+/* The smallest size that is kept, and how many of that size are. */
 static int64_t threshold(const struct shape *shape, size_t most, size_t *of_that_size)
 {
-	int64_t *sizes, least;
+	int64_t least;
 
-	if (shape->count <= most) {
-		*of_that_size = shape->count;
+	*of_that_size = shape->count <= most ? shape->count : most;
+	if (shape->count <= most)
 		return INT64_MIN;
-	}
-	*of_that_size = 0;
 	if (!most)
 		return INT64_MAX;
-	sizes = allocate(shape->count * sizeof(*sizes));
+	least = size_of_rank(shape, most);
 	for (size_t i = 0; i < shape->count; i++)
-		sizes[i] = shape->lives[i].bytes;
-	qsort(sizes, shape->count, sizeof(*sizes), larger);
-	least = sizes[most - 1];
-	for (size_t i = most; i-- && sizes[i] == least;)
-		++*of_that_size;
-	free(sizes);
+		*of_that_size -= shape->lives[i].bytes > least;
 	return least;
 }
 
@@ -101,7 +109,7 @@ static void pack_life(const struct shape *shape, const struct life *life,
 	pack_number(pack, (uint64_t)(shape->step - life->born_step));
 	if (!enters) {
 		bool first = !before || before->born_step < shape->step;
-		pack_signed(pack, life->born - (first ? 0 : before->born));
+		pack_signed(pack, (int64_t)life->born - (first ? 0 : before->born));
 		pack_signed(pack, life->born_ns -
 		                          (first ? shape->start_ns : before->born_ns));
 	}
@@ -122,29 +130,27 @@ static void pack_life(const struct shape *shape, const struct life *life,
 	pack_number(pack, used_owner(used, &block, life->bucket));
 }
 
-/* Sorts the lives by birth and packs those that are large enough. */
+/* Packs those that are large enough, by birth. */
 static size_t pack_lives(const struct shape *shape, size_t most, struct used *used,
                          struct pack *pack, struct thinned *thinned)
 {
-	size_t of_least, kept = 0;
+	size_t of_least, kept = 0, room = shape->count < most ? shape->count : most;
 	int64_t least = threshold(shape, most, &of_least);
-	const struct life *before = NULL;
-	struct pack rows = {0};
+	struct life *lives = allocate((room + 1) * sizeof(*lives));
 
-	if (shape->count)
-		qsort(shape->lives, shape->count, sizeof(*shape->lives), by_birth);
-	for (size_t i = 0; i < shape->count; i++) {
+	for (size_t i = 0; i < shape->count && kept < room; i++) {
 		const struct life *life = &shape->lives[i];
 		if (life->bytes < least || (life->bytes == least && !of_least))
 			continue;
 		of_least -= life->bytes == least;
-		pack_life(shape, life, before, used, &rows);
-		before = life;
-		kept++;
+		lives[kept++] = *life;
 	}
+	if (kept)
+		qsort(lives, kept, sizeof(*lives), by_birth);
 	pack_number(pack, kept);
-	pack_append(pack, &rows);
-	pack_free(&rows);
+	for (size_t i = 0; i < kept; i++)
+		pack_life(shape, &lives[i], i ? &lives[i - 1] : NULL, used, pack);
+	free(lives);
 	thinned->blocks = (int64_t)(shape->count - kept);
 	thinned->smallest = kept && kept < shape->count ? least : 0;
 	return kept;
@@ -155,6 +161,34 @@ static int by_ordinal(const void *left, const void *right)
 	int64_t a = ((const struct turn *)left)->ordinal;
 	int64_t b = ((const struct turn *)right)->ordinal;
 	return a < b ? -1 : a > b;
+}
+
+/* Events of a step are numbered without gaps: most often each has its place at once. */
+static bool place_turns(struct turn *turns, size_t count)
+{
+	int64_t last = -1;
+	struct turn *placed;
+
+	for (size_t i = 0; i < count; i++)
+		last = turns[i].ordinal > last ? turns[i].ordinal : last;
+	if (last < 0 || (size_t)last >= 4 * count)
+		return false;
+	placed = allocate(((size_t)last + 1) * sizeof(*placed));
+	for (int64_t i = 0; i <= last; i++)
+		placed[i].ordinal = -1;
+	for (size_t i = 0; i < count; i++) {
+		struct turn *place = &placed[turns[i].ordinal];
+		if (place->ordinal >= 0) {
+			free(placed);
+			return false;
+		}
+		*place = turns[i];
+	}
+	for (int64_t i = 0, at = 0; i <= last; i++)
+		if (placed[i].ordinal >= 0)
+			turns[at++] = placed[i];
+	free(placed);
+	return true;
 }
 
 static struct turn *turns_of(const struct shape *shape, size_t *count)
@@ -169,7 +203,7 @@ static struct turn *turns_of(const struct shape *shape, size_t *count)
 		if (life->died_step == shape->step)
 			turns[(*count)++] = (struct turn){life->died, -(int64_t)i - 1};
 	}
-	if (*count)
+	if (*count && !place_turns(turns, *count))
 		qsort(turns, *count, sizeof(*turns), by_ordinal);
 	return turns;
 }

@@ -8,10 +8,11 @@
 
 /* A block's life, as far as it falls into the step. */
 struct life {
-	int64_t born_step, died_step; /* died_step -1: never */
-	int64_t born, died;           /* events of their steps */
-	int64_t born_ns, died_ns;     /* since the run began */
-	int64_t bytes, bucket, site, address;
+	int64_t born_ns, died_ns; /* since the run began */
+	int64_t bytes, address, site;
+	int32_t born_step, died_step; /* died_step -1: never */
+	uint32_t born, died;          /* events of their steps */
+	int32_t bucket;
 };
 
 struct shape {

@@ -30,18 +30,34 @@ export function blocksAt(device, instant) {
 	return found;
 }
 
-// A parameter is made outside of any module; it belongs to the one that its name begins with.
-function moduleOf(device, block) {
-	const made = device.sites[block.site]?.[1], owner = device.owners[block.owner];
-	return (made ?? owner?.split(" ")[0].split(".").slice(0, -1).join(".") ?? "").split(".").filter(Boolean);
+// What is known of a block, however it came here.
+function detail(device, block) {
+	if (block.row) return block.row;
+	const site = device.sites[block.site] ?? [];
+	return { module: site[1], op: site[2], shape: site[3], dtype: site[4], line: site[7],
+		owner: device.owners[block.owner], frames: () => device.stackOf(block.site) };
 }
+
+// The rows of `tidemark peak`, which has every block of the peak where the page has not.
+export function rowsOfPeak(answer, peak) {
+	const frames = (number) => (answer.stacks[number] ?? []).map((frame) => answer.frames[frame])
+		.map((frame) => [frame.function, frame.file, frame.line]);
+	const rows = peak.live.map((row) => ({ bytes: row.bytes, blocks: row.blocks, bucket: row.bucket,
+		unseen: row.bucket === "before tracing" || row.bucket === "thinned away" || row.bucket === "freed unseen",
+		row: { ...row, line: null, frames: () => frames(row.stack) } }));
+	if (peak.not_listed.bytes) rows.push({ bytes: peak.not_listed.bytes, blocks: peak.not_listed.blocks, bucket: "not known", small: true });
+	return rows;
+}
+
+// A parameter is made outside of any module; it belongs to the one that its name begins with.
+const moduleOf = ({ module, owner }) =>
+	(module ?? owner?.split(" ")[0].split(".").slice(0, -1).join(".") ?? "").split(".").filter(Boolean);
 
 const WAYS = {
 	module: moduleOf,
-	stack: (device, block) => words.telling(device.stackOf(block.site)).reverse()
-		.map((frame) => `${words.place(frame)}  ${frame[0] ?? ""}`),
-	operator: (device, block) => [device.sites[block.site]?.[2], device.sites[block.site]?.[3]].filter(Boolean),
-	parameter: (device, block) => (device.owners[block.owner] ?? "").split(".").filter(Boolean),
+	stack: ({ frames }) => words.telling(frames()).reverse().map((frame) => `${words.place(frame)}  ${frame[0] ?? ""}`),
+	operator: ({ op, shape }) => [op, shape].filter(Boolean),
+	parameter: ({ owner }) => (owner ?? "").split(".").filter(Boolean),
 };
 const NONE = { module: "outside of any module", stack: "no stack was recorded", operator: "no operator",
 	parameter: "no name: not a parameter, buffer or state" };
@@ -49,7 +65,7 @@ const NONE = { module: "outside of any module", stack: "no stack was recorded", 
 function pathOf(device, block, way) {
 	if (block.small) return [SMALL];
 	if (block.unseen) return ["from before tracing began, or not explained by any event"];
-	const path = WAYS[way](device, block);
+	const path = WAYS[way](detail(device, block));
 	return path.length ? path : [NONE[way]];
 }
 
@@ -59,19 +75,19 @@ export function treeOf(device, blocks, way) {
 	for (const block of blocks) {
 		let at = root;
 		at.bytes += block.bytes;
-		at.blocks++;
+		at.blocks += block.blocks ?? 1;
 		for (const name of pathOf(device, block, way)) {
 			if (!at.children.has(name)) at.children.set(name, { name, children: new Map(), bytes: 0, blocks: 0 });
 			at = at.children.get(name);
 			at.bytes += block.bytes;
-			at.blocks++;
+			at.blocks += block.blocks ?? 1;
 		}
 		const key = `\0${block.bucket}`;
 		if (!at.children.has(key))
 			at.children.set(key, { name: at.name, bucket: block.bucket, children: new Map(), bytes: 0, blocks: 0, largest: block });
 		const leaf = at.children.get(key);
 		leaf.bytes += block.bytes;
-		leaf.blocks++;
+		leaf.blocks += block.blocks ?? 1;
 		if (block.bytes > leaf.largest.bytes) leaf.largest = block;
 	}
 	return root;
@@ -134,10 +150,12 @@ export class Alive {
 		new ResizeObserver(() => this.draw()).observe(this.boxes);
 	}
 
-	show(instant, name) {
+	// rows: those of the peak's answer, where the page has not every block of it.
+	show(instant, name, rows) {
 		const { device } = this, phase = device.phaseAt(instant.index, instant.ordinal);
 		this.instant = instant;
 		this.blocks = blocksAt(device, instant);
+		if (rows && this.blocks.some((block) => block.small)) this.blocks = rows;
 		this.top = [];
 		this.title.textContent = `What was alive ${name ?? "at this instant"}: ${words.size(instant.all)} in step ${device.steps.id[instant.index]}${phase ? `, ${phase}` : ""}`;
 		this.draw();
@@ -213,14 +231,13 @@ export class Alive {
 		};
 		walk(this.tree, []);
 		rows.sort((a, b) => b[0].bytes - a[0].bytes);
-		const shown = rows.slice(0, 12), site = (leaf) => this.device.sites[leaf.largest.site];
+		const shown = rows.slice(0, 12), known = (leaf) => detail(this.device, leaf.largest);
 		const separator = this.way === "module" || this.way === "parameter" ? "." : " › ";
 		const { all } = this.instant;
 		this.list.replaceChildren(table([">size", ">of all", ">blocks", "what", "bucket", "operator and shape of the largest", "made at"],
 			shown.map(([leaf, path]) => [words.size(leaf.bytes), words.percent(leaf.bytes, all), words.count(leaf.blocks),
 				(this.way === "stack" ? path.slice(-1) : path).join(separator) || this.tree.name, leaf.bucket,
-				site(leaf) ? [site(leaf)[2], site(leaf)[3], site(leaf)[4]].filter(Boolean).join(" ") : null,
-				site(leaf)?.[7]]),
+				[known(leaf).op, known(leaf).shape, known(leaf).dtype].filter(Boolean).join(" ") || null, known(leaf).line]),
 			{ label: "what was alive, the largest first" }),
 		rows.length > shown.length ? element("p", { class: "hint" }, `and ${words.count(rows.length - shown.length)} smaller rows of ${words.size(rows.slice(12).reduce((sum, [leaf]) => sum + leaf.bytes, 0))}`) : "");
 	}

@@ -1,5 +1,5 @@
 // main.js - puts the page together from the data in it.
-import { Alive } from "./alive.js";
+import { Alive, rowsOfPeak } from "./alive.js";
 import { reconcilePanels } from "./balance.js";
 import { Chart } from "./chart.js";
 import { ORDER, swatch } from "./colors.js";
@@ -64,8 +64,10 @@ function timeline(trace, drawn, number) {
 	const device = new Device(drawn);
 	const refusals = (trace.answers.oom.events ?? []).filter((event) => event.device === device.name);
 	const alive = new Alive(device, number);
-	const chart = new Chart(device, refusals, (instant) => alive.show(instant,
-		instant.index === chart.peak.index && instant.ordinal === chart.peak.ordinal ? "at the peak" : null));
+	const answered = (trace.answers.peak.devices ?? []).find((peak) => peak.device === device.name);
+	const atPeak = () => alive.show(chart.peak, "at the peak", answered ? rowsOfPeak(trace, answered) : null);
+	const chart = new Chart(device, refusals, (instant) =>
+		instant.index === chart.peak.index && instant.ordinal === chart.peak.ordinal ? atPeak() : alive.show(instant));
 	const axis = axisChoice(chart);
 	const tools = element("div", { class: "tools", role: "group", "aria-label": "zoom" }, axis,
 		button("peak", "show the step of the peak", () => chart.toPeak()),
@@ -79,7 +81,7 @@ function timeline(trace, drawn, number) {
 		thinnedText(device));
 	if (chart.peak) {
 		chart.pin = chart.peak;
-		alive.show(chart.peak, "at the peak");
+		atPeak();
 	}
 	return { device, chart, alive, axis, nodes: chart.peak ? [node, alive.node] : [node] };
 }
