@@ -14,8 +14,9 @@
 #include "json.h"
 #include "scratch.h"
 
-/* An answer that is longer says too much for a page: a browser reads it at once. */
-enum { LONGEST = 24 << 20, PATIENCE = 3600 /* seconds */ };
+/* An answer that is longer says too much for a page: a browser reads it at once. One that takes
+ * longer than that many seconds is for who asks for it. */
+enum { LONGEST = 24 << 20, PATIENCE = 120 };
 
 static const char *const commands[] = {"report",        "peak",      "oom", "leaks",
                                        "fragmentation", "reconcile", NULL};
@@ -99,9 +100,12 @@ void ask(const char *command, const char *path, const char *device, const char *
 	                      .errors = error_file,
 	                      .doing = doing,
 	                      .limit = PATIENCE};
-	child_run(&child, &status);
+	bool ended = child_run(&child, &status);
 	answer = child_text(answer_file);
-	if (!answer || *answer != '{' || !WIFEXITED(status)) {
+	if (!ended) {
+		refuse("it took longer than two minutes; the command itself gives it",
+		       out);
+	} else if (!answer || *answer != '{' || !WIFEXITED(status)) {
 		why = sentence(error_file);
 		refuse(why, out);
 		free(why);

@@ -73,16 +73,27 @@ def recorded(tmp_path_factory):
     return make
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """written(trace, ...) -> the page of these traces; made once."""
+    made = {}
+
+    def write(*traces):
+        if traces not in made:
+            made[traces] = tmp_path_factory.mktemp("pages") / "page.html"
+            tidemark("html", *traces, "-o", made[traces])
+        return made[traces]
+    return write
+
+
 @pytest.fixture
-def opened(browser, tmp_path):
+def opened(browser, written):
     """opened(trace, ..., width=1280, theme="light") -> a tab that shows the page of traces. At the
     end of the test nothing was said on the console, and nothing was asked of any network."""
     tabs = []
 
-    def open_page(*traces, width=1280, height=900, theme="light", page=None):
-        file = page or tmp_path / f"page{len(tabs)}.html"
-        if not page:
-            tidemark("html", *traces, "-o", file)
+    def open_page(*traces, width=1280, height=900, theme="light"):
+        file = written(*traces)
         context = browser.new_context(viewport={"width": width, "height": height},
                                       color_scheme=theme, offline=True, reduced_motion="reduce")
         tab = context.new_page()

@@ -128,11 +128,13 @@ const pathText = (node) => node.ancestors().reverse().slice(1).filter((part) => 
 function cell(node, box, press) {
 	const { bucket, name, blocks } = node.data, { x0, y0, x1, y1 } = box;
 	const text = `${pathText(node) || name}: ${words.size(node.value)}, ${words.plural(blocks, "block")}${bucket ? `, ${bucket}` : ""}`;
+	const above = node.parent?.data.name, short = name.includes(" ") || !above || above === "all" || /^\d+$/.test(above);
+	const label = bucket && !short && above !== name && x1 - x0 > 120 ? `${above}.${name}` : name;
 	const room = x1 - x0 > 34 && y1 - y0 > 15;
 	return element(press ? "button" : "div", { class: `cell ${bucket ? "leaf" : "branch"}`, title: text, "aria-label": text,
 		onclick: press, type: press ? "button" : null,
 		style: `left:${x0}px;top:${y0}px;width:${Math.max(0, x1 - x0)}px;height:${Math.max(0, y1 - y0)}px;${bucket ? swatch(bucket) : ""}` },
-	room ? element("span", {}, element("b", {}, name), ` ${words.size(node.value)}`) : null);
+	room ? element("span", {}, element("b", {}, label), ` ${words.size(node.value)}`) : null);
 }
 
 export class Alive {

@@ -46,7 +46,7 @@ export class Chart {
 		const width = this.node.clientWidth, height = width < 600 ? 340 : 420;
 		if (!width) return;
 		this.ratio = window.devicePixelRatio || 1;
-		this.left = width < 600 ? 54 : 68;
+		this.left = 68;
 		Object.assign(this, { width, height, inner: Math.max(50, Math.floor(width - this.left - RIGHT)),
 			floor: height - PHASE - STEP - AXIS });
 		this.canvas.width = Math.round(width * this.ratio);

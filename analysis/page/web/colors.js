@@ -1,5 +1,6 @@
 // colors.js - the colours of buckets and phases. Okabe and Ito's palette (Color Universal Design,
-// 2008), whose colours colour-blind people tell apart; beside each there is a hatching and a name.
+// 2008) and three more, which colour-blind people tell apart by colour or hatching
+// (tests/page/test_pictures.py); each has its name beside it.
 export const BUCKETS = {
 	parameter: { color: "#0072b2", hatch: null },
 	buffer: { color: "#6b7780", hatch: "dots" },
@@ -7,9 +8,9 @@ export const BUCKETS = {
 	gradient: { color: "#e69f00", hatch: "down" },
 	activation: { color: "#56b4e9", hatch: null },
 	input: { color: "#f0e442", hatch: "cross" },
-	temporary: { color: "#cc79a7", hatch: "up" },
+	temporary: { color: "#cc79a7", hatch: "flat" },
 	workspace: { color: "#d55e00", hatch: "dots" },
-	communication: { color: "#8a6bbf", hatch: "flat" },
+	communication: { color: "#6b2f5e", hatch: "up" },
 	"not known": { color: "#b8bec4", hatch: "cross" },
 };
 // From below: what stays first, so that it is a calm floor under what comes and goes.

@@ -86,9 +86,12 @@ function timeline(trace, drawn, number) {
 	return { device, chart, alive, axis, nodes: chart.peak ? [node, alive.node] : [node] };
 }
 
+// The command line as people type it: the program without its folder.
+const typed = (command) => command?.replace(/^\S*\//, "");
+
 function facts(trace) {
 	const run = trace.answers.report.run ?? {};
-	const parts = [trace.drawn.name, run.command ?? run.script, words.plural(trace.answers.report.steps ?? 0, "complete step"),
+	const parts = [words.fileName(trace.drawn.name), typed(run.command) ?? run.script, words.plural(trace.answers.report.steps ?? 0, "complete step"),
 		run.duration_ns ? words.duration(run.duration_ns) : null, run.torch_version ? `torch ${run.torch_version}` : null,
 		run.rank === null || run.rank === undefined ? null : `rank ${run.rank} of ${run.world_size ?? "?"}`,
 		run.simulated ? "simulated device" : null];
