@@ -12,6 +12,7 @@
 #include "heap.h"
 #include "page.h"
 #include "screen.h"
+#include "term.h"
 #include "text.h"
 
 /* "run.db" to "run.html", in the current folder; the caller's. */
@@ -56,27 +57,28 @@ static void add_word(struct list *list, const char *word)
 	free(pattern);
 }
 
-/* Where the page is written first: beside its place, so that it comes there whole. */
-static FILE *open_beside(const char *path, char **beside)
+/* Writes the page beside its place and puts it there whole; without text it only sees whether that
+ * can be done, before the work. */
+static void put(const char *path, const char *text, size_t size)
 {
-	FILE *out;
+	char *beside = format_text("%s.%d", path, (int)getpid());
+	FILE *out = fopen(beside, "we");
+	bool whole = out && fwrite(text, 1, size, out) == size;
+	int why = errno;
 
-	*beside = format_text("%s.%d", path, (int)getpid());
-	out = fopen(*beside, "we");
-	if (!out)
-		fail(STATUS_USAGE, "cannot write '%s': %s", path, strerror(errno));
-	return out;
-}
-
-static void finish(FILE *out, const char *beside, const char *path)
-{
-	bool whole = !fflush(out) && !ferror(out);
-
-	if (fclose(out) || !whole || rename(beside, path)) {
-		int why = errno;
-		unlink(beside);
-		fail(STATUS_USAGE, "cannot write '%s': %s", path, strerror(why));
+	if (out && fclose(out) && whole) {
+		why = errno;
+		whole = false;
 	}
+	if (whole && size && rename(beside, path)) {
+		why = errno;
+		whole = false;
+	}
+	if (out && (!whole || !size))
+		unlink(beside);
+	if (!whole)
+		fail(STATUS_USAGE, "cannot write '%s': %s", path, strerror(why));
+	free(beside);
 }
 
 static void tell(const struct options *options, const char *path)
@@ -95,16 +97,21 @@ static void tell(const struct options *options, const char *path)
 	} else {
 		fprintf(out, "wrote %s, %s: it needs nothing but a browser\n", path,
 		        text_size(st.st_size).s);
+		if (!quiet)
+			fprintf(out, "\n  %snext%s     xdg-open %s\n", style(DIM),
+			        style(PLAIN), path);
 	}
 	screen_close(out);
 }
 
+/* Everything is read before anything is written: a file that cannot be read leaves no page. */
 int cmd_html(const struct options *options)
 {
 	const char *wish = options->value[OPT_PAGE_OUTPUT];
-	char *path = wish ? copy_text(wish) : NULL, *beside = NULL;
+	char *path = wish ? copy_text(wish) : NULL, *text = NULL;
 	struct list list = {0};
-	FILE *out = NULL;
+	size_t size;
+	FILE *out;
 
 	if (!page_is_there())
 		fail(STATUS_USAGE,
@@ -114,23 +121,26 @@ int cmd_html(const struct options *options)
 		add_word(&list, options->words[i]);
 	if (!options->count)
 		add(&list, NULL);
+	out = open_memstream(&text, &size);
+	if (!out)
+		out_of_memory();
+	page_begin(out);
 	for (size_t i = 0; i < list.count; i++) {
 		struct trace *trace = trace_open(list.names[i]);
 		if (!path)
 			path = default_name(trace->name);
-		if (!out) {
-			out = open_beside(path, &beside);
-			page_begin(out);
-		}
+		if (!i)
+			put(path, "", 0);
 		page_trace(trace, options->value[OPT_DEVICE], i == 0, out);
 		trace_close(trace);
 		free(list.names[i]);
 	}
 	page_end(out);
-	finish(out, beside, path);
+	fclose(out);
+	put(path, text, size);
 	tell(options, path);
 	free(list.names);
-	free(beside);
+	free(text);
 	free(path);
 	return STATUS_DONE;
 }

@@ -70,6 +70,8 @@ def test_the_peak_survives_thinning(opened, tmp_path):
 def test_the_page_is_written_whole_or_not_at_all(recorded, tmp_path):
     done = tidemark("html", recorded("gpt"), "-o", tmp_path / "none" / "a.html", status=2)
     assert "cannot write" in done.stderr
+    tidemark("html", recorded("gpt"), "--device", "cuda:7", "-o", tmp_path / "a.html", status=2)
+    tidemark("html", recorded("gpt"), tmp_path / "no.db", "-o", tmp_path / "a.html", status=3)
     assert list(tmp_path.iterdir()) == []
     tidemark("html", recorded("gpt"), cwd=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["gpt.html"]

@@ -125,7 +125,8 @@ function skipTrunk(node) {
 const pathText = (node) => node.ancestors().reverse().slice(1).filter((part) => !part.data.bucket)
 	.map((part) => part.data.name).join(" › ");
 
-function cell(node, box, press) {
+// Widths are shares of the whole, so that paper may be narrower than the screen.
+function cell(node, box, width, press) {
 	const { bucket, name, blocks } = node.data, { x0, y0, x1, y1 } = box;
 	const text = `${pathText(node) || name}: ${words.size(node.value)}, ${words.plural(blocks, "block")}${bucket ? `, ${bucket}` : ""}`;
 	const above = node.parent?.data.name, short = name.includes(" ") || !above || above === "all" || /^\d+$/.test(above);
@@ -133,7 +134,7 @@ function cell(node, box, press) {
 	const room = x1 - x0 > 34 && y1 - y0 > 15;
 	return element(press ? "button" : "div", { class: `cell ${bucket ? "leaf" : "branch"}`, title: text, "aria-label": text,
 		onclick: press, type: press ? "button" : null,
-		style: `left:${x0}px;top:${y0}px;width:${Math.max(0, x1 - x0)}px;height:${Math.max(0, y1 - y0)}px;${bucket ? swatch(bucket) : ""}` },
+		style: `left:${(100 * x0 / width).toFixed(3)}%;top:${y0}px;width:${(100 * Math.max(0, x1 - x0) / width).toFixed(3)}%;height:${Math.max(0, y1 - y0)}px;${bucket ? swatch(bucket) : ""}` },
 	room ? element("span", {}, element("b", {}, label), ` ${words.size(node.value)}`) : null);
 }
 
@@ -210,7 +211,7 @@ export class Alive {
 		treemap().tile(treemapSquarify).size([width, height]).paddingInner(1).round(true)(root);
 		return root.leaves().filter((node) => node.value > 0 && (node.x1 - node.x0) * (node.y1 - node.y0) > 3).map((node) => {
 			const branch = node.ancestors().reverse()[1];
-			return cell(node, node, branch && branch !== node && branch.data.children ? this.into(branch) : null);
+			return cell(node, node, width, branch && branch !== node && branch.data.children ? this.into(branch) : null);
 		});
 	}
 
@@ -220,7 +221,7 @@ export class Alive {
 		this.boxes.style.height = `${rows * row}px`;
 		partition().size([width, (root.height + 1) * row]).padding(0)(root);
 		return root.descendants().filter((node) => node.depth < rows && node.x1 - node.x0 >= 1).map((node) =>
-			cell(node, { x0: node.x0, x1: node.x1 - 1, y0: node.y0, y1: node.y1 - 1 },
+			cell(node, { x0: node.x0, x1: node.x1 - 1, y0: node.y0, y1: node.y1 - 1 }, width,
 				node.depth && node.data.children ? this.into(node) : null));
 	}
 

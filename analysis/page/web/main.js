@@ -151,6 +151,14 @@ function start() {
 	element("main", {}, several ? ranksPanel(data.traces, (number) => { show(number); place.scrollIntoView(); }) : null, place), dialog);
 	if (data.traces.length) show(0);
 	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+	let before;
+	const paper = (theme) => {
+		if (theme) root.dataset.theme = theme;
+		else delete root.dataset.theme;
+		opened[shown]?.parts.forEach((part) => part.chart.width && part.chart.paint());
+	};
+	addEventListener("beforeprint", () => { before = root.dataset.theme; paper("light"); });
+	addEventListener("afterprint", () => paper(before));
 	const part = () => opened[shown]?.parts[0];
 	const keys = { "?": help, t: turn, p: () => part()?.chart.toPeak(), o: () => part()?.chart.toRefusal(),
 		e: () => part()?.axis.querySelector("[aria-pressed=false]").click() };
