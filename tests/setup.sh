@@ -17,6 +17,7 @@
 #	guests       memray and greenlet, for tests/faults
 #	merge        duckdb and pyarrow, which write and read what tidemark merge writes
 #	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
+#	page         playwright, which drives Debian's chromium; no browser of its own
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,
 #	             liger-kernel; in its torch-2.11.0 what goes with that alone: DeepSpeed, torchao
 #	readers      what opens exports: duckdb, jsonschema, protobuf, perfetto, pyarrow;
@@ -223,6 +224,12 @@ trainers() {
 			einops hjson msgpack ninja packaging psutil py-cpuinfo pydantic tqdm
 }
 
+# page FOLDER: what opens the page of `tidemark html` in the chromium that is installed
+page() {
+	"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" playwright==1.65.2 &&
+		PYTHONPATH="$1" "$cache/venv/bin/python" -c 'import playwright.sync_api'
+}
+
 # package FOLDER: the tools that pyproject.toml names, and what tests/package needs beside them
 package() {
 	local requires
@@ -262,6 +269,7 @@ attempt mallocs "jemalloc and tcmalloc" mallocs || true
 attempt guests "memray and greenlet" guests || true
 attempt debian "Debian's PyTorch 1.13" debian_torch || true
 attempt debian11 "programs of Debian 11" debian11 || true
+attempt page "playwright, for the page" page || true
 attempt package "what builds the wheel" package || true
 attempt readers "what opens exports" readers || true
 attempt libraries "Hugging Face's libraries, Lightning, bitsandbytes, torchvision" libraries ||

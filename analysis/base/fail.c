@@ -1,6 +1,6 @@
 /* fail.c - how the command ends when it can't answer.
- * Called from: answers/, base/, commands/, job/, measure/, options/, plan/,
- *     reconcile/, run/, terminal/, trace/. */
+ * Called from: answers/, base/, commands/, export/, import/, job/, measure/,
+ *     options/, plan/, reconcile/, run/, terminal/, trace/. */
 #include "fail.h"
 
 #include <stdarg.h>

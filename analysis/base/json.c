@@ -1,5 +1,6 @@
 /* json.c - writes one JSON document as it goes; knows how deep it is.
- * Called from: advice/, answers/, commands/, compare/, job/, plan/, run/, trace/. */
+ * Called from: advice/, answers/, commands/, compare/, export/, job/, page/, plan/,
+ *     run/, trace/. */
 #include "json.h"
 
 #include <inttypes.h>

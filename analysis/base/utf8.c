@@ -1,5 +1,5 @@
 /* utf8.c - texts from anywhere, as the UTF-8 that other programs ask for.
- * Called from: export/pickle.c, export/protobuf.c, json.c. */
+ * Called from: base/, compare/, export/. */
 #include "utf8.h"
 
 #include <string.h>

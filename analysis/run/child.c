@@ -1,6 +1,6 @@
 /* child.c - this command once more, in a child that is ended where it takes too long, and where
  * we are interrupted.
- * Called from: measure/attempt.c, verify.c. */
+ * Called from: measure/attempt.c, page/ask.c, verify.c. */
 #include "child.h"
 
 #include <errno.h>
@@ -35,6 +35,9 @@ static void become(const struct child *child, pid_t parent)
 	int null = open("/dev/null", O_RDONLY);
 	int out = open(child->log ? child->log : "/dev/null",
 	               O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int errors = child->errors
+	                     ? open(child->errors, O_WRONLY | O_CREAT | O_TRUNC, 0600)
+	                     : out;
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -42,7 +45,7 @@ static void become(const struct child *child, pid_t parent)
 		_exit(STATUS_USAGE);
 	dup2(null, STDIN_FILENO); /* a program that wants input ends */
 	dup2(out, STDOUT_FILENO);
-	dup2(out, STDERR_FILENO);
+	dup2(errors, STDERR_FILENO);
 	execve("/proc/self/exe", (char *const *)child->words,
 	       child->environment ? child->environment : environ);
 	_exit(STATUS_USAGE);
@@ -66,7 +69,7 @@ static void show(const struct child *child, double since)
 
 static bool wait_for(const struct child *child, pid_t pid, int *status)
 {
-	const struct timespec nap = {.tv_nsec = 100000000};
+	struct timespec nap = {.tv_nsec = 2000000};
 	double begin = seconds(), since, told = 0;
 
 	while (waitpid(pid, status, WNOHANG) == 0) {
@@ -80,6 +83,8 @@ static bool wait_for(const struct child *child, pid_t pid, int *status)
 		if (told && since > told + GRACE)
 			kill(-pid, SIGKILL);
 		nanosleep(&nap, NULL);
+		if (nap.tv_nsec < 100000000)
+			nap.tv_nsec += nap.tv_nsec / 4;
 	}
 	kill(-pid, SIGKILL); /* what the program may have left behind */
 	if (isatty(STDERR_FILENO) && !quiet)

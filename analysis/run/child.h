@@ -12,6 +12,7 @@ struct child {
 	const char *log;          /* the file that takes stdout and stderr */
 	const char *doing;        /* what is shown on a terminal, with the seconds */
 	int64_t limit;            /* seconds */
+	const char *errors; /* the file that takes stderr alone; NULL: none does */
 };
 
 /* Runs it and waits. false: it took too long and was ended. Ends the program where a signal
