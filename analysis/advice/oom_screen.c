@@ -300,9 +300,7 @@ static void print_before(const struct answer *answer, FILE *out)
 		print_difference(&all->list[i], out);
 	if (answer->growth->count) {
 		head(out, "leak");
-		fprintf(out,
-		        "every step keeps %s more than the one before; see 'tidemark "
-		        "leaks'\n",
+		fprintf(out, "every step keeps %s more; see 'tidemark leaks'\n",
 		        text_size(growth_rate(answer->growth)).s);
 	}
 }
@@ -347,7 +345,7 @@ static char *seen_text(const struct lever *lever)
 	if (!seen->ran)
 		return seen->why ? format_text("run: %s", seen->why) : NULL;
 	if (!seen->fits)
-		return format_text("run again: still out of memory in step %s, %s",
+		return format_text("run and still out of memory in step %s, %s",
 		                   text_count(seen->step).s,
 		                   seen->phase ? seen->phase : "other");
 	until = seen->until ? format_text(" up to step %s, where tidemark stopped it",
@@ -358,8 +356,8 @@ static char *seen_text(const struct lever *lever)
 	                             100 * fabs((double)(lever->peak - seen->peak)) /
 	                                     (double)seen->peak)
 	               : copy_text("");
-	text = format_text("run again: it fits%s, with a peak of %s%s", until,
-	                   text_size(seen->peak).s, off);
+	text = format_text("run and fits%s, peak %s%s", until, text_size(seen->peak).s,
+	                   off);
 	free(until);
 	free(off);
 	return text;
