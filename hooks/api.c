@@ -3,6 +3,7 @@
 #include "tidemark.h"
 
 #include "emit.h"
+#include "glance.h"
 #include "real.h"
 #include "recover.h"
 #include "scope.h"
@@ -47,6 +48,15 @@ TMK_EXPORT int tidemark_recover(const char *trace, const char *into, char *messa
 {
 	tmk_self.guard = 1;
 	int rc = tmk_recover(trace, into, message, message_size);
+	tmk_self.guard = 0;
+	return rc;
+}
+
+TMK_EXPORT int tidemark_glance(const char *trace, const char *seen, char *text,
+                               size_t size)
+{
+	tmk_self.guard = 1;
+	int rc = tmk_glance(trace, seen, text, size);
 	tmk_self.guard = 0;
 	return rc;
 }

@@ -73,6 +73,17 @@ TIDEMARK_API void tidemark_pop_bucket(void);
 TIDEMARK_API int tidemark_recover(const char *trace, const char *into, char *message,
                                   size_t message_size);
 
+/* Where a run is just now, by what its ring holds beside the trace. Reads only: takes no lock,
+ * changes nothing, and costs what came since the last look, whatever size the trace has.
+ * trace: path of the trace file; seen: the text of the last look at it, or "".
+ * Returns 0 the run goes on; 1 whether it does cannot be told from here; 2 it has ended; 3 its
+ * process is gone without an end; negative: failed, and text holds one sentence.
+ * text: lines "pid N", "now NS", "stopped 0|1", "lost EVENTS", "phase NUMBER" (-1: not known
+ * before it ends), "device NAME ALLOCATED RESERVED NS" and "ring NUMBER POSITION"; bytes, and
+ * nanoseconds since the run began. What has not happened since the last look has no line. */
+TIDEMARK_API int tidemark_glance(const char *trace, const char *seen, char *text,
+                                 size_t size);
+
 #ifdef __cplusplus
 }
 #endif

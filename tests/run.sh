@@ -84,6 +84,7 @@ part e2e "end to end, on PyTorch" -v tests/e2e "$@"
 part diff "two runs, and the example for CI" -q tests/diff/test_ci.py
 part ranks "jobs of real processes, and merged ones" -q tests/ranks/test_real.py \
 	tests/ranks/test_merge.py
+part live "a run that is watched, on terminals" -q tests/live
 part simulate "programs under tidemark simulate" -q tests/simulate
 part wheels "unmodified wheels on the simulated device" -q tests/sim/test_wheels.py \
 	tests/sim/test_device.py tests/sim/test_known.py

@@ -14,6 +14,7 @@
 #	debian11     programs of Debian 11 with its C library, for tests/package
 #	mallocs      jemalloc and tcmalloc
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
+#	prometheus   prometheus_client, for tests/live
 #	guests       memray and greenlet, for tests/faults
 #	merge        duckdb and pyarrow, which write and read what tidemark merge writes
 #	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
@@ -84,6 +85,11 @@ venv() {
 		"$1/bin/pip" install --disable-pip-version-check -q torch==2.13.0 pytest \
 			pytest-xdist numpy &&
 		"$1/bin/python" -c 'import torch, pytest, xdist'
+}
+
+prometheus() { # what serves and what reads metrics, pure Python
+	"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \
+		prometheus-client==0.26.0 && test -e "$1/prometheus_client/parser.py"
 }
 
 wheel() { # FOLDER VERSION: the wheel alone, without NVIDIA's libraries
@@ -261,6 +267,7 @@ mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
 attempt torch-2.11.0 "PyTorch 2.11 for CUDA 13 (1.2 GB)" wheel_cuda13 || true
 [ "${1:-}" != --example ] || exit 0
+attempt prometheus "prometheus_client" prometheus || true
 attempt torch-2.6.0 "PyTorch 2.6 for CUDA 12 (1.6 GB)" wheel_cuda12 || true
 attempt headers-12 "CUDA 12 headers" headers_12 || true
 attempt headers-13 "CUDA 13 headers" headers_13 || true

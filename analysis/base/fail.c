@@ -1,6 +1,6 @@
 /* fail.c - how the command ends when it can't answer.
- * Called from: answers/, base/, commands/, export/, import/, job/, measure/,
- *     options/, plan/, reconcile/, run/, terminal/, trace/. */
+ * Called from: answers/, base/, commands/, live/, measure/, options/, plan/,
+ *     reconcile/, run/, terminal/, trace/. */
 #include "fail.h"
 
 #include <stdarg.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 bool quiet;
+void (*fail_first)(void);
 
 static void say(const char *format, va_list arguments)
 {
@@ -19,6 +20,8 @@ static void say(const char *format, va_list arguments)
 void fail(enum status status, const char *format, ...)
 {
 	va_list arguments;
+	if (fail_first)
+		fail_first();
 	va_start(arguments, format);
 	say(format, arguments);
 	va_end(arguments);

@@ -23,4 +23,7 @@ void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 extern bool quiet; /* --quiet */
 
+/* Called before fail() writes: gives the terminal back. NULL: nothing is. */
+extern void (*fail_first)(void);
+
 #endif

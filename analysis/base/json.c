@@ -1,6 +1,5 @@
 /* json.c - writes one JSON document as it goes; knows how deep it is.
- * Called from: advice/, answers/, commands/, compare/, export/, job/, page/, plan/,
- *     run/, trace/. */
+ * Called from: advice/, answers/, commands/, live/, plan/, run/, trace/. */
 #include "json.h"
 
 #include <inttypes.h>

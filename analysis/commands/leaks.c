@@ -4,11 +4,11 @@
 
 #include "by_device.h"
 #include "command.h"
-#include "commands_queries.h"
 #include "frames.h"
 #include "growth.h"
 #include "heap.h"
 #include "many.h"
+#include "outlook.h"
 #include "text.h"
 #include "within.h"
 
@@ -18,30 +18,8 @@ struct leaks {
 	struct places places;
 	struct growth growth;
 	struct within within;
-	int64_t left; /* device memory that the last complete step's peak left; -1 */
-	int64_t full; /* the step that would not fit any more; -1: not known or never */
+	struct outlook outlook;
 };
-
-/* The peak of the last complete step, and around it what the device had in use that was
- * not PyTorch's. What PyTorch keeps in its cache it would use first. */
-static void look_ahead(struct leaks *leaks)
-{
-	struct point point;
-	int64_t outside = -1, rate = growth_rate(&leaks->growth);
-	struct rows *rows =
-	        db_rows(leaks->trace->db, sql_outside, "i", leaks->device->id);
-	if (rows_next(rows)) {
-		outside = rows_number(rows, 0);
-		rows_free(rows);
-	}
-	leaks->left = leaks->full = -1;
-	if (outside < 0 || leaks->device->total_bytes <= 0 ||
-	    !trace_peak(leaks->trace, leaks->device->id, leaks->growth.to, &point))
-		return;
-	leaks->left = leaks->device->total_bytes - outside - point.allocated;
-	if (rate > 0 && leaks->left >= 0)
-		leaks->full = leaks->growth.to + leaks->left / rate + 1;
-}
 
 static void find_leaks(struct trace *trace, const struct device *device, int64_t upto,
                        struct leaks *leaks)
@@ -50,7 +28,7 @@ static void find_leaks(struct trace *trace, const struct device *device, int64_t
 	places_load(trace, device->name, &leaks->places);
 	growth_load(trace, &leaks->places, device, upto, &leaks->growth);
 	within_find(trace, &leaks->places, device, &leaks->within);
-	look_ahead(leaks);
+	leaks->outlook = outlook_of(trace, device, &leaks->growth);
 }
 
 static void free_leaks(struct leaks *leaks)
@@ -144,8 +122,8 @@ static void json_leaks(const struct leaks *leaks, struct json *json)
 	json_number(json, "kept_bytes", growth->bytes);
 	json_number(json, "level_rose_bytes", growth->level);
 	json_within(leaks, json);
-	json_known(json, "left_bytes", leaks->left);
-	json_known(json, "full_in_step", leaks->full);
+	json_known(json, "left_bytes", leaks->outlook.left);
+	json_known(json, "full_in_step", leaks->outlook.full);
 	line_json(json, "newest_line", &line);
 	json_array(json, "growing");
 	for (size_t i = 0; i < growth->count; i++)
@@ -203,12 +181,12 @@ static void print_outlook(const struct leaks *leaks, FILE *out)
 		        "it\n",
 		        style(BOLD), chain, style(PLAIN));
 	free(chain);
-	if (leaks->full >= 0)
+	if (leaks->outlook.full >= 0)
 		fprintf(out,
 		        "\n  %s were left at the peak of step %s; the card will be "
 		        "full in step %s\n",
-		        text_size(leaks->left).s, text_count(growth->to).s,
-		        text_count(leaks->full).s);
+		        text_size(leaks->outlook.left).s, text_count(growth->to).s,
+		        text_count(leaks->outlook.full).s);
 }
 
 static void print_within(const struct leaks *leaks, FILE *out)

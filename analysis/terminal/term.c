@@ -1,5 +1,5 @@
 /* term.c - what the terminal can show: width, colours, characters.
- * Called from: advice/, answers/, commands/, compare/, job/, plan/, reconcile/, run/,
+ * Called from: advice/, answers/, commands/, live/, plan/, reconcile/, run/,
  *     terminal/, trace/. */
 #include "term.h"
 

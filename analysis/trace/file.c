@@ -2,7 +2,7 @@
  *
  * A trace may be in use by the run that writes it, lie on a read-only medium with or
  * without its write-ahead log, or be no trace at all.
- * Called from: run/tracing.c, trace.c. */
+ * Called from: live/look.c, run/tracing.c, trace.c. */
 #include "file.h"
 
 #include <errno.h>

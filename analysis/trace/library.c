@@ -1,7 +1,7 @@
 /* library.c - where libtidemark.so is, and what of it the command calls.
  * The library is only ever loaded in a forked child: it is made to live in somebody
  * else's process, and a fault in it must cost an answer no more than its last events.
- * Called from: commands/, run/, trace/. */
+ * Called from: commands/, live/, run/, trace/. */
 #include "library.h"
 
 #include <dlfcn.h>

@@ -1,6 +1,6 @@
 /* trace.c - a trace as the commands see it: its file, devices, steps and peaks.
- * Called from: advice/, answers/, commands/, compare/, export/, job/, measure/,
- *     page/, plan/, recognise/, reconcile/, run/, trace/, whatif/. */
+ * Called from: advice/, answers/, commands/, live/, measure/, plan/, recognise/,
+ *     reconcile/, run/, trace/, whatif/. */
 #include "trace.h"
 
 #include <stdio.h>
@@ -172,13 +172,8 @@ static void check_steps(struct trace *trace)
 		     trace->name, (long long)count, (long long)first, (long long)last);
 }
 
-struct trace *trace_open(const char *path)
+static void read_tables(struct trace *trace)
 {
-	struct trace *trace = allocate(sizeof(*trace));
-
-	trace->name = name_or_fail(path);
-	trace->path = copy_text(trace->name);
-	open_complete(trace);
 	db_define(trace->db, sql_views);
 	read_names(trace->db, "SELECT id, name FROM phase", trace->phases, PHASES);
 	read_names(trace->db, "SELECT id, name FROM bucket", trace->buckets, BUCKETS);
@@ -187,6 +182,32 @@ struct trace *trace_open(const char *path)
 	trace->model =
 	        rows_first_text(db_rows(trace->db, "SELECT model_class FROM run", ""));
 	trace->simulated = db_number(trace->db, 0, "SELECT simulated FROM run") == 1;
+}
+
+struct trace *trace_open(const char *path)
+{
+	struct trace *trace = allocate(sizeof(*trace));
+
+	trace->name = name_or_fail(path);
+	trace->path = copy_text(trace->name);
+	open_complete(trace);
+	read_tables(trace);
+	return trace;
+}
+
+struct trace *trace_peek(const char *path, char *why, size_t size)
+{
+	struct db *db = file_open(path, why, size);
+	struct trace *trace;
+
+	if (!db)
+		return NULL;
+	trace = allocate(sizeof(*trace));
+	trace->name = copy_text(path);
+	trace->path = copy_text(path);
+	trace->db = db;
+	trace->running = true; /* trace_close() leaves it as it is */
+	read_tables(trace);
 	return trace;
 }
 

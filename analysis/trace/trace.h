@@ -68,6 +68,10 @@ struct point {
 /* Opens a file, or with NULL the newest trace in the current folder; finishes a leftover
  * ring first. Ends the program with status 2 or 3. */
 struct trace *trace_open(const char *path);
+
+/* The same of what a run that goes on has committed: nothing is finished and nothing copied.
+ * NULL, with a sentence in why, where the file cannot be read. */
+struct trace *trace_peek(const char *path, char *why, size_t size);
 void trace_close(struct trace *trace);
 
 /* The devices to answer for: with NULL all, else the one of this name. Ends the program

@@ -85,11 +85,24 @@ TIDEMARK_MAX_SIZE=1T "$build/tests/bench/bench_writer" big.db 5000000 >/dev/null
 END
 rm -f ./*.db*
 
+echo "# one look of tidemark live at a run with a trace of 100,000 and of 1,000,000 events"
+"$python" "$home/tests/bench/look.py" "$build"
+
+watched() { # COMMAND: the same as traced all, with tidemark live beside it until it ends
+	echo "(export TIDEMARK_LIBRARY=$library; while kill -0 \$\$; do" \
+		"$build/analysis/tidemark live --interval 0.5 \$\$ && break; sleep 0.2; done)" \
+		">watched.out 2>&1 & $(traced all "$1")"
+}
+
 if [ -e "$cache/torch-2.11.0/.ready" ]; then
 	echo "# a training step on simulated CUDA: ns of CPU; history is PyTorch's own"
 	step="$build/simulator/simrun.sh $cache/torch-2.11.0 -- $python $home/tests/bench/step.py cuda"
 	"$python" "$home/tests/bench/pairs.py" "$rounds" bare="exec $step bare 10" \
 		tidemark="$(traced all "exec $step bare 10")" history="exec $step history 10"
+	echo "# the same, traced, with nobody looking and with tidemark live beside it"
+	"$python" "$home/tests/bench/pairs.py" "$rounds" \
+		alone="$(traced all "exec $step bare 10")" watched="$(watched "exec $step bare 10")"
+	tail -n 1 watched.out
 fi
 echo "# a training step on the CPU: ns of CPU; profiler is PyTorch's own"
 step="$python $home/tests/bench/step.py cpu"

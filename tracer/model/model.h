@@ -324,5 +324,7 @@ bool tmk_model_drifts(const struct tmk_device_state *d);
 enum { TMK_KEPT_WAITING_NS = 2000000000 };
 
 struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id);
+/* Its name as PyTorch says it, "cuda:0". Returns the kind of device, "cuda". */
+const char *tmk_model_device_name(struct tmk_device_id id, char *name, size_t size);
 
 #endif

@@ -6,11 +6,24 @@
 
 #include "model.h"
 
-struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id)
+const char *tmk_model_device_name(struct tmk_device_id id, char *name, size_t size)
 {
 	static const char *const kinds[] = {
 	        "cpu",  "cuda", "mkldnn", "opengl", "opencl", "ideep", "hip",  "fpga",
 	        "maia", "xla",  "vulkan", "metal",  "xpu",    "mps",   "meta", "hpu"};
+	const char *kind =
+	        id.type >= 0 && (size_t)id.type < sizeof(kinds) / sizeof(*kinds)
+	                ? kinds[(int)id.type]
+	                : "device";
+	if (id.type == 0)
+		snprintf(name, size, "cpu");
+	else
+		snprintf(name, size, "%s:%d", kind, id.index);
+	return kind;
+}
+
+struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device_id id)
+{
 	if (id.index < 0)
 		id.index = 0;
 	for (int i = 0; i < m->devices; i++)
@@ -21,14 +34,7 @@ struct tmk_device_state *tmk_model_device(struct tmk_model *m, struct tmk_device
 		return &m->device[TMK_MAX_DEVICES - 1];
 	struct tmk_device_state *d = &m->device[m->devices];
 	d->id = id;
-	const char *kind =
-	        id.type >= 0 && (size_t)id.type < sizeof(kinds) / sizeof(*kinds)
-	                ? kinds[(int)id.type]
-	                : "device";
-	if (id.type == 0)
-		snprintf(d->name, sizeof(d->name), "cpu");
-	else
-		snprintf(d->name, sizeof(d->name), "%s:%d", kind, id.index);
+	const char *kind = tmk_model_device_name(id, d->name, sizeof(d->name));
 	tmk_store_run(m->store, TMK_SQL_device, (int64_t)m->devices, d->name, kind,
 	              TMK_NULL, NULL);
 	m->devices++;
