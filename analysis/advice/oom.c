@@ -9,7 +9,7 @@
  *   shortage       the step needs more than there is
  * Holes are never zero. They are the reason only if with all of them closed the step
  * could have gone on: a batch that is three times too large dies with a few holes too.
- * Called from: advice/, commands/, run/. */
+ * Called from: advice/, commands/, compare/, job/, run/. */
 #include "oom.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* oom_screen.c - one page about a refused allocation.
- * Called from: brief.c, commands/oom.c, oom_json.c. */
+ * Called from: advice/, commands/, job/. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* group.c - what was alive, put together by what it has in common.
- * Called from: advice/, commands/. */
+ * Called from: advice/, commands/, compare/. */
 #include "group.h"
 
 #include <stdlib.h>

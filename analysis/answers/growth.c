@@ -3,7 +3,7 @@
  * A block is kept in step k if it was there before k began and after k ended; every such
  * block has a row, folded steps or not (schema.sql). A place grows if it keeps more at
  * the end of the run than at its middle, never fell in between, and rose at least twice.
- * Called from: advice/, answers/, commands/, live/. */
+ * Called from: advice/, answers/, commands/, compare/, job/, live/. */
 #include "growth.h"
 
 #include <stdlib.h>

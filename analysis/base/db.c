@@ -1,6 +1,6 @@
 /* db.c - SQLite, for reading, and for making a new file. The only file of the command that includes sqlite3.h.
- * Called from: advice/, answers/, commands/, formula/, live/, measure/, recognise/,
- *     reconcile/, run/, trace/, whatif/. */
+ * Called from: advice/, answers/, commands/, compare/, export/, formula/, import/,
+ *     job/, live/, measure/, page/, recognise/, reconcile/, run/, trace/, whatif/. */
 #include "db.h"
 
 #include <sqlite3.h>

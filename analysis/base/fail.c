@@ -1,6 +1,6 @@
 /* fail.c - how the command ends when it can't answer.
- * Called from: answers/, base/, commands/, live/, measure/, options/, plan/,
- *     reconcile/, run/, terminal/, trace/. */
+ * Called from: answers/, base/, commands/, export/, import/, job/, live/, measure/,
+ *     options/, plan/, reconcile/, run/, terminal/, trace/. */
 #include "fail.h"
 
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /* heap.c - memory or the end: a command that can't get any has no answer to give.
- * Called from: advice/, answers/, base/, commands/, formula/, live/, measure/,
- *     options/, plan/, reconcile/, run/, terminal/, trace/, walk/, whatif/. */
+ * Called from: advice/, answers/, base/, commands/, compare/, export/, formula/,
+ *     import/, job/, live/, measure/, options/, page/, plan/, reconcile/, run/,
+ *     terminal/, trace/, walk/, whatif/. */
 #include "heap.h"
 
 #include <stdarg.h>

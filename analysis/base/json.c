@@ -1,5 +1,6 @@
 /* json.c - writes one JSON document as it goes; knows how deep it is.
- * Called from: advice/, answers/, commands/, live/, plan/, run/, trace/. */
+ * Called from: advice/, answers/, commands/, compare/, export/, job/, live/, page/,
+ *     plan/, run/, trace/. */
 #include "json.h"
 
 #include <inttypes.h>

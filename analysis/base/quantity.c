@@ -1,5 +1,5 @@
 /* quantity.c - numbers as people type them, read exactly: "1.1e8" is 110,000,000.
- * Called from: plan/, run/. */
+ * Called from: commands/, plan/, run/. */
 #include "quantity.h"
 
 #include <ctype.h>

@@ -1,5 +1,5 @@
 /* scratch.c - temporary files that are gone when the command ends.
- * Called from: measure/, run/, trace/. */
+ * Called from: measure/, page/, run/, trace/. */
 #include "scratch.h"
 
 #include <fcntl.h>

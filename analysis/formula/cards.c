@@ -1,5 +1,5 @@
 /* cards.c - how much memory a card has, and which card a name means.
- * Called from: commands/, plan/, reconcile/, run/. */
+ * Called from: commands/, compare/, plan/, reconcile/, run/. */
 #include "cards.h"
 
 #include <ctype.h>

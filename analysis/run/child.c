@@ -1,6 +1,6 @@
 /* child.c - this command once more, in a child that is ended where it takes too long, and where
  * we are interrupted.
- * Called from: measure/attempt.c, verify.c. */
+ * Called from: measure/attempt.c, page/ask.c, verify.c. */
 #include "child.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* launch.c - what `tidemark run` sets up before the program, and its waiting.
- * Called from: commands/, run/. */
+ * Called from: commands/, export/, import/, run/. */
 #include "launch.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* chart.c - a block chart with a byte scale at its left.
- * Called from: answers/phases.c, answers/steps.c, commands/timeline.c. */
+ * Called from: answers/, commands/, job/. */
 #include "chart.h"
 #include "text.h"
 #include "whole.h"

@@ -1,6 +1,6 @@
 /* table.c - tables whose columns are as wide as they must be and no wider.
- * Called from: advice/, answers/, commands/, formula/, plan/, reconcile/, run/,
- *     trace/. */
+ * Called from: advice/, answers/, commands/, compare/, formula/, job/, plan/,
+ *     reconcile/, run/, trace/. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* term.c - what the terminal can show: width, colours, characters.
- * Called from: advice/, answers/, commands/, live/, plan/, reconcile/, run/,
- *     terminal/, trace/. */
+ * Called from: advice/, answers/, commands/, compare/, job/, live/, plan/,
+ *     reconcile/, run/, terminal/, trace/. */
 #include "term.h"
 
 #include <langinfo.h>

@@ -1,6 +1,6 @@
 /* text.c - numbers as people say them, and pieces of text that fit.
- * Called from: advice/, answers/, commands/, formula/, live/, measure/, options/,
- *     plan/, reconcile/, run/, terminal/, trace/. */
+ * Called from: advice/, answers/, commands/, compare/, formula/, job/, live/,
+ *     measure/, options/, plan/, reconcile/, run/, terminal/, trace/. */
 #include "text.h"
 #include "whole.h"
 

@@ -1,5 +1,5 @@
 /* frames.c - which line of a stack is the user's own.
- * Called from: advice/, answers/, commands/, run/. */
+ * Called from: advice/, answers/, commands/, compare/, job/, page/, run/. */
 #include "frames.h"
 
 #include <ctype.h>

@@ -2,7 +2,8 @@
  *
  * queries/alive.sql says who was alive. Blocks are summed as they are read: there may be
  * millions, from a few thousand places.
- * Called from: advice/, answers/, commands/, measure/, reconcile/, trace/. */
+ * Called from: advice/, answers/, commands/, compare/, export/, measure/, reconcile/,
+ *     trace/. */
 #include "live.h"
 
 #include <stdlib.h>

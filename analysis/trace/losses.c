@@ -1,5 +1,5 @@
 /* losses.c - what the recorder lost, what disagreed, which signals it did not have.
- * Called from: advice/, commands/. */
+ * Called from: advice/, commands/, compare/, job/. */
 #include "losses.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
  * step, and what is born or dies in it, which is the same in all steps of a shape
  * (schema.sql). So each shape is walked once, and each step adds its own level. Of a step
  * without rows the recorder has kept the maxima themselves.
- * Called from: answers/account.c, answers/steps.c, commands/buckets.c. */
+ * Called from: answers/, commands/, compare/. */
 #include "maxima.h"
 
 #include <stdlib.h>

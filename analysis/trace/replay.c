@@ -2,7 +2,7 @@
  *
  * A folded step has no rows of its own: it is its pattern's events, moved and stretched
  * to the step's own start and duration, on top of its own start_allocated.
- * Called from: advice/, commands/, measure/, plan/, trace/. */
+ * Called from: advice/, commands/, export/, measure/, plan/, trace/. */
 #include "replay.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* site.c - where allocations come from, by name; and who owns a block.
- * Called from: advice/, answers/, commands/, live/, reconcile/, run/, trace/,
- *     whatif/. */
+ * Called from: advice/, answers/, commands/, compare/, export/, job/, live/, page/,
+ *     reconcile/, run/, trace/, whatif/. */
 #include "site.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* stack.c - where a block was made, frame by frame.
- * Called from: advice/, answers/, commands/, reconcile/, run/, trace/. */
+ * Called from: advice/, answers/, commands/, page/, reconcile/, run/, trace/. */
 #include "stack.h"
 
 #include <stdlib.h>

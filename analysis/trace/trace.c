@@ -1,6 +1,6 @@
 /* trace.c - a trace as the commands see it: its file, devices, steps and peaks.
- * Called from: advice/, answers/, commands/, live/, measure/, plan/, recognise/,
- *     reconcile/, run/, trace/, whatif/. */
+ * Called from: advice/, answers/, commands/, compare/, export/, job/, live/,
+ *     measure/, page/, plan/, recognise/, reconcile/, run/, trace/, whatif/. */
 #include "trace.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* replayed.c - a script given to the model of the allocator, edited or not.
- * Called from: advice/, commands/. */
+ * Called from: advice/, commands/, compare/. */
 #include "replayed.h"
 
 #include <stdio.h>

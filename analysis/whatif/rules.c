@@ -1,7 +1,7 @@
 /* rules.c - what PyTorch's native caching allocator does, by its settings. They were held against runs of
  * 2.6 and 2.11, where they are the same.
  * Source: c10/cuda/CUDAAllocatorConfig.cpp.
- * Called from: advice/scene.c, commands/oom.c, streams.c. */
+ * Called from: advice/, commands/, compare/, whatif/. */
 #include "rules.h"
 
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * A folded step is its pattern's events; what it leaves alive is either given back by a later
  * step's pattern, or has a row of its own. A piece that a pattern gives back and that was made
  * before it is found by its place and size, the oldest first.
- * Called from: advice/, commands/, whatif/. */
+ * Called from: advice/, commands/, compare/, whatif/. */
 #include "script.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* within.c - what grows inside one step: a loop whose turns keep what they make.
- * Called from: commands/findings.c, commands/leaks.c. */
+ * Called from: commands/findings.c, commands/leaks.c, compare/judge.c. */
 #include "within.h"
 
 #include <stdlib.h>
