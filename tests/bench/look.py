@@ -47,7 +47,7 @@ for size in sizes:
                - began.children_system) / len(looks)
         kept = sum(os.path.getsize(p) for p in pathlib.Path(folder).glob("look.db*"))
         print(f"{events(trace):>10,} events, {kept / 2**20:6.0f} MiB: the first look "
-              f"{looks[0] / 1e6:.1f} ms, the next ones {statistics.median(looks[1:]) / 1e6:.1f} ms; "
+              f"{looks[0] / 1e6:.1f} ms, the next {statistics.median(looks[1:]) / 1e6:.1f} ms; "
               f"{cpu * 1e3:.1f} ms of CPU a look, with leaks")
         writer.kill()
         writer.wait()
