@@ -101,6 +101,7 @@ part gpu "what compares with a real GPU, without one" -q tests/gpu/test_compare.
 part oom "runs that run out of memory" -q tests/oom
 part page "the page in a browser" -q tests/page
 part accuracy "the buckets against an oracle" -q tests/accuracy
+part howto "the commands of docs/howto" -q tests/howto
 part faults "the campaign of faults, in short" -q tests/faults
 part package "the wheel" -q -n 0 tests/package # which is built once
 
