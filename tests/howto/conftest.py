@@ -29,6 +29,7 @@ def environment(tmp_path_factory):
     cuda = f'[ "$1" != simulate ] || export PYTHONPATH="{torch}:$PYTHONPATH"\n'
     for name, text in (("tidemark", f'{cuda}exec "{where.COMMAND}" "$@"'),
                        ("python", f'exec "{where.PYTHON}" "$@"'),
+                       ("python3", f'exec "{where.PYTHON}" "$@"'),
                        ("torchrun", f'exec "{where.PYTHON}" -m torch.distributed.run "$@"')):
         (bin / name).write_text(f"#!/bin/sh\n{text}\n")
         (bin / name).chmod(0o755)
