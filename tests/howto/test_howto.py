@@ -20,9 +20,9 @@ BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<kind>\w+)\n(?P<tex
 MARK = re.compile(r"run(: status (?P<status>\d+))?|not run: (?P<why>.{10,})")
 
 
-def blocks():
+def blocks(pages):
     """(page, line, mark, text) of each block of shell."""
-    for page in PAGES:
+    for page in pages:
         written = page.read_text()
         for found in BLOCK.finditer(written):
             if found["kind"] in ("sh", "bash", "shell", "console"):
@@ -30,7 +30,8 @@ def blocks():
                 yield page, line, found["mark"], found["text"]
 
 
-ALL = list(blocks())
+ALL = list(blocks(PAGES))
+README = list(blocks([ROOT / "README.md"]))  # which has no marks: GitHub and PyPI show it first
 
 
 def commands(text):
@@ -63,7 +64,7 @@ def test_it_says_whether_it_is_run(block):
     assert mark and MARK.fullmatch(mark), "above it stands neither 'run' nor 'not run: WHY'"
 
 
-@pytest.mark.parametrize("block", ALL, ids=name)
+@pytest.mark.parametrize("block", ALL + README, ids=name)
 def test_its_commands_and_options_exist(block):
     """Also of what is not run: each `tidemark COMMAND --option` is one that help knows."""
     for command, rest in commands(block[3]):
@@ -82,7 +83,7 @@ def test_it_works_as_written(block, shell):
 
 
 def test_links_lead_somewhere():
-    pages = [*PAGES, ROOT / "docs" / "glossary.md", ROOT / "docs" / "compared.md"]
+    pages = [*PAGES, ROOT / "README.md", ROOT / "docs" / "glossary.md", ROOT / "docs" / "compared.md"]
     for page in pages:
         for link in re.findall(r"\]\(((?!https?:)[^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
