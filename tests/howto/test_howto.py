@@ -83,7 +83,8 @@ def test_it_works_as_written(block, shell):
 
 
 def test_links_lead_somewhere():
-    pages = [*PAGES, ROOT / "README.md", ROOT / "docs" / "glossary.md", ROOT / "docs" / "compared.md"]
+    docs = ROOT / "docs"
+    pages = [*PAGES, ROOT / "README.md", docs / "glossary.md", docs / "compared.md"]
     for page in pages:
         for link in re.findall(r"\]\(((?!https?:)[^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
