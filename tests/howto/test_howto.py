@@ -39,16 +39,6 @@ def commands(text):
     return re.findall(r"(?<![\w/-])tidemark (\w+)([^\n|;#]*)", text.replace("\\\n", " "))
 
 
-@pytest.fixture(autouse=True)
-def known(request):
-    """A command may be missing from a build; one that no build has is a fault of the page."""
-    block = request.node.callspec.params.get("block") if hasattr(request.node, "callspec") else None
-    listed = (ROOT / "analysis" / "options" / "commands.def").read_text()
-    for command, _ in commands(block[3]) if block else ():
-        if f", {command}, " not in listed:
-            pytest.skip(f"this version has no 'tidemark {command}'")
-
-
 def name(block):
     page, line, _, _ = block
     return f"{page.stem}:{line}"
