@@ -211,7 +211,9 @@ def test_a_signal_to_the_command_reaches_the_program(tmp_path, number):
                "while :; do sleep 0.05; done")
     child = subprocess.Popen([COMMAND, "run", "-q", "--", "sh", "-c", program],
                              cwd=tmp_path, stdout=subprocess.PIPE, text=True,
-                             env={**os.environ, "TIDEMARK_LIBRARY": LIBRARY})
+                             env={**os.environ, "TIDEMARK_LIBRARY": LIBRARY},
+                             # a shell's background has SIGINT ignored, and a trap cannot undo that
+                             preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
     assert child.stdout.readline() == "ready\n"
     child.send_signal(number)
     assert child.communicate(timeout=120)[0] == "got\n"
