@@ -183,7 +183,7 @@ static void print_outlook(const struct leaks *leaks, FILE *out)
 	free(chain);
 	if (leaks->outlook.full >= 0)
 		fprintf(out,
-		        "\n  %s were left at the peak of step %s; the card will be "
+		        "\n  %s were left at the peak of step %s; the card is "
 		        "full in step %s\n",
 		        text_size(leaks->outlook.left).s, text_count(growth->to).s,
 		        text_count(leaks->outlook.full).s);

@@ -219,7 +219,7 @@ def test_a_thinned_step_says_so_and_keeps_its_peak(trace, answer, tidemark):
     whole = answer("peak", path)["devices"][0]
     check_peak(recording, whole, figures[whole["step"], "cuda:0"])
     done = tidemark("timeline", "--csv", path)
-    assert "2 steps thinned away" in done.stderr
+    assert "the events of 2 steps were dropped" in done.stderr
     lines = [r for r in csv.DictReader(io.StringIO(done.stdout)) if r["step"] == "4"]
     assert [int(r["allocated_bytes"]) for r in lines] == [figures[4, "cuda:0"]["peak"]]
     assert answer("report", path)["lost_events"] == 0
