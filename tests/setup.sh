@@ -37,6 +37,7 @@ say() {
 packages() {
 	local wanted missing=() p
 	wanted=$(sed -n '/^[a-z]/s/ .*//p' "$home/tests/packages.txt")
+	command -v npm >/dev/null || wanted="$wanted npm"
 	for p in $wanted; do
 		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' ||
 			missing+=("$p")
