@@ -38,6 +38,9 @@ packages() {
 	local wanted missing=() p
 	wanted=$(sed -n '/^[a-z]/s/ .*//p' "$home/tests/packages.txt")
 	command -v npm >/dev/null || wanted="$wanted npm"
+	if [ "${1:-}" = --example ]; then # a browser and a fuzzer are for the tests alone
+		wanted=$(printf '%s\n' $wanted | grep -v -x -e chromium -e 'afl++' -e libclang-rt-dev)
+	fi
 	for p in $wanted; do
 		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' ||
 			missing+=("$p")
@@ -263,7 +266,7 @@ readers() {
 		rm speedscope-1.25.0.tgz pprof-format-2.3.2.tgz)
 }
 
-packages
+packages "$@"
 mkdir -p "$cache"
 attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
 attempt torch-2.11.0 "PyTorch 2.11 for CUDA 13 (1.2 GB)" wheel_cuda13 || true
