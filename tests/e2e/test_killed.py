@@ -126,7 +126,7 @@ def test_killed_while_its_files_were_made(tmp_path, tidemark):
     (tmp_path / "t.db-ring").write_bytes(bytes(4096))
     done = tidemark("report", "t.db")
     assert done.returncode == 3
-    assert done.stderr == "tidemark: 't.db' is empty: the run that made it wrote no event\n"
+    assert done.stderr == "tidemark: 't.db' is empty: the run that made it recorded no event\n"
     assert [p.name for p in tmp_path.iterdir()] == ["t.db"]
 
 

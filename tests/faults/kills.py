@@ -148,7 +148,7 @@ def kill_one(nursery, seed):
     more, refused = runner.read_all(folder)
     wrong += more
     wrong += [f"refused: {text.strip()}" for text in refused
-              if "wrote no event" not in text]
+              if "recorded no event" not in text]
     return judge(nursery, name, kind, folder, wrong)
 
 
