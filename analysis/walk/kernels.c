@@ -212,6 +212,20 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	return a;
 }
 
+/* A batched product in the width of its operands, autocast or not; first, second: is that one laid
+ * out anew for it? */
+static struct ten multiplied(struct ops *o, struct ten a, struct ten b, bool first,
+                             bool second, int64_t count)
+{
+	struct ten in[2] = {a, b}, result;
+
+	ops_lay_out_wide(o, in, first, second);
+	result = ops_bmm(o, in[0], in[1], count);
+	ops_let(o, &in[0]);
+	ops_let(o, &in[1]);
+	return result;
+}
+
 /* What no kernel takes, PyTorch writes out itself, in fp32: fewer keys than heads without flash
  * attention, and bf16 on a card that has none. What it gives beside the result, the scores after the
  * softmax, nobody reads. Source: _scaled_dot_product_attention_math, _safe_softmax. */
@@ -223,7 +237,7 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	bool own = s->kv_heads == s->heads; /* repeated heads lie in order */
 	bool drops = s->attention_dropout && m->training->dropout;
 	struct ten in[3] = {q, k, v}, wide[3], scaled[2], scores, soft, beside, kept,
-	           product[2], result, out;
+	           result, out;
 	struct op op = {.inputs = 3};
 
 	take_operands(o, in, 3, &op);
@@ -234,13 +248,9 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	}
 	scaled[0] = ops_unary(o, wide[0], SAVE_NONE);
 	scaled[1] = ops_unary(o, wide[1], SAVE_NONE);
-	product[0] = scaled[0];
-	product[1] = scaled[1];
-	ops_lay_out_wide(o, product, !heads_apart(s), own && !heads_apart(s));
-	scores = ops_bmm(o, product[0], product[1],
-	                 m->batch * s->heads * m->seq * m->keys);
-	ops_let(o, &product[0]);
-	ops_let(o, &product[1]);
+	scores = multiplied(o, scaled[0], scaled[1], !heads_apart(s),
+	                    own && !heads_apart(s),
+	                    m->batch * s->heads * m->seq * m->keys);
 	ops_let(o, &scaled[1]);
 	soft = ops_softmax(o, scores, 4); /* a mask was added in place */
 	beside = ops_make(o, soft.count, 1);
@@ -249,12 +259,7 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	kept = ops_dropout(o, soft, drops);
 	ops_let(o, &soft);
 	beside = ops_to(o, kept, in[2].width);
-	product[0] = kept;
-	product[1] = wide[2];
-	ops_lay_out_wide(o, product, false, own);
-	result = ops_relaid(o, ops_bmm(o, product[0], product[1], q.count));
-	ops_let(o, &product[0]);
-	ops_let(o, &product[1]);
+	result = ops_relaid(o, multiplied(o, kept, wide[2], false, own, q.count));
 	ops_let(o, &kept);
 	out = ops_to(o, result, in[2].width);
 	ops_let(o, &result);
