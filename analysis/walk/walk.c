@@ -126,6 +126,10 @@ bool walk_training(const struct model *model, const struct training *training,
 	                        .layer_count = model->shape.layers};
 	bool good;
 
+	m.ops.silicon = silicon_of(training);
+	m.ops.half = training->autocast ? 2 : 0;
+	m.ops.fp16 = (training->autocast ? training->activation
+	                                 : training->parameter) == DTYPE_FP16;
 	/* what PyTorch writes out of scores with a bias, on cards without bf16, is not written here */
 	if (model->shape.buckets && transformer_lacks_bf16(&m))
 		return false;
@@ -137,12 +141,8 @@ bool walk_training(const struct model *model, const struct training *training,
 	    !sane(&model->shape, training) || !adapters_known(&model->shape, training))
 		return false;
 	m.ops.tape = tape_new(capacity);
-	m.ops.silicon = silicon_of(training);
-	m.ops.half = training->autocast ? 2 : 0;
 	m.ops.unpacked = dtype_bytes(training->activation);
 	m.ops.twice_packed = training->double_quant;
-	m.ops.fp16 = (training->autocast ? training->activation
-	                                 : training->parameter) == DTYPE_FP16;
 	tape_phase(m.ops.tape, TAPE_SETUP);
 	share(&m);
 	good = transformer_make(&m) && m.elements == model->parameters;
