@@ -1,7 +1,13 @@
 """What is known on the simulated device is computed, and what is not is plausible."""
+import os
+import pathlib
+import subprocess
+
 import pytest
 
 from conftest import LIBRARIES, torch_version
+
+SCRIPTS = pathlib.Path(__file__).parent / "scripts"
 
 
 def test_what_follows_from_the_host_is_what_the_host_computes(simulate, torch_dir):
@@ -38,3 +44,11 @@ def test_a_generated_text_ends(simulate, torch_dir):
                           "static cache": [8, [2, 24]]}
     assert "assumed branch: __bool__ at " in run.log
     assert "not known inside of torch.compile" in run.log
+
+
+def test_a_program_that_ends_as_autograd_still_lets_go_ends_well(simulate, torch_dir, tmp_path):
+    late = tmp_path / "late.so"
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", late, SCRIPTS / "late.c"],
+                   check=True)
+    for _ in range(4):  # without the wait at the end every second one fails
+        assert simulate(torch_dir, "leaving.py", LD_PRELOAD=str(late)).result == []

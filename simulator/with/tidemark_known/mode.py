@@ -10,12 +10,13 @@ import sys, types
 from torch._C import _get_tracing_state as tracing
 from torch.overrides import TorchFunctionMode, handle_torch_function
 
-from . import guesses, operators, sizes
+from . import backward, guesses, operators, sizes
 from .arguments import Arguments, Unknown
 from .making import Making
 from .memory import FINITE, GUESSED, Holder, version_of
 
-OVERRIDES = handle_torch_function.__code__.co_filename
+OURS = __file__, backward.__file__
+ASKING = handle_torch_function.__code__.co_filename, backward.__file__
 FILLS = frozenset(("copy_", "fill_", "zero_"))
 
 
@@ -40,7 +41,7 @@ def forget_frames(error):
     """Ours, which hold arguments."""
     step = error.__traceback__.tb_next
     while step:
-        if step.tb_frame.f_code.co_filename == __file__:
+        if step.tb_frame.f_code.co_filename in OURS:
             step.tb_frame.clear()
         step = step.tb_next
 
@@ -96,7 +97,7 @@ class Known(Making, TorchFunctionMode):
         """A function of PyTorch's in Python, which asked us before it began. Where the program has
         put one of its own in that place, it has run already, and is not to run again."""
         frame = sys._getframe(2)  # of what called torch.overrides, which called us
-        while frame.f_code.co_filename == OVERRIDES:
+        while frame.f_code.co_filename in ASKING:
             frame = frame.f_back
         asked, module = frame.f_code, str(frame.f_globals.get("__name__"))
         if call.function.__code__.co_filename != asked.co_filename and not asked.co_freevars and \

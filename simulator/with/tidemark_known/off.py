@@ -3,6 +3,8 @@ into the mode as if it were the program's, and inside of a CUDA graph, which is 
 when it is replayed. The log says so. Where they are of no use the mode is taken off as well."""
 import functools, threading, types
 
+from . import backward
+
 
 def where_it_cannot_be(torch, known):
     told = set()
@@ -16,7 +18,7 @@ def where_it_cannot_be(torch, known):
     graphs(torch, known, tell)
     swap(torch, known)
     optimizers(torch, known)
-    backward(torch, known)
+    backward.brings(torch, known)
     threads(torch, known)
 
 
@@ -32,19 +34,22 @@ def threads(torch, known):
 
 
 def take_off(torch, known):
-    """From this thread's modes; those above it stay. True: it was there."""
+    """From this thread's modes; those above it stay. What was there of it, or None."""
     count = torch._C._len_torch_function_stack()
     modes = [torch._C._pop_torch_function_stack() for _ in range(count)]
+    taken = None
     for mode in reversed(modes):
-        if mode is not known:
+        if backward.is_known(mode, known):
+            taken = mode
+        else:
             torch._C._push_on_torch_function_stack(mode)
-    return known in modes
+    return taken
 
 
-def put_back(torch, known):
+def put_back(torch, taken):
     count = torch._C._len_torch_function_stack()
     modes = [torch._C._pop_torch_function_stack() for _ in range(count)]
-    for mode in (known, *reversed(modes)):
+    for mode in (taken, *reversed(modes)):
         torch._C._push_on_torch_function_stack(mode)
 
 
@@ -52,32 +57,13 @@ def aside(torch, known, function, may=lambda *args, **kwargs: True):
     """The function, run without the mode where it may."""
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        on = may(*args, **kwargs) and take_off(torch, known)
+        taken = take_off(torch, known) if may(*args, **kwargs) else None
         try:
             return function(*args, **kwargs)
         finally:
-            if on:
-                put_back(torch, known)
+            if taken:
+                put_back(torch, taken)
     return wrapper
-
-
-def backward(torch, known):
-    """A call that comes by is made without the mode; what runs in a backward (a forward done anew)
-    comes by again."""
-    former = getattr(torch.autograd, "_engine_run_backward", None)
-
-    def run(*args, **kwargs):
-        if known.compiled or on_stack(torch, known):
-            return former(*args, **kwargs)
-        with known:
-            return former(*args, **kwargs)
-    if former:
-        torch.autograd._engine_run_backward = functools.wraps(former)(run)
-
-
-def on_stack(torch, known):
-    return any(torch._C._get_function_stack_at(at) is known
-               for at in range(torch._C._len_torch_function_stack()))
 
 
 def optimizers(torch, known):
@@ -139,13 +125,13 @@ def graphs(torch, known, tell):
 
     @functools.wraps(finish)
     def capture_end(self):
-        on, before = self.__dict__.pop("_tidemark_before", (False, {}))
+        taken, before = self.__dict__.pop("_tidemark_before", (None, {}))
         try:
             return finish(self)
         finally:
             written[id(self)] = known.memory.changed(before)
-            if on:
-                put_back(torch, known)
+            if taken:
+                put_back(torch, taken)
 
     @functools.wraps(replay)
     def replayed(self):
