@@ -420,6 +420,7 @@ SCENARIOS = {
     "raw": lambda: gpt(steps=1),
     "leak": lambda: gpt(steps=9, leak=30003, queue=3),
     "evals": lambda: gpt(steps=9, evals=3, queue=2),
+    "many": lambda: gpt(steps=40, layers=2, leak=30003, queue=3),
     "devices": lambda: gpt(steps=5, devices=2),
     "long": lambda: gpt(steps=1200, layers=12, leak=512),
 }

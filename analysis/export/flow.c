@@ -244,10 +244,11 @@ static void death(struct flow *flow, const struct piece_of *row, int64_t born_st
 
 static void tell_events(struct flow *flow)
 {
-	struct rows *rows =
-	        db_rows(flow->trace->db, sql_step_acts, "iii", flow->step.first,
-	                flow->step.last, flow->step.pattern);
+	struct rows *rows;
 
+	trace_ended(flow->trace);
+	rows = db_rows(flow->trace->db, sql_step_acts, "iii", flow->step.first,
+	               flow->step.last, flow->step.pattern);
 	while (rows_next(rows)) {
 		struct piece_of row = {
 		        .ordinal = rows_number(rows, 0),

@@ -22,9 +22,11 @@ struct turn {
 void shape_load(struct trace *trace, int64_t device, const struct step *step,
                 struct shape *shape)
 {
-	struct rows *rows = db_rows(trace->db, sql_shape_rows, "iiii", device,
-	                            step->first, step->last, step->pattern);
+	struct rows *rows;
 
+	trace_ended(trace);
+	rows = db_rows(trace->db, sql_shape_rows, "iiii", device, step->first,
+	               step->last, step->pattern);
 	*shape = (struct shape){.step = step->pattern,
 	                        .start_ns = step->pattern_start_ns};
 	while (rows_next(rows)) {

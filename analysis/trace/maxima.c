@@ -63,8 +63,10 @@ static void walk_shape(struct trace *trace, struct replay *replay, int64_t devic
 	int64_t now[BUCKETS] = {0};
 	size_t count;
 	const struct event *events = replay_step(trace, replay, step, &count);
-	struct rows *rows =
-	        db_rows(trace->db, sql_entered, "ii", device, step->pattern);
+	struct rows *rows;
+
+	trace_ended(trace);
+	rows = db_rows(trace->db, sql_entered, "ii", device, step->pattern);
 
 	*shape = (struct shape){0};
 	for (int b = 0; b < BUCKETS; b++)

@@ -29,9 +29,11 @@ static int by_ordinal(const void *left, const void *right)
 
 static void load(struct trace *trace, struct replay *replay, const struct step *step)
 {
-	struct rows *rows = db_rows(trace->db, sql_events, "iii", step->first,
-	                            step->last, step->pattern);
+	struct rows *rows;
 
+	trace_ended(trace);
+	rows = db_rows(trace->db, sql_events, "iii", step->first, step->last,
+	               step->pattern);
 	replay->count = 0;
 	replay->pattern = step->pattern;
 	while (rows_next(rows)) {

@@ -49,6 +49,7 @@ struct trace {
 	char *model;          /* the class of the model; NULL: not known */
 	bool simulated;       /* its times are those of a simulation, not of a card */
 	struct said said;
+	int steps_asked; /* of the view `ended`: trace_ended */
 };
 
 /* One step; pattern is the step whose rows speak for it (schema.sql, folding). */
@@ -80,6 +81,10 @@ struct device *trace_devices(struct trace *trace, const char *wish, size_t *coun
 
 /* Ends the program with status 2 where there is no such step. */
 struct step trace_step(struct trace *trace, int64_t id);
+
+/* Before a query of the view `ended`, which is about one step: after some of them it gets a table
+ * by steps, as each looks at all that began before its step otherwise. */
+void trace_ended(struct trace *trace);
 
 /* The peak of a device, over the run (step -1) or in one step. false: it has none. */
 bool trace_peak(struct trace *trace, int64_t device, int64_t step, struct point *point);

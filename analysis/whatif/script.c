@@ -29,7 +29,10 @@ struct load {
 	struct moment_of *events;
 	size_t event_count, event_room;
 	/* pieces that are alive and have no row of their own, in a hash of place and size */
-	int32_t *heirs, *next;
+	struct chain {
+		int32_t first, last; /* -1: none */
+	} * heirs;
+	int32_t *next;
 	size_t heir_slots, next_room;
 };
 
@@ -127,42 +130,49 @@ static size_t slot_of(const struct load *load, const struct piece *piece)
 
 static void remember(struct load *load, int32_t piece)
 {
-	size_t slot = slot_of(load, &load->script->pieces[piece]),
-	       before = load->next_room;
+	struct chain *chain = &load->heirs[slot_of(load, &load->script->pieces[piece])];
+	size_t before = load->next_room;
 
 	while ((size_t)piece >= load->next_room)
 		load->next_room = load->next_room ? load->next_room * 2 : 1024;
 	if (load->next_room != before)
 		load->next = resize(load->next, load->next_room * sizeof(*load->next));
 	load->next[piece] = -1;
-	if (load->heirs[slot] < 0) {
-		load->heirs[slot] = piece;
-		return;
-	}
-	int32_t at = load->heirs[slot];
-	while (load->next[at] >= 0)
-		at = load->next[at];
-	load->next[at] = piece;
+	if (chain->first < 0)
+		chain->first = piece;
+	else
+		load->next[chain->last] = piece;
+	chain->last = piece;
+}
+
+/* The piece behind `before` (-1: the first) leaves the chain. */
+static void forget(struct load *load, struct chain *chain, int32_t before,
+                   int32_t piece)
+{
+	if (before < 0)
+		chain->first = load->next[piece];
+	else
+		load->next[before] = load->next[piece];
+	if (chain->last == piece)
+		chain->last = before;
 }
 
 /* The oldest piece of this place and size that is alive; -1. */
 static int32_t heir(struct load *load, const struct piece *like)
 {
-	size_t slot = slot_of(load, like);
-	int32_t *link = &load->heirs[slot];
+	struct chain *chain = &load->heirs[slot_of(load, like)];
+	int32_t before = -1;
 
-	while (*link >= 0) {
-		const struct piece *piece = &load->script->pieces[*link];
-		int32_t found = *link;
-		if (piece->given >= 0) {
-			*link = load->next[found];
+	for (int32_t at = chain->first; at >= 0; at = load->next[at]) {
+		const struct piece *piece = &load->script->pieces[at];
+		bool same = piece->site == like->site && piece->bytes == like->bytes;
+		if (piece->given < 0 && !same) {
+			before = at;
 			continue;
 		}
-		if (piece->site == like->site && piece->bytes == like->bytes) {
-			*link = load->next[found];
-			return found;
-		}
-		link = &load->next[found];
+		forget(load, chain, before, at);
+		if (piece->given < 0)
+			return at;
 	}
 	return -1;
 }

@@ -52,7 +52,7 @@ def fold(request):
     return request.param
 
 
-@pytest.mark.parametrize("scenario", ["gpt", "leak", "evals", "devices"])
+@pytest.mark.parametrize("scenario", ["gpt", "leak", "evals", "devices", "many"])
 def test_own_maxima_are_those_of_a_plain_replay(trace, answer, scenario, fold):
     recording, path = trace(scenario, fold=fold)
     for device in answer("buckets", path)["devices"]:

@@ -13,7 +13,8 @@ HOUSE = ROOT / "analysis"
 VIEWS = HOUSE / "trace" / "queries" / "views.sql"
 RECORDER = ROOT / "tracer"
 FILES = sorted([*HOUSE.glob("*/queries/*.sql"), *RECORDER.glob("*/queries/*.sql")])
-QUERIES = [path for path in FILES if path != VIEWS]
+ENDINGS = HOUSE / "trace" / "queries" / "endings.sql"
+QUERIES = [path for path in FILES if path not in (VIEWS, ENDINGS)]
 SCHEMA = (ROOT / "schema.sql").read_text()
 NUMBER = r"(\d+) /\* (phase|bucket) (\w+) \*/"
 
@@ -112,8 +113,21 @@ def test_what_crosses_a_step_is_found_by_its_index(trace, path):
     """No query reads the whole table where it needs the few rows that cross a border."""
     sql = path.read_text()
     steps = plan(trace, sql)
-    named = len(re.findall(r"\b(?:FROM|JOIN) crossing\b", without_comments(sql)))
+    named = len(re.findall(r"\b(?:FROM|JOIN) (?:crossing|ended)\b", without_comments(sql)))
     assert sum("INDEX allocation_crossing" in step for step in steps) == named, steps
+
+
+def test_what_ends_in_a_step_is_found_by_that_step():
+    """Where many steps are asked for, none of them looks at all that began before it."""
+    with sqlite3.connect(":memory:") as made:
+        for script in (SCHEMA, VIEWS.read_text(), ENDINGS.read_text()):
+            made.executescript(script)
+        asking = [path for path in QUERIES if "FROM ended" in path.read_text()]
+        assert asking
+        for path in asking:
+            steps = plan(made, path.read_text())
+            assert any("SEARCH e USING PRIMARY KEY (step=?)" in step for step in steps), path
+            assert not any("SCAN" in step or "crossing" in step for step in steps), (path, steps)
 
 
 # went_on.sql asks once a refused allocation, of steps after the last: the table has no index

@@ -1,10 +1,13 @@
 /* steps.c - how a long run is kept: the same small step over and over, with one block
- * that leaks in every `leak`-th. Prints bytes per step in the file and the writer's pace.
+ * that leaks in every `leak`-th. `unlike`: its blocks have other sizes in each step, so that
+ * none is like another. `live`: so many blocks are there from the start. Prints bytes per step in
+ * the file, the writer's pace and the most memory that the process had.
  *
- * usage: bench_steps FILE [steps] [leak, 0 for never] */
+ * usage: bench_steps FILE [steps] [leak, 0 for never] [unlike, 0 or 1] [live] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,7 +36,16 @@ static void event(uint64_t ptr, int64_t bytes, enum tmk_phase phase)
 	tmk_end(r);
 }
 
-static void step(long i, long leak)
+/* What block k of step i has, in bytes. */
+static int64_t size_of(long i, int k, bool unlike)
+{
+	uint64_t mixed =
+	        unlike ? ((uint64_t)i * 20 + (uint64_t)k) * 0x9e3779b97f4a7c15 : 0;
+
+	return 10001 * (k + 1) + (int64_t)(mixed >> 40);
+}
+
+static void step(long i, long leak, bool unlike)
 {
 	const uint64_t base = 0x7f0000000000 + (i % 2) * 0x10000000;
 	tmk_emit_boundary(TMK_AT_FORWARD, false, false);
@@ -42,10 +54,10 @@ static void step(long i, long leak)
 			event(0x7f8000000000 + 65536 * k, -(int64_t)4096 * (k + 1),
 			      TMK_OPEN);
 	for (int k = 0; k < 20; k++)
-		event(base + 65536 * k, 10001 * (k + 1), TMK_OPEN);
+		event(base + 65536 * k, size_of(i, k, unlike), TMK_OPEN);
 	tmk_emit_boundary(TMK_AT_BACKWARD, false, true);
 	for (int k = 19; k >= 0; k--)
-		event(base + 65536 * k, -(int64_t)10001 * (k + 1), TMK_BACKWARD);
+		event(base + 65536 * k, -size_of(i, k, unlike), TMK_BACKWARD);
 	for (int k = 0; k < 12; k++)
 		event(0x7f8000000000 + 65536 * k, (int64_t)4096 * (k + 1),
 		      TMK_BACKWARD);
@@ -61,14 +73,18 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return 2;
 	long n = argc > 2 ? atol(argv[2]) : 100000, leak = argc > 3 ? atol(argv[3]) : 0;
+	bool unlike = argc > 4 && atoi(argv[4]);
+	long live = argc > 5 ? atol(argv[5]) : 0;
 	setenv("TIDEMARK_OUT", argv[1], 1);
 	unlink(argv[1]);
 	tmk_settings_read();
 	tmk_clock_init();
 	if (!tmk_session_ensure())
 		return 1;
+	for (long i = 0; i < live; i++)
+		event(0x600000000000 + 512 * (uint64_t)i, 512, TMK_OPEN);
 	for (long i = 0; i < n; i++)
-		step(i, leak);
+		step(i, leak, unlike);
 	struct timespec all, own;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &own);
 	tmk_session_finish(0, true);
@@ -76,11 +92,12 @@ int main(int argc, char **argv)
 	double writer =
 	        (double)(all.tv_sec - own.tv_sec) + (all.tv_nsec - own.tv_nsec) / 1e9;
 	struct stat st;
-	if (stat(argv[1], &st))
+	struct rusage used;
+	if (stat(argv[1], &st) || getrusage(RUSAGE_SELF, &used))
 		return 1;
 	printf("%ld steps: %.1f bytes each, %.1f MB in all, %.1f us of writer CPU "
-	       "each\n",
+	       "each, %ld MiB of memory at most\n",
 	       n, (double)st.st_size / (double)n, (double)st.st_size / 1e6,
-	       writer / (double)n * 1e6);
+	       writer / (double)n * 1e6, used.ru_maxrss / 1024);
 	return 0;
 }

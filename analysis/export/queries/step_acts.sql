@@ -14,6 +14,6 @@ WHERE id BETWEEN ?1 AND ?2 AND born_step = ?3 AND died_step = ?3
 UNION ALL
 SELECT died, born_ns + lived_ns, 0, id, device, site, bucket, bytes, requested, address,
        born_step, died_step
-FROM crossing
-WHERE born_step < ?3 AND died_step = ?3
+FROM ended
+WHERE born_step < ?3 AND ends = ?3
 ORDER BY at;

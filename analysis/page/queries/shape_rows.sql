@@ -10,5 +10,5 @@ WHERE id BETWEEN ?2 AND ?3 AND born_step = ?4 AND device = ?1
 UNION ALL
 SELECT born_step, born, born_ns, died_step, died, born_ns + lived_ns, bytes, bucket, site,
        address
-FROM crossing
-WHERE born_step < ?4 AND died_step = ?4 AND device = ?1;
+FROM ended
+WHERE born_step < ?4 AND ends = ?4 AND device = ?1;

@@ -11,5 +11,5 @@ FROM allocation
 WHERE id BETWEEN ?1 AND ?2 AND born_step = ?3 AND died_step = ?3
 UNION ALL
 SELECT died, born_ns + lived_ns, -bytes, device, died_phase, bucket
-FROM crossing
-WHERE born_step < ?3 AND died_step = ?3;
+FROM ended
+WHERE born_step < ?3 AND ends = ?3;

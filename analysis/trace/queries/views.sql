@@ -7,6 +7,11 @@ CREATE TEMP VIEW crossing AS
 SELECT * FROM allocation INDEXED BY allocation_crossing
 WHERE died_step IS NULL OR died_step > born_step;
 
+-- The same by the step in which they end, which is column `ends`. With a table of its own
+-- behind it (endings.sql) once many steps have been asked for.
+CREATE TEMP VIEW ended AS
+SELECT *, died_step AS ends FROM crossing;
+
 -- Operators that multiply matrices.
 CREATE TEMP VIEW multiplication AS
 SELECT id FROM op
