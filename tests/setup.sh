@@ -15,6 +15,7 @@
 #	mallocs      jemalloc and tcmalloc
 #	debian       Debian 12's python3-torch 1.13 with what it needs, unpacked
 #	prometheus   prometheus_client, for tests/live
+#	telemetry    OpenTelemetry's SDK and its exporter over HTTP, for tests/live
 #	guests       memray and greenlet, for tests/faults
 #	merge        duckdb and pyarrow, which write and read what tidemark merge writes
 #	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
@@ -89,6 +90,12 @@ venv() {
 		"$1/bin/pip" install --disable-pip-version-check -q torch==2.13.0 pytest \
 			pytest-xdist numpy &&
 		"$1/bin/python" -c 'import torch, pytest, xdist'
+}
+
+telemetry() { # what sends metrics, and what reads what was sent
+	"$cache/venv/bin/pip" install --disable-pip-version-check -q --target "$1" \
+		opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 &&
+		test -d "$1/opentelemetry/sdk"
 }
 
 prometheus() { # what serves and what reads metrics, pure Python
@@ -272,6 +279,7 @@ attempt venv "PyTorch 2.13 for the CPU, pytest" venv || exit 1
 attempt torch-2.11.0 "PyTorch 2.11 for CUDA 13 (1.2 GB)" wheel_cuda13 || true
 [ "${1:-}" != --example ] || exit 0
 attempt prometheus "prometheus_client" prometheus || true
+attempt telemetry "OpenTelemetry's SDK" telemetry || true
 attempt torch-2.6.0 "PyTorch 2.6 for CUDA 12 (1.6 GB)" wheel_cuda12 || true
 attempt headers-12 "CUDA 12 headers" headers_12 || true
 attempt headers-13 "CUDA 13 headers" headers_13 || true

@@ -24,8 +24,8 @@ struct live {
 	struct look *look;
 	struct showing showing;
 	bool screen, json, asked_quiet;
-	int64_t left; /* looks; -1: as many as there are */
-	FILE *server; /* NULL: none */
+	int64_t left;          /* looks; -1: as many as there are */
+	FILE *server, *sender; /* NULL: none */
 };
 
 /* ---- what was asked for -------------------------------------------------------------- */
@@ -52,11 +52,14 @@ static int64_t port_of(const struct options *options)
 	int64_t port = -1;
 
 	if (!option_number(options, OPT_PROMETHEUS, &port)) {
-		if (python || options->value[OPT_LISTEN])
+		if (options->value[OPT_LISTEN] ||
+		    (python && !options->value[OPT_OPENTELEMETRY]))
 			fail(STATUS_USAGE,
 			     "'--%s' says how to serve metrics; add '--prometheus "
 			     "PORT'",
-			     option_name(python ? OPT_SERVER_PYTHON : OPT_LISTEN));
+			     option_name(options->value[OPT_LISTEN]
+			                         ? OPT_LISTEN
+			                         : OPT_SERVER_PYTHON));
 		return -1;
 	}
 	if (port < 1 || port > 65535)
@@ -66,14 +69,20 @@ static int64_t port_of(const struct options *options)
 	return port;
 }
 
-static FILE *server_of(const struct options *options, int64_t port)
+static void start_servers(struct live *live, const struct options *options,
+                          int64_t port)
 {
 	const char *python = options->value[OPT_SERVER_PYTHON],
-	           *address = options->value[OPT_LISTEN];
+	           *address = options->value[OPT_LISTEN],
+	           *collector = options->value[OPT_OPENTELEMETRY];
 
-	return port < 0 ? NULL
-	                : serve_start(python ? python : "python3",
-	                              address ? address : "127.0.0.1", port);
+	if (!python)
+		python = "python3";
+	if (port >= 0)
+		live->server =
+		        serve_start(python, address ? address : "127.0.0.1", port);
+	if (collector)
+		live->sender = send_start(python, collector);
 }
 
 /* A device may still come; one that is none of those that are there is a slip. */
@@ -128,25 +137,39 @@ static void look_again(struct look *look)
 
 /* ---- showing ------------------------------------------------------------------------- */
 
-/* The document of a look for the server, which may be gone. */
+static void put(FILE **server, const char *document)
+{
+	if (*server && !serve_put(*server, document)) {
+		fclose(*server);
+		*server = NULL;
+	}
+}
+
+/* The document of a look for those that give it away, which may be gone. */
 static void serve(struct live *live)
 {
 	char *text = NULL;
 	size_t length;
 	FILE *out;
 
-	if (!live->server)
+	if (!live->server && !live->sender)
 		return;
 	out = open_memstream(&text, &length);
 	if (!out)
 		out_of_memory();
 	view_json(live->look, &live->showing, out);
 	fclose(out);
-	if (!serve_put(live->server, text)) {
-		fclose(live->server);
-		live->server = NULL;
-	}
+	put(&live->server, text);
+	put(&live->sender, text);
 	free(text);
+}
+
+static void stop_servers(struct live *live)
+{
+	if (live->server)
+		fclose(live->server);
+	if (live->sender)
+		fclose(live->sender);
 }
 
 /* false: nobody reads any more. */
@@ -250,7 +273,7 @@ int cmd_live(const struct options *options)
 	check_device(&live);
 	if (!look_goes_on(live.look))
 		return at_the_end(&live, false);
-	live.server = server_of(options, port);
+	start_servers(&live, options, port);
 	live.asked_quiet = quiet;
 	if (live.screen)
 		tty_enter();
@@ -260,8 +283,8 @@ int cmd_live(const struct options *options)
 	leaks_forget(live.look);
 	tty_leave();
 	quiet = live.asked_quiet;
-	if (live.server)
-		fclose(live.server);
+	serve(&live);
+	stop_servers(&live);
 	int status = ended ? at_the_end(&live, true) : screen_flush();
 	look_free(live.look);
 	return status;

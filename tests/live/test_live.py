@@ -265,6 +265,45 @@ def test_prometheus_reads_the_same_numbers(held, port):
         wait_for(lambda: not urllib.request.urlopen(f"http://127.0.0.1:{port}/"), 5)
 
 
+def test_a_collector_gets_the_same_numbers(held):
+    has_it = {"PYTHONPATH": str(need("telemetry")), "OTEL_METRIC_EXPORT_INTERVAL": "300"}
+    got = held.folder / "got.jsonl"
+    collector = subprocess.Popen(
+        [PYTHON, pathlib.Path(__file__).parent / "collector.py", got], text=True,
+        stdout=subprocess.PIPE, env=live_environment(**has_it))
+    try:
+        address = f"http://127.0.0.1:{int(collector.stdout.readline())}"
+        done = live("loop.db", "--json", "--count", "4", "--interval", "0.3", "--python", PYTHON,
+                    "--opentelemetry", address, cwd=held.folder, env=has_it)
+        assert done.returncode == 0 and done.stderr == f"tidemark: sending metrics to {address}\n"
+        (device,) = json.loads(done.stdout.splitlines()[0])["devices"]
+
+        def newest():
+            whole = [line for line in got.read_text().splitlines(True) if line.endswith("\n")] \
+                if got.exists() else []
+            return whole and json.loads(whole[-1])
+        (resource,) = wait_for(newest)["resourceMetrics"]
+    finally:
+        collector.terminate()
+        collector.wait()
+    attributes = {a["key"]: a["value"] for a in resource["resource"]["attributes"]}
+    assert attributes["service.name"] == {"stringValue": "tidemark"}
+    metrics = {m["name"]: m for m in resource["scopeMetrics"][0]["metrics"]}
+    assert all(name.startswith("tidemark.") for name in metrics)
+    for name in ("allocated_bytes", "reserved_bytes", "headroom_bytes"):
+        assert metrics[f"tidemark.{name}"]["unit"] == "By"
+        (point,) = metrics[f"tidemark.{name}"]["gauge"]["dataPoints"]
+        assert int(point["asInt"]) == device[name]
+        assert point["attributes"] == [{"key": "device", "value": {"stringValue": "cuda:0"}}]
+    assert metrics["tidemark.steps"]["sum"]["isMonotonic"]
+    done = live("loop.db", "--python", PYTHON, "--opentelemetry", address, cwd=held.folder,
+                env=has_it)
+    assert done.returncode == 2 and f"cannot send to {address}: Connection refused" in done.stderr
+    done = live("loop.db", "--python", PYTHON, "--opentelemetry", "collector", cwd=held.folder,
+                env=has_it)
+    assert done.returncode == 2 and "'collector' is no address of HTTP" in done.stderr
+
+
 def test_a_python_without_the_library_is_a_sentence(held, port):
     # -S, -I: a Python that sees no package.
     bare = held.folder / "bare-python"
@@ -272,6 +311,9 @@ def test_a_python_without_the_library_is_a_sentence(held, port):
     bare.chmod(0o755)
     done = live("loop.db", "--prometheus", port, "--python", bare, cwd=held.folder)
     assert done.returncode == 2 and "has no prometheus_client; install it with" in done.stderr
+    done = live("loop.db", "--opentelemetry", "http://127.0.0.1:9", "--python", bare,
+                cwd=held.folder)
+    assert done.returncode == 2 and "has no opentelemetry; install it with" in done.stderr
     done = live("loop.db", "--prometheus", port, "--python", "/no/python", cwd=held.folder)
     assert done.returncode == 2 and "cannot start '/no/python'" in done.stderr
 
