@@ -14,11 +14,16 @@
 #include "fail.h"
 #include "heap.h"
 
+enum { KEPT = 16 };
+
 struct db {
 	sqlite3 *handle;
 	const char *name; /* as people know it, for messages */
 	time_t opened;
-	bool told; /* a progress line stands on stderr */
+	bool told;                /* a progress line stands on stderr */
+	sqlite3_stmt *kept[KEPT]; /* prepared, and not in use: to prepare one takes
+	                           * longer than many an answer */
+	int kept_next;
 };
 
 struct rows {
@@ -109,6 +114,8 @@ void db_close(struct db *db)
 {
 	if (db->told)
 		fputs("\r\033[K", stderr);
+	for (int i = 0; i < KEPT; i++)
+		sqlite3_finalize(db->kept[i]);
 	sqlite3_close_v2(db->handle);
 	free(db);
 }
@@ -195,14 +202,40 @@ void rows_put(struct rows *rows, const char *types, ...)
 	sqlite3_reset(rows->statement);
 }
 
+/* The statement of a query that was asked before and is not in use; NULL: none. */
+static sqlite3_stmt *take_kept(struct db *db, const char *sql)
+{
+	for (int i = 0; i < KEPT; i++) {
+		sqlite3_stmt *statement = db->kept[i];
+		const char *text = statement ? sqlite3_sql(statement) : "";
+		size_t length = strlen(text); /* it has no blanks at its end */
+		if (!length || strncmp(text, sql, length) != 0 ||
+		    sql[length + strspn(sql + length, " \t\n")])
+			continue;
+		db->kept[i] = NULL;
+		return statement;
+	}
+	return NULL;
+}
+
+static void keep(struct db *db, sqlite3_stmt *statement)
+{
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	sqlite3_finalize(db->kept[db->kept_next]);
+	db->kept[db->kept_next] = statement;
+	db->kept_next = (db->kept_next + 1) % KEPT;
+}
+
 struct rows *db_rows(struct db *db, const char *sql, const char *types, ...)
 {
 	struct rows *rows = allocate(sizeof(*rows));
 	va_list arguments;
 
 	rows->db = db;
-	if (sqlite3_prepare_v2(db->handle, sql, -1, &rows->statement, NULL) !=
-	    SQLITE_OK)
+	rows->statement = take_kept(db, sql);
+	if (!rows->statement && sqlite3_prepare_v2(db->handle, sql, -1,
+	                                           &rows->statement, NULL) != SQLITE_OK)
 		broken(db);
 	va_start(arguments, types);
 	for (int i = 0; types[i]; i++) {
@@ -231,7 +264,7 @@ bool rows_next(struct rows *rows)
 
 void rows_free(struct rows *rows)
 {
-	sqlite3_finalize(rows->statement);
+	keep(rows->db, rows->statement);
 	free(rows);
 }
 

@@ -19,12 +19,25 @@ struct most {
 };
 
 struct shape { /* what one pattern does to each bucket */
+	int64_t pattern;
 	struct most of[BUCKETS];
 };
 
-struct levels {
-	int64_t (*change)[BUCKETS]; /* of what lives through a whole step */
-	int64_t last;
+struct level_change { /* of what lives through a whole step, from this step on */
+	int64_t step, bucket, bytes;
+};
+
+struct walk {
+	struct trace *trace;
+	int64_t device, last;         /* step */
+	struct level_change *changes; /* by step */
+	size_t change_count, change_room, change_at;
+	int64_t level[BUCKETS];
+	struct shape *shapes; /* by pattern */
+	size_t shape_count, shape_room;
+	struct replay replay;
+	maxima_visit *visit;
+	void *context;
 };
 
 static bool known(int64_t bucket)
@@ -32,19 +45,39 @@ static bool known(int64_t bucket)
 	return bucket >= 0 && bucket < BUCKETS;
 }
 
-static void read_levels(struct trace *trace, int64_t device, struct levels *levels)
+static void change(struct walk *walk, int64_t step, int64_t bucket, int64_t bytes)
 {
-	struct rows *rows = db_rows(trace->db, sql_levels, "i", device);
+	walk->changes = grow(walk->changes, walk->change_count, &walk->change_room,
+	                     sizeof(*walk->changes));
+	walk->changes[walk->change_count++] =
+	        (struct level_change){.step = step, .bucket = bucket, .bytes = bytes};
+}
+
+static int by_step(const void *left, const void *right)
+{
+	int64_t a = ((const struct level_change *)left)->step;
+	int64_t b = ((const struct level_change *)right)->step;
+
+	return a < b ? -1 : a > b;
+}
+
+static void read_levels(struct walk *walk)
+{
+	struct rows *rows = db_rows(walk->trace->db, sql_levels, "i", walk->device);
+
 	while (rows_next(rows)) {
 		int64_t bucket = rows_number(rows, 0), bytes = rows_number(rows, 1);
 		int64_t born = rows_number(rows, 2);
 		int64_t died = rows_number_or(rows, 3, -1);
-		if (!known(bucket) || born < 0 || born >= levels->last)
+		if (!known(bucket) || born < 0 || born >= walk->last)
 			continue;
-		levels->change[born + 1][bucket] += bytes;
-		if (died >= 0 && died <= levels->last)
-			levels->change[died][bucket] -= bytes;
+		change(walk, born + 1, bucket, bytes);
+		if (died >= 0 && died <= walk->last)
+			change(walk, died, bucket, -bytes);
 	}
+	if (walk->change_count)
+		qsort(walk->changes, walk->change_count, sizeof(*walk->changes),
+		      by_step);
 }
 
 static void hold(struct shape *shape, int64_t now[], int64_t bucket, int64_t bytes,
@@ -57,27 +90,52 @@ static void hold(struct shape *shape, int64_t now[], int64_t bucket, int64_t byt
 		shape->of[bucket] = (struct most){.bytes = now[bucket], .phase = phase};
 }
 
-static void walk_shape(struct trace *trace, struct replay *replay, int64_t device,
-                       const struct step *step, struct shape *shape)
+static struct shape walk_shape(struct walk *walk, const struct step *step)
 {
+	struct trace *trace = walk->trace;
 	int64_t now[BUCKETS] = {0};
 	size_t count;
-	const struct event *events = replay_step(trace, replay, step, &count);
+	struct shape shape = {.pattern = step->pattern};
+	const struct event *events = replay_step(trace, &walk->replay, step, &count);
 	struct rows *rows;
 
 	trace_ended(trace);
-	rows = db_rows(trace->db, sql_entered, "ii", device, step->pattern);
-
-	*shape = (struct shape){0};
+	rows = db_rows(trace->db, sql_entered, "ii", walk->device, step->pattern);
 	for (int b = 0; b < BUCKETS; b++)
-		shape->of[b].phase = -1;
+		shape.of[b].phase = -1;
 	while (rows_next(rows))
-		hold(shape, now, rows_number(rows, 0), rows_number(rows, 1), -1);
+		hold(&shape, now, rows_number(rows, 0), rows_number(rows, 1), -1);
 	for (size_t i = 0; i < count; i++) {
 		const struct event *event = &events[i];
-		if (event->device >= 0 && trace->devices[event->device].id == device)
-			hold(shape, now, event->bucket, event->bytes, event->phase);
+		if (event->device >= 0 &&
+		    trace->devices[event->device].id == walk->device)
+			hold(&shape, now, event->bucket, event->bytes, event->phase);
 	}
+	return shape;
+}
+
+/* A step comes after its pattern, so that shapes come by their patterns; were one to come later,
+ * it would be walked for each of its steps. */
+static struct shape shape_of(struct walk *walk, const struct step *step)
+{
+	size_t low = 0, high = walk->shape_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (walk->shapes[middle].pattern < step->pattern)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < walk->shape_count && walk->shapes[low].pattern == step->pattern)
+		return walk->shapes[low];
+	struct shape shape = walk_shape(walk, step);
+	if (low == walk->shape_count) {
+		walk->shapes = grow(walk->shapes, walk->shape_count, &walk->shape_room,
+		                    sizeof(*walk->shapes));
+		walk->shapes[walk->shape_count++] = shape;
+	}
+	return shape;
 }
 
 /* A step whose rows were thinned away: the recorder has kept what its buckets held. */
@@ -98,46 +156,49 @@ static bool read_kept(struct trace *trace, int64_t device, int64_t step,
 	return any;
 }
 
+static void visit_step(void *context, const struct step *step)
+{
+	struct walk *walk = context;
+	struct maximum of[BUCKETS] = {{0}};
+
+	for (; walk->change_at < walk->change_count &&
+	       walk->changes[walk->change_at].step <= step->id;
+	     walk->change_at++) {
+		const struct level_change *next = &walk->changes[walk->change_at];
+		walk->level[next->bucket] += next->bytes;
+	}
+	if (step->thinned) {
+		bool any = read_kept(walk->trace, walk->device, step->id, of);
+		walk->visit(walk->context, step->id, any ? of : NULL);
+		return;
+	}
+	if (step->pattern < 0 || step->pattern > walk->last)
+		return;
+	struct shape shape = shape_of(walk, step);
+	for (int b = 0; b < BUCKETS; b++)
+		of[b] = (struct maximum){.bytes = walk->level[b] + shape.of[b].bytes,
+		                         .step = step->id,
+		                         .phase = shape.of[b].phase};
+	walk->visit(walk->context, step->id, of);
+}
+
 void maxima_each(struct trace *trace, int64_t device, maxima_visit *visit,
                  void *context)
 {
-	struct levels levels = {
-	        .last = db_number(trace->db, 0, "SELECT max(id) FROM step")};
-	struct shape *shapes = allocate((size_t)(levels.last + 1) * sizeof(*shapes));
-	bool *walked = allocate((size_t)(levels.last + 1) * sizeof(*walked));
-	struct replay replay = {.pattern = -1};
-	int64_t level[BUCKETS] = {0};
+	struct walk walk = {
+	        .trace = trace,
+	        .device = device,
+	        .last = db_number(trace->db, 0, "SELECT max(id) FROM step"),
+	        .replay = {.pattern = -1},
+	        .visit = visit,
+	        .context = context,
+	};
 
-	levels.change = allocate((size_t)(levels.last + 1) * sizeof(*levels.change));
-	read_levels(trace, device, &levels);
-	struct rows *rows = db_rows(trace->db, "SELECT id FROM step ORDER BY id", "");
-	while (rows_next(rows)) {
-		struct maximum of[BUCKETS] = {{0}};
-		int64_t id = rows_number(rows, 0);
-		struct step step = trace_step(trace, id);
-		for (int b = 0; b < BUCKETS; b++)
-			level[b] += levels.change[id][b];
-		if (step.thinned) {
-			visit(context, id,
-			      read_kept(trace, device, id, of) ? of : NULL);
-			continue;
-		}
-		if (step.pattern < 0 || step.pattern > levels.last)
-			continue;
-		struct shape *shape = &shapes[step.pattern];
-		if (!walked[step.pattern])
-			walk_shape(trace, &replay, device, &step, shape);
-		walked[step.pattern] = true;
-		for (int b = 0; b < BUCKETS; b++)
-			of[b] = (struct maximum){.bytes = level[b] + shape->of[b].bytes,
-			                         .step = id,
-			                         .phase = shape->of[b].phase};
-		visit(context, id, of);
-	}
-	free(levels.change);
-	free(shapes);
-	free(walked);
-	replay_free(&replay);
+	read_levels(&walk);
+	trace_each_step(trace, visit_step, &walk);
+	free(walk.changes);
+	free(walk.shapes);
+	replay_free(&walk.replay);
 }
 
 const char *maximum_phase(const struct trace *trace, const struct maximum *maximum)

@@ -262,27 +262,44 @@ struct device *trace_devices(struct trace *trace, const char *wish, size_t *coun
 	     *names ? names : "none");
 }
 
+static struct step read_step(struct rows *rows)
+{
+	return (struct step){.pattern = rows_number(rows, 0),
+	                     .start_ns = rows_number(rows, 1),
+	                     .end_ns = rows_number(rows, 2),
+	                     .events = rows_number(rows, 3),
+	                     .micro_steps = rows_number(rows, 4),
+	                     .pattern_start_ns = rows_number(rows, 5),
+	                     .pattern_end_ns = rows_number(rows, 6),
+	                     .first = rows_number_or(rows, 7, 1),
+	                     .last = rows_number_or(rows, 8, 0),
+	                     .complete = rows_number(rows, 9),
+	                     .thinned = rows_number(rows, 10),
+	                     .id = rows_number(rows, 11)};
+}
+
 struct step trace_step(struct trace *trace, int64_t id)
 {
-	struct step step = {.id = id};
 	struct rows *rows = db_rows(trace->db, sql_step, "i", id);
+	struct step step;
+
 	if (!rows_next(rows))
 		fail(STATUS_USAGE, "this trace has no step %lld; the last one is %lld",
 		     (long long)id,
 		     (long long)db_number(trace->db, 0, "SELECT max(id) FROM step"));
-	step.pattern = rows_number(rows, 0);
-	step.start_ns = rows_number(rows, 1);
-	step.end_ns = rows_number(rows, 2);
-	step.events = rows_number(rows, 3);
-	step.micro_steps = rows_number(rows, 4);
-	step.pattern_start_ns = rows_number(rows, 5);
-	step.pattern_end_ns = rows_number(rows, 6);
-	step.first = rows_number_or(rows, 7, 1);
-	step.last = rows_number_or(rows, 8, 0);
-	step.complete = rows_number(rows, 9);
-	step.thinned = rows_number(rows, 10);
+	step = read_step(rows);
 	rows_free(rows);
 	return step;
+}
+
+void trace_each_step(struct trace *trace, trace_step_visit *visit, void *context)
+{
+	struct rows *rows = db_rows(trace->db, sql_every_step, "");
+
+	while (rows_next(rows)) {
+		struct step step = read_step(rows);
+		visit(context, &step);
+	}
 }
 
 bool trace_peak(struct trace *trace, int64_t device, int64_t step, struct point *point)

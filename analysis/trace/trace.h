@@ -82,6 +82,10 @@ struct device *trace_devices(struct trace *trace, const char *wish, size_t *coun
 /* Ends the program with status 2 where there is no such step. */
 struct step trace_step(struct trace *trace, int64_t id);
 
+/* All of them, by number. */
+typedef void trace_step_visit(void *context, const struct step *step);
+void trace_each_step(struct trace *trace, trace_step_visit *visit, void *context);
+
 /* Before a query of the view `ended`, which is about one step: after some of them it gets a table
  * by steps, as each looks at all that began before its step otherwise. */
 void trace_ended(struct trace *trace);
