@@ -14,6 +14,7 @@ import tempfile
 import where
 
 HERE = pathlib.Path(__file__).resolve().parent
+PATIENCE = 900  # seconds for those that look at the model
 PAGE_OF = {
     "accelerate": "accelerate 1.15.0, `estimate-memory`: 4 × fp32 weights, 2 × in 16 bits",
     "deepspeed": "DeepSpeed 0.19.8, `estimate_zero2/3_model_states_mem_needs`",
@@ -115,16 +116,18 @@ def tracked(config, words, paths, names):
 
         def command(*line):
             return subprocess.run([where.COMMAND, *line], capture_output=True, text=True,
-                                  timeout=900, cwd=folder, env=environment)
+                                  timeout=PATIENCE, cwd=folder, env=environment)
         script = command("plan", "--config", folder / "config.json", *words, "--measure",
                          "--print-script")
         (folder / "train.py").write_text(script.stdout)
-        done = command("simulate", "--gpu", "a100-80gb", "--", where.PYTHON, HERE / "tracked.py",
-                       folder / "train.py", folder, folder / "words.json", folder / "answer.json",
-                       *names)
+        try:
+            why = command("simulate", "--gpu", "a100-80gb", "--", where.PYTHON,
+                          HERE / "tracked.py", folder / "train.py", folder, folder / "words.json",
+                          folder / "answer.json", *names).stderr
+        except subprocess.TimeoutExpired:
+            why = f"no answer in {PATIENCE} s"
         if not (folder / "answer.json").exists():
-            why = " ".join(done.stderr.split())[-160:]
-            return {name: {"none": why} for name in names}
+            return {name: {"none": " ".join(why.split())[-160:]} for name in names}
         return json.loads((folder / "answer.json").read_text())
 
 
