@@ -84,7 +84,8 @@ struct shape {
 	enum head head;
 	enum rotation rotation;
 	enum projection projection;
-	int norms; /* a layer; 1, in parallel: both read what one gave */
+	int norms;       /* a layer; 1, in parallel: both read what one gave */
+	int norms_first; /* so many of them are registered before what reads them */
 	bool final_norm, embedding_norm,
 	        head_norm; /* head_norm: q and k are normalised */
 	bool qkv_bias, out_bias, mlp_bias, head_bias;

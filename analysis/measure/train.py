@@ -21,12 +21,12 @@ TARGETS = {"q": ["q_proj", "query", "query_proj", "q_lin"],
            "v": ["v_proj", "value", "value_proj", "v_lin"],
            "qkv": ["c_attn", "query_key_value", "qkv_proj", "Wqkv", "att_proj"],
            "o": ["o_proj", "out_proj", "attn.c_proj", "attention.dense", "self_attention.dense",
-                 "attention.output.dense", "out_lin"],
+                 "attention.output.dense", "self_attn.dense", "out_lin"],
            "gate": ["gate_proj", "gate_up_proj"],
            "up": ["up_proj", "c_fc", "fc1", "fc_in", "dense_h_to_4h", "intermediate.dense",
-                  "gate_up_proj", "lin1"],
+                  "gate_up_proj", "lin1", "ffn"],
            "down": ["down_proj", "mlp.c_proj", "fc2", "fc_out", "dense_4h_to_h", "output.dense",
-                    "lin2"]}
+                    "lin2", "ffn_output"]}
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 

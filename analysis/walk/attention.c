@@ -229,6 +229,16 @@ static bool dense_comes_after(enum family family)
 	       family == FAMILY_ELECTRA;
 }
 
+/* BERT and its kind have that matmul in a module with the norm behind it: what it read is named by
+ * who called the module, until the norm has run. */
+void transformer_let_read(struct transformer *m, struct ten *read)
+{
+	if (dense_comes_after(m->shape->family))
+		m->named = *read;
+	else
+		ops_let(&m->ops, read);
+}
+
 /* Keys and values are read from source. */
 static struct ten attention(struct transformer *m, const struct layer_weights *w,
                             struct ten x, struct ten source, struct ten *weights)
@@ -272,7 +282,7 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 	}
 	out = transformer_linear(m, w, LORA_O, result, w->o, w->o_bias,
 	                         s->heads * s->head_dim, s->hidden);
-	ops_let(o, &result);
+	transformer_let_read(m, &result);
 	if (s->dropout_inside) {
 		result = ops_dropout(o, out, transformer_drops(m));
 		ops_let(o, &out);

@@ -44,7 +44,7 @@ static struct ten table_rows(struct transformer *m, struct ten rows[3])
 	struct ops *o = &m->ops;
 	bool each = s->family == FAMILY_ROBERTA;
 	int64_t stored = each ? m->tokens : m->seq;
-	struct ten words = ops_embedding(o, m->embedding, m->ids, shape_embedding(s));
+	struct ten words = transformer_words(m);
 	struct ten types = none, positions = none, x = ops_hold(o, words);
 
 	if (s->types) {
@@ -111,6 +111,7 @@ static struct ten joined(struct transformer *m, struct ten x, struct ten branch,
 	ops_let(o, &branch);
 	sum = ops_add(o, kept, x);
 	result = transformer_norm(m, sum, norm, m->shape->hidden);
+	ops_let(o, &m->named);
 	ops_let(o, &sum);
 	ops_let(o, &kept);
 	return result;

@@ -203,6 +203,17 @@ tensor_id tape_weight(struct tape *t, int64_t bytes, bool trained)
 	return weight;
 }
 
+void tape_ask_gradient(struct tape *t, tensor_id v)
+{
+	t->tensors[v].grad = true;
+}
+
+void tape_drop_asked(struct tape *t)
+{
+	storage_let(t, t->caught);
+	t->caught = -1;
+}
+
 void tape_zero_grad(struct tape *t)
 {
 	for (size_t i = 0; i < t->leaf_count; i++) {

@@ -71,6 +71,10 @@ void tape_workspaces(struct tape *tape, int64_t cublas, int64_t cublaslt);
  * its gradient stays until tape_zero_grad(). */
 tensor_id tape_make(struct tape *tape, int64_t bytes, enum tape_bucket bucket);
 tensor_id tape_weight(struct tape *tape, int64_t bytes, bool trained);
+/* tensor.requires_grad_(): asks for the gradient of one that no weight that is trained went into;
+ * of one such tensor at a time. The gradient stays until it is dropped. */
+void tape_ask_gradient(struct tape *tape, tensor_id v);
+void tape_drop_asked(struct tape *tape);
 void tape_zero_grad(struct tape *tape);
 
 tensor_id tape_hold(struct tape *tape, tensor_id v); /* the same, held once more */

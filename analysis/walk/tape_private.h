@@ -67,7 +67,7 @@ struct tape {
 	int64_t packed; /* tensors saved so far, or that would have been */
 	int64_t wanted; /* of a second forward, which ends with the last of them; -1 */
 	bool stopped;   /* it has: what is made from now on takes nothing */
-	int32_t caught; /* what a checkpoint's input got as its gradient; -1 */
+	int32_t caught; /* the gradient of a checkpoint's input, or of what was asked for; -1 */
 };
 
 /* Storages: a new one, held once; held once more; let go of; counted elsewhere. */

@@ -24,7 +24,7 @@ struct ten transformer_feed_forward(struct transformer *m,
 		ops_let(o, &up);
 		out = transformer_linear(m, w, LORA_DOWN, wide, w->down, w->down_bias,
 		                         s->ffn, s->hidden);
-		ops_let(o, &wide);
+		transformer_let_read(m, &wide);
 		return out;
 	}
 	if (s->fused || s->fused_gate) {
@@ -184,12 +184,28 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	return result;
 }
 
+/* Where layers are checkpointed, transformers asks for these rows' gradient though their table be
+ * frozen. Source: enable_input_require_grads() in modeling_utils.py, transformers 5.23. */
+struct ten transformer_words(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	struct ten rows =
+	        ops_embedding(o, m->embedding, m->ids, shape_embedding(m->shape));
+
+	if (m->training->checkpoint != CHECKPOINT_FULL ||
+	    tape_wants_grad(o->tape, rows.v))
+		return rows;
+	tape_ask_gradient(o->tape, rows.v);
+	m->asked = ops_hold(o, rows);
+	return rows;
+}
+
 /* What the layers read. held: `inputs_embeds` and the rows of positions, which are variables of the
  * model's until all layers have run. */
 static struct ten embedded(struct transformer *m, struct ten held[2])
 {
 	struct ops *o = &m->ops;
-	struct ten x = ops_embedding(o, m->embedding, m->ids, m->shape->hidden), sum;
+	struct ten x = transformer_words(m), sum;
 
 	x = scaled(m, x, m->shape->scaled_embedding);
 	held[0] = ops_hold(o, x);

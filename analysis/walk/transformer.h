@@ -50,6 +50,9 @@ struct transformer {
 	struct ten
 	        bias; /* T5: of relative positions, for this layer's scores; or none */
 	struct ten memory; /* what a first stack gave; `outputs` holds it */
+	struct ten named;  /* what a layer names until its sum has its norm; or none */
+	struct ten
+	        asked; /* rows whose gradient was asked for; their graph holds them */
 	struct ten stack_bias[2], cross_bias; /* T5's, of each stack and between them */
 	struct ten places,
 	        far; /* DeBERTa: of two tokens, and the table as it is read */
@@ -82,6 +85,9 @@ struct ten transformer_linear(struct transformer *model,
                               struct ten x, struct ten weight, struct ten bias,
                               int64_t in, int64_t out);
 
+/* What the ids name in the table of words. */
+struct ten transformer_words(struct transformer *model);
+
 /* One layer's norm and attention; weights: what the attention returns beside. */
 struct ten transformer_norm(struct transformer *model, struct ten x,
                             const struct norm_weights *weights, int64_t over);
@@ -113,6 +119,9 @@ struct ten transformer_attended(struct transformer *model,
 bool transformer_lacks_bf16(const struct transformer *model);
 /* Are a rotated part of each head and the rest of it put together anew? */
 bool transformer_rotates_parts(const struct shape *shape);
+
+/* A branch's last matmul has read this: it goes, or the layer names it. */
+void transformer_let_read(struct transformer *model, struct ten *read);
 
 struct ten transformer_gelu_new(struct ops *o, struct ten x);
 struct ten transformer_activated(struct transformer *model, struct ten x);

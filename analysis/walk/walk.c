@@ -58,7 +58,7 @@ static tensor_id forward(struct transformer *m)
 static void one_step(struct transformer *m, bool first)
 {
 	struct tape *t = m->ops.tape;
-	struct ten output = {.v = NO_TENSOR}, memory = {.v = NO_TENSOR};
+	struct ten output = none, memory = none, asked = none;
 	tensor_id loss;
 
 	for (int64_t i = 0; i < m->training->accumulate; i++) {
@@ -66,14 +66,19 @@ static void one_step(struct transformer *m, bool first)
 		loss = forward(m);
 		ops_let(&m->ops, &output);
 		ops_let(&m->ops, &memory);
+		ops_let(&m->ops, &asked);
+		tape_drop_asked(t);
 		output = m->output;
 		memory = m->memory;
+		asked = m->asked;
 		tape_phase(t, TAPE_BACKWARD);
 		transformer_backward(m, loss);
 	}
 	optimizer_walk(m, first);
 	ops_let(&m->ops, &output);
 	ops_let(&m->ops, &memory);
+	ops_let(&m->ops, &asked);
+	tape_drop_asked(t);
 	tape_zero_grad(t);
 	if (m->sharding)
 		sharding_zero_grad(m->sharding);
@@ -119,6 +124,8 @@ bool walk_training(const struct model *model, const struct training *training,
 	                        .keys = training->seq,
 	                        .bias = {.v = NO_TENSOR},
 	                        .memory = {.v = NO_TENSOR},
+	                        .named = {.v = NO_TENSOR},
+	                        .asked = {.v = NO_TENSOR},
 	                        .tokens = training->batch * training->seq,
 	                        .wide = dtype_bytes(training->parameter == DTYPE_NF4
 	                                                    ? training->residual

@@ -104,6 +104,9 @@ static void make_layer(struct transformer *m, struct layer_weights *w, int64_t l
 	                            .k_norm = {none, none},
 	                            .windowed = layer_in(&s->windowed, layer),
 	                            .unturned = layer_in(&s->unturned, layer)};
+	/* optimizers go over the weights in the order in which they are registered */
+	for (int i = 0; i < s->norms_first; i++)
+		w->norm[i] = norm_of(m, s->hidden);
 	w->q = matmul(m, s->fused ? inner + 2 * keys : inner, s->hidden);
 	w->q_bias = bias(m, s->qkv_bias, s->fused ? inner + 2 * keys : inner);
 	if (!s->fused) {
@@ -126,7 +129,7 @@ static void make_layer(struct transformer *m, struct layer_weights *w, int64_t l
 	w->up_bias = bias(m, s->mlp_bias, s->ffn);
 	w->down = matmul(m, s->hidden, s->ffn);
 	w->down_bias = bias(m, s->mlp_bias, s->hidden);
-	for (int i = 0; i < s->norms; i++)
+	for (int i = s->norms_first; i < s->norms; i++)
 		w->norm[i] = norm_of(m, s->hidden);
 	if (s->relative.rows && !s->relative.shared && s->relative.to_position) {
 		w->far_k = weight(m, inner, s->hidden);

@@ -6,6 +6,8 @@ attention, batch and sequence; adapters, and packed weights under them. Each is 
 and trained two steps on the simulated device by `plan --measure`, of the same configuration; the two
 peaks stand side by side. The same seed draws the same list; another seed draws another.
 
+With --others, the summary shows what other estimators say of the same trainings (others.py).
+
   tests/plan/accuracy.py --count 30 --seed 1 --write     the table of docs/accuracy-plan.md
 """
 import argparse
@@ -20,6 +22,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import decoders  # noqa: E402
+import others  # noqa: E402
 import where  # noqa: E402
 
 TORCH = where.CACHE / "torch-2.11.0"
@@ -196,24 +199,35 @@ def drawn(draw, only=None):
     return config, adapted(draw, training(draw, shared=True))
 
 
-def run(config, words):
+def plan(folder, config, *words):
+    """What plan says of it; what it says on stderr where it says nothing."""
+    path = pathlib.Path(folder) / "config.json"
+    path.write_text(json.dumps(config))
+    done = subprocess.run(
+        [where.COMMAND, "plan", "--config", path, *words, "--json"], capture_output=True,
+        text=True, timeout=900, env=where.clean_environment(
+            PYTHONPATH=f"{TORCH}:{where.LIBRARIES}", HF_HUB_OFFLINE=1, TMPDIR=folder))
+    return {"error": done.stderr.strip()[-200:]} if done.returncode else json.loads(done.stdout)
+
+
+def measure(config, words):
+    """What a run of this training measures: it does not depend on what plan predicts."""
     with tempfile.TemporaryDirectory(prefix="accuracy.") as folder:
-        path = pathlib.Path(folder) / "config.json"
-        path.write_text(json.dumps(config))
-        done = subprocess.run(
-            [where.COMMAND, "plan", "--config", path, *words, "--measure", "--json",
-             "--python", where.PYTHON], capture_output=True, text=True, timeout=600,
-            env=where.clean_environment(PYTHONPATH=f"{TORCH}:{where.LIBRARIES}",
-                                        HF_HUB_OFFLINE=1, TMPDIR=folder))
-    if done.returncode:
-        return {"error": done.stderr.strip()[-200:]}
-    answer = json.loads(done.stdout)
-    measured = answer["measured"]
+        answer = plan(folder, config, *words, "--measure", "--python", where.PYTHON)
+    return answer.get("measured", answer)
+
+
+def held(config, words, measured):
+    """What plan predicts now, beside what the run measured."""
+    with tempfile.TemporaryDirectory(prefix="accuracy.") as folder:
+        answer = plan(folder, config, *words)
+    if "error" in measured or "error" in answer:
+        return {"error": (measured if "error" in measured else answer)["error"]}
     return {"predicted": answer["peak_allocated_bytes"], "phase": answer["peak_phase"],
             "total": answer["total_bytes"], "measured": measured["peak_allocated_bytes"],
             "measured_phase": measured["peak_phase"],
             "reserved": (answer["peak"] or {}).get("reserved_bytes"),
-            "measured_reserved": measured["peak_reserved_bytes"], "bound": measured["bound"]}
+            "measured_reserved": measured["peak_reserved_bytes"]}
 
 
 def off(predicted, measured):
@@ -273,7 +287,35 @@ def summary(rows):
     yield f"Phase of the peak: right in {phases} of {len(good)}."
 
 
-def options_of(description, count):
+def beside(rows, says):
+    """Each estimator on the runs that it has an answer to, this one's formula first."""
+    ran = [(got, say) for (_, _, got), say in zip(rows, says) if "measured" in got]
+    lines = {"`tidemark plan`": [(got["predicted"], got["measured"]) for got, _ in ran]}
+    for name, title in others.PAGE_OF.items():
+        lines[title] = [(say[name], got["measured"]) for got, say in ran if name in say]
+    yield "| estimator | answers | median off | worst | lowest |"
+    yield "|---|--:|--:|--:|--:|"
+    for title, pairs in lines.items():
+        values = [off(*pair) for pair in pairs if pair[0]]
+        if values:
+            yield f"| {title} | {len(values)} of {len(pairs)} | " \
+                  f"{statistics.median(map(abs, values)):.2f} % | " \
+                  f"{said(max(values, key=abs))} | {said(min(values))} |"
+        else:
+            yield f"| {title} | 0 of {len(pairs)} | | | |"
+
+
+def more_options(parser):
+    parser.add_argument("--runs", metavar="FILE", type=pathlib.Path,
+                        help="keep what each run measured here; what is here does not run again")
+    parser.add_argument("--others", metavar="FOLDER", nargs="*", default=None,
+                        help="ask other estimators, too; FOLDER: where one is installed")
+    parser.add_argument("--memtracker", metavar="N", type=int, default=30,
+                        help="ask PyTorch's MemTracker, which takes up to minutes for each, of the "
+                             "first N alone (default: 30)")
+
+
+def options_of(description, count, more=None):
     """The options of a table that is drawn at random; count: how many rows by default."""
     parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -281,6 +323,8 @@ def options_of(description, count):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", metavar="KIND,…", type=lambda kinds: kinds.split(","),
                         help="these architectures alone")
+    if more:
+        more(parser)
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     return parser.parse_args()
 
@@ -293,17 +337,62 @@ def put(text, begin, end, write):
         PAGE.write_text(f"{page.split(begin)[0]}{begin}\n{text}\n{end}{page.split(end)[1]}")
 
 
-def main():
-    options = options_of(__doc__, count=30)
-    draw = random.Random(options.seed)
-    rows = []
+def kept(path):
+    """What a file of --runs has of each training: by configuration and words."""
+    found = {}
+    for line in path.read_text().splitlines() if path and path.exists() else []:
+        line = json.loads(line)
+        got = found.setdefault(json.dumps([line.pop("config"), line.pop("words")]), {})
+        line["tracked"] = got.get("tracked", {}) | line.get("tracked", {})
+        got.update(line)
+    return found
+
+
+def asked(config, words, options, number, known):
+    """What other estimators have to look at the model for, as far as it is not known."""
+    names = [name for name in ("shape", "kitsune", "memtracker") if name not in known]
+    if "memtracker" in names and number >= options.memtracker:
+        names.remove("memtracker")
+    found, paths = {}, [TORCH, where.LIBRARIES, *options.others]
+    for asked_together in (names[:2], names[2:]):  # the last one is slow and may not end
+        if asked_together:
+            found |= others.tracked(config, words, paths, asked_together)
+    return found
+
+
+def measured_rows(options):
+    """Each training that the seed draws, with what its run measured, and its model for others."""
+    draw, ran = random.Random(options.seed), kept(options.runs)
     for number in range(options.count):
         config, words = drawn(draw, options.only)
-        rows.append((config, words, run(config, words)))
-        print(number + 1, *what(config), *words[1::2], rows[-1][2], file=sys.stderr,
+        got = ran.get(json.dumps([config, words]), {})
+        new = {}
+        if "measured" not in got:
+            new["measured"] = measure(config, words)
+        known = got.get("tracked", {})
+        if options.others is not None:
+            new["tracked"] = asked(config, words, options, number, known)
+        if options.runs and any(new.values()):
+            with options.runs.open("a") as file:
+                print(json.dumps({"config": config, "words": words, **new}), file=file, flush=True)
+        new["tracked"] = known | new.get("tracked", {})
+        if number >= options.memtracker:
+            new["tracked"].pop("memtracker", None)
+        yield number + 1, config, words, got | new
+
+
+def main():
+    options = options_of(__doc__, count=30, more=more_options)
+    rows, says = [], []
+    for number, config, words, got in measured_rows(options):
+        rows.append((config, words, held(config, words, got["measured"])))
+        says.append(others.answers(words, got["tracked"]) if got["tracked"] else {})
+        print(number, *what(config), *words[1::2], rows[-1][2], says[-1], file=sys.stderr,
               flush=True)
-    put("\n".join([f"Seed {options.seed}, torch 2.11.0 on a simulated a100-80gb.", "",
-                   *summary(rows), "", *table(rows)]), BEGIN, END, options.write)
+    text = [f"Seed {options.seed}, torch 2.11.0 on a simulated a100-80gb.", "", *summary(rows), ""]
+    if options.others is not None:
+        text += [*beside(rows, says), ""]
+    put("\n".join([*text, *table(rows)]), BEGIN, END, options.write)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ GPT2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 96
 BERT = {"model_type": "bert", "architectures": ["BertForSequenceClassification"],
         "hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 6,
         "intermediate_size": 260, "vocab_size": 531, "max_position_embeddings": 128}
+ALBERT = {**BERT, "model_type": "albert", "architectures": ["AlbertForSequenceClassification"],
+          "embedding_size": 32}
 T5 = {"model_type": "t5", "d_model": 96, "d_kv": 16, "d_ff": 260, "num_layers": 2, "num_heads": 6,
       "vocab_size": 531}
 PEGASUS = {"model_type": "pegasus", "d_model": 96, "encoder_layers": 2, "decoder_layers": 2,
@@ -96,6 +98,12 @@ CASES = {
     "bert": (BERT, "--batch", 8),
     "bert, adapters": ({**BERT, "architectures": ["BertForMaskedLM"], "vocab_size": 5310},
                        "--batch", 8, "--lora-rank", 4),
+    "bert, adapters and checkpoints": (BERT, "--batch", 256, "--lora-rank", 4, "--checkpoint",
+                                       "full"),
+    "albert, adapters everywhere": (ALBERT, "--batch", 8, "--lora-rank", 4, "--lora-targets", "all"),
+    "phi, adapters everywhere": ({**LLAMA, "model_type": "phi",
+                                  "architectures": ["PhiForCausalLM"]}, "--batch", 8,
+                                 "--lora-rank", 4, "--lora-targets", "all"),
     "gpt2, adapters": (GPT2, "--batch", 8, "--lora-rank", 4, "--precision", "bf16"),
     "llama, adapters everywhere": (LLAMA, "--batch", 16, "--lora-rank", 8, "--lora-targets", "all",
                                    "--precision", "bf16-mixed", "--checkpoint", "full"),

@@ -205,6 +205,25 @@ TEST("adapters alone have gradients and states, and packing leaves a quarter of 
 	      INT64_C(973000000) * 5 / 4);
 }
 
+TEST("a norm that is registered first stands between the table of words and a layer's "
+     "matmul")
+{
+	const int64_t table = INT64_C(50304) * 2048 * 4;
+	struct training r;
+	struct walk walk;
+
+	training_default(&r, PRECISION_FP32);
+	r.batch = 1;
+	r.seq = 64;
+	r.optimizer = OPTIMIZER_ADAFACTOR;
+	r.sample_bytes = r.sample_elements = -1;
+	CHECK(trained_by("pythia-1b", &r, 0, &walk));
+	/* the table's own update is the largest, and gone before the matmul's */
+	CHECK(walk.later.phase[TAPE_OPTIMIZER].bucket[TAPE_TEMPORARY] >= table);
+	CHECK(walk.later.phase[TAPE_OPTIMIZER].bucket[TAPE_TEMPORARY] <
+	      table + (1 << 20));
+}
+
 TEST("a device that is too small refuses, and one of the reserved size does not")
 {
 	struct walk walk, tried;
