@@ -44,14 +44,16 @@ BY_STRING = {"cuda": rb"\0(cu[A-Z][A-Za-z0-9]+(?:_v\d)?)(?=\0)",
              "nvml": rb"\0(nvml[A-Z][A-Za-z0-9]+(?:_v\d)?)(?=\0)"}
 PACKAGES = {
     12: "cuda-runtime cublas cudnn cufft curand cusparse cusparselt cusolver nccl "
-        "cuda-nvrtc nvtx cuda-cupti cufile nvshmem nvjitlink nvml-dev",
+        "cuda-nvrtc nvtx==12.1.105 cuda-cupti cufile nvshmem nvjitlink nvml-dev",
     13: "cuda-runtime cublas cudnn-cu13 cufft curand cusparse cusparselt-cu13 cusolver "
         "nccl-cu13 cuda-nvrtc cuda-cupti cufile nvshmem-cu13 nvjitlink nvml-dev",
 }
 
 
 def package(major, name):
-    return f"nvidia-{name}-cu12" if major == 12 else f"nvidia-{name}"
+    """Of NVTX the last version that had a library; since then it is headers alone."""
+    name, equals, version = name.partition("==")
+    return (f"nvidia-{name}-cu12" if major == 12 else f"nvidia-{name}") + equals + version
 
 
 def run(*cmd):

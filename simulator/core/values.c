@@ -16,14 +16,22 @@ static _Atomic unsigned long reads, sizes;
 static _Thread_local struct {
 	enum tmksim_trait trait;
 	const char *kernel;
-	double count; /* elements looked at, for TMKSIM_NONZERO */
+	const void *counted; /* what TMKSIM_NONZERO looks at */
+	int elements;        /* and how many */
 } last;
 
 enum { EXPECTED = 16 };
 static _Thread_local struct {
 	int64_t numbers[EXPECTED];
 	int count, next;
+	bool none; /* the program asks for a count of values that nobody knows */
 } expected;
+
+/* Counts that the host has been given: a backward counts the mask of its forward once more,
+ * on a thread of PyTorch's own, and must find as many. A slot has a check above and the count
+ * below, so that threads need no lock; a mask that falls into another's slot replaces it. */
+enum { COUNTS = 1 << 16 };
+static _Atomic uint64_t counts[COUNTS];
 
 enum tmksim_trait tmksim_classify(const char *kernel)
 {
@@ -63,9 +71,61 @@ void tmksim_launched(enum tmksim_trait trait, const char *kernel, void **argumen
 		return;
 	last.trait = trait;
 	last.kernel = kernel;
-	/* CUB's reductions: input, output, number of items */
-	if (trait == TMKSIM_NONZERO && arguments)
-		last.count = *(const int *)arguments[2];
+	/* CUB's reductions: input (an iterator that begins with the address), output, number
+	 * of items */
+	if (trait == TMKSIM_NONZERO && arguments) {
+		last.counted = *(const void **)arguments[0];
+		last.elements = *(const int *)arguments[2];
+	}
+}
+
+/* The slot of a mask, and the check that says that it is this one's. Without an address: of
+ * the last one that was as long. */
+static _Atomic uint64_t *slot_of(const void *address, int elements, uint64_t *check)
+{
+	uint64_t hash = (uintptr_t)address * 0x9e3779b97f4a7c15 ^
+	                ((uint64_t)elements + 1) * 0xc2b2ae3d27d4eb4f;
+	hash ^= hash >> 29;
+	hash *= 0xbf58476d1ce4e5b9;
+	*check = hash >> 32 | 1; /* never 0, which is an empty slot */
+	return &counts[hash % COUNTS];
+}
+
+static bool recall(const void *address, int64_t *count)
+{
+	uint64_t check, found = *slot_of(address, last.elements, &check);
+	*count = (int64_t)(found & 0xffffffff);
+	return found >> 32 == check;
+}
+
+/* The host has been given this count, of the mask that the thread's last kernel looked at. */
+static void remember(const void *number, size_t bytes)
+{
+	int64_t count = 0;
+	if (last.trait != TMKSIM_NONZERO || (bytes != 4 && bytes != 8))
+		return;
+	last.trait = TMKSIM_ORDINARY; /* used: the next read is another value */
+	memcpy(&count, number, bytes);
+	if (count < 0 || count > last.elements)
+		return;
+	const void *places[] = {last.counted, NULL};
+	for (int i = 0; i < 2; i++) {
+		uint64_t check;
+		_Atomic uint64_t *slot = slot_of(places[i], last.elements, &check);
+		*slot = check << 32 | (uint64_t)count;
+	}
+}
+
+/* A mask that is not contiguous is copied each time that it is counted, elsewhere. */
+static bool store_remembered(void *to, size_t bytes)
+{
+	int64_t count;
+	if (last.trait != TMKSIM_NONZERO || expected.none ||
+	    (bytes != 4 && bytes != 8) ||
+	    (!recall(last.counted, &count) && !recall(NULL, &count)))
+		return false;
+	memcpy(to, &count, bytes);
+	return true;
 }
 
 void tmksim_value_written(void)
@@ -76,7 +136,8 @@ void tmksim_value_written(void)
 void tmksim_expect(const int64_t *numbers, int count)
 {
 	expected.next = 0;
-	expected.count = count < EXPECTED ? count : EXPECTED;
+	expected.none = count < 0;
+	expected.count = count < 0 ? 0 : count < EXPECTED ? count : EXPECTED;
 	for (int i = 0; i < expected.count; i++)
 		expected.numbers[i] = numbers[i];
 }
@@ -122,7 +183,7 @@ static void store_plausible(void *to, size_t bytes)
 		store(to, bytes, 1, true);
 		break;
 	case TMKSIM_NONZERO:
-		store(to, bytes, last.count * density(), false);
+		store(to, bytes, last.elements * density(), false);
 		break;
 	case TMKSIM_MOST: /* peers gave what this one gave: they are all equal */
 		store(to, bytes, (double)tmksim_just_delivered(), false);
@@ -146,8 +207,10 @@ static void log_size(size_t bytes)
 
 void tmksim_value_read(void *to, const void *from, size_t bytes)
 {
-	if (store_expected(to, bytes))
+	if (store_expected(to, bytes) || store_remembered(to, bytes)) {
+		remember(to, bytes);
 		return;
+	}
 	if (last.trait == TMKSIM_UNCLASSIFIED || (bytes & (bytes - 1)) || bytes > 8 ||
 	    (last.trait == TMKSIM_ORDINARY && tmksim_delivered(from, bytes)))
 		return;
@@ -170,9 +233,7 @@ void tmksim_value_read(void *to, const void *from, size_t bytes)
 	default: /* memory: what lies there */
 		break;
 	}
-	if (last.trait != TMKSIM_NONZERO)
-		return;
-	last.trait = TMKSIM_ORDINARY; /* used: the next read is another value */
+	remember(to, bytes);
 }
 
 __attribute__((destructor)) static void log_reads(void)

@@ -29,7 +29,9 @@ void tmksim_launched(enum tmksim_trait trait, const char *kernel, void **argumen
  * that kernel computes what a host is likely to ask for: it may have reused the place. */
 void tmksim_value_read(void *to, const void *from, size_t bytes);
 /* What the thread's next reads of 4 or 8 bytes will find, in order: sizes that follow from
- * values which are known (simulator/with/tidemark_known). count 0: no longer. */
+ * values which are known (simulator/with/tidemark_known). count 0: no longer; -1: sizes that
+ * follow from values which nobody knows. A count that neither was said of is what it was when
+ * the same memory was counted before: a backward does that. */
 void tmksim_expect(const int64_t *numbers, int count);
 /* The thread copied to the device: what it reads next was really written. */
 void tmksim_value_written(void);

@@ -62,6 +62,17 @@ def test_memory_ends_where_the_card_ends(on_device):
     """, TIDEMARK_SIM_MEMORY="1GiB", TIDEMARK_SIM_CONTEXT="100MiB"))
 
 
+def test_ranges_of_nvtx_are_accepted():
+    """PyTorch up to 2.4 is linked with NVTX's own library; with CUDA 13 there is none."""
+    passes(subprocess.run([sys.executable, "-c", textwrap.dedent(f"""
+        import ctypes
+        nvtx = ctypes.CDLL({HOME!r} + '/sim12/libtmksim_nvtoolsext_12.so')
+        for name in 'MarkA', 'RangePushA', 'RangeStartA':
+            getattr(nvtx, 'nvtx' + name)(b'a name')
+        nvtx.nvtxRangeEnd(ctypes.c_uint64(0)), nvtx.nvtxRangePop()
+    """)], capture_output=True, text=True))
+
+
 UUIDS = """
 nvml = CDLL(HOME + '/sim%d/libtmksim_nvml_%d.so' % (MAJOR, MAJOR))
 def uuid(machine):

@@ -11,7 +11,7 @@ def find(name, result, *arguments):
     return function
 
 
-#: (numbers, count): the thread's next reads of a size find these.
+#: (numbers, count): the thread's next reads of a size find these; -1: nobody knows them.
 expect = find("tmksim_expect", None, ctypes.POINTER(ctypes.c_int64), ctypes.c_int)
 #: (address, bytes): a collective has put real values there.
 delivered = find("tmksim_delivered", ctypes.c_bool, ctypes.c_void_p, ctypes.c_size_t)

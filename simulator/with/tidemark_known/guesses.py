@@ -14,6 +14,15 @@ def fill(torch, memory, reads):
         memory.zero_()
 
 
+def fill_deciding(torch, memory, reads):
+    """Of a mask that decides a size: the share that is taken to be set, evenly spread. It is what
+    the device counts of a mask that is larger."""
+    if memory.dtype not in (torch.bool, torch.uint8):
+        return fill(torch, memory, reads)
+    steps = torch.arange(memory.numel() + 1, device="cpu") * reads.density // 100
+    memory.copy_((steps[1:] > steps[:-1]).view(memory.shape))
+
+
 def pattern(mode, out, choices):
     """Indices below `choices`, each as often as the others: row after row goes on where the one
     before stopped. Begins at no simple part of the way: tokens that end texts are first or last,

@@ -63,7 +63,9 @@ class Known(Making, TorchFunctionMode):
             handler, name, by_first = self.find(function)
         call = None
         try:
-            if handler is None or by_first and args and id(args[0]) not in self.entries and \
+            if kwargs and kwargs.get("out") is not None and handler not in (None, self.on_python):
+                handler = self.on_out
+            elif handler is None or by_first and args and id(args[0]) not in self.entries and \
                     type(args[0]) in self.kinds:
                 return function(*args, **kwargs) if kwargs else function(*args)
             call = Call(function, name)
@@ -111,14 +113,14 @@ class Known(Making, TorchFunctionMode):
         limit = self.float_limit if tensor.is_floating_point() else self.whole_limit
         return tensor.numel() * tensor.element_size() <= limit
 
-    def host(self, value, into, assume=False):
+    def host(self, value, into, assume=None):
         kind = type(value)
         if kind in self.kinds:
             if not value.is_cuda:
                 return value
             holder = self.memory.of(value)
             if holder is None and assume and value.numel() <= guesses.FEW:
-                holder = self.assume(value)
+                holder = self.assume(value, assume)
             if holder is None or not self.is_small(value):
                 raise Unknown
             into.on_device = True
@@ -134,7 +136,7 @@ class Known(Making, TorchFunctionMode):
             raise Unknown
         return value
 
-    def arguments(self, args, kwargs, assume=False):
+    def arguments(self, args, kwargs, assume=None):
         """The same on the host; None where a value is not known or none is on the device."""
         found = Arguments()
         try:
@@ -146,10 +148,11 @@ class Known(Making, TorchFunctionMode):
         return found if found.on_device and "out" not in kwargs else None
 
     def on_host(self, value):
-        """One argument; of the device's tensors in it the small ones are given values."""
+        """One argument that decides a size; of the device's tensors in it the small ones are given
+        values."""
         found = Arguments()
         try:
-            value = self.host(value, found, assume=self.plausible)
+            value = self.host(value, found, assume=self.plausible and guesses.fill_deciding)
         except Exception:
             return None, None
         return (found, value) if found.on_device else (None, None)
@@ -189,11 +192,11 @@ class Known(Making, TorchFunctionMode):
                 self.memory.write(result, assumed)
         return result
 
-    def assume(self, tensor):
+    def assume(self, tensor, fill=guesses.fill):
         """Gives an unknown tensor a plausible value, and its holder."""
         if not self.plausible:
             return None
-        guesses.fill(self.torch, self.memory.on_host(tensor), self.reads)
+        fill(self.torch, self.memory.on_host(tensor), self.reads)
         self.memory.learn(tensor, GUESSED)
         return self.memory.of(tensor)
 
@@ -203,7 +206,7 @@ class Known(Making, TorchFunctionMode):
         name = call.name
         found = self.arguments(args, kwargs)
         if found is None and self.plausible and name in operators.TELLING:
-            found = self.arguments(args, kwargs, assume=True)
+            found = self.arguments(args, kwargs, assume=guesses.fill)
         if found and found.assumed & GUESSED and name in guesses.CHOOSING:
             found = None  # of values that are all the same it would be the first
         if name in sizes.BY_VALUES:

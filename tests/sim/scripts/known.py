@@ -42,6 +42,21 @@ def reads(device):
     out, _ = nn.LSTM(8, 16, batch_first=True).to(device)(packed)
     padded, back = pad_packed_sequence(out, batch_first=True)
     yield "a packed sequence", list(out.data.shape), list(padded.shape), back.tolist()
+    offsets = lengths.new_empty(5)
+    offsets.narrow(0, 0, 1).zero_()
+    torch.cumsum(lengths, 0, out=offsets.narrow(0, 1, 4))
+    torch.logical_not(mask, out=mask)
+    grown, order = torch.empty(0, dtype=torch.long, device=device), torch.empty_like(lengths)
+    torch.sort(lengths, stable=True, out=(grown, order))
+    yield "into tensors of the program's", offsets.tolist(), mask.tolist(), grown.tolist(), \
+        order.tolist(), torch.arange(5, out=grown).tolist(), \
+        torch.cat((lengths, lengths), out=torch.empty(8, dtype=torch.long, device=device)).tolist()
+    rows = torch.randn(4, 12, 3, device=device, requires_grad=True)
+    masks = [x_ > 25 for x_ in (tokens.to(device), tokens.to(device) + 20, tokens.to(device) - 20)]
+    parts = [rows[part] for part in masks]
+    sum(part.sum() for part in parts).backward()  # counts each mask once more
+    rows[:, 1:][masks[0][:, :-1]].sum().backward()
+    yield "masks of a forward in its backward", [list(part.shape) for part in parts]
 
 
 print(json.dumps([[at, host[0], repr(host[1:]), repr(device[1:])] for at, (host, device) in

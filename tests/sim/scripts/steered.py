@@ -67,6 +67,12 @@ logits = model(torch.randn(8, 301, device="cuda"))
 said["a token"] = [0 < token < 300 for token in logits.argmax(-1).tolist()]
 said["finite"] = [bool(torch.isfinite(logits).all()), bool(logits.isnan().any())]
 
+masked = torch.zeros(40, dtype=torch.bool, device="cuda")
+masked[logits.view(-1)[:8].long()] = True
+rows = torch.randn(40, 3, device="cuda", requires_grad=True)
+said["half of a mask"] = len(rows[masked])
+(rows[masked].sum() + rows[rows.sum(1) > 0].sum()).backward()
+
 called = []
 former = F.cross_entropy
 F.cross_entropy = lambda *args, **kwargs: called.append(1) or former(*args, **kwargs)
