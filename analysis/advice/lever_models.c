@@ -288,6 +288,7 @@ static void earlier_model(struct scene *scene, const char *root)
 	                  .lever = "let go of the model before",
 	                  .fault = true,
 	                  .cures = true,
+	                  .ends_stages = true,
 	                  .cost = 1,
 	                  .unsure = "only if no later step trains that model",
 	                  .target = copy_text(root ? root : ""),

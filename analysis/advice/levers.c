@@ -47,6 +47,7 @@ void levers_make(struct trace *trace, const struct places *places,
 	*levers = (struct levers){0};
 	scene_load(trace, places, growth, oom, levers, &scene);
 	levers_kept(&scene);
+	levers_stages(&scene);
 	levers_faults(&scene);
 	levers_room(&scene);
 	levers_optimizer(&scene);

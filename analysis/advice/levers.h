@@ -33,6 +33,7 @@ struct lever {
 	bool fault; /* removes one; else it buys room */
 	int cost; /* to the user: 0 a setting, 1 a line, 2 time, 3 precision, 4 machines */
 	bool rough;         /* the edit is an estimate: never MARK_FITS */
+	bool ends_stages;   /* lets go of the models of earlier stages */
 	bool cures;         /* ends what grows with every step or turn */
 	const char *unsure; /* why it may not apply at all: never MARK_FITS; NULL */
 	struct line line;   /* of the user's code; file NULL: none */

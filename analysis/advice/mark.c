@@ -109,6 +109,8 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 		why = scene->rest.why;
 	else if (scene->piles_up && !lever->cures)
 		why = "two steps have kept memory, and later steps may keep more";
+	else if (scene->stages && !lever->ends_stages)
+		why = "each stage keeps a model more, and a later one may not fit";
 	else if (scene->untrained && !lever->cures)
 		why = "one model with an optimizer has not been trained yet";
 	else if (scene->rest.kind == REST_FORWARD && !lever->cures)

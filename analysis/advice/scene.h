@@ -36,6 +36,7 @@ struct scene {
 	        base_since; /* of the whole run, and from the refused step on */
 	bool untrained;     /* one model with an optimizer has not been trained yet */
 	bool piles_up; /* two steps have left something, too few to call it a leak */
+	bool stages;   /* models of earlier stages are kept, and each stage adds one */
 	bool *weight_like; /* by site: it has the shape of a parameter */
 };
 
@@ -70,7 +71,8 @@ int scene_layer(const char *module, int64_t *index);
 /* The levers, each file its kind. */
 void levers_faults(struct scene *scene);
 void levers_data(struct scene *scene);
-void levers_kept(struct scene *scene); /* first: it tells what others can be */
+void levers_kept(struct scene *scene);   /* first: it tells what others can be */
+void levers_stages(struct scene *scene); /* likewise */
 void levers_forward(struct scene *scene);
 bool levers_models(
         struct scene *scene); /* false: all that is trained has an optimizer */

@@ -11,7 +11,7 @@ import where
 HERE = pathlib.Path(__file__).resolve().parent
 
 PROGRAMS = ["segment_validation", "gpt_float_logits", "retry_in_handler", "memory_fraction",
-            "resume_on_gpu", "hook_feature_maps"]
+            "resume_on_gpu", "hook_feature_maps", "fold_models"]
 
 
 @pytest.mark.turns(2)
