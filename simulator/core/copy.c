@@ -17,7 +17,7 @@ enum { PAGE = 4096, WINDOW = 1024 }; /* pages looked at in one call */
 
 static size_t copy_max(void)
 {
-	static size_t limit = SIZE_MAX;
+	static _Atomic size_t limit = SIZE_MAX;
 	if (limit == SIZE_MAX)
 		limit = tmksim_number(TMKSIM_COPY_MAX);
 	return limit;

@@ -10,10 +10,10 @@
 /* The newest version of a driver function: callers ask without the suffix. */
 static void *driver_function(const char *name)
 {
-	static void *driver;
-	if (!driver)
-		driver = dlopen("libcuda.so.1", RTLD_LAZY);
-	void *found = NULL;
+	static void *_Atomic opened;
+	if (!opened)
+		opened = dlopen("libcuda.so.1", RTLD_LAZY);
+	void *driver = opened, *found = NULL;
 	for (int version = 4; driver && !found && version >= 1; version--) {
 		char versioned[128];
 		snprintf(versioned, sizeof(versioned), version > 1 ? "%s_v%d" : "%s",

@@ -11,8 +11,7 @@
 
 enum { DEPTH = 16 };
 static struct context {
-	unsigned flags;
-	int retained;
+	_Atomic unsigned flags;
 } contexts[TMKSIM_DEVICES];
 static _Thread_local struct context *stack[DEPTH];
 static _Thread_local int depth;
@@ -25,12 +24,14 @@ static struct context *primary(int device)
 /* The runtime's device is the driver's too: its thread has that primary context. */
 static int runtime_device(void)
 {
-	static int (*get_device)(int *);
-	static int looked;
+	static int (*_Atomic found)(int *);
+	static _Atomic bool
+	        looked; /* after found: two threads that look find the same */
 	if (!looked) {
-		get_device = (int (*)(int *))dlsym(RTLD_DEFAULT, "cudaGetDevice");
-		looked = 1;
+		found = (int (*)(int *))dlsym(RTLD_DEFAULT, "cudaGetDevice");
+		looked = true;
 	}
+	int (*get_device)(int *) = found;
 	int device = 0;
 	if (get_device)
 		get_device(&device);
@@ -59,7 +60,6 @@ int cuDevicePrimaryCtxRetain(struct context **context, int device)
 	*context = primary(device);
 	if (!*context)
 		return ERROR_INVALID_DEVICE;
-	(*context)->retained++;
 	tmksim_touch_device(device);
 	return 0;
 }
@@ -255,9 +255,10 @@ int cuGetProcAddress_v2(const char *name, void **function, int version, uint64_t
                         int *status)
 {
 	(void)version, (void)flags;
-	static void *self;
-	if (!self)
-		self = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+	static void *_Atomic own;
+	if (!own)
+		own = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+	void *self = own;
 	*function = NULL;
 	for (int suffix = 4; self && !*function && suffix >= 1; suffix--) {
 		char versioned[128];
