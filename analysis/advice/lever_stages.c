@@ -66,27 +66,26 @@ static bool of_earlier(const struct stages *stages, const struct tensor *tensor)
 	return false;
 }
 
-/* Weights of one place, [from, to): made in enough steps they tell the newest model, and what the
- * earlier ones are called. Those of the newest may not have been known as weights yet. */
-static void look_at_place(const struct scene *scene, struct stages *stages, size_t from,
-                          size_t to)
+/* Weights of one place: made in enough steps they tell the newest model, and what the earlier ones
+ * are called. Those of the newest may not have been known as weights yet. */
+static void look_at_place(const struct scene *scene, struct stages *stages,
+                          const struct made *made, size_t count)
 {
 	const struct piece *pieces = scene->script.pieces;
-	const struct made *made = stages->made;
-	size_t first = from; /* of the newest step */
+	size_t first = 0; /* of the newest step */
 	int times = 1;
 	bool weights = false;
 
-	for (size_t i = from + 1; i < to; i++)
+	for (size_t i = 1; i < count; i++)
 		if (made[i].step != made[i - 1].step)
 			times++, first = i;
-	for (size_t i = from; i < first; i++)
+	for (size_t i = 0; i < first; i++)
 		weights = weights || pieces[made[i].piece].bucket == BUCKET_PARAMETER;
 	if (times < MODELS || !weights)
 		return;
 	if (stages->newest < 0 || pieces[made[first].piece].taken < stages->newest)
 		stages->newest = pieces[made[first].piece].taken;
-	for (size_t i = from; i < first; i++) {
+	for (size_t i = 0; i < first; i++) {
 		const struct tensor *owner = scene_owner(scene, &pieces[made[i].piece]);
 		if (owner && stages->root_count < ROOTS && !of_earlier(stages, owner))
 			stages->roots[stages->root_count++] = owner->name;
@@ -117,11 +116,12 @@ void levers_stages(struct scene *scene)
 	if (scene->growth->count || scene->piles_up)
 		return; /* what each step keeps is told already, models among it */
 	collect(scene, &stages);
-	for (size_t from = 0, to; from < stages.count; from = to) {
-		for (to = from;
-		     to < stages.count && stages.made[to].key == stages.made[from].key;)
-			to++;
-		look_at_place(scene, &stages, from, to);
+	for (size_t from = 0, count; from < stages.count; from += count) {
+		const struct made *made = &stages.made[from];
+		count = 1;
+		while (from + count < stages.count && made[count].key == made->key)
+			count++;
+		look_at_place(scene, &stages, made, count);
 	}
 	bytes = without_earlier(scene, &stages);
 	free(stages.made);
