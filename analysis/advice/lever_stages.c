@@ -18,8 +18,8 @@ struct made {
 };
 
 struct stages {
-	struct made
-	        *made; /* what is alive of what no step computed, by place and time */
+	/* what is alive of what no step computed, by place and time */
+	struct made *made;
 	size_t count;
 	int32_t newest; /* the act that began the newest model; -1: none was made so often */
 	const char *roots[ROOTS]; /* of the names of the models before it */
@@ -143,9 +143,8 @@ void levers_stages(struct scene *scene)
 	                          "this device",
 	                .change = copy_text(
 	                        "keep of each earlier model what you need later, on "
-	                        "the "
-	                        "CPU (its state_dict, its score), and delete the model "
-	                        "and its optimizer before you make the next one"),
+	                        "the CPU (its state_dict, its score), and delete the "
+	                        "model and its optimizer before you make the next one"),
 	                .basis = format_text("%s of weights, gradients and states of "
 	                                     "models that were made before this one",
 	                                     text_size(bytes).s)},

@@ -12,6 +12,13 @@ WHERE died_step IS NULL OR died_step > born_step;
 CREATE TEMP VIEW ended AS
 SELECT *, died_step AS ends FROM crossing;
 
+-- Steps, each with the step whose rows speak for it (schema.sql, folding): its pattern.
+CREATE TEMP VIEW patterned AS
+SELECT q.id AS pattern, s.start_ns, s.end_ns, s.events, s.micro_steps,
+       q.start_ns AS pattern_start_ns, q.end_ns AS pattern_end_ns,
+       q.first_allocation, q.last_allocation, s.complete, q.thinned, s.id
+FROM step s JOIN step q ON q.id = coalesce(s.same_as, s.id);
+
 -- Operators that multiply matrices.
 CREATE TEMP VIEW multiplication AS
 SELECT id FROM op
