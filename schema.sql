@@ -44,7 +44,7 @@ CREATE TABLE run (
 	started_unix_ns INTEGER NOT NULL,
 	ended_ns INTEGER,        -- NULL while it runs, and where it was killed
 	ended TEXT,              -- NULL running, 'exit', 'killed' (recovered from the ring),
-	                         -- 'stopped' (a full disk: the run went on without being traced)
+	                         -- 'stopped' (a full disk, a ring that somebody cut: it went on untraced)
 	exit_status INTEGER,     -- as far as the library saw it
 	python_version TEXT,
 	torch_version TEXT,

@@ -303,6 +303,9 @@ static int open_rings(struct job *j)
 	case 0:
 		return 0;
 	case -ENODATA:
+		/* The trace is begun when the ring is whole: then somebody has emptied it. */
+		if (j->about.begun)
+			return failed(j, "'%s' is damaged", j->ring);
 		tmk_rings_discard_unfinished(j->ring);
 		return TMK_RECOVER_NOTHING;
 	case -ENOENT:

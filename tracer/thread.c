@@ -14,6 +14,7 @@
 #include "died.h"
 #include "emit.h"
 #include "latch.h"
+#include "mapped.h"
 #include "settings.h"
 #include "writer_private.h"
 
@@ -83,9 +84,22 @@ bool tmk_writer_wait_done(struct tmk_writer *w, uint64_t ns)
 	return wait_for(&w->done, ns);
 }
 
+/* What the trace has stays, and ends here. */
+static void end_without_rings(struct tmk_writer *w)
+{
+	tmk_say("somebody has made '%s' shorter; tracing stops, and '%s' ends here",
+	        w->rings->path, w->path);
+	atomic_store(&tmk_state, TMK_DISABLED);
+	tmk_store_run(w->store, TMK_SQL_lost, "ring_cut", (int64_t)1,
+	              "times that another program made the ring's file shorter; what "
+	              "came after it, and up to a step before it, is not in the trace");
+	tmk_writer_end(w, "stopped");
+}
+
 static void write_run(struct tmk_writer *w)
 {
-	while (!atomic_load(&w->stop) && !tmk_store_failed(w->store)) {
+	while (!atomic_load(&w->stop) && !tmk_store_failed(w->store) &&
+	       !tmk_rings_gone(w->rings)) {
 		uint64_t before = w->next_seq;
 		tmk_writer_calibrate(w);
 		populate(w);
@@ -96,9 +110,15 @@ static void write_run(struct tmk_writer *w)
 		nap(w, w->next_seq - before);
 		tmk_latch(TMK_LATCH_STORE);
 	}
-	tmk_writer_calibrate(w);
-	if (!tmk_store_failed(w->store)) {
+	if (!tmk_rings_gone(w->rings)) {
+		tmk_writer_calibrate(w);
 		tmk_writer_drain(w, true);
+	}
+	if (tmk_store_failed(w->store))
+		return;
+	if (tmk_rings_gone(w->rings)) {
+		end_without_rings(w);
+	} else {
 		tmk_writer_end(w, "exit");
 		tmk_died_text(w->store, w->died, sizeof(w->died));
 	}
@@ -108,6 +128,7 @@ static void run(struct tmk_writer *w)
 {
 	/* our own cudaX calls or allocations are not the program's */
 	tmk_self.guard = 1;
+	tmk_mapped_heed();
 	prctl(PR_SET_NAME, "tidemark");
 	tmk_writer_calibrate(w);
 	if (!tmk_writer_open(w, w->message, sizeof(w->message))) {

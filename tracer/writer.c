@@ -202,6 +202,8 @@ static void release(struct tmk_writer *w, bool ended)
 		const struct tmk_record *r = (const struct tmk_record *)(h.data + at);
 		tmk_writer_take(w, r);
 		at += r->size;
+		if (!r->size) /* the ring was emptied as it was kept */
+			break;
 	}
 	w->again--;
 	if (w->hold.data) {
@@ -338,6 +340,8 @@ void tmk_writer_drain(struct tmk_writer *w, bool final)
 			w->waiting_since = 0;
 			return;
 		}
+		if (tmk_rings_gone(w->rings)) /* what is read there was never written */
+			return;
 		if (!r && !given_up_on(w, final)) {
 			if (!final)
 				return;

@@ -222,8 +222,10 @@ struct trace *trace_peek(const char *path, char *why, size_t size)
 void trace_close(struct trace *trace)
 {
 	db_close(trace->db);
-	/* Another reader that finished the trace meanwhile could not tidy up beside it. */
-	if (!trace->running && !trace->perhaps_running && beside(trace->name, "-wal"))
+	/* Another reader that finished the trace meanwhile could not tidy up beside it. What
+	 * could not be finished was said when it was opened. */
+	if (!trace->running && !trace->perhaps_running && !trace->missing &&
+	    beside(trace->name, "-wal"))
 		finish(trace);
 	free(trace->missing);
 	for (int i = 0; i < PHASES; i++)

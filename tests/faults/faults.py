@@ -6,6 +6,7 @@ A fault whose bare twin is not the plain program's (it may fail by itself) says 
 the twin then meets the same fault without the library."""
 
 import collections
+import contextlib
 import os
 import resource
 import shutil
@@ -152,6 +153,67 @@ def a_trace_removed(setup):
 @fault("plain.py", 200, trace="said")
 def a_ring_removed(setup):
     setup.meddle = lambda process, setup: first_file(setup, "-ring").unlink()
+
+
+def shorter(ending, part):
+    """Somebody makes a file shorter under the run: a copy that cuts its source, `: > file`."""
+    def cut(process, setup):
+        first_file(setup, "-ring")
+        path = first_file(setup, ending)
+        time.sleep(0.3)
+        os.truncate(path, int(path.stat().st_size * part))
+    return cut
+
+
+@fault("plain.py", 300, trace="said")
+def a_ring_emptied(setup):
+    setup.meddle = shorter("-ring", 0)
+    setup.says = "-ring' shorter; tracing stops"
+
+
+@fault("threads.py", 200, trace="said")
+def a_ring_cut_in_half(setup):
+    setup.meddle = shorter("-ring", 0.5)
+
+
+@fault("bigstep.py", 200, trace="said")
+def a_ring_emptied_in_a_big_step(setup):
+    setup.meddle = shorter("-ring", 0)
+
+
+@fault("plain.py", 300, trace="said")
+def the_index_of_the_log_emptied(setup):
+    setup.meddle = shorter("-shm", 0)
+
+
+@fault("plain.py", 300, trace="said")
+def the_log_emptied(setup):
+    setup.meddle = shorter("-wal", 0)
+
+
+@fault("plain.py", 300, trace="said")
+def all_files_emptied(setup):
+    """As `truncate -s 0 *` does it."""
+    def cut(process, setup):
+        first_file(setup, "-ring")
+        time.sleep(0.3)
+        for path in setup.where().iterdir():
+            if ".db" in path.name:
+                with contextlib.suppress(FileNotFoundError):  # the first of them ended the trace
+                    os.truncate(path, 0)
+    setup.meddle = cut
+
+
+@fault("plain.py", 300, trace="said")
+def a_ring_overwritten_by_nothing(setup):
+    """Emptied and as long as before: no page is missing, and none says anything."""
+    def clear(process, setup):
+        path = first_file(setup, "-ring")
+        time.sleep(0.3)
+        size = path.stat().st_size
+        os.truncate(path, 0)
+        os.truncate(path, size)
+    setup.meddle = clear
 
 
 @fault("plain.py", 200, trace="said")

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "latch.h"
+#include "mapped.h"
 #include "place.h"
 #include "record.h"
 #include "settings.h"
@@ -54,6 +55,7 @@ static int map_ring(struct tmk_rings *r, uint32_t i)
 		munmap(base, TMK_RING_PAGE + 2 * size);
 		return err;
 	}
+	tmk_mapped_note(base, TMK_RING_PAGE + 2 * size, &r->gone);
 	ring->cursor = (struct tmk_ring_cursor *)base;
 	ring->data = base + TMK_RING_PAGE;
 	ring->size = size;
@@ -117,6 +119,7 @@ int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size)
 		err = -errno;
 		goto failed;
 	}
+	tmk_mapped_note(r->header, TMK_RING_PAGE, &r->gone);
 	tmk_owner_self(&r->header->owner);
 	memcpy(r->header->token, token, sizeof(token));
 	r->header->layout = tmk_ring_layout();
@@ -133,12 +136,11 @@ failed:
 	return err;
 }
 
-static bool plausible(const struct tmk_ring_header *h, off_t size)
+static bool plausible(const struct tmk_ring_header *h)
 {
-	uint32_t n = atomic_load(&h->rings);
 	return h->data_size >= 4096 && h->data_size <= TMK_RING_MOST &&
-	       !(h->data_size & (h->data_size - 1)) && n <= TMK_MAX_RINGS &&
-	       size >= ring_offset(h->data_size, n);
+	       !(h->data_size & (h->data_size - 1)) &&
+	       atomic_load(&h->rings) <= TMK_MAX_RINGS;
 }
 
 int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared)
@@ -164,15 +166,20 @@ int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared)
 		err = -errno;
 		goto failed;
 	}
+	tmk_mapped_note(r->header, TMK_RING_PAGE, &r->gone);
 	if (!r->header->magic) {
 		/* Larger: it was complete once, and its first page is lost. */
 		err = st.st_size > TMK_RING_PAGE ? -EUCLEAN : -ENODATA;
 		goto failed;
 	}
 	if (r->header->magic != TMK_RING_MAGIC ||
-	    r->header->layout != tmk_ring_layout() || !plausible(r->header, st.st_size))
+	    r->header->layout != tmk_ring_layout() || !plausible(r->header))
 		goto failed;
 	uint32_t n = atomic_load(&r->header->rings);
+	if (st.st_size < ring_offset(r->header->data_size, n)) {
+		err = -EUCLEAN;
+		goto failed;
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		err = map_ring(r, i);
 		if (err)
@@ -261,6 +268,12 @@ enum tmk_owner_state tmk_rings_owner(const struct tmk_rings *r)
 	return tmk_owner_state(&r->header->owner);
 }
 
+bool tmk_rings_gone(const struct tmk_rings *r)
+{
+	return atomic_load_explicit(&r->gone, memory_order_relaxed) ||
+	       r->header->magic != TMK_RING_MAGIC;
+}
+
 bool tmk_rings_discard_unfinished(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -276,10 +289,14 @@ bool tmk_rings_discard_unfinished(const char *path)
 void tmk_rings_close(struct tmk_rings *r, bool unlink_file)
 {
 	uint32_t n = atomic_load(&r->ready);
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
+		tmk_mapped_forget(r->ring[i].cursor);
 		munmap(r->ring[i].cursor, TMK_RING_PAGE + 2 * r->ring[i].size);
-	if (r->header && r->header != MAP_FAILED)
+	}
+	if (r->header && r->header != MAP_FAILED) {
+		tmk_mapped_forget(r->header);
 		munmap(r->header, TMK_RING_PAGE);
+	}
 	if (unlink_file)
 		unlink(r->path);
 	close(r->fd);
@@ -290,4 +307,5 @@ void tmk_rings_close(struct tmk_rings *r, bool unlink_file)
 void tmk_rings_forked(struct tmk_rings *r)
 {
 	tmk_file_close_in_child(&r->file, &r->fd);
+	atomic_store(&r->gone, false);
 }

@@ -70,6 +70,7 @@ struct tmk_rings {
 	struct tmk_ring_header *header;
 	struct tmk_ring ring[TMK_MAX_RINGS];
 	_Atomic uint32_t ready; /* ring[0..ready) are mapped */
+	atomic_bool gone;       /* somebody has taken pages of it: they are empty now */
 	char path[2112];
 };
 
@@ -80,7 +81,7 @@ struct tmk_rings {
 int tmk_rings_create(struct tmk_rings *r, const char *trace, uint64_t ring_size);
 
 /* Maps an existing file; shared = false takes a private snapshot of it. Returns 0,
- * -errno, -EPROTO when another layout wrote it, -EUCLEAN when its first page is lost, or
+ * -errno, -EPROTO when another layout wrote it, -EUCLEAN when its first page or its end is lost, or
  * -ENODATA when its making was interrupted before anything could be written into it. */
 int tmk_rings_open(struct tmk_rings *r, const char *path, bool shared);
 
@@ -100,6 +101,10 @@ void tmk_ring_populate(struct tmk_ring *ring);
 /* Does the process that made it live? Its lock and its words in the header must both say
  * that it is gone before anything is changed here. */
 enum tmk_owner_state tmk_rings_owner(const struct tmk_rings *r);
+
+/* Has somebody else made the file shorter, or empty, so that what it holds is no longer what was
+ * written? */
+bool tmk_rings_gone(const struct tmk_rings *r);
 
 /* Unmaps: never where a hook may hold a ring. */
 void tmk_rings_close(struct tmk_rings *r, bool unlink_file);

@@ -7,6 +7,8 @@
  * SQLite's locks are POSIX locks, which are lost when the program closes any descriptor of
  * the file: a backup of its output folder is enough, and a reader then truncates the
  * -shm file under the writer. Here they are locks of the open file description.
+ * And it maps the -shm file, whose pages anybody may take away (mapped.h). What SQLite knew of
+ * its log is gone then, and nothing is written after that.
  *
  * Called from: store.c by way of SQLite, on the one thread that has the store open;
  * tmk_files_forked in a forked child. Owns: the list of open files. */
@@ -17,9 +19,11 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "mapped.h"
 #include "owner.h"
 #include "place.h"
 
@@ -28,7 +32,7 @@ static struct {
 	struct tmk_file file;
 	int fd; /* 0, which none of ours is: free */
 } opened[MOST];
-static atomic_bool lost;
+static atomic_bool lost, cut;
 
 static void remember(int fd)
 {
@@ -42,7 +46,7 @@ static void remember(int fd)
 }
 
 /* A number that was never noted (a list that is full) is trusted as SQLite trusts it. */
-static bool ours(int fd)
+static bool still_ours(int fd)
 {
 	for (int i = 0; i < MOST; i++) {
 		if (opened[i].fd != fd)
@@ -56,6 +60,13 @@ static bool ours(int fd)
 	return true;
 }
 
+/* May it be written? */
+static bool ours(int fd)
+{
+	errno = EIO;
+	return !atomic_load(&cut) && still_ours(fd);
+}
+
 static int guarded_open(const char *path, int flags, int mode)
 {
 	int fd = tmk_place_above_stdio(open(path, flags | O_CLOEXEC, mode));
@@ -66,7 +77,7 @@ static int guarded_open(const char *path, int flags, int mode)
 
 static int guarded_close(int fd)
 {
-	bool is = ours(fd);
+	bool is = still_ours(fd);
 	for (int i = 0; i < MOST; i++)
 		if (opened[i].fd == fd)
 			opened[i].fd = 0;
@@ -90,7 +101,7 @@ static int guarded_truncate(int fd, off64_t size)
 
 static int guarded_fallocate(int fd, off64_t at, off64_t size)
 {
-	return ours(fd) ? -tmk_place_reserve(fd, at, size) : EBADF;
+	return ours(fd) ? -tmk_place_reserve(fd, at, size) : errno;
 }
 
 static int guarded_fcntl(int fd, int command, ...)
@@ -99,11 +110,25 @@ static int guarded_fcntl(int fd, int command, ...)
 	va_start(v, command);
 	void *argument = va_arg(v, void *);
 	va_end(v);
-	if (!ours(fd))
+	if (!still_ours(fd))
 		return -1;
 	if (command == F_SETLK || command == F_SETLKW || command == F_GETLK)
 		return tmk_lock_fcntl(fd, command, argument);
 	return fcntl(fd, command, argument);
+}
+
+static void *guarded_mmap(void *at, size_t size, int may, int how, int fd, off64_t from)
+{
+	void *p = mmap64(at, size, may, how, fd, from);
+	if (p != MAP_FAILED)
+		tmk_mapped_note(p, size, &cut);
+	return p;
+}
+
+static int guarded_munmap(void *at, size_t size)
+{
+	tmk_mapped_forget(at);
+	return munmap(at, size);
 }
 
 const struct tmk_guarded_call tmk_guarded_calls[] = {
@@ -115,6 +140,8 @@ const struct tmk_guarded_call tmk_guarded_calls[] = {
         {"ftruncate", (void (*)(void))guarded_truncate},
         {"fallocate", (void (*)(void))guarded_fallocate},
         {"fcntl", (void (*)(void))guarded_fcntl},
+        {"mmap", (void (*)(void))guarded_mmap},
+        {"munmap", (void (*)(void))guarded_munmap},
         {NULL, NULL},
 };
 
@@ -122,8 +149,13 @@ bool tmk_files_lost(void)
 {
 	for (int i = 0; i < MOST; i++)
 		if (opened[i].fd > 0)
-			ours(opened[i].fd);
+			still_ours(opened[i].fd);
 	return atomic_load(&lost);
+}
+
+bool tmk_files_cut(void)
+{
+	return atomic_load(&cut);
 }
 
 static int patience; /* microseconds; the thread's that has the store open */
@@ -153,4 +185,5 @@ void tmk_files_forked(void)
 		opened[i].fd = 0;
 	}
 	atomic_store(&lost, false);
+	atomic_store(&cut, false);
 }

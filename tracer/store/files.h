@@ -21,6 +21,9 @@ int tmk_files_sleep(struct sqlite3_vfs *vfs, int microseconds);
  * each file. */
 bool tmk_files_lost(void);
 
+/* Has somebody taken the pages of a file that SQLite had mapped? Nothing is written then, either. */
+bool tmk_files_cut(void);
+
 /* In a forked child: gives up the inherited descriptors, with which the parent's locks
  * would outlive the parent. SQLite is not told: the child leaves the parent's alone. */
 void tmk_files_forked(void);

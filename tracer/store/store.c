@@ -57,6 +57,9 @@ static void fail(struct tmk_store *s, const char *doing)
 	if (tmk_files_lost())
 		snprintf(s->failed, sizeof(s->failed),
 		         "the program closed the trace's file descriptors");
+	else if (tmk_files_cut())
+		snprintf(s->failed, sizeof(s->failed),
+		         "somebody has made a file beside the trace shorter");
 	else
 		snprintf(s->failed, sizeof(s->failed), "%s: %s", doing,
 		         sqlite3_errmsg(s->db));
@@ -254,7 +257,7 @@ bool tmk_store_finish(struct tmk_store *s, const char *ring)
 
 bool tmk_store_commit(struct tmk_store *s)
 {
-	if (tmk_files_lost())
+	if (tmk_files_lost() || tmk_files_cut())
 		fail(s, "write the trace");
 	tmk_sqlite_patience(s->db, PATIENCE);
 	write_waiting(s);
