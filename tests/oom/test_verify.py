@@ -6,6 +6,7 @@ import os
 import pathlib
 import pty
 import select
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ import time
 
 import pytest
 
+import once
 import where
 from where import COMMAND, PYTHON
 
@@ -35,8 +37,9 @@ for step in range({steps}):
 
 
 @pytest.fixture
-def verify(tmp_path):
-    """verify.trace(...) records a run; verify(...) -> CompletedProcess of oom --verify."""
+def verify(tmp_path, tmp_path_factory, request):
+    """verify.trace(...) records a run; verify.small() has the trace of a small one, recorded once
+    for all tests; verify(...) -> CompletedProcess of oom --verify."""
     path = f"{where.need('torch-2.11.0')}:{where.CACHE / 'libraries'}"
     env = where.clean_environment(LC_ALL="C", COLUMNS="100", PYTHONPATH=path,
                                   PYTHONDONTWRITEBYTECODE=1)
@@ -57,10 +60,22 @@ def verify(tmp_path):
         assert done.returncode == 1, done.stderr
         return tmp_path / "a.db"
 
-    def small(steps=3, before="pass", **more):
-        script = tmp_path / "small.py"
-        script.write_text(SMALL.format(steps=steps, before=before))
-        return trace("720MiB", script, **more)
+    def record(folder, text):
+        script = folder / "small.py"
+        script.write_text(text)
+        file = trace("720MiB", script)
+        if folder != tmp_path:
+            shutil.copy(file, folder)
+
+    def small(steps=3, before="pass"):
+        text = SMALL.format(steps=steps, before=before)
+        if (steps, before) != (3, "pass"):
+            record(tmp_path, text)
+        else:
+            folder, _ = once.made(once.home(tmp_path_factory, request), text,
+                                  lambda folder: record(folder, text))
+            shutil.copy(folder / "a.db", tmp_path)
+        return tmp_path / "a.db"
 
     def levers(file, *words):
         done = call("oom", "--verify", "--yes", "--json", *words, file)
@@ -107,6 +122,7 @@ def heard(terminal, text, seconds=120):
     return seen
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("program, memory, options", [
     (["gpt.py", "2", "--loader"], "900MiB", []),
     (["others.py", "cnn"], "620MiB", []),
