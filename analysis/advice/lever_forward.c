@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advice_queries.h"
 #include "heap.h"
 #include "layers.h"
 #include "match.h"
@@ -88,6 +89,31 @@ static const char *may_be_trained(const struct scene *scene, const struct turns 
 	               : NULL;
 }
 
+/* Has a module of this forward not been trained yet, that an optimizer is to train? Then the forward
+ * is hardly an evaluation: the first backward of that module is still to come. */
+static const char *first_training(const struct scene *scene)
+{
+	const struct script *script = &scene->script;
+	struct rows *rows = db_rows(scene->trace->db, sql_learning, "");
+	bool found = false;
+
+	while (rows_next(rows)) {
+		const char *module = rows_text(rows, 0);
+		for (int32_t i = script->refused_piece; i >= 0 && module && !found;
+		     i--) {
+			const struct piece *piece = &script->pieces[i];
+			const struct site *site = scene_site(scene, piece);
+			if (piece->taken < scene->from ||
+			    piece->phase == PHASE_BACKWARD)
+				break;
+			found = site && site->module && !strcmp(site->module, module);
+		}
+	}
+	return found ? "a part of this forward has not been trained yet: its first "
+	               "backward may follow"
+	             : NULL;
+}
+
 static bool comes_again(const struct scene *scene, int32_t index, int32_t from)
 {
 	const struct script *script = &scene->script;
@@ -165,8 +191,7 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 {
 	int64_t site;
 	char *where;
-
-	const char *unsure = may_be_trained(scene, turns);
+	const char *unsure = may_be_trained(scene, turns), *first = NULL;
 
 	if (turns->count < 2 || turns->newest < 0 ||
 	    turns->kept * 20 < scene->oom->moment.allocated ||
@@ -175,12 +200,14 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 		return;
 	site = scene->script.pieces[turns->newest].site;
 	where = scene_where(scene, site);
+	if (!unsure && turns->gradients)
+		first = unsure = first_training(scene);
 	let_loop_go(scene, turns, true);
 	scene_try(scene,
 	          (struct lever){
 	                  .id = "stop_leak",
 	                  .lever = "keep less of each turn",
-	                  .fault = true,
+	                  .fault = !first,
 	                  .cures = true,
 	                  .unsure = unsure,
 	                  .cost = 1,
@@ -197,28 +224,36 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 	free(where);
 }
 
-/* Several forwards before one backward: each with a backward of its own holds one graph. */
+/* Several forwards before one backward: each with a backward of its own holds one graph. Where no
+ * step like this one was complete, one that called the model from the same line tells of the
+ * backward, and not whether a turn needs the one before. */
 static void backward_each(struct scene *scene, const struct turns *turns)
 {
+	bool other = scene->rest.kind != REST_LIKE_STEP && trained_before(scene);
+
 	if (turns->count < 2 || !turns->gradients || !turns->losses || !trains(scene) ||
 	    turns->kept * 20 < scene->oom->moment.allocated ||
-	    (scene->rest.kind != REST_LIKE_STEP && trained_before(scene)))
+	    (other && !trained_here(scene)))
 		return;
 	let_loop_go(scene, turns, false);
-	scene_try(scene,
-	          (struct lever){.id = "backward_each",
-	                         .lever = "backward per turn",
-	                         .cost = 1,
-	                         .fault = true,
-	                         .cures = true,
-	                         .change = copy_text(
-	                                 "call (loss / n).backward() in each turn "
-	                                 "instead of backward() on a sum of losses"),
-	                         .basis = format_text("the graphs of %lld forwards are "
-	                                              "alive at once, %s each",
-	                                              (long long)turns->count,
-	                                              text_size(turns->rate).s)},
-	          false);
+	scene_try(
+	        scene,
+	        (struct lever){
+	                .id = "backward_each",
+	                .lever = "backward per turn",
+	                .cost = 1,
+	                .fault = true,
+	                .cures = true,
+	                .unsure = other ? "only if no turn needs what the turn "
+	                                  "before it has made"
+	                                : NULL,
+	                .change = copy_text("call (loss / n).backward() in each turn "
+	                                    "instead of backward() on a sum of losses"),
+	                .basis = format_text("the graphs of %lld forwards are "
+	                                     "alive at once, %s each",
+	                                     (long long)turns->count,
+	                                     text_size(turns->rate).s)},
+	        false);
 }
 
 /* Does it compute from one tensor, the one that was there before it? */
@@ -318,7 +353,7 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	bool loops = turns->count >= 2 && turns->gradients &&
 	             scene->rest.kind != REST_LIKE_STEP;
 	bool trained = trained_here(scene);
-	const char *unsure = may_be_trained(scene, turns);
+	const char *unsure = may_be_trained(scene, turns), *first = NULL;
 
 	if (phase != PHASE_FORWARD && phase != PHASE_DATA && phase != PHASE_OTHER)
 		return;
@@ -327,15 +362,17 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	evaluates = evaluates && !trained;
 	if (!evaluates && !loops && training)
 		return;
+	if (evaluates || !unsure)
+		first = unsure = first_training(scene);
 	free_forward(scene);
 	scene_try(
 	        scene,
 	        (struct lever){
 	                .id = "no_grad",
 	                .lever = "no_grad",
-	                .fault = true,
+	                .fault = !first,
 	                .cures = true,
-	                .unsure = evaluates ? NULL : unsure,
+	                .unsure = unsure,
 	                .cost = 1,
 	                .line = scene_line(scene, scene->oom->site),
 	                .change = copy_text(

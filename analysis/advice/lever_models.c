@@ -8,18 +8,71 @@
 #include "scene.h"
 #include "text.h"
 
-/* Is it in the model of this name, where models have names? */
+/* Is it in the model of this name? The only one has none: "". */
 static bool in_root(const struct site *site, const char *root)
 {
 	size_t length = strlen(root);
 
 	return site && site->module && !strncmp(site->module, root, length) &&
-	       (!site->module[length] || site->module[length] == '.');
+	       (!length || !site->module[length] || site->module[length] == '.');
 }
 
-/* A model that no optimizer has, and that is not needed for gradients: what its forward keeps
- * goes, and its gradients are not made. */
-static void without_gradients(struct scene *scene, const char *root)
+/* Is this tensor of the model? Without a root (NULL) all names are one model's; of one without a
+ * name ("") all but those that no model has. */
+static bool of_model(const struct tensor *tensor, const char *root)
+{
+	size_t length = root ? strlen(root) : 0;
+
+	if (!tensor || !root)
+		return tensor;
+	return length ? !strncmp(tensor->name, root, length) &&
+	                        tensor->name[length] == '.'
+	              : tensor->name[0] != '?';
+}
+
+/* The place of the first forward of the model that the trace has; NULL. */
+static const struct site *enters(const struct scene *scene, const char *root)
+{
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (piece->phase == PHASE_FORWARD && in_root(site, root))
+			return site;
+	}
+	return NULL;
+}
+
+enum passage { PASSES, ENDS, NOT_SEEN };
+
+/* Does a backward go on through the model to something that is trained? Then its first module
+ * makes a gradient of what it was given; *handed: its place. */
+static enum passage passes(const struct scene *scene, const char *root, int64_t *handed)
+{
+	const struct site *first = enters(scene, root);
+	enum passage seen = NOT_SEEN;
+
+	for (size_t i = 0; first && i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (piece->phase != PHASE_BACKWARD || !in_root(site, root))
+			continue;
+		seen = ENDS;
+		if (strcmp(site->module, first->module) != 0)
+			continue;
+		*handed = piece->site;
+		if (piece->bucket == BUCKET_GRADIENT
+		            ? !of_model(scene_owner(scene, piece), root)
+		            : scene_shape(scene, piece)->count > 1 &&
+		                      !scene_weight_like(scene, piece))
+			return PASSES;
+	}
+	return seen;
+}
+
+/* A model that no optimizer has: its gradients are not made; and what its forward keeps goes, but
+ * where a gradient passes through it. */
+static void without_gradients(struct scene *scene, const char *root, bool through,
+                              int64_t handed)
 {
 	enum { FURTHER = 6 };
 
@@ -29,10 +82,12 @@ static void without_gradients(struct scene *scene, const char *root)
 		if (!in_root(site, root))
 			continue;
 		if (piece->phase == PHASE_BACKWARD) {
-			edit_bytes(&scene->edit, (int32_t)i, 0);
+			if (!through ||
+			    (scene_weight_like(scene, piece) && piece->site != handed))
+				edit_bytes(&scene->edit, (int32_t)i, 0);
 			continue;
 		}
-		if (piece->phase != PHASE_FORWARD ||
+		if (through || piece->phase != PHASE_FORWARD ||
 		    piece->bucket != BUCKET_ACTIVATION ||
 		    i + FURTHER >= scene->script.count)
 			continue;
@@ -43,46 +98,48 @@ static void without_gradients(struct scene *scene, const char *root)
 
 static void unowned_root(struct scene *scene, const char *root, int64_t bytes)
 {
+	int64_t handed = -1;
+	enum passage passage = passes(scene, root, &handed);
+	const char *model = *root ? root : "the model";
+	const char *unsure = passage == NOT_SEEN
+	                             ? "only if no gradient is to pass through it"
+	                             : NULL;
 	char *basis =
 	        format_text("%s of parameters of %s would be trained, and no optimizer "
 	                    "has them: they get gradients, and its forward keeps what "
 	                    "these need",
-	                    text_size(bytes).s, root);
+	                    text_size(bytes).s, model);
 
-	without_gradients(scene, root);
+	if (passage != PASSES) {
+		without_gradients(scene, root, false, -1);
+		scene_try(scene,
+		          (struct lever){
+		                  .id = "no_grad",
+		                  .lever = "no_grad",
+		                  .fault = true,
+		                  .cures = true,
+		                  .cost = 1,
+		                  .unsure = unsure,
+		                  .target = copy_text(root),
+		                  .change = format_text("put the forward of %s under "
+		                                        "torch.no_grad()",
+		                                        model),
+		                  .basis = copy_text(basis)},
+		          false);
+	}
+	without_gradients(scene, root, passage == PASSES, handed);
 	scene_try(scene,
-	          (struct lever){
-	                  .id = "no_grad",
-	                  .lever = "no_grad",
-	                  .fault = true,
-	                  .cures = true,
-	                  .cost = 1,
-	                  .target = copy_text(root),
-	                  .change = format_text(
-	                          "put the forward of %s under torch.no_grad()", root),
-	                  .basis = copy_text(basis)},
+	          (struct lever){.id = "unowned_gradients",
+	                         .lever = "gradients nobody uses",
+	                         .fault = true,
+	                         .cures = true,
+	                         .cost = 1,
+	                         .unsure = unsure,
+	                         .change = format_text("%s.requires_grad_(False)",
+	                                               *root ? root : "model"),
+	                         .basis = copy_text(basis)},
 	          false);
-	without_gradients(scene, root);
-	scene_try(
-	        scene,
-	        (struct lever){.id = "unowned_gradients",
-	                       .lever = "gradients nobody uses",
-	                       .fault = true,
-	                       .cures = true,
-	                       .cost = 1,
-	                       .change = format_text("%s.requires_grad_(False)", root),
-	                       .basis = copy_text(basis)},
-	        false);
 	free(basis);
-}
-
-/* Is this tensor of the model? Without a root (NULL) all names are one model's. */
-static bool of_model(const struct tensor *tensor, const char *root)
-{
-	size_t length = root ? strlen(root) : 0;
-
-	return tensor && (!root || (!strncmp(tensor->name, root, length) &&
-	                            tensor->name[length] == '.'));
 }
 
 /* A model that nobody trains: its weights elsewhere, or what it says computed once. */
@@ -186,7 +243,7 @@ static void other_model_kept(struct scene *scene)
 		char *root = rows_copy(rows, 0);
 		int64_t site, bytes = kept_by(scene, root, &site);
 		if (bytes * 20 >= scene->oom->moment.allocated) {
-			without_gradients(scene, root);
+			without_gradients(scene, root, false, -1);
 			scene_try(
 			        scene,
 			        (struct lever){
@@ -326,7 +383,7 @@ bool levers_models(struct scene *scene)
 	struct rows *rows =
 	        db_rows(scene->trace->db,
 	                "SELECT substr(key, 9), CAST(value AS INTEGER) FROM meta "
-	                "WHERE key LIKE 'unowned._%'",
+	                "WHERE key LIKE 'unowned.%'",
 	                "");
 	bool told = false;
 

@@ -22,6 +22,7 @@ static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length
 		const struct shape *shape = scene_shape(scene, piece);
 		double factor = 1;
 		bool other = scaled && piece->taken >= scene->rest.first;
+		int64_t had = other && scene->like_length ? scene->like_length : whole;
 		if (!piece_scales(piece) || scene_weight_like(scene, piece))
 			continue;
 		if (!shape->count && !length && piece->bytes >= 1 << 20)
@@ -30,9 +31,9 @@ static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length
 			factor = share;
 		for (int k = 0; length && k < shape->count; k++) {
 			bool flat = k == 0 && scene->batch > 1 &&
-			            (shape->of[0] == scene->batch * whole ||
-			             shape->of[0] == scene->batch * (whole - 1));
-			if (shape->of[k] == whole || shape->of[k] == whole - 1 || flat)
+			            (shape->of[0] == scene->batch * had ||
+			             shape->of[0] == scene->batch * (had - 1));
+			if (shape->of[k] == had || shape->of[k] == had - 1 || flat)
 				factor *= share;
 		}
 		if (factor < 1)
@@ -290,12 +291,11 @@ static size_t place_in(const int64_t *list, size_t count, int64_t wanted)
 	return k;
 }
 
-/* Pictures are square too: scores are made by a product or a softmax. Returns how many numbers of
- * positions it found, of SCORES at the most. */
+/* Pictures are square too, and have a softmax over their classes: scores are made by a product.
+ * Returns how many numbers of positions it found, of SCORES at the most. */
 static size_t score_positions(const struct scene *scene, int64_t *list)
 {
-	static const char *const makers[] = {"bmm",     "Bmm",     "matmul",
-	                                     "softmax", "Softmax", NULL};
+	static const char *const makers[] = {"bmm", "Bmm", "matmul", NULL};
 	size_t count = 0;
 
 	for (size_t i = 0; i < scene->script.count; i++) {
@@ -355,17 +355,27 @@ static int64_t last_dimension(const struct scene *scene, const struct piece *pie
 	return shape->count >= 2 ? shape->of[shape->count - 1] : 0;
 }
 
+static bool trained_before(const struct scene *scene)
+{
+	for (size_t s = 0; s < scene->script.step_count; s++)
+		if (scene->script.steps[s].complete)
+			return true;
+	return false;
+}
+
 /* The width of logits: that of what the loss takes the softmax of. Where no loss was reached yet,
- * the widest last dimension that a forward makes, if no layer of a list makes it. */
-static int64_t vocabulary(const struct scene *scene)
+ * the widest last dimension that a forward makes, if no layer of a list makes it; *guess is true
+ * then. */
+static int64_t vocabulary(const struct scene *scene, bool *guess)
 {
 	int64_t loss = 0, widest = 0;
-	bool layers = false;
+	bool layers = false, reached = trained_before(scene);
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
 		int64_t last = last_dimension(scene, piece), index;
+		reached = reached || piece->phase == PHASE_BACKWARD;
 		if (!site || piece->phase != PHASE_FORWARD || !piece_scales(piece) ||
 		    scene_weight_like(scene, piece))
 			continue;
@@ -377,14 +387,16 @@ static int64_t vocabulary(const struct scene *scene)
 			widest = last;
 		}
 	}
-	if (!loss && !layers)
+	*guess = !loss;
+	if (!loss && !layers && !reached)
 		loss = widest;
 	return loss >= 4096 ? loss : 0;
 }
 
 static void chunked_loss(struct scene *scene)
 {
-	int64_t width = vocabulary(scene), bytes = 0;
+	bool guess;
+	int64_t width = vocabulary(scene, &guess), bytes = 0;
 	enum { CHUNKS = 8 };
 
 	if (!width)
@@ -403,6 +415,9 @@ static void chunked_loss(struct scene *scene)
 	                  .lever = "loss in chunks",
 	                  .value = CHUNKS,
 	                  .cost = 1,
+	                  .unsure = guess ? "no cross-entropy was reached yet: whether "
+	                                    "these are logits is not known"
+	                                  : NULL,
 	                  .change = copy_text(
 	                          "compute the head and the cross-entropy together, in "
 	                          "chunks with a checkpoint each (liger_kernel's "

@@ -9,7 +9,7 @@
 const char *const mark_names[] = {"fits", "unknown", "short"};
 
 /* What removes a fault first, unless it is seen to fall short; then what fits, then what is
- * not known; among them by what they cost. */
+ * not known, of that first what reached the end of the replay; among them by what they cost. */
 static int order_of(const struct lever *lever)
 {
 	enum mark mark = lever->mark;
@@ -18,7 +18,9 @@ static int order_of(const struct lever *lever)
 		mark = lever->verified.fits ? MARK_FITS : MARK_SHORT;
 	if (lever->fault && mark != MARK_SHORT)
 		return mark == MARK_FITS ? 0 : 1;
-	return mark == MARK_FITS ? 2 : mark == MARK_UNKNOWN ? 3 : 4;
+	if (mark == MARK_UNKNOWN)
+		return lever->reaches ? 3 : 4;
+	return mark == MARK_FITS ? 2 : 5;
 }
 
 static int by_use(const void *left, const void *right)

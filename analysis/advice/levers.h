@@ -27,6 +27,7 @@ struct lever {
 	int64_t peak;         /* allocated in the replay with it; -1: not replayed */
 	int32_t peak_step;    /* in which it is reached, and the phase; -1 */
 	enum phase_id peak_phase;
+	bool reaches;  /* the replay came to its end with it, whatever that says */
 	bool at_least; /* the peak is: the rest of the step is not known */
 	enum mark mark;
 	char *why;  /* of MARK_UNKNOWN and of what only delays; NULL */

@@ -214,6 +214,7 @@ void scene_try(struct scene *scene, struct lever lever, bool always)
 	if (lever.saves < 0)
 		lever.saves = 0;
 	mark_lever(scene, &replayed, &lever);
+	lever.reaches = replayed.fits;
 	levers->list =
 	        grow(levers->list, levers->count, &levers->room, sizeof(*levers->list));
 	levers->list[levers->count++] = lever;

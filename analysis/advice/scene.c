@@ -114,14 +114,13 @@ static bool unnamed_weights(const struct scene *scene, const struct site *site)
 	return inputs && (inputs == most || (inputs > 1 && inputs <= most));
 }
 
-/* Shapes of weights have nothing to do with the batch, whatever numbers are in them. */
-static void find_weights(struct scene *scene)
+/* Marks the places of weights, gradients and states, and keeps their shapes of two dimensions and
+ * more, sorted. */
+static void mark_weights(struct scene *scene)
 {
-	const struct places *places = scene->places;
-	/* of weights, gradients and states, sorted */
-	const char **shapes = allocate((places->site_count + 1) * sizeof(*shapes));
-	size_t count = 0;
+	size_t room = scene->places->site_count + 1;
 
+	scene->weight_shapes = allocate(room * sizeof(*scene->weight_shapes));
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
@@ -134,19 +133,33 @@ static void find_weights(struct scene *scene)
 			continue;
 		scene->weight_like[site_index(scene, site)] = true;
 		if (scene->shapes[site_index(scene, site)].count > 1)
-			shapes[count++] = site->shape;
+			scene->weight_shapes[scene->weight_shape_count++] = site->shape;
 	}
-	if (count)
-		qsort(shapes, count, sizeof(*shapes), by_text);
-	for (size_t i = 0; count && i < places->site_count; i++) {
+	if (scene->weight_shape_count)
+		qsort(scene->weight_shapes, scene->weight_shape_count,
+		      sizeof(*scene->weight_shapes), by_text);
+}
+
+static bool shape_of_a_weight(const struct scene *scene, const struct site *site)
+{
+	return site->shape && scene->weight_shape_count &&
+	       bsearch(&site->shape, scene->weight_shapes, scene->weight_shape_count,
+	               sizeof(*scene->weight_shapes), by_text);
+}
+
+/* Shapes of weights have nothing to do with the batch, whatever numbers are in them. */
+static void find_weights(struct scene *scene)
+{
+	const struct places *places = scene->places;
+
+	mark_weights(scene);
+	for (size_t i = 0; i < places->site_count; i++) {
 		const struct site *site = &places->sites[i];
 		bool may = site->phase == PHASE_BACKWARD || site->phase == PHASE_DATA;
-		if (may && site->shape &&
-		    bsearch(&site->shape, shapes, count, sizeof(*shapes), by_text) &&
+		if (may && shape_of_a_weight(scene, site) &&
 		    (site->phase == PHASE_BACKWARD || unnamed_weights(scene, site)))
 			scene->weight_like[i] = true;
 	}
-	free(shapes);
 }
 
 bool shape_has(const struct shape *shape, int64_t batch)
@@ -184,48 +197,90 @@ static bool is_batch(const struct scene *scene, int64_t batch)
 	return has >= 0.7 * all && first >= 0.4 * all && all > 0;
 }
 
-/* The first dimension of what the step was given; else of what it made first that most of the
- * rest has too. */
-static void find_batch(struct scene *scene)
+/* What modules make of their weights alone (a norm of them, a sample, one in fewer bits) has their
+ * shapes, in the forward too. */
+static void made_of_weights(struct scene *scene)
 {
-	const struct script *script = &scene->script;
-	enum { INPUTS, ANYTHING, PASSES };
-
-	for (int pass = INPUTS; pass < PASSES && !scene->batch; pass++) {
-		int64_t tried = 0, last = 0;
-		for (size_t i = 0; i < script->count && !scene->batch && tried < 64;
-		     i++) {
-			const struct piece *piece = &script->pieces[i];
-			const struct shape *shape = scene_shape(scene, piece);
-			bool fits = piece->taken >= scene->from &&
-			            piece->taken < scene->rest.first &&
-			            (piece->bucket == BUCKET_INPUT ||
-			             (pass == ANYTHING && piece_scales(piece)));
-			if (!fits || shape->count < 2 || shape->of[0] < 2 ||
-			    shape->of[0] == last || scene_weight_like(scene, piece))
-				continue;
-			last = shape->of[0];
-			tried++;
-			if (is_batch(scene, last))
-				scene->batch = last;
-		}
+	for (size_t i = 0; i < scene->places->site_count; i++) {
+		const struct site *site = &scene->places->sites[i];
+		if (site->phase == PHASE_FORWARD && site->module &&
+		    shape_of_a_weight(scene, site))
+			scene->weight_like[i] = true;
 	}
 }
 
-/* Token numbers have one: [batch, length] of integers. */
+/* The first one of what the step was given, or of anything it made, that is a batch; 0. */
+static int64_t batch_among(const struct scene *scene, bool inputs)
+{
+	const struct script *script = &scene->script;
+	int64_t tried = 0, last = 0;
+
+	for (size_t i = 0; i < script->count && tried < 64; i++) {
+		const struct piece *piece = &script->pieces[i];
+		const struct shape *shape = scene_shape(scene, piece);
+		bool fits = piece->taken >= scene->from &&
+		            piece->taken < scene->rest.first &&
+		            (piece->bucket == BUCKET_INPUT ||
+		             (!inputs && piece_scales(piece)));
+		if (!fits || shape->count < 2 || shape->of[0] < 2 ||
+		    shape->of[0] == last || scene_weight_like(scene, piece))
+			continue;
+		last = shape->of[0];
+		tried++;
+		if (is_batch(scene, last))
+			return last;
+	}
+	return 0;
+}
+
+/* The first dimension of what the step was given; then of that again, if what has the shape of a
+ * weight is made of weights; else of what it made first that most of the rest has too. */
+static void find_batch(struct scene *scene)
+{
+	size_t size = scene->places->site_count * sizeof(*scene->weight_like);
+	bool *told = allocate(size + 1);
+
+	memcpy(told, scene->weight_like, size);
+	scene->batch = batch_among(scene, true);
+	if (!scene->batch) {
+		made_of_weights(scene);
+		scene->batch = batch_among(scene, true);
+	}
+	if (!scene->batch) {
+		memcpy(scene->weight_like, told, size);
+		scene->batch = batch_among(scene, false);
+	}
+	free(told);
+}
+
+/* Token numbers have one: [batch, length] of integers. 0: a piece that is none of them. */
+static int64_t length_of(const struct scene *scene, const struct piece *piece)
+{
+	const struct site *site = scene_site(scene, piece);
+	const struct shape *shape = scene_shape(scene, piece);
+
+	return site && site->dtype && !strcmp(site->dtype, "int64") &&
+	                       shape->count == 2 && shape->of[0] == scene->batch &&
+	                       shape->of[1] >= 16
+	               ? shape->of[1]
+	               : 0;
+}
+
+/* That of this step; and that of the step from which the rest is told, whose shapes it has. */
 static void find_length(struct scene *scene)
 {
+	const struct rest *rest = &scene->rest;
+
 	for (size_t i = scene->script.count; i-- > 0 && !scene->length;) {
 		const struct piece *piece = &scene->script.pieces[i];
-		const struct site *site = scene_site(scene, piece);
-		const struct shape *shape = scene_shape(scene, piece);
-		if (piece->taken < scene->from || piece->taken >= scene->rest.first ||
-		    !site || !site->dtype || strcmp(site->dtype, "int64") != 0 ||
-		    shape->count != 2 || shape->of[0] != scene->batch ||
-		    shape->of[1] < 16)
-			continue;
-		scene->length = shape->of[1];
+		if (piece->taken >= scene->from && piece->taken < rest->first)
+			scene->length = length_of(scene, piece);
 	}
+	for (size_t i = 0; rest->kind == REST_LIKE_STEP && i < scene->script.count &&
+	                   !scene->like_length;
+	     i++)
+		if (scene->script.pieces[i].step == rest->like)
+			scene->like_length = length_of(scene, &scene->script.pieces[i]);
 }
 
 static void prepare(struct scene *scene)
@@ -307,6 +362,7 @@ void scene_free(struct scene *scene)
 	script_free(&scene->script);
 	free(scene->shapes);
 	free(scene->weight_like);
+	free(scene->weight_shapes);
 }
 
 struct line scene_line(const struct scene *scene, int64_t id)

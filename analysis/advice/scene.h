@@ -31,13 +31,16 @@ struct scene {
 	struct shape *shapes; /* by site, in the order of places */
 	int32_t step, from;   /* the one that was refused, and its first act */
 	int64_t batch,
-	        length; /* of a sample dimension, and of a sequence; 0: not seen */
+	        length;      /* of a sample dimension, and of a sequence; 0: not seen */
+	int64_t like_length; /* ... in the step from which the rest is told; 0 */
 	int64_t base_peak,
 	        base_since; /* of the whole run, and from the refused step on */
 	bool untrained;     /* one model with an optimizer has not been trained yet */
 	bool piles_up; /* two steps have left something, too few to call it a leak */
 	bool stages;   /* models of earlier stages are kept, and each stage adds one */
-	bool *weight_like; /* by site: it has the shape of a parameter */
+	bool *weight_like;          /* by site: it has the shape of a parameter */
+	const char **weight_shapes; /* of two dimensions and more, sorted */
+	size_t weight_shape_count;
 };
 
 void scene_load(struct trace *trace, const struct places *places,

@@ -35,15 +35,23 @@ static int by_key(const void *left, const void *right)
 	return a->piece < b->piece ? -1 : a->piece > b->piece;
 }
 
+bool match_once(const struct piece *piece)
+{
+	return piece->bucket == BUCKET_WORKSPACE && piece->given < 0;
+}
+
 static struct entry *sorted(const struct places *places, const struct script *script,
-                            int32_t first, int32_t end, enum match_level level)
+                            int32_t first, int32_t end, enum match_level level,
+                            size_t *count)
 {
 	struct entry *entries = allocate((size_t)(end - first + 1) * sizeof(*entries));
 
+	*count = 0;
 	for (int32_t i = first; i < end; i++)
-		entries[i - first] = (struct entry){
-		        match_key(places, script->pieces[i].site, level), i};
-	qsort(entries, (size_t)(end - first), sizeof(*entries), by_key);
+		if (!match_once(&script->pieces[i]))
+			entries[(*count)++] = (struct entry){
+			        match_key(places, script->pieces[i].site, level), i};
+	qsort(entries, *count, sizeof(*entries), by_key);
 	return entries;
 }
 
@@ -51,13 +59,13 @@ int32_t *match_pieces(const struct places *places, const struct script *script,
                       int32_t first, int32_t end, int32_t from, int32_t to,
                       enum match_level level)
 {
-	size_t here = (size_t)(end - first), there = (size_t)(to - from), a = 0, b = 0;
-	struct entry *mine = sorted(places, script, first, end, level);
-	struct entry *theirs = sorted(places, script, from, to, level);
-	int32_t *found = allocate((here + 1) * sizeof(*found));
+	size_t here, there, a = 0, b = 0;
+	struct entry *mine = sorted(places, script, first, end, level, &here);
+	struct entry *theirs = sorted(places, script, from, to, level, &there);
+	int32_t *found = allocate((size_t)(end - first + 1) * sizeof(*found));
 
-	for (size_t i = 0; i < here; i++)
-		found[i] = -1;
+	for (int32_t i = first; i < end; i++)
+		found[i - first] = -1;
 	while (a < here && b < there) {
 		if (mine[a].key < theirs[b].key) {
 			a++;

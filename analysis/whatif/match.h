@@ -17,6 +17,9 @@ enum match_level {
 /* 0: the place says nothing at this level. */
 uint64_t match_key(const struct places *places, int64_t site, enum match_level level);
 
+/* Does a library keep it from its first use on? Such a piece comes once: it has no counterpart. */
+bool match_once(const struct piece *piece);
+
 /* For the pieces [first, end) of one stretch: the piece of another one, [from, to), that is
  * its place's n-th too; -1 where there is none. The caller's array of end - first. */
 int32_t *match_pieces(const struct places *places, const struct script *script,

@@ -116,16 +116,19 @@ static bool most_found(const struct script *script, const int32_t *found, int32_
                        int32_t end)
 {
 	double bytes = 0, all = 0;
-	int32_t count = 0;
+	int32_t count = 0, asked = 0;
 
 	for (int32_t i = first; i < end; i++) {
+		if (match_once(&script->pieces[i]))
+			continue;
+		asked++;
 		all += (double)script->pieces[i].bytes;
 		if (found[i - first] >= 0) {
 			bytes += (double)script->pieces[i].bytes;
 			count++;
 		}
 	}
-	return count >= (end - first) * 4 / 5 && bytes >= 0.8 * all;
+	return count >= asked * 4 / 5 && bytes >= 0.8 * all;
 }
 
 /* Is `there` a stretch of the same kind, as far as this one came? */

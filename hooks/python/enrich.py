@@ -131,7 +131,7 @@ def look(known):
                 owners = [numbers.setdefault(id(o), len(numbers)) for o in alive("optimizers")
                           if any(id(p) in mine for g in o.param_groups for p in g["params"])]
                 tell_text("owner." + root, ",".join(map(str, sorted(owners))))
-            parts = [(root, r)] if root else []
+            parts = [(root, r)] if root or not trained else []
             if trained:
                 # of a model that is trained in part: the parts that are not
                 parts = [((root + "." if root else "") + name, m)

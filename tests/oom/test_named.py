@@ -45,3 +45,37 @@ def test_a_peak_that_may_be_higher_says_so(refused):
     assert not any(lever["peak_is_least"] for lever in event["levers"])
     fused = next(lever for lever in event["levers"] if lever["id"] == "fused_optimizer")
     assert fused["peak_phase"] in ("forward", "backward", "optimizer") and fused["peak_step"] >= 1
+
+
+def test_a_part_that_was_never_trained_makes_no_evaluation(refused):
+    event = refused("dreamer_imagine")
+    said = {lever["id"]: lever for lever in event["levers"] if lever["line"]}
+    for name in ("no_grad", "stop_leak"):
+        assert said[name]["mark"] == "unknown"
+        assert "has not been trained yet" in said[name]["why"]
+    assert event["levers"][0]["id"] not in ("no_grad", "stop_leak")
+
+
+def test_distances_to_a_codebook_are_no_logits(refused):
+    levers_told = {lever["id"]: lever for lever in refused("vq_codebook")["levers"]}
+    assert "chunked_loss" not in levers_told and "smaller_batch" in levers_told
+
+
+def test_what_is_made_of_weights_is_no_batch(refused):
+    told = {lever["id"]: lever for lever in refused("bayes_samples")["levers"]}
+    assert "instead of 512" in told["smaller_batch"]["change"]
+    assert told["backward_each"]["mark"] == "unknown"
+    assert "turn before" in told["backward_each"]["why"]
+
+
+def test_a_length_is_found_in_the_step_that_the_rest_is_told_from(refused):
+    told = {lever["id"]: lever for lever in refused("bert_long_batch")["levers"]}
+    assert 16 <= told["shorter_sequence"]["value"] < 512
+
+
+def test_a_gradient_that_passes_through_a_model_is_left_to_it(refused):
+    """No optimizer has the network, and the picture learns through it."""
+    event = refused("style_image")
+    first = event["levers"][0]
+    assert (first["id"], first["mark"]) == ("unowned_gradients", "fits"), first
+    assert "no_grad" not in [lever["id"] for lever in event["levers"]]
