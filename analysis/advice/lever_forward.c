@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "advice_queries.h"
 #include "heap.h"
 #include "layers.h"
 #include "match.h"
@@ -72,46 +71,13 @@ static bool trains(const struct scene *scene)
 	return found;
 }
 
-static bool trained_before(const struct scene *scene)
-{
-	for (size_t s = 0; s < scene->script.step_count; s++)
-		if (scene->script.steps[s].complete)
-			return true;
-	return false;
-}
-
 /* Turns of a first step that keep graphs: forwards before one backward, or a fault? NULL: a
  * fault. */
 static const char *may_be_trained(const struct scene *scene, const struct turns *turns)
 {
-	return turns->gradients && trains(scene) && !trained_before(scene)
+	return turns->gradients && trains(scene) && !scene_trained_before(scene)
 	               ? "it is not known whether a backward follows these forwards"
 	               : NULL;
-}
-
-/* Has a module of this forward not been trained yet, that an optimizer is to train? Then the forward
- * is hardly an evaluation: the first backward of that module is still to come. */
-static const char *first_training(const struct scene *scene)
-{
-	const struct script *script = &scene->script;
-	struct rows *rows = db_rows(scene->trace->db, sql_learning, "");
-	bool found = false;
-
-	while (rows_next(rows)) {
-		const char *module = rows_text(rows, 0);
-		for (int32_t i = script->refused_piece; i >= 0 && module && !found;
-		     i--) {
-			const struct piece *piece = &script->pieces[i];
-			const struct site *site = scene_site(scene, piece);
-			if (piece->taken < scene->from ||
-			    piece->phase == PHASE_BACKWARD)
-				break;
-			found = site && site->module && !strcmp(site->module, module);
-		}
-	}
-	return found ? "a part of this forward has not been trained yet: its first "
-	               "backward may follow"
-	             : NULL;
 }
 
 static bool comes_again(const struct scene *scene, int32_t index, int32_t from)
@@ -201,7 +167,7 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 	site = scene->script.pieces[turns->newest].site;
 	where = scene_where(scene, site);
 	if (!unsure && turns->gradients)
-		first = unsure = first_training(scene);
+		first = unsure = scene_first_training(scene);
 	let_loop_go(scene, turns, true);
 	scene_try(scene,
 	          (struct lever){
@@ -229,7 +195,7 @@ static void of_turns(struct scene *scene, const struct turns *turns)
  * backward, and not whether a turn needs the one before. */
 static void backward_each(struct scene *scene, const struct turns *turns)
 {
-	bool other = scene->rest.kind != REST_LIKE_STEP && trained_before(scene);
+	bool other = scene->rest.kind != REST_LIKE_STEP && scene_trained_before(scene);
 
 	if (turns->count < 2 || !turns->gradients || !turns->losses || !trains(scene) ||
 	    turns->kept * 20 < scene->oom->moment.allocated ||
@@ -320,25 +286,36 @@ static void free_forward(struct scene *scene)
 	layers_free(&runs);
 }
 
-/* Is most of this forward made at lines, or from callers, that no complete step had? */
+/* Is most of this forward, the pieces from `first` on, made at lines and from callers that the pieces
+ * [from, to) have too? */
+static bool known_lines(const struct scene *scene, int32_t first, int32_t from,
+                        int32_t to)
+{
+	const struct script *script = &scene->script;
+	int32_t count = script->refused_piece - first, known = 0, *found;
+
+	found = match_pieces(scene->places, script, first, script->refused_piece, from,
+	                     to, MATCH_STACK);
+	for (int32_t i = 0; i < count; i++)
+		known += found[i] >= 0;
+	free(found);
+	return known * 2 > count;
+}
+
+/* Is this forward another one than those of complete steps, and is none like it, in this step,
+ * followed by a backward? */
 static bool is_new(const struct scene *scene)
 {
 	const struct script *script = &scene->script;
-	int32_t refused = script->refused_piece, first = refused, known = 0, count;
-	int32_t before = 0, *found;
+	int32_t first = script->refused_piece, before = 0;
 
 	while (first > 0 && script->pieces[first - 1].taken >= scene->from &&
 	       script->pieces[first - 1].phase != PHASE_BACKWARD)
 		first--;
 	while (before < first && script->pieces[before].taken < scene->from)
 		before++;
-	count = refused - first;
-	found = match_pieces(scene->places, script, first, refused, 0, before,
-	                     MATCH_STACK);
-	for (int32_t i = 0; i < count; i++)
-		known += found[i] >= 0;
-	free(found);
-	return known * 2 <= count;
+	return !known_lines(scene, first, 0, before) &&
+	       !(before < first && known_lines(scene, first, before, first));
 }
 
 /* A forward with gradients that no backward follows: another line than training's, after
@@ -348,8 +325,8 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 {
 	enum phase_id phase = scene->oom->moment.phase;
 	bool training = trains(scene);
-	bool evaluates = trained_before(scene) && scene->rest.kind != REST_LIKE_STEP &&
-	                 is_new(scene);
+	bool evaluates = scene_trained_before(scene) &&
+	                 scene->rest.kind != REST_LIKE_STEP && is_new(scene);
 	bool loops = turns->count >= 2 && turns->gradients &&
 	             scene->rest.kind != REST_LIKE_STEP;
 	bool trained = trained_here(scene);
@@ -363,7 +340,7 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	if (!evaluates && !loops && training)
 		return;
 	if (evaluates || !unsure)
-		first = unsure = first_training(scene);
+		first = unsure = scene_first_training(scene);
 	free_forward(scene);
 	scene_try(
 	        scene,

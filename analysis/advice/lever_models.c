@@ -249,7 +249,7 @@ static void other_model_kept(struct scene *scene)
 			        (struct lever){
 			                .id = "no_grad",
 			                .lever = "no_grad",
-			                .fault = true,
+			                .fault = !scene_first_training(scene),
 			                .cures = true,
 			                .cost = 1,
 			                .unsure = "only if this backward is not to "

@@ -355,21 +355,13 @@ static int64_t last_dimension(const struct scene *scene, const struct piece *pie
 	return shape->count >= 2 ? shape->of[shape->count - 1] : 0;
 }
 
-static bool trained_before(const struct scene *scene)
-{
-	for (size_t s = 0; s < scene->script.step_count; s++)
-		if (scene->script.steps[s].complete)
-			return true;
-	return false;
-}
-
 /* The width of logits: that of what the loss takes the softmax of. Where no loss was reached yet,
  * the widest last dimension that a forward makes, if no layer of a list makes it; *guess is true
  * then. */
 static int64_t vocabulary(const struct scene *scene, bool *guess)
 {
 	int64_t loss = 0, widest = 0;
-	bool layers = false, reached = trained_before(scene);
+	bool layers = false, reached = scene_trained_before(scene);
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];

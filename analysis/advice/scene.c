@@ -365,6 +365,37 @@ void scene_free(struct scene *scene)
 	free(scene->weight_shapes);
 }
 
+bool scene_trained_before(const struct scene *scene)
+{
+	for (size_t s = 0; s < scene->script.step_count; s++)
+		if (scene->script.steps[s].complete)
+			return true;
+	return false;
+}
+
+const char *scene_first_training(const struct scene *scene)
+{
+	const struct script *script = &scene->script;
+	struct rows *rows = db_rows(scene->trace->db, sql_learning, "");
+	bool found = false;
+
+	while (rows_next(rows)) {
+		const char *module = rows_text(rows, 0);
+		for (int32_t i = script->refused_piece; i >= 0 && module && !found;
+		     i--) {
+			const struct piece *piece = &script->pieces[i];
+			const struct site *site = scene_site(scene, piece);
+			if (piece->taken < scene->from ||
+			    piece->phase == PHASE_BACKWARD)
+				break;
+			found = site && site->module && !strcmp(site->module, module);
+		}
+	}
+	return found ? "a part of this forward has not been trained yet: its first "
+	               "backward may follow"
+	             : NULL;
+}
+
 struct line scene_line(const struct scene *scene, int64_t id)
 {
 	const struct site *site = places_site(scene->places, id);

@@ -54,6 +54,13 @@ const struct tensor *scene_owner(const struct scene *scene, const struct piece *
 const struct shape *scene_shape(const struct scene *scene, const struct piece *piece);
 bool scene_weight_like(const struct scene *scene, const struct piece *piece);
 
+/* Was a step complete before the one that was refused? */
+bool scene_trained_before(const struct scene *scene);
+
+/* Has a module of this forward not been trained yet, that an optimizer is to train? Then the forward
+ * is hardly an evaluation: the first backward of that module is still to come. In words; NULL: no. */
+const char *scene_first_training(const struct scene *scene);
+
 /* The user's line of a place; its texts are the caller's. And "model.py:31", or the operator
  * where no line is known; the caller's. */
 struct line scene_line(const struct scene *scene, int64_t site);

@@ -49,10 +49,10 @@ def test_a_peak_that_may_be_higher_says_so(refused):
 
 def test_a_part_that_was_never_trained_makes_no_evaluation(refused):
     event = refused("dreamer_imagine")
-    said = {lever["id"]: lever for lever in event["levers"] if lever["line"]}
     for name in ("no_grad", "stop_leak"):
-        assert said[name]["mark"] == "unknown"
-        assert "has not been trained yet" in said[name]["why"]
+        lever = next(lever for lever in event["levers"] if lever["id"] == name)
+        assert lever["mark"] == "unknown" and not lever["fault"]
+        assert "has not been trained yet" in lever["why"]
     assert event["levers"][0]["id"] not in ("no_grad", "stop_leak")
 
 
@@ -79,3 +79,8 @@ def test_a_gradient_that_passes_through_a_model_is_left_to_it(refused):
     first = event["levers"][0]
     assert (first["id"], first["mark"]) == ("unowned_gradients", "fits"), first
     assert "no_grad" not in [lever["id"] for lever in event["levers"]]
+
+
+def test_a_forward_whose_like_had_a_backward_in_this_step_is_no_evaluation(refused):
+    told = [(lever["id"], lever["mark"]) for lever in refused("guided_sampling")["levers"]]
+    assert told[0] == ("stop_leak", "fits") and "no_grad" not in dict(told)
