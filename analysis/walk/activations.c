@@ -8,10 +8,10 @@ struct ten transformer_gelu_new(struct ops *o, struct ten x)
 	struct ten half = ops_unary(o, x, SAVE_NONE);
 	struct ten wide =
 	        o->half ? ops_to(o, x, 4) : ops_hold(o, x); /* pow() is fp32 */
-	struct ten cube = ops_power(o, wide), a = ops_unary(o, cube, SAVE_NONE);
-	struct ten b, result;
+	struct ten cube = ops_power(o, wide), a, b, result;
 
 	ops_let(o, &wide);
+	a = ops_unary(o, cube, SAVE_NONE);
 	ops_let(o, &cube);
 	b = ops_add(o, x, a);
 	ops_let(o, &a);

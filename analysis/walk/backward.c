@@ -73,7 +73,18 @@ static void deliver(struct tape *t, tensor_id to, int32_t gradient)
 
 static void run_backward(struct tape *t, size_t from);
 
-/* The layer once more, now recorded, and its backward. */
+/* The first node from there on that saved something. */
+static size_t first_that_saved(const struct tape *t, size_t from)
+{
+	size_t i = from;
+
+	while (i < t->node_count && !t->nodes[i].save_count)
+		i++;
+	return i;
+}
+
+/* The layer once more, now recorded, and its backward. Its input goes with the last tensor that is
+ * read of what the layer saved: _NoopSaveInputs of torch/utils/checkpoint.py. */
 static void run_checkpoint(struct tape *t, const struct node *node, int32_t gradient)
 {
 	size_t from = t->node_count;
@@ -85,8 +96,10 @@ static void run_checkpoint(struct tape *t, const struct node *node, int32_t grad
 	                           .leaf = -1,
 	                           .grad = tape_wants_grad(t, node->op.in[0])});
 	tensor_id result;
-	int32_t caught;
+	int32_t caught, early = -1;
 
+	if (node->early)
+		early = storage_take(t, node->early, TAPE_TEMPORARY);
 	t->caught = -1;
 	t->packed = 0;
 	t->wanted = node->packed;
@@ -97,9 +110,11 @@ static void run_checkpoint(struct tape *t, const struct node *node, int32_t grad
 	tape_phase(t, TAPE_BACKWARD);
 	tape_let(t, result);
 	tape_autocast_ends(t); /* the second forward has an autocast of its own */
+	storage_let(t, early);
 	deliver(t, result, gradient);
-	run_backward(t, from);
+	run_backward(t, first_that_saved(t, from));
 	storage_let(t, node->input);
+	run_backward(t, from);
 	caught = t->caught;
 	t->caught = outer;
 	if (caught >= 0)
@@ -122,7 +137,7 @@ static void give(struct tape *t, const struct node *node, int i, int32_t *gradie
 {
 	const struct op *op = &node->op;
 
-	if (op->give[i] == GIVE_SAME)
+	if (op->give[i] == GIVE_SAME || op->give[i] == GIVE_ROWS)
 		gradient[i] = storage_hold(t, node->gradient[0]);
 	else if (op->give[i] != GIVE_NONE)
 		gradient[i] = storage_take(
@@ -135,10 +150,24 @@ static void sum_up(struct tape *t, const struct op *op, int i, int32_t *gradient
 {
 	int32_t sum = storage_take(t, op->grad[i], TAPE_TEMPORARY);
 
-	if (op->summing && op->grad[i] <= op->grad[1 - i])
+	if (op->summing && (op->give[i] == GIVE_ROWS || op->grad[i] <= op->grad[1 - i]))
 		storage_let(t, storage_take(t, op->summing, TAPE_TEMPORARY));
 	storage_let(t, gradient[i]);
 	gradient[i] = sum;
+}
+
+/* With a bias, a matmul's weight is transposed behind the view of its input, so its gradient goes on
+ * first: at::linear(). */
+static void deliver_all(struct tape *t, const struct op *op, const int32_t *gradient)
+{
+	bool leaves_first = op->library == LIBRARY_CUBLASLT;
+
+	for (int later = 0; later < 2; later++)
+		for (int i = 0; i < op->inputs; i++) {
+			bool waits = leaves_first && t->tensors[op->in[i]].leaf < 0;
+			if (gradient[i] >= 0 && waits == later)
+				deliver(t, op->in[i], gradient[i]);
+		}
 }
 
 static void run_node(struct tape *t, const struct node *node)
@@ -153,17 +182,21 @@ static void run_node(struct tape *t, const struct node *node)
 	}
 	take_all(t, op->before, before);
 	for (int i = 0; i < op->inputs; i++) {
-		give(t, node, op->last_first ? op->inputs - 1 - i : i, gradient);
-		if (op->library) /* a backward's matmuls have no bias */
+		int at = op->last_first ? op->inputs - 1 - i : i;
+		give(t, node, at, gradient);
+		/* a backward's matmuls have no bias */
+		if (op->library && gradient[at] >= 0)
 			workspaces_take(t, LIBRARY_CUBLAS);
 	}
+	if (op->passing)
+		storage_let(t, storage_take(t, op->passing, TAPE_TEMPORARY));
 	take_all(t, op->after, after);
 	let_all(t, after);
 	let_all(t, before);
 	for (int i = node->save_count - 1; i >= 0 && node->again; i--)
 		storage_let(t, node->saves[i]);
 	for (int i = 0; i < op->inputs; i++)
-		if (op->give[i] == GIVE_SUM)
+		if (op->give[i] == GIVE_SUM || op->give[i] == GIVE_ROWS)
 			sum_up(t, op, i, gradient);
 	for (int i = 0; i < node->parts; i++)
 		storage_let(t, node->gradient[i]);
@@ -171,9 +204,7 @@ static void run_node(struct tape *t, const struct node *node)
 		storage_let(t, node->saves[i]);
 	if (op->viewed && gradient[0] >= 0)
 		t->storages[gradient[0]].viewed = true;
-	for (int i = 0; i < op->inputs; i++)
-		if (gradient[i] >= 0)
-			deliver(t, op->in[i], gradient[i]);
+	deliver_all(t, op, gradient);
 }
 
 static void run_backward(struct tape *t, size_t from)

@@ -42,6 +42,26 @@ static bool is_older(const struct transformer *m)
 	return m->ops.silicon->major < 8;
 }
 
+/* What the backward of the memory-efficient kernel works in: a sum for each row, which in fp32 comes
+ * of a product, and the queries' gradient in fp32, tile by tile with a lock each. A tile is 128 rows
+ * high where heads are wide and the card's blocks have the room. Source: attention_backward.cu and
+ * mem_eff_attention/kernel_backward.h in aten/src/ATen/native/transformers/cuda, PyTorch 2.11. */
+static void efficient_backward(const struct transformer *m, struct op *op, int width)
+{
+	enum { NARROW = 64, LOCK = 16, ROOMY = 2048 };
+	const struct silicon *card = m->ops.silicon;
+	bool roomy = width == 2 || (card->major >= 8 && card->threads >= ROOMY);
+	int64_t high = m->shape->head_dim > NARROW && roomy ? 2 * NARROW : NARROW,
+	        heads = m->batch * m->shape->heads,
+	        tiles = (m->seq + high - 1) / high *
+	                ((m->shape->head_dim + NARROW - 1) / NARROW);
+
+	if (width == 4)
+		op->passing = width * heads * m->seq * m->shape->head_dim;
+	op->after[0] = 4 * heads * m->seq;
+	op->after[1] = heads * tiles * (4 * NARROW * high + LOCK);
+}
+
 /* flash attention in 16 bits, the memory-efficient kernel in fp32 and on cards before Ampere. */
 static struct ten fused_attention(struct transformer *m, struct ten q, struct ten k,
                                   struct ten v)
@@ -63,10 +83,10 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	op.saves[3] = result.v;
 	op.saves[4] = sums.v;
 	op.save_count = 5;
-	op.after[0] = 4 * m->batch * s->heads * rounded;
-	if (in[0].width == 2 && !flash)
-		op.after[1] = 4 * m->batch * s->heads * rounded * s->head_dim;
+	if (!flash)
+		efficient_backward(m, &op, in[0].width);
 	if (flash) {
+		op.after[0] = 4 * m->batch * s->heads * rounded;
 		op.after[1] = 4 * m->batch * rounded * s->heads * wide;
 		if (s->kv_heads != s->heads)
 			op.after[2] = op.after[3] = in[0].count * in[0].width;
@@ -120,15 +140,14 @@ static struct ten biased_attention(struct transformer *m, struct ten q, struct t
 	struct ops *o = &m->ops;
 	struct ten in[4] = {q, k, v, laid_bias(m)}, own = in[3], result, sums;
 	int64_t rows = m->batch * s->heads * m->seq;
-	struct op op = {.inputs = 4, .save_count = 6, .after = {4 * rows}};
+	struct op op = {.inputs = 4, .save_count = 6};
 
 	take_operands(o, in, 4, &op);
+	efficient_backward(m, &op, in[0].width);
 	ops_let(o, &own);
 	if (m->batch > 1)
 		op.give[3] = GIVE_SUM; /* it is made for each sample */
 	op.wide = rows * m->keys * in[3].width;
-	if (in[0].width == 2) /* the queries' gradient is summed up in fp32 */
-		op.after[1] = 4 * q.count;
 	result = ops_make(o, in[0].count, in[0].width);
 	sums = ops_make(o, rows, 4);
 	op.saves[4] = result.v;
@@ -155,6 +174,27 @@ static struct ten repeated(struct transformer *m, struct ten x)
 	                    x.width};
 }
 
+/* The same by repeat_kv() of transformers: a view where all heads share one. */
+static struct ten shared(struct transformer *m, struct ten x)
+{
+	struct op op = {.in = {x.v},
+	                .give = {GIVE_NEW},
+	                .grad = {x.count * x.width},
+	                .inputs = 1};
+
+	if (m->shape->kv_heads != 1 || m->shape->heads == 1)
+		return repeated(m, x);
+	return (struct ten){tape_view(m->ops.tape, &op, x.v), x.count * m->shape->heads,
+	                    x.width};
+}
+
+/* Does a matmul lay such a view out anew? Where autocast casts it, the cast has done so. */
+static bool is_spread(const struct transformer *m, struct ten x)
+{
+	return m->shape->kv_heads == 1 && m->shape->heads > 1 &&
+	       (!m->ops.half || x.width == m->ops.half);
+}
+
 /* The product of queries and keys; copied: the keys do not lie in order. */
 static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys,
                             bool copied)
@@ -170,6 +210,15 @@ static struct ten scores_of(struct transformer *m, struct ten q, struct ten keys
 	return scores;
 }
 
+/* Plus the mask, which autocast leaves as wide as it is; an encoder without padding has none. */
+static struct ten masked(struct transformer *m, struct ten scores)
+{
+	if (m->mask.v == NO_TENSOR)
+		return ops_hold(&m->ops, scores);
+	return m->mask.width > scores.width ? ops_to(&m->ops, scores, m->mask.width)
+	                                    : ops_copy(&m->ops, scores);
+}
+
 /* Written out, as eager_attention_forward() does it; weights: what it returns beside. */
 static struct ten written_attention(struct transformer *m, struct ten q, struct ten k,
                                     struct ten v, struct ten *weights)
@@ -177,9 +226,9 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
 	bool transposed = s->kv_heads == s->heads; /* repeated ones lie in order */
-	struct ten keys = repeated(m, k), values = repeated(m, v), a, b, in[2], result;
+	struct ten keys = shared(m, k), values = shared(m, v), a, b, in[2], result;
 
-	a = scores_of(m, q, keys, transposed && !heads_apart(s));
+	a = scores_of(m, q, keys, is_spread(m, k) || (transposed && !heads_apart(s)));
 	b = ops_unary(o, a, SAVE_NONE); /* times the scale */
 	ops_let(o, &a);
 	if (s->score_cap)
@@ -189,11 +238,13 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 		ops_let(o, &b);
 		b = a;
 	}
-	/* plus the mask; an encoder without padding has none */
-	a = m->mask.v == NO_TENSOR ? ops_hold(o, b) : ops_copy(o, b);
+	a = masked(m, b);
 	ops_let(o, &b);
 	b = ops_softmax(o, a, s->softmax_fp32 || o->half ? 4 : a.width);
-	result = ops_to(o, b, v.width);
+	/* BERT's kind and models of two stacks leave what autocast made of it */
+	result = !s->softmax_fp32 && (s->encoder || s->decoder_layers)
+	                 ? ops_hold(o, b)
+	                 : ops_to(o, b, q.width);
 	ops_let(o, &b);
 	ops_let(o, &a);
 	a = result;
@@ -201,14 +252,15 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	ops_let(o, &a);
 	in[0] = *weights;
 	in[1] = values;
-	ops_lay_out(o, in, false, transposed && s->family != FAMILY_WHISPER);
+	ops_lay_out(o, in, false,
+	            is_spread(m, v) || (transposed && s->family != FAMILY_WHISPER));
 	result = ops_relaid(o, ops_bmm(o, in[0], in[1], q.count));
 	ops_let(o, &in[0]);
 	ops_let(o, &in[1]);
-	ops_let(o, &keys);
-	ops_let(o, &values);
 	a = ops_copy(o, result); /* transposed and laid out anew */
 	ops_let(o, &result);
+	ops_let(o, &keys);
+	ops_let(o, &values);
 	return a;
 }
 
@@ -241,12 +293,14 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	struct op op = {.inputs = 3};
 
 	take_operands(o, in, 3, &op);
-	for (int i = 0; i < 3; i++) {
-		struct ten given = ops_to(o, in[i], 4);
-		wide[i] = i ? repeated(m, given) : ops_hold(o, given);
+	for (int i = 0; i < 3; i++)
+		wide[i] = ops_to(o, in[i], 4);
+	scaled[0] = ops_unary(o, wide[0], SAVE_NONE);
+	for (int i = 1; i < 3; i++) {
+		struct ten given = wide[i];
+		wide[i] = repeated(m, given);
 		ops_let(o, &given);
 	}
-	scaled[0] = ops_unary(o, wide[0], SAVE_NONE);
 	scaled[1] = ops_unary(o, wide[1], SAVE_NONE);
 	scores = multiplied(o, scaled[0], scaled[1], !heads_apart(s),
 	                    own && !heads_apart(s),
@@ -294,10 +348,7 @@ static struct ten masked_attention(struct transformer *m, struct ten q, struct t
 	op.saves[3] = result.v;
 	op.saves[4] = sums.v;
 	op.saves[5] = bias.v;
-	op.after[0] = 4 * m->batch * s->heads * m->seq;
-	if (width == 2)
-		op.after[1] = 4 * m->batch * s->heads * ((m->seq + 127) / 128 * 128) *
-		              s->head_dim;
+	efficient_backward(m, &op, width);
 	tape_record(o->tape, &op, result.v);
 	ops_let(o, &sums);
 	ops_let(o, &bias);

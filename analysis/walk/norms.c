@@ -58,9 +58,9 @@ static struct ten rms_norm_wide(struct ops *o, struct ten x, struct ten weight,
 
 	ops_let(o, &wide);
 	wide = ops_mul_rows(o, weight, result);
-	ops_let(o, &result);
 	out = ops_to(o, wide, x.width);
 	ops_let(o, &wide);
+	ops_let(o, &result);
 	return out;
 }
 

@@ -55,14 +55,16 @@ static void turn_both(struct transformer *m, struct ten *heads, int width,
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten turned[2], stays[2];
+	struct ten turns[2], turned[2], stays[2];
 
 	for (int i = 1; i >= 0; i--) {
 		int64_t part = heads[i].count / s->head_dim * s->rotary;
-		struct ten turns = ops_slice(o, heads[i], part);
+		turns[i] = ops_slice(o, heads[i], part);
 		stays[i] = kept(local, ops_slice(o, heads[i], heads[i].count - part));
-		turned[i] = kept(local, turned_pairs(m, turns, width));
-		ops_let(o, &turns);
+	}
+	for (int i = 1; i >= 0; i--) {
+		turned[i] = kept(local, turned_pairs(m, turns[i], width));
+		ops_let(o, &turns[i]);
 	}
 	for (int i = 1; i >= 0; i--) {
 		struct ten all = ops_cat(o, turned[i], stays[i]);
@@ -83,18 +85,20 @@ static void read_gptj(struct transformer *m, const struct layer_weights *w,
 	for (int i = 0; i < 3; i++)
 		out[i] = transformer_linear(m, w, LORA_Q + i, x, weights[i], none,
 		                            s->hidden, s->hidden);
+	out[2] = ops_relaid(o, out[2]);
 	kept(local, ops_make(o, s->buffer / 4, 4));
 	kept(local, ops_make(o, count, 8)); /* of each number its position */
 	kept(local, ops_make(o, count, out[1].width));
 	turn_both(m, out, out[1].width, local);
 }
 
-/* CodeGen: one matmul in four parts, so that queries, keys and values are copies; what is rotated
- * is fp32 from there on, since its sines are. */
+/* CodeGen: one matmul in four parts, so that queries, keys and values are copies where a part has
+ * more than one head; what is rotated is fp32 from there on, since its sines are. */
 static void read_codegen(struct transformer *m, const struct layer_weights *w,
                          struct ten x, struct ten *out, struct variables *local)
 {
 	const struct shape *s = m->shape;
+	enum { PARTS = 4 };
 	struct ops *o = &m->ops;
 	struct ten all = kept(local, transformer_linear(m, w, LORA_Q, x, w->q, none,
 	                                                s->hidden, 3 * s->hidden));
@@ -103,6 +107,9 @@ static void read_codegen(struct transformer *m, const struct layer_weights *w,
 	tape_split(o->tape, all.v, 3, parts);
 	for (int i = 0; i < 3; i++) {
 		struct ten part = {parts[i], all.count / 3, all.width};
+		out[i] = part;
+		if (s->heads == PARTS) /* a head each: they lie in order */
+			continue;
 		out[i] = ops_copy(o, part);
 		ops_let(o, &part);
 	}

@@ -126,12 +126,11 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 	op.give[0] = op.give[1] = GIVE_NEW;
 	op.grad[0] = bytes_of(input);
 	op.grad[1] = bytes_of(w);
-	if (b.v != NO_TENSOR) { /* a sum over the rows */
+	if (b.v != NO_TENSOR) {
 		op.in[op.inputs++] = b.v;
-		op.give[2] = GIVE_NEW;
+		op.give[2] = GIVE_ROWS;
 		op.grad[2] = out * w.width;
-		if (tape_wants_grad(o->tape, b.v))
-			op.after[0] = ops_sum_buffer(o, rows, out);
+		op.summing = ops_sum_buffer(o, rows, out);
 	} else {
 		op.last_first = true;
 	}

@@ -179,9 +179,10 @@ static void muon(const struct step *s)
 
 static void lion(const struct step *s)
 {
-	momentum(s);
-	for (size_t i = 0; i < s->m->count; i++)
+	for (size_t i = 0; i < s->m->count; i++) {
+		keep(s, s->m->sizes[i], s->state);
 		tape_let(s->tape, temporary(s, s->m->sizes[i], s->state));
+	}
 }
 
 /* States of a byte and a scale for 256 of them; small weights have theirs in fp32. Two tables of

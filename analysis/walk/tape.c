@@ -258,7 +258,17 @@ static int32_t new_node(struct tape *t, struct node node)
 static void pack(struct tape *t, int64_t count)
 {
 	t->packed += count;
+	if (count)
+		t->early = 0;
 	t->stopped = t->stopped || (t->wanted >= 0 && count && t->packed >= t->wanted);
+}
+
+/* A gradient of its own, where nothing was saved since. */
+static void note_early(struct tape *t, const struct op *op)
+{
+	for (int i = 0; i < op->inputs && !t->early; i++)
+		if (op->give[i] == GIVE_NEW)
+			t->early = op->grad[i];
 }
 
 static int64_t saves_of(const struct op *op)
@@ -284,6 +294,8 @@ static int32_t record(struct tape *t, const struct op *op)
 	}
 	if (any)
 		pack(t, saves_of(op));
+	if (any && t->silent && !saves_of(op))
+		note_early(t, &node.op);
 	if (!any || t->silent)
 		return -1;
 	node.again = t->wanted >= 0;
@@ -388,6 +400,7 @@ tensor_id tape_checkpoint(struct tape *t, tape_layer *layer, void *context,
 	t->packed = 0;
 	result = layer(t, context, input);
 	node.packed = t->packed;
+	node.early = t->early;
 	t->packed = before;
 	t->silent = was;
 	t->tensors[result].node = -1;

@@ -87,7 +87,8 @@ enum give {
 	GIVE_NONE,
 	GIVE_NEW,  /* a new tensor of grad[i] bytes */
 	GIVE_SAME, /* the gradient of the result itself, or a view of it */
-	GIVE_SUM /* made at the result's size, then summed up or cast to grad[i] bytes */
+	GIVE_SUM, /* made at the result's size, then summed up or cast to grad[i] bytes */
+	GIVE_ROWS /* the gradient of the result itself, summed up over its rows */
 };
 
 enum { OP_INPUTS = 4, OP_SAVES = 8, OP_TEMPS = 4 };
@@ -104,9 +105,9 @@ struct op {
 	tensor_id saves[OP_SAVES];
 	int inputs, save_count;
 	int64_t wide; /* bytes at the result's size, for GIVE_SUM */
-	/* Bytes that its backward holds beside all it makes: before its gradients; after them; and
-	 * while the smallest input gets a sum. */
-	int64_t before[OP_TEMPS], after[OP_TEMPS], summing;
+	/* Bytes that its backward holds beside all it makes: before its gradients; after them, of which
+	 * the first come and go by themselves; and while the smallest input gets a sum. */
+	int64_t before[OP_TEMPS], passing, after[OP_TEMPS], summing;
 	enum tape_library library; /* what its kernels are of */
 	bool last_first;           /* the last input gets its gradient first */
 	bool viewed; /* in[0] gets a view of what is made, which is not added to in place */

@@ -29,7 +29,9 @@ struct node {
 	int save_count, parts;
 	bool again; /* of a second forward: what it saved goes when it has read it */
 	int64_t packed; /* of a checkpoint: what its layer saves */
-	int64_t whole;  /* of a split: bytes of the gradient that the parts' become */
+	/* ... and the gradient that nodes behind the last of it make, before it runs again */
+	int64_t early;
+	int64_t whole; /* of a split: bytes of the gradient that the parts' become */
 	tape_layer *layer;   /* of a checkpoint */
 	tape_action *action; /* of a hook, which is nothing else */
 	void *context;
@@ -65,6 +67,7 @@ struct tape {
 	struct tape_totals totals;
 	bool silent;    /* nothing is recorded: the forward of a checkpoint */
 	int64_t packed; /* tensors saved so far, or that would have been */
+	int64_t early;  /* a new gradient of a node behind the last that saves */
 	int64_t wanted; /* of a second forward, which ends with the last of them; -1 */
 	bool stopped;   /* it has: what is made from now on takes nothing */
 	int32_t caught; /* the gradient of a checkpoint's input, or of what was asked for; -1 */

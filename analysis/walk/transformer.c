@@ -49,11 +49,11 @@ struct ten transformer_feed_forward(struct transformer *m,
 	out = ops_mul(o, wide, up);
 	ops_let(o, &wide);
 	ops_let(o, &up);
-	if (s->fused || s->fused_gate)
-		ops_let(o, &gate);
 	wide = transformer_linear(m, w, LORA_DOWN, out, w->down, w->down_bias, s->ffn,
 	                          s->hidden);
 	ops_let(o, &out);
+	if (s->fused || s->fused_gate) /* a variable until the function returns */
+		ops_let(o, &gate);
 	return wide;
 }
 
@@ -142,10 +142,13 @@ static tensor_id in_parallel(struct transformer *m, const struct layer_weights *
 		h = read_by(m, w, x, 1);
 	}
 	b = finished(m, w, transformer_feed_forward(m, w, h), 1);
-	ops_let(o, &h);
+	if (m->shape->norms > 1)
+		ops_let(o, &h);
 	sum = ops_add(o, b, attended);
 	all = ops_add(o, sum, x);
 	ops_let(o, &sum);
+	if (m->shape->norms <= 1) /* named until the sum takes its name */
+		ops_let(o, &h);
 	ops_let(o, &b);
 	ops_let(o, &attended);
 	return all.v;
@@ -169,8 +172,8 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	} else {
 		ops_let(o, &h);
 		a = joined(m, x, b);
-		if (!m->shape->dropout_inside) /* GPT-2 names it until the layer ends */
-			ops_let(o, &b);
+		if (!m->shape->dropout_inside && m->shape->family != FAMILY_STABLELM)
+			ops_let(o, &b); /* those name it until the layer ends */
 		h = read_by(m, w, a, 1);
 		c = finished(m, w, transformer_feed_forward(m, w, h), 1);
 		ops_let(o, &h);
@@ -244,20 +247,28 @@ static void make_tables(struct transformer *m, int width)
 		                : none;
 }
 
+static struct ten one_mask(struct transformer *m, int64_t count, int width)
+{
+	struct ten seen = ops_make(&m->ops, count, 1),
+	           mask = ops_make(&m->ops, count, width);
+
+	ops_let(&m->ops, &seen);
+	return mask;
+}
+
 /* What a token may see, added to the scores: of the whole batch, in the stream's width. A kernel
  * needs none, or a true or false where layers see a window. */
 static void make_mask(struct transformer *m, int width)
 {
 	int64_t count = m->batch * m->seq * m->seq;
 
-	m->mask = none;
+	m->mask = m->other_mask = none;
 	if (m->shape->family == FAMILY_MPT) /* true where a token may not be seen */
 		width = 1;
 	if (m->training->attention != ATTENTION_FLASH && !m->shape->patch) {
-		struct ten seen = ops_make(&m->ops, count, 1);
-		m->mask = ops_make(&m->ops, m->shape->two_masks ? 2 * count : count,
-		                   width);
-		ops_let(&m->ops, &seen);
+		m->mask = one_mask(m, count, width);
+		if (m->shape->two_masks)
+			m->other_mask = one_mask(m, count, width);
 	} else if (m->shape->window && m->seq >= m->shape->window)
 		m->mask = ops_make(&m->ops, count, 1);
 }
@@ -286,6 +297,7 @@ void transformer_backward(struct transformer *m, tensor_id loss)
 	if (m->sharding)
 		sharding_backward_ends(m->sharding);
 	ops_let(&m->ops, &m->mask);
+	ops_let(&m->ops, &m->other_mask);
 	if (m->shape->family == FAMILY_DEBERTA)
 		deberta_ends(m);
 	if (!m->shape->rotary)
@@ -328,8 +340,10 @@ tensor_id transformer_forward(struct transformer *m)
 		x = next;
 	}
 	ops_let(o, &held[0]);
-	if (!again) /* else the layers need it once more */
+	if (!again) { /* else the layers need them once more */
 		ops_let(o, &m->mask);
+		ops_let(o, &m->other_mask);
+	}
 	ops_let(o, &held[1]);
 	loss = m->shape->head == HEAD_LM ? loss_of(m, x) : heads_loss(m, x);
 	ops_let(o, &x);

@@ -46,7 +46,8 @@ struct transformer {
 	struct norm_weights decoder_norm, decoder_embedding_norm;
 	struct ten decoder_positions, tables[2]; /* tables: T5's, of each stack */
 	int64_t layer_count;
-	struct ten cosine, sine, mask, ids, output;
+	struct ten cosine, sine, mask, other_mask, ids,
+	        output; /* other_mask: of windowed layers */
 	struct ten
 	        bias; /* T5: of relative positions, for this layer's scores; or none */
 	struct ten memory; /* what a first stack gave; `outputs` holds it */
