@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "heap.h"
+#include "segments.h"
 
 const char *const plan_phase_names[TAPE_PHASES] = {"setup",     "forward", "backward",
                                                    "recompute", "clip",    "optimizer"};
@@ -257,20 +258,18 @@ static int64_t on_the_line(const struct plan *plan, int64_t bytes)
 	return batch / 2;
 }
 
-int64_t plan_largest(const struct plan *whole, const struct card *card)
+int64_t plan_unlisted_bytes(void)
 {
-	const struct plan *plan = plan_on(whole, card);
-	int64_t available = plan_available(plan, card), low = 0, high;
+	enum { SMALL = 1, LARGE = 2 << 20 };
 
-	if (plan->traced.known && !plan->walked && !plan->line_count)
-		return -1; /* what another batch takes is not known */
-	if (plan->traced.known && !plan->walked)
-		return on_the_line(plan, (int64_t)((double)available / kept(plan)));
-	if (!plan->walked || !plan->line_count)
-		return formula_largest_batch(&plan->model, &plan->training, available);
-	if (!plan->cards_named) /* many cards: some room is left for holes instead */
-		return on_the_line(plan, available - available / 50);
-	high = on_the_line(plan, available) + 1;
+	return segment_size(SMALL) + segment_size(LARGE);
+}
+
+/* The largest batch that the allocator finds room for, looked for from `high` on. */
+static int64_t largest_below(const struct plan *plan, int64_t high, int64_t available)
+{
+	int64_t low = 0;
+
 	/* holes take up to a tenth; mostly nothing */
 	for (int64_t step = 1; high > 1; step *= 2) {
 		low = high - step > 0 ? high - step : 0;
@@ -288,6 +287,27 @@ int64_t plan_largest(const struct plan *whole, const struct card *card)
 	/* and above the line, which is never too high */
 	while (low && finds_room(plan, low + 1, available))
 		low++;
+	return low;
+}
+
+int64_t plan_largest(const struct plan *whole, const struct card *card)
+{
+	const struct plan *plan = plan_on(whole, card);
+	int64_t available = plan_available(plan, card), low;
+
+	if (plan->traced.known && !plan->walked && !plan->line_count)
+		return -1; /* what another batch takes is not known */
+	if (plan->traced.known && !plan->walked)
+		return on_the_line(plan, (int64_t)((double)available / kept(plan)));
+	if (!plan->walked || !plan->line_count)
+		return formula_largest_batch(&plan->model, &plan->training, available);
+	if (!plan->cards_named) /* many cards: some room is left for holes instead */
+		return on_the_line(plan, available - available / 50);
+	low = largest_below(plan, on_the_line(plan, available) + 1,
+	                    available - plan_unlisted_bytes());
+	/* holes lie elsewhere where there is more room, so that is tried too */
+	while (low && !finds_room(plan, low, available))
+		low--;
 	return low;
 }
 

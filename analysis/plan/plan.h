@@ -106,6 +106,10 @@ int64_t plan_context(const struct plan *plan, const struct card *card);
 /* What --gpu is left for PyTorch on a card, and the largest batch there (-1: any). */
 int64_t plan_available(const struct plan *plan, const struct card *card);
 int64_t plan_largest(const struct plan *plan, const struct card *card);
+/* Bytes of a card that the largest batch leaves. A walk lists no ids of positions, no steps on the way
+ * to a mask and no numbers of an optimizer: they are small, and one segment of each of the allocator's
+ * pools has room for them. */
+int64_t plan_unlisted_bytes(void);
 /* What it needs of a card beside the context: reserved bytes at the peak where that is known, else
  * the sum; and whether it fits there. */
 int64_t plan_need(const struct plan *plan);

@@ -304,7 +304,8 @@ static void print_terms(const struct formula *formula, FILE *out)
 	}
 }
 
-static void print_card(const struct plan *plan, const struct card *card, FILE *out)
+/* Is there a batch that fits? */
+static bool print_card(const struct plan *plan, const struct card *card, FILE *out)
 {
 	int64_t available = plan_available(plan, card),
 	        largest = plan_largest(plan, card);
@@ -324,6 +325,7 @@ static void print_card(const struct plan *plan, const struct card *card, FILE *o
 	else if (!largest)
 		fprintf(out, "%*snot one sample", fits ? 4 : 3, "");
 	fputc('\n', out);
+	return largest > 0;
 }
 
 /* Which cards one line answers for: those of much the same memory, named by the smallest. */
@@ -353,11 +355,21 @@ static void wrap_names(const struct plan *plan, int from, int to, const char *he
 	free(text);
 }
 
+/* The largest batch is one that was seen to find room. */
+static void print_doubt(FILE *out)
+{
+	fprintf(out,
+	        "  %s left for small tensors that are not gone through: one or two "
+	        "samples more may fit\n",
+	        text_size(plan_unlisted_bytes()).s);
+}
+
 /* Without --gpu: a line for each size of memory that does, and one for all that don't. The list
  * begins with the smallest. */
 static void print_cards(const struct plan *plan, FILE *out)
 {
 	int64_t least = plan_context(plan, &plan->cards[0]), most = least;
+	bool any = false;
 	int small = 0;
 
 	for (int i = 1; i < plan->card_count; i++) {
@@ -370,9 +382,12 @@ static void print_cards(const struct plan *plan, FILE *out)
 		fprintf(out, " to %s", text_size(most).s);
 	fputs(" of each kept for the CUDA context\n", out);
 	for (int i = 0; plan->cards_named && i < plan->card_count; i++)
-		print_card(plan, &plan->cards[i], out);
-	if (plan->cards_named)
+		any = print_card(plan, &plan->cards[i], out) || any;
+	if (plan->cards_named) {
+		if (any && plan->walked && !quiet)
+			print_doubt(out);
 		return;
+	}
 	while (small < plan->card_count && !plan_fits(plan, &plan->cards[small]))
 		small++;
 	for (int i = small, last; i < plan->card_count; i = last + 1) {
@@ -386,6 +401,10 @@ static void print_cards(const struct plan *plan, FILE *out)
 		fputs("  too large for every card known\n", out);
 	else if (small)
 		wrap_names(plan, 0, small - 1, "too small: ", 2, out);
+	if (plan->walked && small < plan->card_count)
+		fputs("  batches are estimates: with --gpu a card's allocator is gone "
+		      "through\n",
+		      out);
 }
 
 /* What to type next. */

@@ -14,6 +14,7 @@ struct ten transformer_linear(struct transformer *m, const struct layer_weights 
 	int64_t rank = m->training->lora_rank;
 	struct ten result = ops_linear(o, x, weight, bias, in, out), given = result;
 	struct ten input, low, high, more, sum;
+	int width;
 	bool packed = weight.width == OPS_PACKED, cast = !packed || !o->half;
 
 	if (!adapter->there)
@@ -34,9 +35,10 @@ struct ten transformer_linear(struct transformer *m, const struct layer_weights 
 		more = high;
 	}
 	sum = ops_add(o, given, more);
-	ops_let(o, &more);
-	result = ops_to(o, sum, given.width);
+	width = given.width;
 	ops_let(o, &given);
+	ops_let(o, &more);
+	result = ops_to(o, sum, width);
 	ops_let(o, &sum);
 	ops_let(o, &input);
 	return result;
