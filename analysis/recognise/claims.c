@@ -137,12 +137,22 @@ static int64_t peak_with(const struct recognised *recognised, const struct claim
 	return formula.total;
 }
 
+/* Ids of which a loop cuts the last off for the model, and the first for the labels: what the model
+ * ran on is one shorter. */
+static bool is_cut_of(const struct claim *stream, const struct claim *ids)
+{
+	return stream->kind == CLAIM_STREAM && ids->kind == CLAIM_IDS &&
+	       stream->batch == ids->batch && stream->seq == ids->seq - 1;
+}
+
 /* How far a claim is from the bytes; those that the loss has the rows of come first. Where two would
  * have the same bytes, within a hundredth, what came in says it better than what was made of it. */
 static bool better(const struct claim *a, const struct claim *b, int64_t measured)
 {
 	if (a->rows_agree != b->rows_agree)
 		return a->rows_agree;
+	if (is_cut_of(a, b) || is_cut_of(b, a))
+		return a->kind == CLAIM_STREAM;
 	if (a->peak < 0 || b->peak < 0)
 		return a->peak >= 0;
 	if (llabs(a->peak - b->peak) <= measured / 100)

@@ -55,6 +55,23 @@ static void read_kinds(const struct step_rows *seen, struct recognised *recognis
 	t->dropout = model->known && model->shape.dropout && dropout;
 }
 
+static void read_outputs(const struct step_rows *seen, struct recognised *recognised)
+{
+	const struct model *model = &recognised->model;
+	struct rows *rows;
+	bool made, held;
+
+	if (!model->known || !shape_has_words(&model->shape))
+		return;
+	rows = db_rows(seen->trace->db, sql_outputs, "iiii", seen->device, seen->first,
+	               seen->last, model->shape.vocab);
+	rows_next(rows);
+	made = rows_number(rows, 0);
+	held = rows_number(rows, 1);
+	rows_free(rows);
+	recognised->training.loss_alone = made && !held;
+}
+
 /* Adagrad, RMSprop, ...: the formula has no such name, but the states can be counted.
  */
 static void count_states(struct trace *trace, struct recognised *recognised)
@@ -197,6 +214,7 @@ int recognise(struct trace *trace, const struct device *device,
 	read_sharing(trace, recognised);
 	read_precision(&seen, recognised);
 	read_kinds(&seen, recognised);
+	read_outputs(&seen, recognised);
 	if (step.micro_steps > 1)
 		recognised->training.accumulate = step.micro_steps;
 	claims_read(&seen, recognised);

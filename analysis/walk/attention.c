@@ -150,7 +150,7 @@ static void rotate_both(struct transformer *m, struct ten *q, struct ten *k,
 /* What Olmo bounds in place: a copy is saved of what was there. */
 static void clip(struct ops *o, struct ten *x)
 {
-	struct ten result = ops_unary(o, *x, SAVE_INPUT);
+	struct ten result = ops_clamp(o, *x);
 
 	ops_let(o, x);
 	*x = result;
@@ -230,10 +230,10 @@ static bool dense_comes_after(enum family family)
 }
 
 /* BERT and its kind have that matmul in a module with the norm behind it: what it read is named by
- * who called the module, until the norm has run. */
+ * who called the module, until the norm has run. MPT's adds the stream in the module. */
 void transformer_let_read(struct transformer *m, struct ten *read)
 {
-	if (dense_comes_after(m->shape->family))
+	if (dense_comes_after(m->shape->family) || m->shape->family == FAMILY_MPT)
 		m->named = *read;
 	else
 		ops_let(&m->ops, read);

@@ -150,14 +150,17 @@ static void read_mpt(struct transformer *m, const struct layer_weights *w, struc
 	tensor_id parts[3];
 
 	if (m->shape->clipped) {
-		struct ten clipped = ops_unary(o, all, SAVE_INPUT);
+		struct ten clipped = ops_clamp(o, all);
 		ops_let(o, &all);
 		all = clipped;
 	}
 	kept(local, all);
 	tape_split(o->tape, all.v, 3, parts);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		out[i] = (struct ten){parts[i], all.count / 3, all.width};
+		if (i != 1) /* keys are read across, as their gradient comes */
+			out[i] = ops_relaid(o, out[i]);
+	}
 }
 
 /* ---- scores ------------------------------------------------------------------------------ */
@@ -166,18 +169,24 @@ static void read_mpt(struct transformer *m, const struct layer_weights *w, struc
 enum step { STEP_END, STEP_SAME, STEP_MASK, STEP_FP32 };
 
 static struct ten stepped(struct transformer *m, struct ten scores,
-                          const enum step *step)
+                          const enum step *step, struct variables *local)
 {
 	struct ops *o = &m->ops;
 
 	for (; *step != STEP_END; step++) {
-		struct ten to = {.count = scores.count, .width = scores.width}, next;
+		bool added =
+		        *step == STEP_FP32 || (*step == STEP_MASK && m->mask.width > 1);
+		struct ten next;
+		int width = scores.width;
 		if (*step == STEP_FP32 || (*step == STEP_MASK && m->mask.width == 4))
-			to.width = 4;
-		next = to.width != scores.width ? ops_to(o, scores, to.width)
-		       : *step == STEP_MASK     ? ops_copy(o, scores)
-		                                : ops_unary(o, scores, SAVE_NONE);
-		ops_let(o, &scores);
+			width = 4;
+		next = width != scores.width ? ops_to(o, scores, width)
+		       : added               ? ops_copy(o, scores)
+		                             : ops_unary(o, scores, SAVE_NONE);
+		if (m->shape->family == FAMILY_BLOOM) /* under another name */
+			kept(local, scores);
+		else
+			ops_let(o, &scores);
 		scores = next;
 	}
 	return scores;
@@ -196,6 +205,12 @@ static const enum step *steps_of(enum family family)
 	       : family == FAMILY_BLOOM   ? bloom
 	       : family == FAMILY_CODEGEN ? codegen
 	                                  : gptj;
+}
+
+/* Are the scores made by the function that reads queries and keys, whose variables name them? */
+static bool in_one_function(enum family family)
+{
+	return family == FAMILY_BLOOM || family == FAMILY_MPT;
 }
 
 /* The probabilities in the values' width. */
@@ -219,9 +234,9 @@ static struct ten probabilities(struct transformer *m, struct ten q, struct ten 
 	scores = ops_bmm(o, in[0], in[1], m->batch * s->heads * m->seq * m->seq);
 	ops_let(o, &in[0]);
 	ops_let(o, &in[1]);
-	scores = stepped(m, scores, steps_of(s->family));
+	scores = stepped(m, scores, steps_of(s->family), local);
 	a = ops_softmax(o, scores, 4);
-	if (s->family == FAMILY_BLOOM)
+	if (in_one_function(s->family))
 		kept(local, scores);
 	else
 		ops_let(o, &scores);
@@ -256,12 +271,18 @@ struct ten transformer_older_attention(struct transformer *m,
 		read_bloom(m, w, x, in, &local);
 	else
 		read_mpt(m, w, x, in, &local);
-	a = probabilities(m, in[0], in[1], in[2].width, &inner);
+	if (s->family == FAMILY_BLOOM && m->batch > 1) {
+		result = ops_copy(o, in[2]);
+		ops_let(o, &in[2]);
+		in[2] = result;
+	}
+	a = probabilities(m, in[0], in[1], in[2].width,
+	                  in_one_function(s->family) ? &local : &inner);
 	*weights = ops_dropout(o, a, s->attention_dropout && m->training->dropout);
 	ops_let(o, &a);
 	product[0] = *weights;
 	product[1] = in[2];
-	ops_lay_out(o, product, false, m->batch > 1);
+	ops_lay_out(o, product, false, m->batch > 1 && s->family != FAMILY_BLOOM);
 	result = ops_relaid(o, ops_bmm(o, product[0], product[1], in[2].count));
 	ops_let(o, &product[0]);
 	ops_let(o, &product[1]);

@@ -142,6 +142,19 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 	return result;
 }
 
+struct ten ops_clamp(struct ops *o, struct ten x)
+{
+	struct op op = {.in = {x.v},
+	                .give = {GIVE_NEW},
+	                .grad = {bytes_of(x)},
+	                .saves = {x.v},
+	                .inputs = 1,
+	                .save_count = 1,
+	                .before = {x.count, x.count}};
+
+	return result_of(o, &op, x.count, x.width);
+}
+
 struct ten ops_unary_beside(struct ops *o, struct ten x, enum save save, int beside)
 {
 	struct op op = {

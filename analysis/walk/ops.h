@@ -43,6 +43,8 @@ enum save { SAVE_NONE, SAVE_INPUT, SAVE_RESULT };
 struct ten ops_unary(struct ops *o, struct ten x, enum save save);
 /* Its backward holds so many tensors of this size beside the gradient that it makes. */
 struct ten ops_unary_beside(struct ops *o, struct ten x, enum save save, int beside);
+/* Bounded from both sides: its backward asks of each number whether it was. */
+struct ten ops_clamp(struct ops *o, struct ten x);
 /* x ** n: its backward is grad * (n * x ** (n - 1)), each of the three a tensor. */
 struct ten ops_power(struct ops *o, struct ten x);
 struct ten ops_to(struct ops *o, struct ten x,

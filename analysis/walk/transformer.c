@@ -154,6 +154,19 @@ static tensor_id in_parallel(struct transformer *m, const struct layer_weights *
 	return all.v;
 }
 
+/* Variables of a layer that other models give a new value, or have none for: what the feed-forward
+ * and the attention read, until the next norm has run; what the attention gave, to the end. */
+static bool names_what_it_read(const struct shape *s)
+{
+	return s->family == FAMILY_MPT || s->family == FAMILY_BLOOM;
+}
+
+static bool names_attended(const struct shape *s)
+{
+	return s->dropout_inside || s->family == FAMILY_STABLELM ||
+	       s->family == FAMILY_MPT;
+}
+
 static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 {
 	struct one_layer *layer = context;
@@ -163,21 +176,27 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	struct ten x = {
 	        input, m->tokens * m->shape->hidden,
 	        (int)(tape_bytes(tape, input) / (m->tokens * m->shape->hidden))};
-	struct ten h = read_by(m, w, x, 0), weights, a, b, c;
+	struct ten h = read_by(m, w, x, 0), weights, before, a, b, c;
 	tensor_id result;
 
 	b = finished(m, w, transformer_attention(m, w, h, &weights), 0);
 	if (m->shape->parallel) {
 		result = in_parallel(m, w, x, h, b);
 	} else {
-		ops_let(o, &h);
+		before = h;
+		if (!names_what_it_read(m->shape))
+			ops_let(o, &before);
 		a = joined(m, x, b);
-		if (!m->shape->dropout_inside && m->shape->family != FAMILY_STABLELM)
-			ops_let(o, &b); /* those name it until the layer ends */
+		if (!names_attended(m->shape))
+			ops_let(o, &b);
 		h = read_by(m, w, a, 1);
+		ops_let(o, &before);
 		c = finished(m, w, transformer_feed_forward(m, w, h), 1);
-		ops_let(o, &h);
+		if (!names_what_it_read(m->shape))
+			ops_let(o, &h);
 		result = joined(m, a, c).v;
+		ops_let(o, &m->named);
+		ops_let(o, &h);
 		ops_let(o, &b);
 		ops_let(o, &c);
 		ops_let(o, &a);

@@ -68,6 +68,8 @@ static void one_step(struct transformer *m, bool first)
 		ops_let(&m->ops, &memory);
 		ops_let(&m->ops, &asked);
 		tape_drop_asked(t);
+		if (m->training->loss_alone)
+			ops_let(&m->ops, &m->output);
 		output = m->output;
 		memory = m->memory;
 		asked = m->asked;

@@ -6,7 +6,7 @@ fits the card; then the script of `plan --measure --print-script` trains on the 
 that batch and with one more. The first has to run and the second to run out of memory: then no
 search could have found another batch. Where it is not so, the batches between are searched.
 
-  tests/plan/largest.py --count 8 --seed 1 --write     the second table of docs/accuracy-plan.md
+  tests/plan/largest.py --count 20 --seed 1 --write    the second table of docs/accuracy-plan.md
 """
 import json
 import pathlib
@@ -14,6 +14,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 
 import accuracy
 import where
@@ -103,11 +104,16 @@ def table(rows):
             f"{got['said']} | {got['ran']} |" if "said" in got else f"{got['error']} | |")
 
 
+def more_options(parser):
+    parser.add_argument("--minutes", metavar="N", type=float, default=float("inf"),
+                        help="begin no other pair after so many minutes")
+
+
 def main():
-    options = accuracy.options_of(__doc__, count=20)
+    options = accuracy.options_of(__doc__, count=20, more=more_options)
     draw = random.Random(options.seed)
-    rows = []
-    while len(rows) < options.count:
+    rows, begin = [], time.monotonic()
+    while len(rows) < options.count and time.monotonic() - begin < 60 * options.minutes:
         config, words = accuracy.drawn(draw, options.only)
         card = draw.choice(CARDS)
         at = words.index("--batch")
