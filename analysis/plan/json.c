@@ -75,6 +75,7 @@ static void json_peak(struct json *json, const struct plan *plan)
 	json_object(json, "peak");
 	json_text(json, "basis", "predicted");
 	json_number(json, "reserved_bytes", plan_need(plan));
+	json_number(json, "left_by_forward_bytes", plan->walk.left);
 	json_object(json, "by_bucket");
 	for (int bucket = 0; bucket < TAPE_BUCKETS; bucket++)
 		json_number(json, names[bucket], worst->peak.bucket[bucket]);

@@ -288,8 +288,8 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	struct ops *o = &m->ops;
 	bool own = s->kv_heads == s->heads; /* repeated heads lie in order */
 	bool drops = s->attention_dropout && m->training->dropout;
-	struct ten in[3] = {q, k, v}, wide[3], scaled[2], scores, soft, beside, kept,
-	           result, out;
+	struct ten in[3] = {q, k, v}, wide[3], given[3], scaled[2], scores, soft,
+	           beside, kept, result, out;
 	struct op op = {.inputs = 3};
 
 	take_operands(o, in, 3, &op);
@@ -297,9 +297,8 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 		wide[i] = ops_to(o, in[i], 4);
 	scaled[0] = ops_unary(o, wide[0], SAVE_NONE);
 	for (int i = 1; i < 3; i++) {
-		struct ten given = wide[i];
-		wide[i] = repeated(m, given);
-		ops_let(o, &given);
+		given[i] = wide[i];
+		wide[i] = repeated(m, given[i]);
 	}
 	scaled[1] = ops_unary(o, wide[1], SAVE_NONE);
 	scores = multiplied(o, scaled[0], scaled[1], !heads_apart(s),
@@ -316,6 +315,8 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	result = ops_relaid(o, multiplied(o, kept, wide[2], false, own, q.count));
 	ops_let(o, &kept);
 	out = ops_to(o, result, in[2].width);
+	for (int i = 1; i < 3; i++)
+		ops_let(o, &given[i]);
 	ops_let(o, &result);
 	ops_let(o, &scaled[0]);
 	for (int i = 2; i >= 0; i--)

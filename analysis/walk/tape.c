@@ -46,6 +46,11 @@ void tape_phase(struct tape *t, enum tape_phase phase)
 	note(t, &t->totals.phase[phase]);
 }
 
+int64_t tape_allocated(const struct tape *t)
+{
+	return t->allocated;
+}
+
 void tape_stream(struct tape *t, int stream)
 {
 	t->stream = stream;

@@ -57,6 +57,7 @@ struct tape *tape_new(int64_t capacity);
 void tape_free(struct tape *tape);
 
 void tape_phase(struct tape *tape, enum tape_phase phase);
+int64_t tape_allocated(const struct tape *tape); /* bytes, now */
 /* The CUDA stream of what is made from now on: each has pools of its own. 0 is the first. */
 void tape_stream(struct tape *tape, int stream);
 /* The totals so far; and begin to count them anew. */

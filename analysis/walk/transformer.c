@@ -130,6 +130,13 @@ static struct ten joined(struct transformer *m, struct ten x, struct ten branch)
 	return m->shape->flattened ? ops_reshaped(o, sum) : sum;
 }
 
+/* Which of the three is added to first: under autocast the stream is the widest. */
+static bool stream_first(const struct shape *s)
+{
+	return s->family == FAMILY_COHERE || s->family == FAMILY_COHERE2 ||
+	       s->family == FAMILY_STABLELM;
+}
+
 /* GPT-NeoX: the feed-forward reads the layer's input too. Takes what attention read and gave. */
 static tensor_id in_parallel(struct transformer *m, const struct layer_weights *w,
                              struct ten x, struct ten read, struct ten attended)
@@ -144,8 +151,8 @@ static tensor_id in_parallel(struct transformer *m, const struct layer_weights *
 	b = finished(m, w, transformer_feed_forward(m, w, h), 1);
 	if (m->shape->norms > 1)
 		ops_let(o, &h);
-	sum = ops_add(o, b, attended);
-	all = ops_add(o, sum, x);
+	sum = ops_add(o, stream_first(m->shape) ? x : b, attended);
+	all = ops_add(o, sum, stream_first(m->shape) ? b : x);
 	ops_let(o, &sum);
 	if (m->shape->norms <= 1) /* named until the sum takes its name */
 		ops_let(o, &h);

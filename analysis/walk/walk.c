@@ -54,14 +54,17 @@ static tensor_id forward(struct transformer *m)
 	                                : transformer_forward(m);
 }
 
-/* Of the batches that are accumulated, each leaves its outputs until the next has made its own. */
-static void one_step(struct transformer *m, bool first)
+/* Of the batches that are accumulated, each leaves its outputs until the next has made its own. Gives
+ * the bytes that the first one's forward left. */
+static int64_t one_step(struct transformer *m, bool first)
 {
+	int64_t left = 0;
 	struct tape *t = m->ops.tape;
 	struct ten output = none, memory = none, asked = none;
 	tensor_id loss;
 
 	for (int64_t i = 0; i < m->training->accumulate; i++) {
+		int64_t before = tape_allocated(t);
 		tape_phase(t, TAPE_FORWARD);
 		loss = forward(m);
 		ops_let(&m->ops, &output);
@@ -73,6 +76,7 @@ static void one_step(struct transformer *m, bool first)
 		output = m->output;
 		memory = m->memory;
 		asked = m->asked;
+		left = i ? left : tape_allocated(t) - before;
 		tape_phase(t, TAPE_BACKWARD);
 		transformer_backward(m, loss);
 	}
@@ -84,6 +88,7 @@ static void one_step(struct transformer *m, bool first)
 	tape_zero_grad(t);
 	if (m->sharding)
 		sharding_zero_grad(m->sharding);
+	return left;
 }
 
 /* FSDP2: where the training is mixed, its MixedPrecisionPolicy gathers in 16 bits and reduces in
@@ -171,7 +176,7 @@ bool walk_training(const struct model *model, const struct training *training,
 		one_step(&m, true);
 		walk->first = tape_read(m.ops.tape);
 		tape_mark(m.ops.tape);
-		one_step(&m, false);
+		walk->left = one_step(&m, false);
 		walk->later = tape_read(m.ops.tape);
 		walk->later.refused |= walk->first.refused;
 	}

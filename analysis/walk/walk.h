@@ -21,6 +21,7 @@ int64_t walk_cublas_workspace(const struct training *training);
 
 struct walk {
 	struct tape_totals first, later; /* step 1, and a step that has states */
+	int64_t left; /* bytes that the forward of such a step leaves for its backward */
 };
 
 /* false: the walk does not know this architecture, or a part of this training; the sum of

@@ -4,16 +4,20 @@
 Configurations are drawn at random: an architecture, its sizes, precision, optimizer, checkpoints,
 attention, batch and sequence; adapters, and packed weights under them. Each is predicted by `plan`
 and trained two steps on the simulated device by `plan --measure`, of the same configuration; the two
-peaks stand side by side. The same seed draws the same list; another seed draws another.
+peaks stand side by side, and so does what the forward leaves for the backward. The same seed draws
+the same list; another seed draws another.
 
 With --others, the summary shows what other estimators say of the same trainings (others.py).
 
   tests/plan/accuracy.py --count 30 --seed 1 --write     the table of docs/accuracy-plan.md
 """
 import argparse
+import contextlib
+import itertools
 import json
 import pathlib
 import random
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -210,11 +214,31 @@ def plan(folder, config, *words):
     return {"error": done.stderr.strip()[-200:]} if done.returncode else json.loads(done.stdout)
 
 
+FORWARD_OF_A_STEP = """
+SELECT born, bytes, name FROM allocation JOIN site ON site.id = allocation.site
+    JOIN phase ON phase.id = site.phase WHERE born_step = :step
+UNION ALL
+SELECT died, -bytes, name FROM allocation JOIN phase ON phase.id = died_phase
+    WHERE died_step = :step
+ORDER BY 1"""
+
+
+def left_by_forward(trace):
+    """Bytes that the second step's first forward leaves for its backward."""
+    with contextlib.closing(sqlite3.connect(trace)) as db:
+        events = db.execute(FORWARD_OF_A_STEP, {"step": 2}).fetchall()
+    after = itertools.dropwhile(lambda event: event[1] < 0 or event[2] != "forward", events)
+    return sum(event[1] for event in itertools.takewhile(lambda e: e[2] != "backward", after))
+
+
 def measure(config, words):
     """What a run of this training measures: it does not depend on what plan predicts."""
     with tempfile.TemporaryDirectory(prefix="accuracy.") as folder:
-        answer = plan(folder, config, *words, "--measure", "--python", where.PYTHON)
-    return answer.get("measured", answer)
+        trace = pathlib.Path(folder) / "a.db"
+        answer = plan(folder, config, *words, "--measure", "--python", where.PYTHON, "-o", trace)
+        if "measured" not in answer:
+            return answer
+        return answer["measured"] | {"left_by_forward": left_by_forward(trace)}
 
 
 def held(config, words, measured):
@@ -227,7 +251,9 @@ def held(config, words, measured):
             "total": answer["total_bytes"], "measured": measured["peak_allocated_bytes"],
             "measured_phase": measured["peak_phase"],
             "reserved": (answer["peak"] or {}).get("reserved_bytes"),
-            "measured_reserved": measured["peak_reserved_bytes"]}
+            "measured_reserved": measured["peak_reserved_bytes"],
+            "forward": (answer["peak"] or {}).get("left_by_forward_bytes"),
+            "measured_forward": measured.get("left_by_forward")}
 
 
 def off(predicted, measured):
@@ -256,18 +282,22 @@ def what(config):
 
 
 def table(rows):
-    yield "| architecture | layers × hidden | training | measured | peak | reserved | four buckets |"
-    yield "|---|---|---|--:|--:|--:|--:|"
+    yield "| architecture | layers × hidden | training | measured | peak | forward | reserved " \
+          "| four buckets |"
+    yield "|---|---|---|--:|--:|--:|--:|--:|"
     for config, words, got in rows:
         name, layers, hidden = what(config)
         if "error" in got:
             yield f"| {name} | {layers} × {hidden} | {' '.join(words[1::2])} | " \
-                  f"not run: {got['error']} | | | |"
+                  f"not run: {got['error']} | | | | |"
             continue
         peak = off(got["predicted"], got["measured"]) if got["predicted"] else None
         reserved = off(got["reserved"], got["measured_reserved"]) if got["reserved"] else None
+        forward = off(got["forward"], got["measured_forward"]) if got.get("forward") and \
+            got.get("measured_forward") else None
         yield f"| {name} | {layers} × {hidden} | {' '.join(words[1::2])} | " \
-              f"{got['measured'] / 2**20:,.0f} MiB | {said(peak)} | {said(reserved)} | " \
+              f"{got['measured'] / 2**20:,.0f} MiB | {said(peak)} | {said(forward)} | " \
+              f"{said(reserved)} | " \
               f"{said(off(got['total'], got['measured']))} |"
 
 
@@ -275,14 +305,17 @@ def summary(rows):
     good = [got for _, _, got in rows if got.get("predicted")]
     known = [off(got["predicted"], got["measured"]) for got in good]
     reserved = [off(got["reserved"], got["measured_reserved"]) for got in good]
+    forward = [off(got["forward"], got["measured_forward"]) for got in good
+               if got.get("measured_forward")]
     total = [off(got["total"], got["measured"]) for got in good]
     yield f"{len(rows)} trainings, {len(known)} predicted."
     if not known:
         return
-    for name, values in (("Allocated peak", known), ("Reserved peak", reserved),
-                         ("Sum of the four buckets", total)):
-        yield f"{name}: off by {statistics.median(map(abs, values)):.2f} % in the median, " \
-              f"{max(map(abs, values)):.2f} % at worst; the lowest is {min(values):+.2f} %."
+    for name, values in (("Allocated peak", known), ("Left by the forward", forward),
+                         ("Reserved peak", reserved), ("Sum of the four buckets", total)):
+        if values:
+            yield f"{name}: off by {statistics.median(map(abs, values)):.2f} % in the median, " \
+                  f"{max(map(abs, values)):.2f} % at worst; the lowest is {min(values):+.2f} %."
     phases = sum(got["phase"] == got["measured_phase"] for got in good)
     yield f"Phase of the peak: right in {phases} of {len(good)}."
 
