@@ -66,7 +66,7 @@ static int64_t mlp_bytes(const struct context *c)
 
 static bool keeps_dropout(const struct context *c)
 {
-	return c->training->dropout;
+	return c->training->dropout && c->shape->dropout;
 }
 
 /* Bytes of attention scores a token and head and key. */
@@ -78,7 +78,7 @@ static int64_t score_bytes(const struct context *c)
 		return 0;
 	if (fp32 && c->wide < 4)
 		bytes += 4; /* softmax in fp32, then a copy in 16 bits */
-	if (keeps_dropout(c) && c->shape->attention_dropout)
+	if (c->training->dropout && c->shape->attention_dropout)
 		bytes += c->wide + 1; /* what is left, and the mask */
 	return bytes;
 }

@@ -287,7 +287,8 @@ static void read_activations(struct plan *plan, const struct options *options)
 	read_target(plan, options);
 	t->no_dropout = options->value[OPT_NO_DROPOUT] != NULL;
 	if (!plan->traced.known) /* which tells whether there was any */
-		t->dropout = plan->model.shape.dropout;
+		t->dropout = plan->model.shape.dropout ||
+		             plan->model.shape.attention_dropout;
 	t->dropout &= !t->no_dropout;
 	if (!plan->model.known && !plan->unknown && !given)
 		plan_note(plan,

@@ -52,7 +52,8 @@ static void read_kinds(const struct step_rows *seen, struct recognised *recognis
 		t->checkpoint = CHECKPOINT_FULL;
 	if (!attention && softmax)
 		t->attention = ATTENTION_MATH;
-	t->dropout = model->known && model->shape.dropout && dropout;
+	t->dropout = model->known && dropout &&
+	             (model->shape.dropout || model->shape.attention_dropout);
 }
 
 static void read_outputs(const struct step_rows *seen, struct recognised *recognised)

@@ -100,10 +100,10 @@ static void score_pieces(const struct sizes *z, struct pieces *to)
 	bool fp32 = z->shape->softmax_fp32 || z->training->autocast;
 
 	put(to, IN_ATTENTION, "scores of attention", scores * z->wide,
-	    z->training->dropout ? 2 : 1);
+	    z->training->dropout && z->shape->attention_dropout ? 2 : 1);
 	if (fp32 && z->wide < 4)
 		put(to, IN_ATTENTION, "scores of attention in fp32", scores * 4, 1);
-	if (z->training->dropout)
+	if (z->training->dropout && z->shape->attention_dropout)
 		put(to, IN_ATTENTION, "dropout masks of attention", scores, 1);
 }
 

@@ -2,6 +2,8 @@
  * models beside itself. tests/plan/accuracy.py holds it against real runs. */
 #include "../test.h"
 
+#include <stdlib.h>
+
 #include "ops.h"
 #include "walk.h"
 
@@ -156,6 +158,46 @@ static bool walked(const char *name, enum precision precision, int64_t batch,
 	return trained_by(name, &training, capacity, walk);
 }
 
+TEST("what is bounded asks of each number in its backward, by a byte for either side")
+{
+	struct ops o = new_ops();
+	struct ten x = weight_of(&o, 16 * KIB), y = ops_clamp(&o, x);
+
+	tape_mark(o.tape);
+	tape_backward(o.tape, y.v);
+	/* x, y's gradient, two bytes for each number, x's gradient; y is gone */
+	CHECK(tape_read(o.tape).peak.bytes == (64 + 32 + 64) * KIB + 512);
+	tape_free(o.tape);
+}
+
+static tensor_id linear_then_twice(struct tape *tape, void *context, tensor_id input)
+{
+	struct ops o = {.tape = tape};
+	struct ten *w = context, x = {input, 2 * KIB, 4};
+	struct ten h = ops_linear(&o, x, *w, none, 128, 128);
+	struct ten y = ops_unary(&o, h, SAVE_NONE);
+
+	ops_let(&o, &h);
+	return y.v;
+}
+
+TEST("a node of a checkpoint behind all that it saves runs before the layer does again")
+{
+	struct ops o = new_ops();
+	struct ten w = weight_of(&o, 16 * KIB), x = ops_make(&o, 2 * KIB, 4), out;
+
+	out = (struct ten){tape_checkpoint(o.tape, linear_then_twice, &w, x.v), 2 * KIB,
+	                   4};
+	ops_let(&o, &x);
+	tape_mark(o.tape);
+	tape_backward(o.tape, out.v);
+	/* the weight, x, the result's gradient and that of what was doubled; x was the last to be
+	 * saved, so the layer makes nothing again */
+	CHECK(tape_read(o.tape).phase[TAPE_RECOMPUTE].bytes ==
+	      (64 + 8) * KIB + 512 + 8 * KIB);
+	tape_free(o.tape);
+}
+
 TEST("a step without an allocator has the peak of one with it, or a little less")
 {
 	struct walk sums, held;
@@ -165,6 +207,23 @@ TEST("a step without an allocator has the peak of one with it, or a little less"
 	CHECK(walk_worst(&sums)->peak.bytes <= walk_worst(&held)->peak.bytes);
 	CHECK(walk_worst(&sums)->peak.bytes * 100 > walk_worst(&held)->peak.bytes * 98);
 	CHECK(held.later.reserved >= held.later.peak.bytes);
+}
+
+TEST("a loop that keeps the loss alone lets go of the logits before the backward")
+{
+	struct training training;
+	struct walk kept, alone;
+	int64_t logits = INT64_C(4) * 512 * 50257 * 4;
+
+	CHECK(walked("gpt2", PRECISION_FP32, 4, CHECKPOINT_NONE, 0, &kept));
+	training_default(&training, PRECISION_FP32);
+	training.batch = 4;
+	training.seq = 512;
+	training.sample_bytes = training.sample_elements = -1;
+	training.loss_alone = true;
+	CHECK(trained_by("gpt2", &training, 0, &alone));
+	CHECK(llabs(kept.left - alone.left - logits) < KIB);
+	CHECK(walk_worst(&alone)->peak.bytes < walk_worst(&kept)->peak.bytes);
 }
 
 TEST("checkpoints lower the peak; states come with the second step")
