@@ -54,6 +54,14 @@ static void read_value(char *line, struct assumptions *found)
 	if (!where)
 		return;
 	*what = *where = 0;
+	if (!strcmp(line, "share")) {
+		found->shares++;
+		return;
+	}
+	if (!strcmp(line, "least size")) {
+		found->least++;
+		line += strlen("least ");
+	}
 	if (!strcmp(line, "number")) {
 		found->looked++;
 		return;
@@ -122,17 +130,21 @@ struct assumptions assumptions_copy(const struct assumptions *assumptions)
 
 const char *assumptions_bound(const struct assumptions *assumptions)
 {
-	return assumptions->sizes > assumptions->guessed        ? "lower"
+	bool lower = assumptions->sizes > assumptions->guessed || assumptions->least;
+
+	return lower                                            ? "lower"
 	       : assumptions->guessed || assumptions->decisions ? "assumed"
 	                                                        : "exact";
 }
 
-/* What the sizes of masks and of nonzero() rest on. */
-static const char *density(void)
+/* What the sizes of masks and of nonzero() rest on; NULL: nothing does. */
+static const char *density(const struct assumptions *assumptions)
 {
 	static char text[80];
 	const char *percent = getenv("TIDEMARK_SIM_DENSITY");
 
+	if (!assumptions->guessed && !assumptions->shares)
+		return NULL;
 	snprintf(text, sizeof(text), "%.10s %% of what a mask holds is set (--density)",
 	         percent && *percent ? percent : "50");
 	return text;
@@ -177,7 +189,8 @@ void assumptions_print(const struct assumptions *assumptions, FILE *out)
 		fputs("  bound: exact; no size and no branch came from a value that "
 		      "nobody computed\n",
 		      out);
-	} else if (assumptions->sizes) {
+	} else if (assumptions->sizes >
+	           (assumptions->least ? assumptions->guessed : 0)) {
 		fprintf(out,
 		        "  bound: %s, %s came from values that nobody computed, the "
 		        "first in\n         ",
@@ -186,12 +199,14 @@ void assumptions_print(const struct assumptions *assumptions, FILE *out)
 		         term.width - 9, KEEP_TAIL);
 		fputc('\n', out);
 	} else {
-		fprintf(out, "  bound: assumed, plausible values decided in %s:\n",
+		fprintf(out, "  bound: %s, %s decided in %s:\n", bound,
+		        assumptions->least ? "the smallest sizes possible"
+		                           : "plausible values",
 		        text_plural(assumptions->decisions, "place").s);
 		print_decisions(assumptions, out);
 	}
-	if (assumptions->guessed)
-		fprintf(out, "  assumed: %s\n", density());
+	if (density(assumptions))
+		fprintf(out, "  assumed: %s\n", density(assumptions));
 	if (assumptions->finite)
 		fprintf(out, "  losses and gradients are taken to be finite\n");
 	if (assumptions->unknown_inside)
@@ -219,7 +234,7 @@ static void json_decisions(const char *line, struct json *json)
 void assumptions_json(const struct assumptions *assumptions, struct json *json)
 {
 	json_number(json, "sizes_from_values", assumptions->sizes);
-	json_text(json, "assumption", assumptions->guessed ? density() : NULL);
+	json_text(json, "assumption", density(assumptions));
 	json_text(json, "first_size_from", assumptions->sized_by);
 	json_text(json, "first_size_kernel", assumptions->sized_by_kernel);
 	json_decisions(assumptions->decided, json);

@@ -24,9 +24,11 @@ struct assumptions {
 	/* Read by the host, and not known. A line each: "branch\t__bool__\tFILE:LINE" of what
 	 * decided something. */
 	char *decided;
-	int64_t decisions;    /* lines of it */
-	int64_t looked;       /* places that only took a number along */
-	int64_t finite;       /* places that asked whether numbers are finite */
+	int64_t decisions; /* lines of it */
+	int64_t least;     /* of them, sizes that are the smallest possible */
+	int64_t shares; /* masks that TIDEMARK_SIM_DENSITY filled decided something */
+	int64_t looked; /* places that only took a number along */
+	int64_t finite; /* places that asked whether numbers are finite */
 	char *unknown_inside; /* where values were not computed, with commas; NULL */
 };
 

@@ -185,6 +185,9 @@ static void store_plausible(void *to, size_t bytes)
 	case TMKSIM_NONZERO:
 		store(to, bytes, last.elements * density(), false);
 		break;
+	case TMKSIM_EXTENT: /* what is there has one value at least */
+		store(to, bytes, 1, false);
+		break;
 	case TMKSIM_MOST: /* peers gave what this one gave: they are all equal */
 		store(to, bytes, (double)tmksim_just_delivered(), false);
 		break;

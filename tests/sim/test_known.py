@@ -21,7 +21,10 @@ def test_loops_go_on_by_plausible_values(simulate, torch_dir):
     assert 60 <= said.pop("waited") <= 80
     assert said == {"scaled": [2, 65536.0], "clipped": [2, 65536.0], "history": 5,
                     "tokens of an expert": 32, "a token": [True] * 8, "finite": [True, False],
-                    "half of a mask": 20, "a function of the program's own is called": 1}
+                    "half of a mask": 20,
+                    "of comparisons": [[[n // 2] * 4] * 5 for n in (40, 3000)],
+                    "any, all": [[False, True]] * 2, "none, as was said": [False, 0, 3000],
+                    "turns": 0, "known": [67, 9880], "a function of the program's own is called": 1}
     assert "assumed finite: GradScaler at " in run.log
     assert "assumed size: where at " in run.log
 

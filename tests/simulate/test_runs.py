@@ -92,12 +92,17 @@ def test_a_derived_verdict_is_what_a_run_gives(simulate, newest_torch):
 
 def test_sizes_of_masks_are_assumed(simulate, newest_torch):
     source = TRAIN + "x = torch.randn(1000, device='cuda')\nx[x > 0].sum()\n"
-    done = simulate(newest_torch, [], source, "101")
+    line = source.count("\n")  # the last one
+    gpu = simulate(newest_torch, [], source, "101").gpu
+    assert (gpu["verdict"], gpu["bound"]) == ("fits", "assumed")
+    assert [(one["use"], one["line"].split(":")[-1]) for one in gpu["assumed"]] == [
+        ("size", str(line))]
+    done = simulate(newest_torch, ["--known", "0"], source, "101")
     assert done.status == 0
     assert (done.gpu["verdict"], done.gpu["bound"]) == ("fits", "assumed")
+    assert done.gpu["peak_allocated_bytes"] == gpu["peak_allocated_bytes"]
     assert done.gpu["sizes_from_values"] > 0
     assert done.gpu["first_size_from"].startswith("index_Tensor at ")
-    line = source.count("\n")  # the last one
     assert done.gpu["first_size_from"].endswith(f"train.py:{line}"), done.gpu
     assert "DeviceReduce" in done.gpu["first_size_kernel"]
     assert done.gpu["assumption"].startswith("50 % of what a mask holds")
@@ -109,11 +114,25 @@ def test_the_line_is_found_under_pytorchs_own_frames_and_only_masks_are_assumed(
         simulate, newest_torch):
     source = ("import torch\nx = torch.randn(1000, device='cuda')\n"
               "def program():\n    return torch.unique(x)\nprogram()\n")
-    done = simulate(newest_torch, [], source)
+    done = simulate(newest_torch, ["--known", "0"], source)
     assert done.gpu["first_size_from"].endswith("train.py:4")
     assert "unique" in done.gpu["first_size_from"]
     assert (done.gpu["bound"], done.gpu["assumption"]) == ("lower", None)
     assert "assumed" not in done.err
+
+
+@pytest.mark.parametrize("line, bound, share", [
+    ("torch.unique(x)", "assumed", True), ("x[x == x.flip(0)]", "assumed", True),
+    ("x.repeat_interleave(x)", "assumed", False), ("torch.bincount(x)", "lower", False),
+    ("nn.functional.one_hot(x)", "lower", False), ("nn.functional.one_hot(x, 9)", "exact", False),
+    ("torch.isin(x, x)", "exact", False), ("torch.combinations(x[:40])", "exact", False)])
+def test_a_size_from_whole_numbers_that_nobody_knows(simulate, newest_torch, line, bound, share):
+    source = f"{TRAIN}x = (model(x)[0] * 9).long()\n{line}\n"
+    gpu = simulate(newest_torch, [], source, "601").gpu
+    assert gpu["bound"] == bound, gpu["assumed"]
+    assert (gpu["assumption"] is not None) == share
+    at = source.count("\n")
+    assert [one["line"].split(":")[-1] for one in gpu["assumed"]] == [str(at)] * (bound != "exact")
 
 
 def test_a_value_that_decides_is_told_and_one_that_is_printed_is_not(simulate, newest_torch):

@@ -1,8 +1,15 @@
 """guesses.py - plausible values where none are known: finite, within their dimension, balanced
 over experts, no token that ends a text. The same for the same shapes, so that a forward done
 anew goes the way of the first."""
+import functools
+
+from . import operators
+from .arguments import Unknown
+from .memory import GUESSED, SHARE
+
 FEW = 512  # elements of a tensor that is given values when it is looked at
 DRAWN = 64  # random numbers that are drawn; of whole ones as many as are computed
+MASK = 1 << 20  # elements of a mask that is made up
 
 
 def fill(torch, memory, reads):
@@ -10,17 +17,35 @@ def fill(torch, memory, reads):
     a loss does, so that who waits for them to be low goes on in the end."""
     if memory.is_floating_point() or memory.is_complex():
         torch.Tensor.fill_(memory, reads.falling() if memory.numel() == 1 else 1.0)
+    elif memory.dtype is torch.bool and memory.numel() > 1:
+        fill_mask(torch, memory, reads)
     else:
         memory.zero_()
 
 
+def fill_mask(torch, memory, reads):
+    """The share that is taken to be set, evenly spread. It is what the device counts of a mask
+    that is larger."""
+    memory.copy_(mask(torch, memory.numel(), reads.density).view(memory.shape))
+
+
+@functools.lru_cache(maxsize=16)
+def mask(torch, count, density):
+    steps = torch.arange(count + 1, device="cpu") * density // 100
+    return steps[1:] > steps[:-1]
+
+
 def fill_deciding(torch, memory, reads):
-    """Of a mask that decides a size: the share that is taken to be set, evenly spread. It is what
-    the device counts of a mask that is larger."""
-    if memory.dtype not in (torch.bool, torch.uint8):
-        return fill(torch, memory, reads)
-    steps = torch.arange(memory.numel() + 1, device="cpu") * reads.density // 100
-    memory.copy_((steps[1:] > steps[:-1]).view(memory.shape))
+    """Of what decides a size."""
+    is_mask = memory.dtype in (torch.bool, torch.uint8)
+    return (fill_mask if is_mask else fill)(torch, memory, reads)
+
+
+def fill_compared(torch, memory, reads):
+    """Of what is compared: of many numbers nothing is said that would make all results the same."""
+    if memory.numel() > 1 and memory.dtype is not torch.bool:
+        raise Unknown
+    fill(torch, memory, reads)
 
 
 def pattern(mode, out, choices):
@@ -62,7 +87,7 @@ def chosen(mode, result, args, kwargs):
 def best(mode, result, args, kwargs):
     """max, min, median along a dimension; topk, sort: values and indices"""
     if type(result) in mode.kinds or not isinstance(result, (tuple, list)):
-        return whole(mode, result, args, kwargs)
+        return zero(mode, result, args, kwargs)
     values, indices = result
     known = []
     dim = argument(args, kwargs, 1, "dim", "axis", otherwise=-1)
@@ -123,6 +148,26 @@ def places(mode, result, args, kwargs):
     return [result]
 
 
+def share(mode, result, args, kwargs):
+    """A comparison of numbers that nobody knows."""
+    if usable(mode, result) and result.dtype is mode.torch.bool and 1 < result.numel() <= MASK:
+        fill_mask(mode.torch, mode.memory.on_host(result), mode.reads)
+        return [result]
+
+
+def whether(up):
+    """any, all: an answer is that of the mask, too, from there on."""
+    def answered(mode, result, args, kwargs):
+        tensor = args[0]
+        if usable(mode, result) and result.numel() == 1 and usable(mode, tensor) and \
+                tensor.dtype is mode.torch.bool and tensor.numel() <= MASK:
+            mode.memory.on_host(tensor).fill_(up)
+            if mode.memory.of(tensor) is None:
+                mode.memory.learn(tensor, GUESSED | SHARE)
+        return flag(up)(mode, result, args, kwargs)
+    return answered
+
+
 def flag(up):
     def filled(mode, result, args, kwargs):
         if usable(mode, result):
@@ -146,6 +191,8 @@ def zero(mode, result, args, kwargs):
         return [result]
 
 
+#: They ask of a mask whether any or all of it is set.
+ASKING = frozenset(("any", "all"))
 #: They choose one of several.
 CHOOSING = frozenset(("argmax", "argmin", "topk", "multinomial"))
 BY_NAME = {
@@ -153,6 +200,7 @@ BY_NAME = {
     "mode": best, "kthvalue": best, "cummax": best, "cummin": best, "topk": topk,
     "sort": ordered, "argsort": ordered, "multinomial": drawn, "nonzero": places,
     "argwhere": places, "isfinite": flag(True), "isnan": flag(False), "isinf": flag(False),
-    "all": flag(True), "any": flag(False), "sum": whole, "count_nonzero": whole,
+    "all": whether(True), "any": whether(False), "sum": whole, "count_nonzero": whole,
     "searchsorted": zero, "bucketize": zero,
 }
+BY_NAME.update(dict.fromkeys(operators.COMPARING, share))

@@ -10,8 +10,9 @@ import ctypes, weakref
 
 from . import device
 
-#: What values rest on, as bits: that numbers are finite, and that a plausible one is right.
-FINITE, GUESSED = 1, 2
+#: What values rest on, as bits: that numbers are finite, that a plausible one is right, and that
+#: a mask is as full as masks are taken to be.
+FINITE, GUESSED, SHARE = 1, 2, 4
 
 
 class Holder:

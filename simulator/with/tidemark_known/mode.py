@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode, handle_torch_function
 from . import backward, guesses, operators, sizes
 from .arguments import Arguments, Unknown
 from .making import Making
-from .memory import FINITE, GUESSED, Holder, version_of
+from .memory import FINITE, GUESSED, SHARE, Holder, version_of
 
 OURS = __file__, backward.__file__
 ASKING = handle_torch_function.__code__.co_filename, backward.__file__
@@ -147,12 +147,13 @@ class Known(Making, TorchFunctionMode):
             return None
         return found if found.on_device and "out" not in kwargs else None
 
-    def on_host(self, value):
-        """One argument that decides a size; of the device's tensors in it the small ones are given
-        values."""
+    def on_host(self, value, may_assume):
+        """One argument that decides a size; of the device's tensors in it the small ones may be
+        given values."""
         found = Arguments()
+        assume = may_assume and self.plausible and guesses.fill_deciding
         try:
-            value = self.host(value, found, assume=self.plausible and guesses.fill_deciding)
+            value = self.host(value, found, assume)
         except Exception:
             return None, None
         return (found, value) if found.on_device else (None, None)
@@ -197,7 +198,8 @@ class Known(Making, TorchFunctionMode):
         if not self.plausible:
             return None
         fill(self.torch, self.memory.on_host(tensor), self.reads)
-        self.memory.learn(tensor, GUESSED)
+        is_mask = tensor.dtype is self.torch.bool and tensor.numel() > 1
+        self.memory.learn(tensor, GUESSED | SHARE if is_mask else GUESSED)
         return self.memory.of(tensor)
 
     # a handler for each kind of function
@@ -206,9 +208,12 @@ class Known(Making, TorchFunctionMode):
         name = call.name
         found = self.arguments(args, kwargs)
         if found is None and self.plausible and name in operators.TELLING:
-            found = self.arguments(args, kwargs, assume=guesses.fill)
+            found = self.arguments(args, kwargs, assume=guesses.fill_compared
+                                   if name in operators.COMPARING else guesses.fill)
         if found and found.assumed & GUESSED and name in guesses.CHOOSING:
             found = None  # of values that are all the same it would be the first
+        if found and found.assumed & SHARE and name in guesses.ASKING:
+            found = None  # nobody knows it of a mask that is taken to be so full
         if name in sizes.BY_VALUES:
             with sizes.expected(self, name, args, kwargs):
                 result = call(args, kwargs)
@@ -232,8 +237,10 @@ class Known(Making, TorchFunctionMode):
 
     def guess(self, name, result, args, kwargs):
         try:
+            rests = FINITE if name in operators.FINITE else \
+                GUESSED | SHARE if name in operators.COMPARING else GUESSED
             for tensor in guesses.BY_NAME[name](self, result, args, kwargs) or ():
-                self.memory.learn(tensor, FINITE if name in operators.FINITE else GUESSED)
+                self.memory.learn(tensor, rests)
         except Exception:
             pass
 

@@ -91,13 +91,17 @@ KINDS = {name: kind for kind, names in (
 KINDS.update({name: name for name in (
     "__getitem__", "__iter__", "__contains__", "__repr__", "__format__", "data_ptr", "data_set",
     "requires_grad_set", "_amp_foreach_non_finite_check_and_unscale_")})
-#: The floating point ones whose result is a flag or an index: worth a guess where a value is
-#: unknown, since a program branches on them.
-TELLING = frozenset("""
+#: They make a mask of numbers or of masks.
+COMPARING = frozenset("""
 __eq__ __ne__ __lt__ __le__ __gt__ __ge__ eq ne lt le gt ge greater less greater_equal less_equal
-isfinite isinf isnan isneginf isposinf isclose logical_and logical_or logical_not logical_xor
-signbit isin any all not_equal is_nonzero __invert__ __and__ __or__ __xor__ bitwise_and
-bitwise_or bitwise_not maximum minimum count_nonzero where gather masked_fill amax amin max min
+not_equal isclose isin signbit logical_and logical_or logical_not logical_xor __invert__ __and__
+__or__ __xor__ __rand__ __ror__ __rxor__ bitwise_and bitwise_or bitwise_xor bitwise_not
+""".split())
+#: Those, and others whose result is worth a guess where a value is unknown, since a program branches
+#: on it.
+TELLING = COMPARING | frozenset("""
+isfinite isinf isnan isneginf isposinf any all is_nonzero maximum minimum count_nonzero where gather
+masked_fill amax amin max min
 """.split())
 
 #: They ask whether numbers are finite, which they are taken to be.

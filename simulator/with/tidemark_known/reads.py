@@ -3,7 +3,7 @@ and what was done with it as far as can be told. Goes to the simulator's log."""
 import atexit, contextlib, os, sys
 
 from . import used
-from .memory import GUESSED
+from .memory import GUESSED, SHARE
 
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 LIBRARIES = ("/site-packages/", "/dist-packages/", "/torch/", "/lib/python", "/tidemark_with/",
@@ -14,6 +14,7 @@ class Reads:
     def __init__(self, log, density):
         self.log, self.density = log, density
         self.lines, self.looked, self.total, self.shown = {}, {}, 0, False
+        self.of_a_mask = False
         atexit.register(self.at_end)
 
     def read(self, name, assumed):
@@ -26,16 +27,16 @@ class Reads:
             use = "index"
         else:
             use = used.after(self.frame())
-        self.count(use, name)
+        self.count(use, name, assumed)
 
     def sized(self, assumed, name):
         if assumed & GUESSED:
-            self.count("size", name)
+            self.count("size", name, assumed)
 
     def flag(self, assumed):
         """equal() and the like gave a flag."""
         if assumed:
-            self.count("branch" if assumed & GUESSED else "finite", "a comparison")
+            self.count("branch" if assumed & GUESSED else "finite", "a comparison", assumed)
 
     def frame(self):
         """Of who called PyTorch."""
@@ -61,10 +62,13 @@ class Reads:
         finally:
             self.shown = former
 
-    def count(self, use, name):
+    def count(self, use, name, assumed=0):
         if self.shown:
             use, name = "number", "print"
         place = self.place()
+        if assumed & SHARE and use not in ("number", "finite") and not self.of_a_mask:
+            self.of_a_mask = True
+            self.write(f"assumed share: {name} at {place}")
         key = (use, name, place)
         self.total += 1
         self.lines[key] = self.lines.get(key, 0) + 1
@@ -85,7 +89,7 @@ class Reads:
             mode.copy(result.detach(), mode.memory.on_host(source))
             if holder.assumed:
                 use = used.after(self.frame()) if holder.assumed & GUESSED else "finite"
-                self.count(use, "copy to the host")
+                self.count(use, "copy to the host", holder.assumed)
         elif mode.plausible and source.numel() * source.element_size() <= 1 << 16:
             is_number = result.is_floating_point() or result.is_complex()
             fill = self.falling() if is_number else 0

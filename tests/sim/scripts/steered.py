@@ -73,6 +73,22 @@ rows = torch.randn(40, 3, device="cuda", requires_grad=True)
 said["half of a mask"] = len(rows[masked])
 (rows[masked].sum() + rows[rows.sum(1) > 0].sum()).backward()
 
+# of comparisons of unknown numbers neither all nor none are true, whoever counts them
+numbers = [(model(torch.randn(n, 301, device="cuda"))[:, :2] * 9).long().unbind(1) for n in (40, 3000)]
+masks = [(a == b, a != b, a < b, ~(a < b), torch.isin(a, b) & (a > 3)) for a, b in numbers]
+said["of comparisons"] = [[[len(a[m]), int(m.sum()), len(m.nonzero()), sum(m.tolist())]
+                           for m in made] for (a, b), made in zip(numbers, masks)]
+said["any, all"] = [[bool((a == b).any()), bool((a != b).all())] for a, b in numbers]
+found = masks[1][0]
+said["none, as was said"] = [bool(found.any()), len(numbers[1][0][found]), len(numbers[1][0][~found])]
+far = model(torch.randn(40, 301, device="cuda"))[:, 0]
+turns = 0
+while (far.abs() > 1e-3).any() and turns < 9:
+    turns += 1
+said["turns"] = turns
+known = torch.arange(900, device="cuda")
+said["known"] = [int(torch.isin(known, known[3:70]).sum()), len(torch.combinations(known[:40], 3))]
+
 called = []
 former = F.cross_entropy
 F.cross_entropy = lambda *args, **kwargs: called.append(1) or former(*args, **kwargs)
