@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode, handle_torch_function
 
 from . import backward, guesses, operators, sizes
 from .arguments import Arguments, Unknown
+from .inside import Inside
 from .making import Making
 from .memory import FINITE, GUESSED, SHARE, Holder, version_of
 
@@ -53,7 +54,7 @@ class Known(Making, TorchFunctionMode):
         self.whole_limit, self.float_limit = limit, max(limit // 256, 1 << 12)
         self.kinds, self.entries = memory.kinds, memory.entries
         self.handlers, self.generator = {}, None
-        self.compiled = False
+        self.compiled, self.inside = False, Inside(self)
         self.data = torch.Tensor.data.__get__
 
     def __torch_function__(self, function, kinds, args=(), kwargs=None):
@@ -62,6 +63,8 @@ class Known(Making, TorchFunctionMode):
         except KeyError:
             handler, name, by_first = self.find(function)
         call = None
+        if kinds:
+            self.inside(kinds)
         try:
             if kwargs and kwargs.get("out") is not None and handler not in (None, self.on_python):
                 handler = self.on_out
@@ -215,8 +218,7 @@ class Known(Making, TorchFunctionMode):
         if found and found.assumed & SHARE and name in guesses.ASKING:
             found = None  # nobody knows it of a mask that is taken to be so full
         if name in sizes.BY_VALUES:
-            with sizes.expected(self, name, args, kwargs):
-                result = call(args, kwargs)
+            result = self.sized(call, args, kwargs)
         else:
             result = call(args, kwargs)
         if found is None:
@@ -229,6 +231,14 @@ class Known(Making, TorchFunctionMode):
             found.assumed = FINITE
         return self.place(result, self.calculate(call.function, found.args, found.kwargs),
                           found.assumed)
+
+    def sized(self, call, args, kwargs):
+        """A call that may ask the device for sizes, also in its backward."""
+        with sizes.expected(self, call.name, args, kwargs) as told:
+            result = call(args, kwargs)
+        if told and call.name in sizes.INDEXING:
+            sizes.in_backward(self.torch, args[0] if call.name == "__setitem__" else result, args, told)
+        return result
 
     def all_small(self, result):
         if isinstance(result, (tuple, list)):
@@ -295,8 +305,7 @@ class Known(Making, TorchFunctionMode):
         holder = self.memory.of(target)
         fills = name in FILLS and self.is_small(target)
         if holder is None and not fills:
-            with sizes.expected(self, name, args, kwargs):
-                return call(args, kwargs)
+            return self.sized(call, args, kwargs)
         found = Arguments()
         try:
             found.args = [self.memory.on_host(target)]
@@ -304,13 +313,10 @@ class Known(Making, TorchFunctionMode):
             found.kwargs = {key: self.host(value, found) for key, value in kwargs.items()}
         except Exception:
             found = None
+        result = self.sized(call, args, kwargs)
         if found is None:
-            with sizes.expected(self, name, args, kwargs):
-                result = call(args, kwargs)
             self.memory.lose(target)
             return result
-        with sizes.expected(self, name, args, kwargs):
-            result = call(args, kwargs)
         self.calculate(call.function, found.args, found.kwargs)
         if holder is None:
             self.memory.learn(target, found.assumed)

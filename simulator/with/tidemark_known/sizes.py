@@ -1,6 +1,6 @@
 """sizes.py - results whose size comes from values: PyTorch reads one number or two from the
 device before it can allocate. The simulated device is told what they are."""
-import contextlib, ctypes, math
+import contextlib, ctypes, math, threading
 
 from .device import expect
 from .memory import GUESSED, SHARE
@@ -116,11 +116,23 @@ def unknown(mode, decides):
     return any(type(part) in mode.kinds and part.is_cuda for part in parts)
 
 
+#: Of a thread that is in a node of a backward: what the node is going to ask for. A forward that
+#: is done anew for it asks for other numbers before.
+backward = threading.local()
+
+
+def tell(told):
+    if told:
+        expect((ctypes.c_int64 * len(told))(*told), len(told))
+    else:
+        expect(None, 0)
+
+
 @contextlib.contextmanager
 def expected(mode, name, args, kwargs):
-    """The device is told while PyTorch's function runs."""
+    """The device is told while PyTorch's function runs. Gives what it was told."""
     if expect is None or name not in BY_VALUES:
-        yield
+        yield None
         return
     told, assumed = None, 0
     try:
@@ -128,12 +140,36 @@ def expected(mode, name, args, kwargs):
     except Exception:
         pass
     if told:
-        expect((ctypes.c_int64 * len(told))(*told), len(told))
+        tell(told)
         if sets_size(name, args, kwargs):
             mode.reads.sized(assumed, name)
     else:
         expect(None, -1)
     try:
-        yield
+        yield told
     finally:
+        tell(getattr(backward, "told", None))
+
+
+def in_backward(torch, result, args, told):
+    """What was indexed by masks counts them once more in its backward, which the mode does not see:
+    then the device is told again."""
+    node = getattr(result, "grad_fn", None)
+    if not told or node is None or not node.name().startswith(("Index", "CopySlices")):
+        return
+    index = args[1] if isinstance(args[1], (tuple, list)) else (args[1],)
+    masks = sum(isinstance(part, torch.Tensor) and part.dtype in (torch.bool, torch.uint8)
+                for part in index)
+    if not masks:
+        return
+    told = told[-masks:]
+
+    def begin(gradients):
+        backward.told = told
+        tell(told)
+
+    def end(*gradients):
+        backward.told = None
         expect(None, 0)
+    node.register_prehook(begin)
+    node.register_hook(end)

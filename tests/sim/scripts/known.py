@@ -3,6 +3,7 @@
 What follows from what the host wrote is computed: both must read the same."""
 import json, warnings
 import torch, torch.nn as nn, torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 warnings.simplefilter("ignore")
@@ -56,7 +57,20 @@ def reads(device):
     parts = [rows[part] for part in masks]
     sum(part.sum() for part in parts).backward()  # counts each mask once more
     rows[:, 1:][masks[0][:, :-1]].sum().backward()
+    table = x.new_tensor(range(120)).view(10, 12).t()  # columns of it are no masks that lie together
+    rows = torch.randn(12, 10, 3, device=device, requires_grad=True)
+    for cut in (slice(1, None), slice(None, -1)):
+        parts += [rows[:, cut][(table % k == 0)[:, cut]] for k in (2, 3, 5, 7)]
+    rows = rows * 1.0
+    rows[:, 1:][(table % 11 == 0)[:, 1:]] = parts[0].detach()[:9]
+    parts.append(checkpoint(lambda x: x[:, 2:][(table % 13 == 0)[:, 2:]] * 2, rows, use_reentrant=False))
+    (sum(part.sum() for part in parts[3:]) + rows.sum()).backward()
     yield "masks of a forward in its backward", [list(part.shape) for part in parts]
+    ragged = torch.nested.nested_tensor([torch.randn(n, 8) for n in (3, 5, 1, 4)], layout=torch.jagged)
+    through = nn.Linear(8, 4).to(device)(ragged.to(device))
+    through.values().sum().backward()
+    yield "a nested tensor", [list(part.shape) for part in through.unbind()], \
+        list(torch.nested.to_padded_tensor(through, 0.0).shape), through.offsets().tolist()
 
 
 print(json.dumps([[at, host[0], repr(host[1:]), repr(device[1:])] for at, (host, device) in
