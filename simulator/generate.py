@@ -30,7 +30,7 @@ def read_meaning(path, library):
     rules = []
     for line in open(path):
         word = line.split("#")[0].split()
-        if word and word[0] == library:
+        if word and fnmatch.fnmatchcase(library, word[0]):
             behaviour = BEHAVIOURS.index(word[2])
             rules.append((word[1], behaviour, int(word[3]) if len(word) > 3 else 0))
     return rules

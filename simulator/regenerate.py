@@ -18,12 +18,13 @@ that travel in vector registers are not counted.
 import argparse, collections, glob, mmap, os, re, subprocess, sys, tempfile, zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# list name -> (SONAME by CUDA major, what its symbols look like)
+# list name -> (SONAME by CUDA major, None where it has none; what its symbols look like)
 LIBRARIES = {
     "cudart": (("libcudart.so.12", "libcudart.so.13"), r"(__)?cuda[A-Z]"),
     "cublasLt": (("libcublasLt.so.12", "libcublasLt.so.13"), r"cublasLt[A-Z]"),
     "cublas": (("libcublas.so.12", "libcublas.so.13"), r"cublas(?!Lt)[A-Z]"),
     "cudnn": (("libcudnn.so.9", "libcudnn.so.9"), r"cudnn[A-Z]"),
+    "old_cudnn": (("libcudnn.so.8", None), r"cudnn[A-Z]"),  # PyTorch 2.1 to 2.3
     "cufft": (("libcufft.so.11", "libcufft.so.12"), r"cufft[A-Z]"),
     "curand": (("libcurand.so.10", "libcurand.so.10"), r"curand[A-Z]"),
     "cusparseLt": (("libcusparseLt.so.0", "libcusparseLt.so.0"), r"cusparseLt[A-Z]"),
@@ -43,7 +44,7 @@ LIBRARIES = {
 BY_STRING = {"cuda": rb"\0(cu[A-Z][A-Za-z0-9]+(?:_v\d)?)(?=\0)",
              "nvml": rb"\0(nvml[A-Z][A-Za-z0-9]+(?:_v\d)?)(?=\0)"}
 PACKAGES = {
-    12: "cuda-runtime cublas cudnn cufft curand cusparse cusparselt cusolver nccl "
+    12: "cuda-runtime cublas cudnn cudnn==8.9.7.29 cufft curand cusparse cusparselt cusolver nccl "
         "cuda-nvrtc nvtx==12.1.105 cuda-cupti cufile nvshmem nvjitlink nvml-dev",
     13: "cuda-runtime cublas cudnn-cu13 cufft curand cusparse cusparselt-cu13 cusolver "
         "nccl-cu13 cuda-nvrtc cuda-cupti cufile nvshmem-cu13 nvjitlink nvml-dev",
@@ -88,7 +89,7 @@ class Names:
     def __init__(self, major):
         self.major = major
         self.folder = f"{HERE}/names/cuda{major}"
-        self.soname = {k: s[major - 12] for k, (s, _) in LIBRARIES.items()}
+        self.soname = {k: s[major - 12] for k, (s, _) in LIBRARIES.items() if s[major - 12]}
         self.by_soname = {s: k for k, s in self.soname.items()}
         self.node = dict.fromkeys(LIBRARIES, "-")
         self.symbols = collections.defaultdict(dict)  # library -> symbol -> outs
@@ -146,18 +147,20 @@ class Names:
 
     def scan_vendor(self, folder):
         headers = glob.glob(f"{folder}/**/*.h", recursive=True)
+        found = []
         for f in glob.glob(f"{folder}/**/*.so*", recursive=True):
             soname = re.search(r"SONAME.*\[(.*?)\]", run("readelf", "-dW", f))
             library = self.by_soname.get(soname and soname.group(1))
             if not library:
                 continue
+            found.append(library)
             for line in run("nm", "-D", "--defined-only", f).splitlines():
                 kind, name = line.split()[-2:]
                 symbol, _, node = name.partition("@")
                 if kind in "TWi":
                     self.add(library, symbol, node.lstrip("@") or None)
         for h in headers:
-            self.scan_outs(h)
+            self.scan_outs(h, found)
 
     def scan_header(self, path):
         text = open(path, errors="replace").read()
@@ -169,12 +172,13 @@ class Names:
                 if library in BY_STRING:
                     self.add(library, symbol)
 
-    def scan_outs(self, path):
-        """Sizes, handles and statuses that a caller reads after the call."""
+    def scan_outs(self, path, found):
+        """Sizes, handles and statuses that a caller reads after the call. The header declares
+        functions of the libraries that were found beside it."""
         text = re.sub(r"/\*.*?\*/|//[^\n]*|^\s*#.*?$", " ", open(path, errors="replace").read(),
                       flags=re.S | re.M)
         for name, args in re.findall(r"\b(cu[a-zA-Z]\w+)\s*\(([^(){};]*)\)\s*;", text):
-            library = home_of(name)
+            library = next((k for k in found if re.match(LIBRARIES[k][1], name)), home_of(name))
             if library in (None, "cuda", "cudart") or name not in self.symbols[library]:
                 continue
             # an array of floats is a pointer; a float itself takes no integer register
@@ -187,7 +191,7 @@ class Names:
 
     def save(self):
         os.makedirs(self.folder, exist_ok=True)
-        for library in LIBRARIES:
+        for library in self.soname:
             symbols = self.symbols[library]
             with open(f"{self.folder}/{library}.txt", "w") as f:
                 f.write(f"soname {self.soname[library]}\nnode {self.node[library]}\n")

@@ -183,7 +183,11 @@ static void print_totals(const struct answer *answer, FILE *out)
 	const struct moment *moment = &oom->moment;
 	char *text;
 
-	if (oom->free >= 0) {
+	if (oom->free >= 0 && moment->total < 0) {
+		head(out, "device");
+		fprintf(out, "%s was free; the snapshot does not say how large it is\n",
+		        text_size(oom->free).s);
+	} else if (oom->free >= 0) {
 		head(out, "device");
 		fprintf(out, "%s = %s free + %s PyTorch + %s outside\n",
 		        text_size(moment->total).s, text_size(oom->free).s,

@@ -32,22 +32,25 @@ void group_json(struct trace *trace, struct json *json, const struct group *grou
 	json_end(json);
 }
 
-/* Where a block was made: the innermost frame that is known. */
+/* Where a block was made: the user's own line, else the innermost frame. */
 static void cell_frame(struct trace *trace, struct table *table, int64_t stack)
 {
-	size_t count = 0;
+	struct line line = line_of(trace, stack);
+	char *text = line_text(&line);
 	struct frame *frames = NULL;
+	size_t count = 0;
 
-	if (stack >= 0)
-		frames = stack_frames(trace, stack, &count);
-	if (!count)
-		table_cell(table, PLAIN, "%s", sign(DASH));
-	else if (frames[0].line >= 0)
-		table_cell(table, PLAIN, "%s:%d %s", file_name(frames[0].file),
-		           (int)frames[0].line, frames[0].function);
-	else
-		table_cell(table, PLAIN, "%s", frames[0].function);
+	if (line.file) {
+		table_cell(table, PLAIN, "%s %s", text,
+		           line.function ? line.function : "");
+	} else {
+		if (stack >= 0)
+			frames = stack_frames(trace, stack, &count);
+		table_cell(table, PLAIN, "%s", count ? frames[0].function : sign(DASH));
+	}
 	frames_free(frames, count);
+	free(text);
+	line_free(&line);
 }
 
 /* What a person would call it: the tensor where rows are tensors, else the module or the

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fail.h"
+#include "frames.h"
 #include "heap.h"
 #include "nearest.h"
 #include "term.h"
@@ -78,7 +79,24 @@ static const char *module_of(const struct trace *trace, struct groups *groups,
 	return keep_text(groups, name);
 }
 
-static struct group describe(const struct trace *trace, const struct places *places,
+/* An imported trace has neither modules nor operators: without the line all is one row. */
+static const char *line_where_nothing_else_is(struct trace *trace,
+                                              struct groups *groups,
+                                              const struct group *group)
+{
+	struct line line;
+	const char *text = NULL;
+
+	if (group->module || group->owner || group->op || group->stack < 0)
+		return NULL;
+	line = line_of(trace, group->stack);
+	if (line.file)
+		text = keep_text(groups, line_text(&line));
+	line_free(&line);
+	return text;
+}
+
+static struct group describe(struct trace *trace, const struct places *places,
                              const struct sum *sum, unsigned by, struct groups *groups)
 {
 	const struct site *site = places_site(places, sum->site);
@@ -108,6 +126,7 @@ static struct group describe(const struct trace *trace, const struct places *pla
 		group.module = group.module || group.owner
 		                       ? pattern(groups, group.module)
 		                       : group.op;
+		group.line = line_where_nothing_else_is(trace, groups, &group);
 	}
 	return group;
 }
@@ -143,6 +162,8 @@ static int by_key(const void *left, const void *right)
 	if (!way && (sort_key & BY_OP ||
 	             (sort_key & BY_PATTERN && in_backward(a) && in_backward(b))))
 		way = compare(a->op, b->op);
+	if (!way && (sort_key & BY_PATTERN))
+		way = compare(a->line, b->line);
 	if (!way && (sort_key & BY_OWNER))
 		way = compare(a->owner, b->owner);
 	if (!way && (sort_key & BY_SCOPE))
@@ -210,6 +231,7 @@ static void merge(struct groups *groups, struct group *into, int64_t *largest,
 	keep_common(&into->shape, from->shape);
 	keep_common(&into->dtype, from->dtype);
 	keep_common(&into->scope, from->scope);
+	keep_common(&into->line, from->line);
 	if (by & BY_PATTERN)
 		keep_beginning(groups, &into->owner, from->owner);
 	else
@@ -221,7 +243,7 @@ static void merge(struct groups *groups, struct group *into, int64_t *largest,
 		into->native_stack = -1;
 }
 
-void groups_make(const struct trace *trace, const struct places *places,
+void groups_make(struct trace *trace, const struct places *places,
                  const struct live *live, unsigned by, struct groups *groups)
 {
 	size_t made = 0;

@@ -13,7 +13,8 @@ enum group_key {
 	BY_OP = 32,
 	BY_OWNER = 64,
 	BY_ALL = 127,
-	/* 'h.0.mlp' and 'h.1.mlp' are both 'h.*.mlp': layers are alike */
+	/* 'h.0.mlp' and 'h.1.mlp' are both 'h.*.mlp': layers are alike. Blocks of which no module,
+	 * operator or tensor is known are alike where the user's line is. */
 	BY_PATTERN = 128,
 	BY_DTYPE = 256,
 	BY_SCOPE = 512, /* the program's own phases and buckets */
@@ -26,6 +27,7 @@ struct group {
 	int64_t bytes, blocks;
 	const char *phase, *bucket, *module, *op, *shape, *dtype, *owner, *owner_kind,
 	        *scope;
+	const char *line; /* "train.py:30", by BY_PATTERN where nothing else is known */
 	int64_t stack, native_stack;
 	int64_t largest_stack;      /* that of the most bytes in the group */
 	const struct site *largest; /* where those come from; NULL: not known */
@@ -40,7 +42,7 @@ struct groups {
 };
 
 /* Points into trace and places, which must outlive it. by: a sum of group_key. */
-void groups_make(const struct trace *trace, const struct places *places,
+void groups_make(struct trace *trace, const struct places *places,
                  const struct live *live, unsigned by, struct groups *groups);
 void groups_free(struct groups *groups);
 

@@ -43,12 +43,12 @@ static void check(const char *path, bool force)
 		fail(STATUS_USAGE, "'%s' is a folder; name a file with -o", path);
 	if (S_ISREG(st.st_mode) && is_database(path))
 		fail(STATUS_USAGE,
-		     "'%s' is a database, and no export replaces one; name "
-		     "another file with -o",
+		     "'%s' is a database, perhaps a trace, and is not replaced; "
+		     "name another file with -o",
 		     path);
 	if (S_ISREG(st.st_mode) && !force)
 		fail(STATUS_USAGE,
-		     "'%s' is there already; --force replaces it, -o names "
+		     "'%s' exists already; --force replaces it, -o names "
 		     "another file",
 		     path);
 }

@@ -48,10 +48,15 @@ static void rule_free(struct rule *rule)
 	free(rule->what);
 }
 
-/* An imported trace may have a bucket of its own, "unknown". */
+/* An imported trace may have a bucket of its own, "unknown"; beside that nothing is known of a
+ * bucket that no block names. */
 static bool is_listed(const struct account *account, int bucket)
 {
-	return bucket < INSIDE || account->of[bucket].blocks;
+	bool all_known = true;
+
+	for (int b = INSIDE; b < BUCKETS; b++)
+		all_known &= !account->of[b].blocks;
+	return (bucket < INSIDE && all_known) || account->of[bucket].blocks;
 }
 
 static void json_rules(struct trace *trace, const struct account *account, int bucket,

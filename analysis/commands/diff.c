@@ -9,6 +9,7 @@
 #include "doubt.h"
 #include "fail.h"
 #include "heap.h"
+#include "losses.h"
 #include "next.h"
 #include "screen.h"
 #include "text.h"
@@ -38,7 +39,7 @@ static char *about(struct trace *trace, const struct device *devices, size_t cou
 {
 	char *torch = run_text(trace, "torch_version"), *rank = run_text(trace, "rank");
 	char *world = run_text(trace, "world_size"), *more;
-	char *text = format_text("torch %s", torch ? torch : "?");
+	char *text = torch_text(trace, torch);
 
 	for (size_t i = 0; i < count && i < 1; i++) {
 		if (!devices[i].product)

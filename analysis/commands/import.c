@@ -32,23 +32,24 @@ static char *default_path(const char *snapshot)
 static void tell_doubts(const struct built *built, const struct about *about)
 {
 	if (built->unknown)
-		note("%s of %s have no bucket: the snapshot does not say what memory "
-		     "is for",
+		note("%s of %s are in the bucket 'unknown': the snapshot does not say "
+		     "what they are for",
 		     text_count(built->unknown).s,
 		     text_plural(built->blocks, "block").s);
 	if (!about->annotated)
-		note("phases and steps are not known: the snapshot has no annotations");
+		note("phases and steps are not known, because the snapshot has no "
+		     "annotations");
 	if (!about->history)
-		note("it has no history: the trace holds what was alive, at one "
-		     "instant");
+		note("the snapshot has no history: the trace holds what was alive when "
+		     "it was taken, and nothing of what was before");
 	else if (about->cut)
-		note("memory was taken before the history began, %s alive then: the "
-		     "peak is the highest since",
+		note("the history begins in the middle of the run, with %s alive: an "
+		     "earlier peak would not be seen",
 		     text_plural(about->before, "block").s);
 	if (about->rounded)
-		note("roundup_power2_divisions was set: blocks that were freed are as "
-		     "large as "
-		     "their requests");
+		note("roundup_power2_divisions was set, and the snapshot does not say "
+		     "how large a block was that has been freed: it counts as large as "
+		     "what was asked for");
 }
 
 static void print_json(const char *path, const struct built *built,
@@ -78,6 +79,7 @@ int cmd_import(const struct options *options)
 	struct about about = {0};
 	struct outlet outlet;
 	struct built built;
+	struct stat from, to;
 	char *path;
 
 	if (options->count != 1)
@@ -86,7 +88,14 @@ int cmd_import(const struct options *options)
 		     "torch.cuda.memory._dump_snapshot(FILE) writes one",
 		     options->count);
 	if (wish && !strcmp(wish, "-"))
-		fail(STATUS_USAGE, "a trace is a file; name one with -o");
+		fail(STATUS_USAGE, "a trace cannot be written to a pipe; name a file "
+		                   "with -o");
+	if (wish && !stat(wish, &to) && !stat(snapshot, &from) &&
+	    from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+		fail(STATUS_USAGE,
+		     "'%s' is the snapshot itself; name another file with "
+		     "-o",
+		     wish);
 	path = wish ? copy_text(wish) : default_path(snapshot);
 	about.command = format_text("tidemark import %s", snapshot);
 	outlet_open(&outlet, path, options->value[OPT_FORCE]);

@@ -178,6 +178,7 @@ static void print_run(struct trace *trace, const struct run *run, FILE *out)
 	const char *end = trace->running ? "still running"
 	                  : text[ENDED]  ? text[ENDED]
 	                                 : "cut off";
+	char *torch;
 
 	fprintf(out, "%s", style(BOLD));
 	text_fit(out, trace->name, term.width, KEEP_TAIL);
@@ -196,14 +197,16 @@ static void print_run(struct trace *trace, const struct run *run, FILE *out)
 	if (run->micro_steps && run->micro_steps != run->steps)
 		fprintf(out, " %s %s", sign(DOT),
 		        text_plural(run->micro_steps, "backward pass").s);
-	fprintf(out, " %s %s%s", sign(DOT), end, text[EXIT_STATUS] ? " " : "");
+	if (!trace_is_imported(trace)) /* a snapshot does not say how the run ended */
+		fprintf(out, " %s %s%s", sign(DOT), end, text[EXIT_STATUS] ? " " : "");
 	fprintf(out, "%s", text[EXIT_STATUS] ? text[EXIT_STATUS] : "");
 	if (text[RANK])
 		fprintf(out, " %s rank %s of %s", sign(DOT), text[RANK],
 		        text[WORLD_SIZE] ? text[WORLD_SIZE] : "?");
 	fputc('\n', out);
-	fputs("  ", out);
-	fprintf(out, "torch %s", text[TORCH] ? text[TORCH] : "?");
+	torch = torch_text(trace, text[TORCH]);
+	fprintf(out, "  %s", torch);
+	free(torch);
 	if (text[PYTHON])
 		fprintf(out, " %s Python %s", sign(DOT), text[PYTHON]);
 	if (text[DRIVER])

@@ -8,6 +8,14 @@
 #include "heap.h"
 #include "text.h"
 
+/* Of either: an imported trace alone has the bucket "unknown". NULL: neither knows it. */
+static const char *bucket_of(const struct diff *diff, int bucket)
+{
+	const char *name = diff->a.trace->buckets[bucket];
+
+	return name ? name : diff->b.trace->buckets[bucket];
+}
+
 static void sum_buckets(const struct side *side, const struct things *things,
                         int64_t bytes[BUCKETS], int64_t *unseen)
 {
@@ -112,8 +120,8 @@ static void print_buckets(const struct diff *diff, FILE *out)
 	for (int i = 0; i < 4; i++)
 		table_cell(table, PLAIN, "%s", heads[i]);
 	for (int i = 0; i < BUCKETS; i++)
-		if (diff->a.trace->buckets[i])
-			bucket_row(table, diff->a.trace->buckets[i], diff->bucket_a[i],
+		if (bucket_of(diff, i))
+			bucket_row(table, bucket_of(diff, i), diff->bucket_a[i],
 			           diff->bucket_b[i]);
 	bucket_row(table, "not seen", diff->unseen_a, diff->unseen_b);
 	fputc('\n', out);
@@ -223,7 +231,7 @@ static void buckets_json(const struct diff *diff, struct json *json)
 	json_array(json, "by_bucket");
 	for (int i = 0; i < BUCKETS; i++)
 		if (diff->bucket_a[i] || diff->bucket_b[i])
-			bucket_json(trace_bucket(diff->a.trace, i), diff->bucket_a[i],
+			bucket_json(bucket_of(diff, i), diff->bucket_a[i],
 			            diff->bucket_b[i], json);
 	if (diff->unseen_a || diff->unseen_b)
 		bucket_json("not seen", diff->unseen_a, diff->unseen_b, json);
@@ -246,7 +254,7 @@ static void range_json(const struct diff *diff, const struct range *range,
 		if (!range->bucket[i])
 			continue;
 		json_object(json, NULL);
-		json_text(json, "bucket", trace_bucket(diff->a.trace, i));
+		json_text(json, "bucket", bucket_of(diff, i));
 		json_number(json, "most_held_change_bytes", range->bucket[i]);
 		json_end(json);
 	}

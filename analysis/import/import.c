@@ -36,7 +36,7 @@ static int64_t time_ns(struct import *import)
 	int64_t ns = 1000 * lines_number(&import->lines, 0, MOST_US);
 
 	if (ns < import->latest_ns)
-		lines_wrong(&import->lines, "says a number that cannot be");
+		lines_wrong(&import->lines, "has a number that is not possible");
 	import->latest_ns = ns;
 	return ns;
 }
@@ -97,7 +97,7 @@ static int64_t size(struct import *import)
 
 	import->total += bytes;
 	if (import->total > MOST_BYTES)
-		lines_wrong(&import->lines, "says a number that cannot be");
+		lines_wrong(&import->lines, "has a number that is not possible");
 	return bytes;
 }
 
@@ -134,7 +134,7 @@ static void read_end_of(struct import *import, bool block)
 	if (import->lines.why)
 		return;
 	if (!(block ? build_freed : build_given)(import->build, number, ns))
-		lines_wrong(&import->lines, "frees what is not there");
+		lines_wrong(&import->lines, "frees a block that is not there");
 }
 
 static void read_refusal(struct import *import)
@@ -202,7 +202,8 @@ static void read_line(struct import *import, char kind, char *why, size_t size)
 		snprintf(why, size, "%s", lines_rest(&import->lines));
 		lines_wrong(&import->lines, why);
 	} else
-		lines_wrong(&import->lines, "was not told as it should be");
+		lines_wrong(&import->lines, "could not be read: its reader gave an "
+		                            "answer of the wrong form");
 }
 
 /* On a terminal, what takes seconds says so. */
@@ -273,7 +274,7 @@ struct built import_snapshot(const char *snapshot, const char *python, const cha
 	close(file);
 	ended = snapshot_end(&child);
 	if (wrong && !*wrong)
-		wrong = ended ? ended : "was not told to its end";
+		wrong = ended ? ended : "could not be read: its reader ended too early";
 	if (wrong)
 		fail(STATUS_UNREADABLE, "cannot import '%s': it %s", snapshot, wrong);
 	return build_done(build, about);

@@ -25,7 +25,8 @@ char lines_next(struct lines *lines)
 		return 0;
 	if (length < 2 || length > LONGEST || lines->text[length - 1] != '\n' ||
 	    memchr(lines->text, 0, (size_t)length) || lines->text[1] != ' ') {
-		lines_wrong(lines, "was not told as it should be");
+		lines_wrong(lines, "could not be read: its reader gave an answer of "
+		                   "the wrong form");
 		return 0;
 	}
 	lines->text[length - 1] = 0;
@@ -43,7 +44,7 @@ int64_t lines_number(struct lines *lines, int64_t least, int64_t most)
 	number = lines->at ? strtoll(lines->at, &end, 10) : 0;
 	if (!lines->at || errno || end == lines->at || (*end && *end != ' ') ||
 	    number < least || number > most) {
-		lines_wrong(lines, "says a number that cannot be");
+		lines_wrong(lines, "has a number that is not possible");
 		return least;
 	}
 	lines->at = *end ? end + 1 : end;

@@ -20,11 +20,11 @@ class Reader(pickle.Unpickler):
     """Containers, texts and numbers; whatever would need code is refused."""
 
     def find_class(self, module, name):
-        raise Wrong(f"names the code {ascii(module)[1:-1][:60]}.{ascii(name)[1:-1][:60]}, and a "
-                    "snapshot holds data alone")
+        raise Wrong(f"would run the code {ascii(module)[1:-1][:60]}.{ascii(name)[1:-1][:60]}; "
+                    "a snapshot holds nothing but data, so this was not done")
 
     def persistent_load(self, identity):
-        raise Wrong("points at something outside of it, and a snapshot holds data alone")
+        raise Wrong("refers to something outside of the file, and a snapshot holds nothing but data")
 
 
 class Counted(io.RawIOBase):
@@ -40,7 +40,7 @@ class Counted(io.RawIOBase):
         got = self.stream.readinto(buffer)
         self.count += got or 0
         if self.count > self.most:
-            raise Wrong("unpacks to far more than it has bytes")
+            raise Wrong("unpacks to far more than a snapshot of its size does")
         return got
 
 
@@ -53,7 +53,7 @@ def load(stream, size):
     if not PICKLE.match(stream.peek(2)):
         raise Wrong("is not a pickle of protocol 2 or later, as PyTorch writes")
     if not SNAPSHOT.match(stream.peek(64)) and len(stream.peek(64)) > 64:
-        raise Wrong("is no memory snapshot of PyTorch's: it does not begin as one")
+        raise Wrong("is not a memory snapshot of PyTorch: it does not begin like one")
     return Reader(stream).load(), (stream.raw.count if isinstance(stream.raw, Counted) else size)
 
 
@@ -62,19 +62,20 @@ def number(of, key, least=0, most=MOST, otherwise=None):
     if value is None and otherwise is None:
         raise Wrong(f"is damaged: an entry has no '{key}'")
     if type(value) is not int or not least <= value <= most:
-        raise Wrong(f"is damaged: a '{key}' is {ascii(value)[:40] if type(value) in (int, str) else 'no number'}")
+        raise Wrong(f"is damaged: the '{key}' of an entry is "
+                    f"{ascii(value)[:40] if type(value) in (int, str) else 'not a number'}")
     return value
 
 
 def entries(of, key, kind=list):
     value = of.get(key) if type(of) is dict else None
     if type(value) is not kind:
-        raise Wrong(f"is no memory snapshot of PyTorch's: it has no '{key}'")
+        raise Wrong(f"is not a memory snapshot of PyTorch: it has no '{key}'")
     return value
 
 
 def dicts(entries_):
     for entry in entries_:
         if type(entry) is not dict:
-            raise Wrong("is damaged: an entry of a list is no dictionary")
+            raise Wrong("is damaged: an entry of a list is not a dictionary")
         yield entry

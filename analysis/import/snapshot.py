@@ -43,7 +43,7 @@ class Teller:
     def tell(self, *words):
         self.lines += 1
         if self.lines > self.budget:
-            raise Wrong("says more than it has bytes for")
+            raise Wrong("unpacks to far more than a snapshot of its size does")
         self.out.write(" ".join(map(str, words)) + "\n")
 
     def time(self, us):
@@ -113,7 +113,7 @@ class Area:
 
     def put(self, address, bytes_, held):
         if self.at(address) is not None or self.after(address) < address + bytes_:
-            raise Wrong(f"is damaged: two {self.what} lie over each other at {address:#x}")
+            raise Wrong(f"is damaged: two {self.what} overlap at {address:#x}")
         bisect.insort(self.starts, address)
         self.ends[address], self.held[address] = address + bytes_, held
 
@@ -147,8 +147,8 @@ class Device:
         for block in dicts(entries(segment, "blocks")):
             bytes_ = number(block, "size", 1)
             if number(block, "address", otherwise=at) != at or at + bytes_ > start + size:
-                raise Wrong(f"is damaged: blocks of the segment at {start:#x} lie over each other "
-                            "or outside of it")
+                raise Wrong(f"is damaged: blocks of the segment at {start:#x} overlap "
+                            "or lie outside of it")
             state = block.get("state")
             if type(state) is str and state.startswith("active"):
                 self.now[0].put(at, bytes_, (block, state == "active_allocated"))
@@ -281,7 +281,7 @@ class Device:
             (a for a in self.pending if a > address), default=MOST)
         room = min(end, *following) - address
         if room < asked:
-            raise Wrong(f"is damaged: two blocks lie over each other at {address:#x}, or one ends "
+            raise Wrong(f"is damaged: two blocks overlap at {address:#x}, or one ends "
                         "outside its segment")
         small = piece or end - segment <= SMALL
         left = room - rounded
@@ -341,7 +341,7 @@ class Device:
                 self.tell_block(us, address, bytes_, asked_of(block), block)
         for address, (block, allocated) in self.now[0].held.items():
             if allocated and address not in self.blocks.ends:
-                raise Wrong(f"is damaged: the block at {address:#x} is alive, and lies over others")
+                raise Wrong(f"is damaged: the block at {address:#x} is alive and overlaps others")
 
 
 def history(block):
@@ -406,7 +406,7 @@ def tell(snapshot, teller):
     traces = snapshot.get("device_traces", [])
     annotations = snapshot.get("external_annotations", [])
     if type(traces) is not list or len(traces) > DEVICES or type(annotations) is not list:
-        raise Wrong("is no memory snapshot of PyTorch's: its 'device_traces' are no list")
+        raise Wrong("is not a memory snapshot of PyTorch: its 'device_traces' is not a list")
     of = {}
     for segment in dicts(segments):
         of.setdefault(number(segment, "device", 0, DEVICES - 1), []).append(segment)
@@ -418,7 +418,7 @@ def tell(snapshot, teller):
     for index in sorted(set(of) | {i for i, t in enumerate(traces) if t}):
         events = traces[index] if index < len(traces) else []
         if type(events) is not list:
-            raise Wrong("is damaged: a device's trace is no list")
+            raise Wrong("is damaged: the trace of a device is not a list")
         devices[index] = Device(teller, index, of.get(index, []), events,
                                 snapshot.get("allocator_settings"))
         streams.append(timed(index, events))

@@ -93,24 +93,24 @@ static void write_capabilities(struct build *build, const struct about *about)
 		           build->unknown == build->blocks ? "missing" : "degraded",
 		           "imported: the snapshot does not say what memory is for");
 	capability(build, "phases", about->annotated ? "degraded" : "missing",
-	           about->annotated ? "imported: phases are the snapshot's annotations"
+	           about->annotated ? "imported: only what the snapshot's annotations "
+	                              "name has a phase"
 	                            : "imported: the snapshot has no annotations");
 	if (!build->step)
 		capability(build, "steps", "missing",
 		           "imported: the snapshot does not say where "
 		           "steps end");
 	if (about->cut || !about->history)
-		capability(
-		        build, "history", "degraded",
-		        "imported: memory was taken before the recorded history began");
+		capability(build, "history", "degraded",
+		           "imported: the history begins in the middle of the run");
 	else if (about->late)
-		capability(
-		        build, "history", "degraded",
-		        "imported: blocks were made after the recorded history ended");
+		capability(build, "history", "degraded",
+		           "imported: blocks were made after the history had ended");
 	if (about->rounded)
-		capability(build, "sizes", "degraded",
-		           "imported: blocks that were freed are as large as their "
-		           "requests");
+		capability(
+		        build, "sizes", "degraded",
+		        "imported: a block that was freed counts as large as what was "
+		        "asked for");
 }
 
 static void write_run(struct build *build, const struct about *about)

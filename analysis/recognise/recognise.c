@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dtype.h"
+#include "losses.h"
 #include "recognise_queries.h"
 #include "recorded.h"
 
@@ -202,8 +203,12 @@ int recognise(struct trace *trace, const struct device *device,
 	}
 	if (!recognised->model.parameters) {
 		snprintf(why, size,
-		         "'%s' has no parameters on %s at its peak: nothing to set "
-		         "against the formula",
+		         trace_is_imported(trace)
+		                 ? "'%s' was imported from a snapshot, which does not "
+		                   "say which blocks on %s are parameters; the formula "
+		                   "needs to know"
+		                 : "'%s' has no parameters on %s at its peak, so the "
+		                   "formula has nothing to be compared with",
 		         trace->name, device->name);
 		return -1;
 	}

@@ -1,9 +1,10 @@
 /* losses.c - what the recorder lost, what disagreed, which signals it did not have.
- * Called from: advice/, commands/, compare/, job/. */
+ * Called from: advice/, commands/, compare/, job/, recognise/. */
 #include "losses.h"
 
 #include <string.h>
 
+#include "heap.h"
 #include "text.h"
 
 /* Counted in the table of losses and yet no event is missing: an agreement that failed,
@@ -54,21 +55,29 @@ static void print_counts(struct trace *trace, FILE *out)
 	table_free(table);
 }
 
-/* Made of a snapshot: nobody compared anything while it ran. */
-static bool is_imported(struct trace *trace)
+bool trace_is_imported(struct trace *trace)
 {
 	return db_number(trace->db, 0,
 	                 "SELECT count(*) FROM meta WHERE key = 'imported'");
+}
+
+char *torch_text(struct trace *trace, const char *version)
+{
+	if (version)
+		return format_text("torch %s", version);
+	return copy_text(trace_is_imported(trace)
+	                         ? "imported from a memory snapshot of PyTorch"
+	                         : "torch of a version that is not known");
 }
 
 void losses_print(struct trace *trace, FILE *out)
 {
 	struct losses losses = losses_count(trace);
 
-	if (is_imported(trace)) {
+	if (trace_is_imported(trace)) {
 		fprintf(out,
-		        "  %schecked%s  nothing: it was imported, with no total to "
-		        "compare\n",
+		        "  %schecked%s  nothing: a snapshot has no totals to compare "
+		        "with\n",
 		        style(DIM), style(PLAIN));
 		return;
 	}
@@ -95,7 +104,7 @@ void losses_json(struct trace *trace, struct json *json)
 	json_number(json, "lost_events", losses.events);
 	json_number(json, "mismatches", losses.mismatches);
 	json_number(json, "events", losses.seen);
-	json_truth(json, "imported", is_imported(trace));
+	json_truth(json, "imported", trace_is_imported(trace));
 	json_array(json, "losses");
 	while (rows_next(rows)) {
 		json_object(json, NULL);

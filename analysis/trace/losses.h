@@ -4,6 +4,12 @@
 
 #include "trace.h"
 
+/* The trace was made of a memory snapshot, by `tidemark import`. */
+bool trace_is_imported(struct trace *trace);
+
+/* "torch 2.11.0" of a run's version; where it has none, why. The caller's. */
+char *torch_text(struct trace *trace, const char *version);
+
 struct losses {
 	int64_t events;     /* that were lost */
 	int64_t mismatches; /* events at which replayed sum and allocator disagreed */

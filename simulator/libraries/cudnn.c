@@ -12,8 +12,13 @@
 
 enum { ALLOC_FAILED = 4 };
 
-/* Must be at least the version PyTorch was compiled against, with the same major. */
-enum { VERSION = 99900 };
+/* Must be at least the version PyTorch was compiled against, with the same major. Up to major 8 a
+ * major is a thousand, since then ten thousand. */
+#ifdef TMKSIM_CUDNN_8
+enum { VERSION = 8999, MAJOR = 1000 };
+#else
+enum { VERSION = 99900, MAJOR = 10000 };
+#endif
 
 size_t cudnnGetVersion(void)
 {
@@ -32,7 +37,7 @@ size_t cudnnGetCudartVersion(void)
 
 int cudnnGetProperty(int which, int *value)
 {
-	const int version[] = {VERSION / 10000, VERSION % 10000 / 100, VERSION % 100};
+	const int version[] = {VERSION / MAJOR, VERSION % MAJOR / 100, VERSION % 100};
 	*value = which >= 0 && which < 3 ? version[which] : 0;
 	return 0;
 }
