@@ -155,40 +155,26 @@ def a_ring_removed(setup):
     setup.meddle = lambda process, setup: first_file(setup, "-ring").unlink()
 
 
-def shorter(ending, part):
+def shorter(ending, part, says=None):
     """Somebody makes a file shorter under the run: a copy that cuts its source, `: > file`."""
     def cut(process, setup):
         first_file(setup, "-ring")
         path = first_file(setup, ending)
         time.sleep(0.3)
         os.truncate(path, int(path.stat().st_size * part))
-    return cut
+
+    def arrange(setup):
+        setup.meddle, setup.says = cut, says
+    return arrange
 
 
-@fault("plain.py", 300, trace="said")
-def a_ring_emptied(setup):
-    setup.meddle = shorter("-ring", 0)
-    setup.says = "-ring' shorter; tracing stops"
-
-
-@fault("threads.py", 200, trace="said")
-def a_ring_cut_in_half(setup):
-    setup.meddle = shorter("-ring", 0.5)
-
-
-@fault("bigstep.py", 200, trace="said")
-def a_ring_emptied_in_a_big_step(setup):
-    setup.meddle = shorter("-ring", 0)
-
-
-@fault("plain.py", 300, trace="said")
-def the_index_of_the_log_emptied(setup):
-    setup.meddle = shorter("-shm", 0)
-
-
-@fault("plain.py", 300, trace="said")
-def the_log_emptied(setup):
-    setup.meddle = shorter("-wal", 0)
+for name, words, arrange in (
+        ("a_ring_emptied", ("plain.py", 300), shorter("-ring", 0, "-ring' shorter; tracing stops")),
+        ("a_ring_cut_in_half", ("threads.py", 200), shorter("-ring", 0.5)),
+        ("a_ring_emptied_in_a_big_step", ("bigstep.py", 200), shorter("-ring", 0)),
+        ("the_index_of_the_log_emptied", ("plain.py", 300), shorter("-shm", 0)),
+        ("the_log_emptied", ("plain.py", 300), shorter("-wal", 0))):
+    FAULTS.append(Fault(name, words, arrange, "said", False, False))
 
 
 @fault("plain.py", 300, trace="said")
