@@ -104,8 +104,8 @@ struct training {
 	enum implementation implementation;
 	bool clip;          /* the gradients, by their norm */
 	int64_t accumulate; /* batches before a step; 1 */
-	bool loss_alone;    /* the loop lets go of what the model gave beside its loss */
-	int64_t target;     /* tokens of a target that follows a source; 0: as many */
+	bool loss_alone; /* the loop lets go of what the model gave beside its loss */
+	int64_t target;  /* tokens of a target that follows a source; 0: as many */
 	int64_t batch, seq; /* seq is read only where the model has a shape */
 	enum checkpoint checkpoint;
 	enum attention attention;

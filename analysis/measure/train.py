@@ -62,6 +62,13 @@ def load_config():
     return config
 
 
+def has_contrast(kind):
+    """CLIP and its kind: images held against texts, a loss where it is asked for."""
+    import inspect
+    asked = inspect.signature(kind.forward).parameters
+    return "return_loss" in asked and "pixel_values" in asked
+
+
 def find_class(config):
     """The task's class; else the one that the config names, if it has a loss; else the usual one
     of its kind. Encoders stand in the list of causal models too, so masked models are looked for first."""
@@ -75,7 +82,7 @@ def find_class(config):
         return known[type(config)]
     for name in config.architectures or []:
         known = getattr(transformers, name, None)
-        if known and ("For" in name or "LMHead" in name):
+        if known and ("For" in name or "LMHead" in name or has_contrast(known)):
             return known
     lists = [auto.MODEL_FOR_CAUSAL_LM_MAPPING, auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
              auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING]
@@ -180,13 +187,16 @@ def adapt(model, torch):
 def build(config, torch):
     """Made on the device and in its dtype at once: no weight is ever in host memory."""
     dtype = getattr(torch, DTYPES[SETTINGS["parameters"]])
-    config._attn_implementation = SETTINGS["attention"]
+    kind = find_class(config)
+    # a model without attention, or with one of its own, refuses every other name
+    named = SETTINGS["attention"] != "sdpa" or getattr(kind, "_supports_sdpa", False)
+    config._attn_implementation = SETTINGS["attention"] if named else "eager"
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         later = SETTINGS["sharding"] == "fsdp2" or SETTINGS["packed"]
         with torch.device("meta" if later else "cuda"):
-            model = find_class(config)(config)
+            model = kind(config)
     finally:
         torch.set_default_dtype(before)
     if SETTINGS["packed"]:
@@ -250,14 +260,25 @@ def answer_for_masks():
             setattr(masking_utils, name, lambda *_, answer=answer, **__: answer)
 
 
+def images(config, torch):
+    """Pixels of a batch; 224 x 224 where a config names no size."""
+    config = getattr(config, "vision_config", None) or config
+    side = getattr(config, "image_size", 224)
+    high, wide = side if isinstance(side, (list, tuple)) else (side, side)
+    return torch.randn(SETTINGS["batch"], config.num_channels, high, wide, device="cuda")
+
+
 def batch_for(model, config, torch):
     """One batch with labels, so that the model computes its own loss."""
     name, count = type(model).__name__, SETTINGS["batch"]
     if name.endswith("ForImageClassification"):
-        side = config.image_size
-        high, wide = side if isinstance(side, (list, tuple)) else (side, side)
-        pixels = torch.randn(count, config.num_channels, high, wide, device="cuda")
-        return {"pixel_values": pixels, "labels": torch.zeros(count, dtype=torch.long).cuda()}
+        return {"pixel_values": images(config, torch),
+                "labels": torch.zeros(count, dtype=torch.long).cuda()}
+    if has_contrast(type(model)):
+        length = SETTINGS["seq"] or config.text_config.max_position_embeddings
+        ids = torch.randint(0, config.text_config.vocab_size, (count, length)).cuda()
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids),
+                "pixel_values": images(config, torch), "return_loss": True}
     if name.startswith("Whisper") and name.endswith("ForConditionalGeneration"):
         sound = torch.randn(count, config.num_mel_bins, 2 * config.max_source_positions,
                             dtype=getattr(torch, DTYPES[SETTINGS["parameters"]]), device="cuda")

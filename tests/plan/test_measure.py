@@ -240,6 +240,25 @@ def test_a_model_that_the_formula_does_not_know_is_measured_alone(measured):
     assert any("no prediction" in note for note in a["notes"])
 
 
+SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+         "intermediate_size": 96}
+
+
+@pytest.mark.parametrize("config, made", [
+    ({"model_type": "mamba2", "vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 2,
+      "num_heads": 4, "head_dim": 32, "state_size": 16, "n_groups": 1}, "Mamba2ForCausalLM"),
+    ({"model_type": "resnet", "architectures": ["ResNetForImageClassification"],
+      "embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "layer_type": "basic"},
+     "ResNetForImageClassification"),
+    ({"model_type": "clip", "architectures": ["CLIPModel"], "text_config": SMALL,
+      "vision_config": SMALL}, "CLIPModel"),
+], ids=lambda value: value if isinstance(value, str) else value["model_type"])
+def test_models_without_attention_and_pairs_of_images_and_texts_are_measured(measured, config, made):
+    a = measured("--config", config, "--batch", 2, "--gpu", "t4")
+    assert a["measured"]["model_class"] == made
+    assert a["measured"]["gradient_bytes"] == a["measured"]["parameter_bytes"] > 0
+
+
 def test_the_script_is_shown_and_not_run(call):
     done = call("--config", GPT2, "--print-script", python="/nowhere/python3", path=())
     assert done.returncode == 0
