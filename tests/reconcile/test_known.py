@@ -58,6 +58,15 @@ def test_memory_given_back_at_the_end_does_not_change_what_there_was_at_first(tr
         "memory_sample l WHERE f.id = 1 AND l.id = (SELECT max(id) FROM memory_sample);")
 
 
+def test_a_loop_that_cuts_the_last_id_off_trains_on_the_rest(trace, answer):
+    """The loader's batch is [1, 1025], and the stream is [1, 1024, 768]: much the same bytes."""
+    said = answer(trace("UPDATE shape SET dims = '[1, 1024, 768]' WHERE dims = '[4, 1024, 6912]';"
+                        "UPDATE shape SET dims = '[1, 1025]' WHERE dims = '[4, 1025]';"),
+                  "--model", "gpt2")["recognised"]
+    assert (said["batch"], said["seq"]) == (1, 1024)
+    assert said["batch_from"].startswith("[1, 1024, 768]")
+
+
 def test_every_step_adds_up(trace, answer):
     path = trace(leak=12345)
     for step in range(7):
