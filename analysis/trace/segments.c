@@ -5,7 +5,7 @@
  * back only when no block is left in it. What other libraries take with the same call is
  * told apart by arithmetic: PyTorch's sizes are multiples of 2 MiB, hold its blocks and
  * add up to what it calls reserved.
- * Called from: advice/, answers/, commands/, reconcile/, whatif/. */
+ * Called from: advice/, answers/, commands/, plan/, reconcile/, whatif/. */
 #include "segments.h"
 
 #include <stdlib.h>

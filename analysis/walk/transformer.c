@@ -168,6 +168,12 @@ static bool names_what_it_read(const struct shape *s)
 	return s->family == FAMILY_MPT || s->family == FAMILY_BLOOM;
 }
 
+/* ... until the sum takes the name. */
+static bool names_until_the_sum(const struct shape *s)
+{
+	return s->family == FAMILY_STABLELM || names_what_it_read(s);
+}
+
 static bool names_attended(const struct shape *s)
 {
 	return s->dropout_inside || s->family == FAMILY_STABLELM ||
@@ -191,15 +197,17 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 		result = in_parallel(m, w, x, h, b);
 	} else {
 		before = h;
-		if (!names_what_it_read(m->shape))
+		if (!names_until_the_sum(m->shape))
 			ops_let(o, &before);
 		a = joined(m, x, b);
+		if (!names_what_it_read(m->shape))
+			ops_let(o, &before);
 		if (!names_attended(m->shape))
 			ops_let(o, &b);
 		h = read_by(m, w, a, 1);
 		ops_let(o, &before);
 		c = finished(m, w, transformer_feed_forward(m, w, h), 1);
-		if (!names_what_it_read(m->shape))
+		if (!names_until_the_sum(m->shape))
 			ops_let(o, &h);
 		result = joined(m, a, c).v;
 		ops_let(o, &m->named);

@@ -47,10 +47,13 @@ static struct ten matmul(struct transformer *m, int64_t rows, int64_t columns)
 {
 	int64_t count = rows * columns, scales = (count + 63) / 64;
 	struct ten made = {.count = count, .width = OPS_PACKED};
+	tensor_id whole;
 
 	if (m->training->parameter != DTYPE_NF4)
 		return weight(m, rows, columns);
 	m->elements += count;
+	/* the device packs what was loaded */
+	whole = tape_make(m->ops.tape, count * m->ops.unpacked, TAPE_TEMPORARY);
 	made.v = tape_weight(m->ops.tape, (count + 1) / 2, false);
 	tape_make(m->ops.tape, 16 * 4, TAPE_PARAMETER);
 	tape_make(m->ops.tape, m->training->double_quant ? scales : 4 * scales,
@@ -59,6 +62,7 @@ static struct ten matmul(struct transformer *m, int64_t rows, int64_t columns)
 		tape_make(m->ops.tape, 4 * ((scales + 255) / 256), TAPE_PARAMETER);
 		tape_make(m->ops.tape, 4, TAPE_PARAMETER);
 	}
+	tape_let(m->ops.tape, whole);
 	return made;
 }
 
