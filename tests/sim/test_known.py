@@ -1,6 +1,7 @@
 """What is known on the simulated device is computed, and what is not is plausible."""
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -47,6 +48,15 @@ def test_a_generated_text_ends(simulate, torch_dir):
                           "static cache": [8, [2, 24]]}
     assert "assumed branch: __bool__ at " in run.log
     assert "not known inside of torch.compile" in run.log
+
+
+def test_what_is_done_with_a_number_is_told(simulate, torch_dir):
+    run = simulate(torch_dir, "used.py")
+    assert run.result == "done"
+    lines = (SCRIPTS / "used.py").read_text().splitlines()
+    wanted = {at: line.split("# ")[1] for at, line in enumerate(lines, 1) if "  # " in line}
+    told = re.findall(r"assumed (\w+): [a-z_ ]+ at .*used\.py:(\d+)", run.log)
+    assert {int(at): use for use, at in told if use != "share"} == wanted
 
 
 def test_a_program_that_ends_as_autograd_still_lets_go_ends_well(simulate, torch_dir, tmp_path):
