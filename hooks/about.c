@@ -146,6 +146,8 @@ static void ranks(void)
 static void job(void)
 {
 	static const char *const names[][2] = {
+	        {"job.simulate",
+	         "TIDEMARK_SIM_JOB"}, /* `simulate --rank`: no launcher */
 	        {"job.torchrun", "TORCHELASTIC_RUN_ID"},
 	        {"job.restart", "TORCHELASTIC_RESTART_COUNT"},
 	        {"job.slurm", "SLURM_JOB_ID"},

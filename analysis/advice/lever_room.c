@@ -110,21 +110,21 @@ static void smaller_batch(struct scene *scene)
 	if (!known_rest(scene) || (scene->oom->moment.step.micro_steps > 1))
 		return;
 	shrink(scene, whole, part, false);
-	scene_try(
-	        scene,
-	        (struct lever){
-	                .id = "accumulate",
-	                .lever = "accumulate gradients",
-	                .value = part,
-	                .cost = 2,
-	                .unsure = only_as_cap(scene, part),
-	                .change = format_text("batch %lld, and call optimizer.step() "
-	                                      "after every %lld of them; the training "
-	                                      "stays the same and takes as long",
-	                                      (long long)part,
-	                                      (long long)((whole + part - 1) / part)),
-	                .basis = copy_text("it saves as much as a smaller batch")},
-	        false);
+	scene_try(scene,
+	          (struct lever){.id = "accumulate",
+	                         .lever = "accumulate gradients",
+	                         .value = part,
+	                         .cost = 2,
+	                         .unsure = only_as_cap(scene, part),
+	                         .change = format_text(
+	                                 "batch %lld, and call optimizer.step() "
+	                                 "after every %lld of them: the training "
+	                                 "is the same and takes as long",
+	                                 (long long)part,
+	                                 (long long)((whole + part - 1) / part)),
+	                         .basis = copy_text(
+	                                 "it saves as much memory as a smaller batch")},
+	          false);
 }
 
 static void shorter_sequence(struct scene *scene)
@@ -148,8 +148,9 @@ static void shorter_sequence(struct scene *scene)
 	                  .change = format_text("use sequences of %lld instead of %lld",
 	                                        (long long)part, (long long)whole),
 	                  .basis = copy_text(
-	                          "everything with the sequence's dimension shrinks, "
-	                          "and what has it twice shrinks by the square")},
+	                          "each tensor that has the sequence as a dimension "
+	                          "shrinks; one that has it twice shrinks by the "
+	                          "square")},
 	          false);
 }
 
@@ -415,9 +416,9 @@ static void chunked_loss(struct scene *scene)
 	                          "chunks with a checkpoint each (liger_kernel's "
 	                          "LigerFusedLinearCrossEntropyLoss does this)"),
 	                  .basis = format_text(
-	                          "there are %s of logits of width %lld and copies of "
-	                          "them; chunks need an eighth at a time",
-	                          text_size(bytes).s, (long long)width)},
+	                          "logits of width %lld and copies of them take %s; in "
+	                          "chunks, an eighth of that exists at a time",
+	                          (long long)width, text_size(bytes).s)},
 	          false);
 }
 
@@ -451,9 +452,10 @@ static void bf16_autocast(struct scene *scene)
 	                  .change = copy_text(
 	                          "with torch.autocast(\"cuda\", "
 	                          "dtype=torch.bfloat16): around the forward"),
-	                  .basis = format_text("there are %s of float32 activations; "
-	                                       "matrix products take half, norms and "
-	                                       "losses stay, and weights get a copy",
+	                  .basis = format_text("activations in float32 take %s; those "
+	                                       "of matrix products would take half, "
+	                                       "those of norms and losses stay, and "
+	                                       "weights get a copy in bfloat16",
 	                                       text_size(bytes).s)},
 	          false);
 }

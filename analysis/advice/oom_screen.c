@@ -117,19 +117,24 @@ static void print_request(const struct answer *answer, FILE *out)
 	char *line = line_text(&oom->line), *text;
 
 	head(out, "asked");
-	text = format_text(
-	        "%s%s%s%s%s%s%s", site && site->op ? "  " : "",
-	        site && site->op ? site->op : "", site && site->shape ? "  " : "",
-	        site && site->shape ? site->shape : "", site && site->dtype ? " " : "",
-	        site && site->dtype ? short_type(site->dtype) : "",
-	        site && site->module ? "  in " : "");
+	text = format_text("%s%s%s%s%s%s", site && site->op ? site->op : "",
+	                   site && site->op && site->shape ? "  " : "",
+	                   site && site->shape ? site->shape : "",
+	                   site && site->dtype ? " " : "",
+	                   site && site->dtype ? short_type(site->dtype) : "",
+	                   site && site->module ? "  in " : "");
 	if (site && site->module) {
 		char *longer = format_text("%s%s", text, site->module);
 		free(text);
 		text = longer;
 	}
 	fprintf(out, "%s%s%s", style(BOLD), text_size(oom->requested).s, style(PLAIN));
-	text_fit(out, text, term.width - 24, KEEP_TAIL);
+	if (*text) {
+		fputs("  ", out);
+		text_fit(out, text,
+		         term.width - 14 - text_width(text_size(oom->requested).s),
+		         KEEP_HEAD);
+	}
 	fputc('\n', out);
 	free(text);
 	if (oom->line.file) {
@@ -204,7 +209,9 @@ static void print_totals(const struct answer *answer, FILE *out)
 	                           ? "the largest that could take it: "
 	                           : "",
 	                   text_size(oom->hole).s, unknown[oom->segments.state],
-	                   oom->segment != oom->requested ? "; or a segment of " : "",
+	                   oom->segment != oom->requested
+	                           ? "; else the driver has to give a segment of "
+	                           : "",
 	                   oom->segment != oom->requested ? text_size(oom->segment).s
 	                                                  : "");
 	text_wrap(out, text, 12, 12);
@@ -294,10 +301,10 @@ static void print_before(const struct answer *answer, FILE *out)
 	head(out, "before");
 	if (trace_peak(answer->trace, oom->moment.device->id, oom->forecast.step,
 	               &point))
-		fprintf(out, "step %s peaked at %s; where this one asked it had %s,\n",
+		fprintf(out, "step %s peaked at %s, and had %s at the same place;\n",
 		        text_count(oom->forecast.step).s, text_size(point.allocated).s,
 		        text_size(all->allocated).s);
-	fprintf(out, "%12sthis one %s%s:\n", "",
+	fprintf(out, "%12sthis step has %s%s there:\n", "",
 	        text_size(llabs(oom->moment.allocated - all->allocated)).s,
 	        oom->moment.allocated < all->allocated ? " less" : " more");
 	for (size_t i = 0; i < all->count && i < SHOWN; i++)

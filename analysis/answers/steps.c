@@ -113,8 +113,10 @@ void steps_print(struct trace *trace, const struct device *device, int rows, FIL
 	chart_legend("allocated at each step's peak", "reserved", out);
 	ends(entries, count, &first, &last);
 	table = table_new("<<><");
-	name(trace, table, "first", &entries[first]);
-	name(trace, table, "last", &entries[last]);
+	if (last > first) {
+		name(trace, table, "first", &entries[first]);
+		name(trace, table, "last", &entries[last]);
+	}
 	name(trace, table, "peak", &entries[peak]);
 	table_print(table, out, CHART_LEFT, false);
 	table_free(table);

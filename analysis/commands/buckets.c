@@ -345,7 +345,7 @@ static void print_account(struct trace *trace, const struct account *account,
 	fputc('\n', out);
 	if (account->unseen)
 		print_sum(out, account->unseen_name, account->unseen,
-		          "no row of this trace explains them");
+		          "the trace has no event of it");
 	print_around(account, out);
 	if (!by)
 		print_rules(trace, account, out);

@@ -71,7 +71,7 @@ static struct card card_option(const char *word)
 	if (quantity_size(word, &bytes) != QUANTITY_GOOD || bytes < 1 << 20)
 		fail(STATUS_USAGE,
 		     "there is no card '%s'; did you mean %s? 'tidemark plan --gpu "
-		     "list' has all, and a size such as 24GB does too",
+		     "list' lists all; a size such as 24GB works too",
 		     word, names);
 	free(names);
 	return (struct card){.name = word, .bytes = bytes};

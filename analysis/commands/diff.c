@@ -79,8 +79,8 @@ static void print_side(const char *name, struct trace *trace,
 	text_fit(out, text, term.width - 3, KEEP_HEAD);
 	fputc('\n', out);
 	if (doubt) {
-		char *whole =
-		        format_text("it may have needed more than is seen: %s", doubt);
+		char *whole = format_text(
+		        "the whole run may need more than this, because %s", doubt);
 		fprintf(out, "   %s", style(YELLOW));
 		text_wrap(out, whole, 3, 3);
 		fputs(style(PLAIN), out);

@@ -183,8 +183,8 @@ static void print_outlook(const struct leaks *leaks, FILE *out)
 	free(chain);
 	if (leaks->outlook.full >= 0)
 		fprintf(out,
-		        "\n  %s were left at the peak of step %s; the card is "
-		        "full in step %s\n",
+		        "\n  %s was free at the peak of step %s;\n"
+		        "  at this rate the card is full in step %s\n",
 		        text_size(leaks->outlook.left).s, text_count(growth->to).s,
 		        text_count(leaks->outlook.full).s);
 }
@@ -234,7 +234,7 @@ static void print_leaks(const struct leaks *leaks, int64_t top, FILE *out)
 
 	fprintf(out, "%sLEAKS%s  %s, ", style(BOLD), style(PLAIN), leaks->device->name);
 	if (growth->too_short) {
-		fprintf(out, "%s: too few to tell; leaks needs four\n",
+		fprintf(out, "%s: too few to tell what grows; it takes four\n",
 		        text_plural(growth->to, "complete step").s);
 		print_within(leaks, out);
 		return;

@@ -75,7 +75,9 @@ int main(int argc, char **argv)
 	if (argv[1][0] != '-' && names_file(argv[1]))
 		return run_command(COMMAND_REPORT, argc - 1, argv + 1);
 	if (argv[1][0] == '-')
-		fail(STATUS_USAGE, "'%s' comes before any command; see 'tidemark help'",
-		     argv[1]);
+		fail(STATUS_USAGE,
+		     "'%s' comes before any command; write the command first, as in "
+		     "'tidemark peak %s'",
+		     argv[1], argv[1]);
 	return unknown_command(argv[1]);
 }

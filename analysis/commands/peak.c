@@ -165,9 +165,9 @@ static void print_head(const struct peak *peak, FILE *out)
 	if (reserved > 0 || peak->sample.device_used >= 0)
 		fputc('\n', out);
 	if (peak->twins)
-		fprintf(out, "      %s%s with the same events\n",
+		fprintf(out, "      %s %s the same events\n",
 		        text_plural(peak->twins, "other step").s,
-		        peak->twins == 1 ? " is" : " are");
+		        peak->twins == 1 ? "has" : "have");
 }
 
 static void print_sums(const struct peak *peak, FILE *out, const char *title,
@@ -304,7 +304,7 @@ static void print_live(const struct peak *peak, FILE *out, unsigned by, int64_t 
 		        text_plural((int64_t)groups.count - top, "row").s,
 		        text_size(bytes).s, style(PLAIN));
 	if (peak->unseen)
-		fprintf(out, "  %s%s: %s, which no event of this trace explains%s\n",
+		fprintf(out, "  %s%s: %s, of which this trace has no event%s\n",
 		        style(YELLOW), peak->unseen_name, text_size(peak->unseen).s,
 		        style(PLAIN));
 	if (groups.count)

@@ -207,8 +207,9 @@ void job_make(struct rollup *rollups, size_t count, struct job *job)
 	}
 	if (!good_count)
 		fail(STATUS_UNREADABLE, "%s%s", job->unreadable[0]->why,
-		     job->unreadable_count > 1 ? "; nor can any of the others be read"
-		                               : "");
+		     job->unreadable_count > 1
+		             ? "; the other files cannot be read either"
+		             : "");
 	if (no_job(good, good_count)) {
 		for (size_t i = 0; i < good_count; i++)
 			job->ranks[job->count++] = good[i];

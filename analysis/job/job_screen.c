@@ -37,24 +37,23 @@ static void print_beside(const struct job *job, FILE *out)
 
 	if (job->helpers)
 		say(out, 2,
-		    format_text("%s of processes that these ranks started %s left out",
-		                text_plural((int64_t)job->helpers, "more trace").s,
-		                job->helpers == 1 ? "is" : "are"));
+		    format_text("left out: %s of processes that these ranks started",
+		                text_plural((int64_t)job->helpers, "trace").s));
 	if (job->earlier)
 		say(out, 2,
-		    format_text("%s left out: their ranks were started anew",
-		                text_plural((int64_t)job->earlier, "older trace").s));
+		    format_text("left out: %s of ranks that were started again later",
+		                text_plural((int64_t)job->earlier, "trace").s));
 	for (size_t i = 0; i < job->other_count && i < SHOWN; i++) {
 		const struct rollup *one = job->others[i].one;
 		say(out, 2,
-		    format_text("%s of another %s left out: %s",
+		    format_text("left out: %s of another %s (%s)",
 		                text_plural((int64_t)job->others[i].count, "trace").s,
 		                one->text[OF_JOB] ? "job" : "run",
 		                one->text[OF_JOB] ? one->text[OF_JOB] : one->path));
 	}
 	if (job->other_count > SHOWN)
 		say(out, 2,
-		    format_text("and %s more",
+		    format_text("left out too: %s",
 		                text_plural((int64_t)(job->other_count - SHOWN),
 		                            "other run")
 		                        .s));
@@ -78,13 +77,14 @@ static void print_doubts(const struct job *job, FILE *out)
 		lost += job->ranks[i]->number[OF_LOST] > 0;
 	}
 	if (running)
-		fprintf(out, "  %s still going on: as of now\n",
-		        text_plural((int64_t)running, running == 1 ? "rank is" : "rank")
-		                .s);
+		fprintf(out, "  %s %s still running: these are the figures so far\n",
+		        text_plural((int64_t)running, "rank").s,
+		        running == 1 ? "is" : "are");
 	if (lost)
 		say(out, 2,
-		    format_text("%s lost events: there the peak may have been higher",
-		                text_plural((int64_t)lost, "rank").s));
+		    format_text(
+		            "%s lost events, so the peak there may have been higher",
+		            text_plural((int64_t)lost, "rank").s));
 }
 
 static void print_head(const struct job *job, FILE *out)
@@ -98,8 +98,9 @@ static void print_head(const struct job *job, FILE *out)
 	text_fit(out, name, term.width - 5, KEEP_HEAD);
 	fputs("\n  ", out);
 	if (job->world > 0)
-		fprintf(out, "%s of %s have a trace", text_count((int64_t)job->count).s,
-		        text_plural(job->world, "rank").s);
+		fprintf(out, "%s of %s %s a trace", text_count((int64_t)job->count).s,
+		        text_plural(job->world, "rank").s,
+		        job->count == 1 ? "has" : "have");
 	else
 		fprintf(out, "%s; how many ranks there were is not known",
 		        text_plural((int64_t)job->count, "trace").s);
@@ -163,7 +164,8 @@ static void print_first_end(const struct job *job, FILE *out)
 	if (first->text[OF_OOM_VERDICT])
 		say(out, 7, copy_text(first->text[OF_OOM_VERDICT]));
 	if (second && job->hosts > 1)
-		say(out, 7, copy_text("by the clocks of different hosts"));
+		say(out, 7,
+		    copy_text("these times are from the clocks of different hosts"));
 	free(name);
 	free(end);
 	free(after);
@@ -271,8 +273,8 @@ static void print_groups(const struct job *job, FILE *out)
 
 	if (job->world > 1 || job->count > 1)
 		fprintf(out, "\n%sGROUPS%s  %s\n", style(BOLD), style(PLAIN),
-		        count ? "as torch's process groups tell them"
-		              : "not known: no process group tells of them");
+		        count ? "by torch's process groups"
+		              : "not known: the traces name no process group");
 	for (size_t i = 0; i < count; i += of_name) {
 		of_name = 1;
 		while (i + of_name < count &&

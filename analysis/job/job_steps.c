@@ -78,11 +78,23 @@ static void print_highest(const struct job_bin *bins, size_t count, int64_t step
 	if (!often)
 		return;
 	name = ranks_text(&often, 1);
-	fprintf(out, "  %s is the highest in %s of %s%s\n", name,
-	        text_count((int64_t)most).s,
-	        text_plural((int64_t)seen, steps > 1 ? "column" : "step").s,
-	        steps > 1 ? " of steps" : "");
+	if (most == seen)
+		fprintf(out, "  %s has the highest peak in every step\n", name);
+	else
+		fprintf(out, "  %s has the highest peak in %s of %s\n", name,
+		        text_count((int64_t)most).s,
+		        text_plural((int64_t)seen, steps > 1 ? "column" : "step").s);
 	free(name);
+}
+
+/* Below the axis: the first and the last step, where there is room for both. */
+static void name_ends(const struct chart *chart, int64_t steps, FILE *out)
+{
+	char *right = format_text("step %s", text_count(steps - 1).s);
+	bool both = steps > 1 && text_width(right) + 8 <= chart->columns;
+
+	chart_ends(chart, "step 0", both ? right : "", out);
+	free(right);
 }
 
 void job_steps_print(const struct job *job, FILE *out)
@@ -108,13 +120,14 @@ void job_steps_print(const struct job *job, FILE *out)
 		}
 		chart.style[c] = BLUE;
 	}
-	fprintf(out, "  the peak of each step: filled, the rank in the middle; the "
-	             "line, the "
-	             "highest\n");
+	fprintf(out, "  the peak of each step\n");
 	if (steps > 1)
-		fprintf(out, "  %s steps are one\n", text_count(steps).s);
+		fprintf(out, "  each column stands for %s\n",
+		        text_plural(steps, "step").s);
 	chart_print(&chart, out);
-	chart_axis(&chart, (char[CHART_COLUMNS]){1}, out);
+	chart_axis(&chart, NULL, out);
+	name_ends(&chart, (int64_t)count * steps, out);
+	chart_legend("the rank in the middle", "the highest rank", out);
 	print_highest(bins, count, steps, out);
 	free(bins);
 }

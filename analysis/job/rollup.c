@@ -20,6 +20,7 @@ enum { PARTS = 160, STEPS = 256 }; /* at most in a rollup */
 static const struct {
 	const char *key, *called, *beside;
 } givers[] = {
+        {"job.simulate", "simulate", NULL},
         {"job.torchrun", "torchrun", NULL},
         {"job.slurm", "Slurm", "job.slurm_step"},
         {"job.mpi", "MPI", NULL},

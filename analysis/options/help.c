@@ -68,8 +68,8 @@ void help_command(enum command_id command, FILE *out)
 {
 	const struct command_row *row = &command_table[command];
 
-	fprintf(out, "tidemark %s [options] %s\n  %s\n\n", row->name, row->words,
-	        row->summary);
+	fprintf(out, "tidemark %s [options]%s%s\n  %s\n\n", row->name,
+	        *row->words ? " " : "", row->words, row->summary);
 	for (int i = 0; i < OPT_COUNT; i++)
 		if (takes(command, i))
 			print_option(&option_table[i], out);

@@ -140,7 +140,7 @@ static void print_meaning(const struct plan *plan, FILE *out)
 
 	fprintf(out, "  predicted  %s\n",
 	        plan->unknown  ? "nothing: the formula does not know this model"
-	        : plan->walked ? "by formula; its peak by a step gone through"
+	        : plan->walked ? "by formula; its peak by one step, computed"
 	                       : "by formula; its peak is the sum of its buckets");
 	fprintf(out, "  measured   ");
 	text_wrap(out, text, 13, 13);

@@ -189,7 +189,7 @@ static void read_lora(struct plan *plan, const struct options *options)
 		fail(STATUS_USAGE, "'--lora-targets' names none");
 	if (!targets)
 		plan_note(plan, "adapters on q and v, as PEFT does it for most models; "
-		                "--lora-targets says otherwise");
+		                "--lora-targets changes it");
 }
 
 /* Of a model that reads a source and writes a target. */
@@ -207,11 +207,11 @@ static void read_target(struct plan *plan, const struct options *options)
 		plan->training.target = plan->model.shape.target_positions;
 		plan_note(plan,
 		          "a target of %s tokens is assumed, the most there can be; "
-		          "--target-seq says otherwise",
+		          "--target-seq changes it",
 		          text_count(plan->training.target).s);
 	} else if (!given)
 		plan_note(plan, "a target as long as the source is assumed; "
-		                "--target-seq says otherwise");
+		                "--target-seq changes it");
 	if (plan->model.shape.target_positions &&
 	    plan->training.target > plan->model.shape.target_positions)
 		fail(STATUS_USAGE,
@@ -245,8 +245,8 @@ static void read_sequence(struct plan *plan, const struct options *options, bool
 		t->seq = plan->model.shape.context;
 		if (!shape_is_fixed(&plan->model.shape))
 			plan_note(plan,
-			          "a sequence length of %s is assumed; --seq says "
-			          "otherwise",
+			          "a sequence length of %s is assumed; --seq changes "
+			          "it",
 			          text_count(t->seq).s);
 	}
 }
@@ -291,10 +291,11 @@ static void read_activations(struct plan *plan, const struct options *options)
 		             plan->model.shape.attention_dropout;
 	t->dropout &= !t->no_dropout;
 	if (!plan->model.known && !plan->unknown && !given)
-		plan_note(plan,
-		          "activations are not counted: a number of parameters has "
-		          "no shape; give --model, --config, --layers and --hidden, "
-		          "or --activation-bytes for one sample");
+		plan_note(
+		        plan,
+		        "activations are not counted, because the shape of the model "
+		        "is not known; give --model, --config, --layers and --hidden, "
+		        "or --activation-bytes for one sample");
 }
 
 static void add_card(struct plan *plan, const char *word)
@@ -315,8 +316,7 @@ static void add_card(struct plan *plan, const char *word)
 	if (quantity_size(word, &bytes) != QUANTITY_GOOD)
 		fail(STATUS_USAGE,
 		     "there is no card '%s'; did you mean %s? 'tidemark plan --gpu "
-		     "list' has "
-		     "all, and a size such as 24GB does too",
+		     "list' lists all; a size such as 24GB works too",
 		     word, names);
 	free(names);
 	if (bytes < 1 << 20)

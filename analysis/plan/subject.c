@@ -28,9 +28,9 @@ static void refuse_two_subjects(const struct options *options)
 
 	if (options->count)
 		fail(STATUS_USAGE,
-		     "'plan' takes options alone, not '%s'; for a trace say "
-		     "'--trace %s'",
-		     options->words[0], options->words[0]);
+		     "'plan' takes options alone, not '%s'; for a model say "
+		     "'--model %s', for a trace '--trace %s'",
+		     options->words[0], options->words[0], options->words[0]);
 	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
 		if (!options->value[subjects[i]])
 			continue;
@@ -114,14 +114,13 @@ static void take_task(struct plan *plan, const struct options *options, struct s
 		          "the config names a class whose head is not understood: "
 		          "it is left out; --task names one that is");
 	else if (s->head == HEAD_MASKED && s->head_assumed)
-		plan_note(
-		        plan,
-		        "the config names no class: words (%s) are assumed, as "
-		        "transformers' lists of models have it; --task says otherwise",
-		        task_names[TASK_MASKED_LM]);
+		plan_note(plan,
+		          "the config names no class: words (%s) are assumed, as "
+		          "transformers' lists of models have it; --task changes it",
+		          task_names[TASK_MASKED_LM]);
 	else if (s->encoder && options->value[OPT_MODEL])
 		plan_note(plan, "with two classes for each sample, as encoders are "
-		                "fine-tuned; --task says otherwise");
+		                "fine-tuned; --task changes it");
 }
 
 static void count_weights(struct plan *plan, struct shape *shape, int64_t parameters)

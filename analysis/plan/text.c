@@ -241,13 +241,13 @@ static void print_scaled(const struct plan *plan, FILE *out)
 
 static void print_traced(const struct traced *traced, FILE *out)
 {
-	fprintf(out, "\n%sPEAK%s  as it was traced, of %s\n", style(BOLD), style(PLAIN),
-	        traced->device);
+	fprintf(out, "\n%sPEAK%s  as the trace measured it, on %s\n", style(BOLD),
+	        style(PLAIN), traced->device);
 	fprintf(out, "  %s%-12s %12s %11s%s   in %s, step %lld\n", style(BOLD), "peak",
 	        text_size(traced->peak).s, decimal(traced->peak).s, style(PLAIN),
 	        traced->phase, (long long)traced->step);
 	if (traced->reserved >= 0)
-		fprintf(out, "  %-12s %12s %11s   with what the allocator kept\n",
+		fprintf(out, "  %-12s %12s %11s   with what the allocator keeps\n",
 		        "reserved", text_size(traced->reserved).s,
 		        decimal(traced->reserved).s);
 }
@@ -261,8 +261,8 @@ static void print_peak(const struct plan *plan, FILE *out)
 	const struct tape_totals *worst = walk_worst(&plan->walk);
 	int64_t peak = plan_peak_bytes(plan);
 
-	fprintf(out, "\n%sPEAK%s  a step gone through, tensor by tensor\n", style(BOLD),
-	        style(PLAIN));
+	fprintf(out, "\n%sPEAK%s  of one step, computed tensor by tensor\n",
+	        style(BOLD), style(PLAIN));
 	for (int phase = TAPE_FORWARD; phase < TAPE_PHASES; phase++)
 		if (worst->phase[phase].bytes)
 			print_row(out, plan_phase_names[phase], PLAIN,
@@ -299,7 +299,7 @@ static void print_terms(const struct formula *formula, FILE *out)
 		wrap(out, t->source, 14);
 		fputs(style(PLAIN), out);
 		if (t->temporary)
-			wrap(out, "alive around the peak alone", 14);
+			wrap(out, "exists only around the peak", 14);
 		free(line);
 	}
 }
@@ -377,10 +377,11 @@ static void print_cards(const struct plan *plan, FILE *out)
 		least = context < least ? context : least;
 		most = context > most ? context : most;
 	}
-	fprintf(out, "\n%sCARDS%s  %s", style(BOLD), style(PLAIN), text_size(least).s);
+	fprintf(out, "\n%sCARDS%s  of each, the CUDA context takes %s", style(BOLD),
+	        style(PLAIN), text_size(least).s);
 	if (most > least)
 		fprintf(out, " to %s", text_size(most).s);
-	fputs(" of each kept for the CUDA context\n", out);
+	fputc('\n', out);
 	for (int i = 0; plan->cards_named && i < plan->card_count; i++)
 		any = print_card(plan, &plan->cards[i], out) || any;
 	if (plan->cards_named) {
@@ -394,11 +395,11 @@ static void print_cards(const struct plan *plan, FILE *out)
 		last = last_alike(plan, i);
 		print_card(plan, &plan->cards[i], out);
 		if (last > i)
-			wrap_names(plan, i + 1, last, "as much or a little more: ", 5,
-			           out);
+			wrap_names(plan, i + 1, last,
+			           "with the same memory or a little more: ", 5, out);
 	}
 	if (small == plan->card_count)
-		fputs("  too large for every card known\n", out);
+		fputs("  too large for every card that is known\n", out);
 	else if (small)
 		wrap_names(plan, 0, small - 1, "too small: ", 2, out);
 	if (plan->walked && small < plan->card_count)
@@ -418,10 +419,10 @@ static void print_next(const struct plan *plan, bool explain, FILE *out)
 	if (m && m->trace)
 		fprintf(out, "tidemark reconcile %s\n", m->trace);
 	else if (m)
-		fprintf(out, "the same with -o FILE, and of that tidemark reconcile "
+		fprintf(out, "add -o FILE to keep the trace; then tidemark reconcile "
 		             "FILE\n");
 	else
-		fprintf(out, "the same with --explain: each term, its numbers and its "
+		fprintf(out, "add --explain to see each term with its numbers and its "
 		             "source\n");
 }
 

@@ -125,9 +125,10 @@ static void say_what_was_read(struct plan *plan, const struct recognised *recogn
 	const struct training *t = &recognised->training;
 
 	if (*recognised->shapeless)
-		plan_note(plan, "no shape: %s", recognised->shapeless);
+		plan_note(plan, "the shape of the model is not known: %s",
+		          recognised->shapeless);
 	if (!recognised->batch_known)
-		plan_note(plan, "the trace does not tell the batch");
+		plan_note(plan, "the trace does not say how large the batch is");
 	else if (recognised->seq_known)
 		plan_note(plan, "as traced: batch %s, sequence %s, by %s",
 		          text_count(t->batch).s, text_count(t->seq).s,
@@ -146,7 +147,7 @@ static void from_names(struct plan *plan, struct trace *trace)
 	                sizeof(shapeless), why, sizeof(why)))
 		fail(STATUS_USAGE, "%s", why);
 	if (*shapeless)
-		plan_note(plan, "no shape: %s", shapeless);
+		plan_note(plan, "the shape of the model is not known: %s", shapeless);
 }
 
 /* Of shards, the model that they are of, where its shape is known. */

@@ -173,7 +173,7 @@ static const char *never(const struct item *item)
 	case ROW_OPTIMIZER:
 		return "never made by this run";
 	case ROW_INPUT:
-		return "no tensor of its own on this device";
+		return "no tensor of them on this device";
 	default:
 		return "not kept by this model";
 	}

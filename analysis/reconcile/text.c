@@ -44,8 +44,8 @@ static void print_training(const struct recognised *recognised, FILE *out)
 	if (recognised->seq_known)
 		fprintf(out, " %s sequence %s", sign(DOT), text_count(t->seq).s);
 	else if (recognised->model.known)
-		fprintf(out, " %s sequence %s, a guess; --seq says it", sign(DOT),
-		        text_count(t->seq).s);
+		fprintf(out, " %s sequence %s, which is a guess; --seq changes it",
+		        sign(DOT), text_count(t->seq).s);
 	if (*recognised->batch_from)
 		fprintf(out, ", by %s", recognised->batch_from);
 	if (t->autocast)
@@ -53,11 +53,14 @@ static void print_training(const struct recognised *recognised, FILE *out)
 	if (recognised->recompute)
 		fprintf(out, " %s checkpoints", sign(DOT));
 	fputc('\n', out);
-	if (!recognised->model.known)
-		fprintf(out,
-		        "      no activations predicted: %s;\n"
-		        "      --model gives a shape\n",
-		        recognised->shapeless);
+	if (!recognised->model.known) {
+		char *text = format_text("the shape of the model is not known, because "
+		                         "%s; --model names one",
+		                         recognised->shapeless);
+		fputs("      ", out);
+		text_wrap(out, text, 6, 6);
+		free(text);
+	}
 }
 
 /* What spoke for another batch, and what else the trace and its config do not agree about. */
@@ -205,11 +208,19 @@ static void print_verdict(const struct reconciled *r, FILE *out)
 	        text_percent(llabs(away), r->point.allocated).s,
 	        away < 0 ? "below" : "above");
 	if (verdict->basis == BASIS_INSTANT)
-		fputs("  of what it counts, what stood at that instant: its peak over "
-		      "time is not\n  known for this training\n",
+		fputs("  this is what the formula gives for that instant; when it "
+		      "would "
+		      "have its own\n  peak is not known for this training\n",
+		      out);
+	if (rows_first(db_rows(r->trace->db, "SELECT count(*) FROM oom WHERE step = ?",
+	                       "i", r->point.step),
+	               0))
+		fputs("  the run ran out of memory in this step, and the formula "
+		      "counts "
+		      "all of a step\n",
 		      out);
 	if (verdict->count)
-		fputs("  the largest causes\n", out);
+		fputs("  the largest causes of the difference\n", out);
 	for (int i = 0; i < verdict->count; i++) {
 		fprintf(out, "    %15s  %s: ", difference(verdict->causes[i].bytes).s,
 		        trace_bucket(r->trace, verdict->causes[i].row));

@@ -145,7 +145,8 @@ static const char *density(const struct assumptions *assumptions)
 
 	if (!assumptions->guessed && !assumptions->shares)
 		return NULL;
-	snprintf(text, sizeof(text), "%.10s %% of what a mask holds is set (--density)",
+	snprintf(text, sizeof(text),
+	         "%.10s %% of each mask is set (--density changes it)",
 	         percent && *percent ? percent : "50");
 	return text;
 }
@@ -156,13 +157,18 @@ static void print_decision(const char *line, FILE *out)
 	int use = (int)strcspn(line, "\t");
 	const char *what = line + use + 1;
 	int operator=(int) strcspn(what, "\t");
-	const char *where = what + operator+ 1;
-	char *text =
-	        format_text("a%s %.*s by %.*s at %.*s", *line == 'i' ? "n" : "", use,
-	                    line, operator, what, (int)strcspn(where, "\n"), where);
+	const char *where = what + operator+ 1, *end = where + strcspn(where, "\n");
+	char *text;
+
+	for (const char *at = where; at < end;
+	     at++) /* the file's name tells the line */
+		if (*at == '/')
+			where = at + 1;
+	text = format_text("a%s %.*s by %.*s at %.*s", *line == 'i' ? "n" : "", use,
+	                   line, operator, what, (int)(end - where), where);
 
 	fputs("         ", out);
-	text_fit(out, text, term.width - 9, KEEP_TAIL);
+	text_fit(out, text, term.width - 9, KEEP_HEAD);
 	fputc('\n', out);
 	free(text);
 }
@@ -186,31 +192,35 @@ void assumptions_print(const struct assumptions *assumptions, FILE *out)
 	const char *bound = assumptions_bound(assumptions);
 
 	if (!strcmp(bound, "exact")) {
-		fputs("  bound: exact; no size and no branch came from a value that "
-		      "nobody computed\n",
+		fputs("  bound: exact; no size and no branch depended on a value that "
+		      "was "
+		      "not computed\n",
 		      out);
 	} else if (assumptions->sizes >
 	           (assumptions->least ? assumptions->guessed : 0)) {
 		fprintf(out,
-		        "  bound: %s, %s came from values that nobody computed, the "
+		        "  bound: %s; %s depended on values that were not computed, "
+		        "the "
 		        "first in\n         ",
 		        bound, text_plural(assumptions->sizes, "size").s);
 		text_fit(out, assumptions->sized_by ? assumptions->sized_by : "?",
 		         term.width - 9, KEEP_TAIL);
 		fputc('\n', out);
 	} else {
-		fprintf(out, "  bound: %s, %s decided in %s:\n", bound,
-		        assumptions->least ? "the smallest sizes possible"
-		                           : "plausible values",
-		        text_plural(assumptions->decisions, "place").s);
+		fprintf(out,
+		        assumptions->least ? "  bound: %s; the smallest sizes possible "
+		                             "decided in %s:\n"
+		                           : "  bound: %s; values that were made up, "
+		                             "not computed, decided in %s:\n",
+		        bound, text_plural(assumptions->decisions, "place").s);
 		print_decisions(assumptions, out);
 	}
 	if (density(assumptions))
 		fprintf(out, "  assumed: %s\n", density(assumptions));
 	if (assumptions->finite)
-		fprintf(out, "  losses and gradients are taken to be finite\n");
+		fprintf(out, "  assumed: losses and gradients are finite\n");
 	if (assumptions->unknown_inside)
-		fprintf(out, "  values were not computed inside of %s\n",
+		fprintf(out, "  no values were computed inside %s\n",
 		        assumptions->unknown_inside);
 }
 

@@ -39,11 +39,11 @@ static void print_stop(const struct outcome *outcome, FILE *out)
 {
 	char *line = line_text(&outcome->line);
 
-	fprintf(out, "  ran out in step %s, %s", text_count(outcome->step).s,
-	        outcome->phase ? outcome->phase : "other");
+	fprintf(out, "  it ran out of memory in step %s, %s",
+	        text_count(outcome->step).s, outcome->phase ? outcome->phase : "other");
 	if (outcome->line.file)
 		fprintf(out, ", at %s", line);
-	fprintf(out, ":\n          %s more were asked for, %s were allocated\n",
+	fprintf(out, ":\n          it asked for %s more, with %s allocated\n",
 	        text_size(outcome->requested).s, text_size(outcome->live).s);
 	free(line);
 }
@@ -73,13 +73,15 @@ static void print_one(const struct outcome *outcome, FILE *out)
 static void print_bound(const struct outcome *outcome, FILE *out)
 {
 	if (outcome->caught)
-		fprintf(out, "  it ran out %s before, and went on\n",
+		fprintf(out, "  it also ran out of memory %s before, and went on\n",
 		        outcome->caught == 1 ? "once"
 		                             : text_plural(outcome->caught, "time").s);
 	if (outcome_barely(outcome))
 		fprintf(out,
-		        "  what is left over is less than what is assumed: the context "
-		        "(%s)\n  and what CUDA's libraries take\n",
+		        "  it barely fits: less is left than the sizes that are "
+		        "assumed, "
+		        "of the CUDA\n  context (%s) and of what CUDA's libraries "
+		        "take\n",
 		        text_size(outcome->card->context_bytes).s);
 	assumptions_print(&outcome->assumptions, out);
 }

@@ -62,7 +62,8 @@ static void set_memory(const struct options *options, size_t cards)
 		     cards);
 	if ((bytes || options->value[OPT_SIM_MEMORY]) &&
 	    (bytes < least || bytes > most))
-		fail(STATUS_USAGE, "'--memory' is between 64 MiB and 4 TiB, not '%s'",
+		fail(STATUS_USAGE,
+		     "'--memory' must be between 64 MiB and 4 TiB, not '%s'",
 		     options->value[OPT_SIM_MEMORY] ? options->value[OPT_SIM_MEMORY]
 		                                    : getenv(name));
 	if (!bytes)
@@ -76,6 +77,24 @@ static void set_values(const struct options *options)
 
 	if (choice >= 0)
 		setenv("TIDEMARK_SIM_VALUES", known[choice], 1);
+}
+
+/* Ranks that are simulated one after the other are one job where program, words and world are the
+ * same: where they "meet" is another port each time. */
+static void name_job(const struct options *options, int64_t world)
+{
+	uint64_t sum = 0xcbf29ce484222325u; /* FNV-1a */
+	char name[40];
+
+	for (int i = 0; i < options->count; i++)
+		for (const char *at = options->words[i];; at++) {
+			sum = (sum ^ (unsigned char)*at) * 0x100000001b3u;
+			if (!*at)
+				break;
+		}
+	snprintf(name, sizeof(name), "%08" PRIx32 " of %" PRId64 " ranks",
+	         (uint32_t)(sum ^ sum >> 32), world);
+	setenv("TIDEMARK_SIM_JOB", name, 1);
 }
 
 /* One process poses as a rank: its launcher's variables, as torchrun sets them. */
@@ -93,6 +112,7 @@ static void set_rank(const struct options *options, int64_t devices)
 		fail(STATUS_USAGE,
 		     "'--rank' counts from 0: there is no rank %" PRId64 " of %" PRId64,
 		     rank, world);
+	name_job(options, world);
 	set_number("RANK", rank);
 	set_number("WORLD_SIZE", world);
 	set_number("LOCAL_RANK", rank % devices);
@@ -111,7 +131,8 @@ int64_t simulation_settings(const struct options *options, size_t cards)
 
 	if (option_number(options, OPT_SIM_COUNT, &devices)) {
 		if (devices < 1 || devices > DEVICES)
-			fail(STATUS_USAGE, "'--count' is between 1 and %d", DEVICES);
+			fail(STATUS_USAGE, "'--count' must be between 1 and %d",
+			     DEVICES);
 		set_number("TIDEMARK_SIM_COUNT", devices);
 	}
 	if (option_number(options, OPT_SIM_LAG, &number))

@@ -372,12 +372,13 @@ void replay_check(struct trace *trace, const struct device *device,
 		snprintf(agreement->why, sizeof(agreement->why), "%s", rules->unknown);
 	else if (agreement->differing)
 		snprintf(agreement->why, sizeof(agreement->why),
-		         "the replay has other bytes reserved than the run at %lld of "
-		         "%lld "
-		         "samples, first in step %d",
+		         "the replay reserves other amounts than the run did, at %lld "
+		         "of "
+		         "%lld samples, first in step %d",
 		         (long long)agreement->differing, (long long)agreement->samples,
 		         (int)agreement->first_step);
 	else if (!agreement->refusal)
 		snprintf(agreement->why, sizeof(agreement->why),
-		         "the replay is refused at another request than the run");
+		         "the replay runs out of memory at another request than the "
+		         "run did");
 }

@@ -109,6 +109,25 @@ def test_every_control_and_picture_has_a_name(opened, recorded):
     assert nameless == []
 
 
+def test_a_narrow_screen_shows_each_cell_of_each_table(opened, recorded):
+    """A row is as many lines as it needs: the user's own line is the last cell."""
+    shown = opened(recorded("leak"), width=400)
+    wide = shown.tab.evaluate("""() => [...document.querySelectorAll('.scroll')].map((box) =>
+        [box.scrollWidth - box.clientWidth, box.querySelectorAll('td').length])""")
+    assert len(wide) > 1 and all(over <= 0 and cells for over, cells in wide), wide
+    cell = shown.tab.locator("section[id^=leaks] td").last
+    assert cell.is_visible() and cell.get_attribute("data-head") == "line"
+
+
+def test_of_several_files_the_highest_is_shown_first(opened, recorded):
+    peaks = [answer("peak", recorded(name))["devices"][0]["allocated_bytes"] for name in ("gpt", "leak")]
+    order = ("gpt", "leak") if peaks[0] < peaks[1] else ("leak", "gpt")
+    assert peaks[0] != peaks[1]
+    shown = opened(*map(recorded, order))
+    assert shown.tab.locator("h1").get_attribute("data-peak") == str(max(peaks))
+    assert shown.tab.locator("#ranks [aria-current]").get_attribute("data-file") == "1"
+
+
 @pytest.mark.parametrize("width", [400, 1280])
 def test_nothing_is_wider_than_the_screen(opened, recorded, width):
     shown = opened(recorded("gpt"), width=width)
@@ -131,7 +150,7 @@ def test_leaks_are_the_commands(opened, recorded):
     shown = opened(trace)
     leaks = answer("leaks", trace)["devices"][0]
     verdict = shown.tab.locator("section[id^=leaks] .verdict").inner_text()
-    assert verdict.startswith(f"{size(leaks['bytes_per_step'])} a step stay behind")
+    assert verdict.startswith(f"Each step leaves {size(leaks['bytes_per_step'])} more behind")
     assert shown.tab.locator("section[id^=leaks] tbody tr").count() == len(leaks["growing"])
 
 

@@ -77,4 +77,4 @@ def test_the_leak_is_named(opened, ranks):
     shown = opened(ranks[0])
     leaks = answer("leaks", ranks[0])["devices"][0]
     assert leaks["growing"]
-    assert "a step stay behind" in shown.tab.locator("section[id^=leaks] .verdict").inner_text()
+    assert "Each step leaves" in shown.tab.locator("section[id^=leaks] .verdict").inner_text()

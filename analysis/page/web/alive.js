@@ -125,12 +125,18 @@ function skipTrunk(node) {
 const pathText = (node) => node.ancestors().reverse().slice(1).filter((part) => !part.data.bucket)
 	.map((part) => part.data.name).join(" › ");
 
+// A number alone tells nothing: "h.11" of the module h.11.
+function numbered(node) {
+	const names = node.ancestors().filter((part) => !part.data.bucket).map((part) => part.data.name);
+	return names.length > 1 && names[1] !== "all" ? `${names[1]}.${names[0]}` : names[0] ?? node.data.name;
+}
+
 // Widths are shares of the whole, so that paper may be narrower than the screen.
 function cell(node, box, width, press) {
 	const { bucket, name, blocks } = node.data, { x0, y0, x1, y1 } = box;
 	const text = `${pathText(node) || name}: ${words.size(node.value)}, ${words.plural(blocks, "block")}${bucket ? `, ${bucket}` : ""}`;
 	const above = node.parent?.data.name, short = name.includes(" ") || !above || above === "all" || /^\d+$/.test(above);
-	const label = bucket && !short && above !== name && x1 - x0 > 120 ? `${above}.${name}` : name;
+	const label = /^\d+$/.test(name) ? numbered(node) : bucket && !short && above !== name && x1 - x0 > 120 ? `${above}.${name}` : name;
 	const room = x1 - x0 > 34 && y1 - y0 > 15;
 	return element(press ? "button" : "div", { class: `cell ${bucket ? "leaf" : "branch"}`, title: text, "aria-label": text,
 		onclick: press, type: press ? "button" : null,
@@ -148,7 +154,7 @@ export class Alive {
 		this.ways = choice("by", Object.keys(WAYS), this.way, (way) => { this.way = way; this.top = []; this.draw(); });
 		this.forms = choice("as", ["treemap", "icicle"], this.form, (form) => { this.form = form; this.draw(); });
 		this.node = element("section", { id: `alive-${number}`, "aria-labelledby": `alive-${number}-title` }, this.title,
-			element("p", { class: "says" }, "What the memory held at the instant you clicked in the chart, at first the peak. An area is as large as its bytes; press one to look inside."),
+			element("p", { class: "says" }, "What memory held at the instant that you clicked in the chart; at first, that is the peak. The larger an area, the more bytes; press one to look inside."),
 			element("div", { class: "over" }, this.ways, this.forms), this.crumbs, this.boxes, this.list);
 		new ResizeObserver(() => this.draw()).observe(this.boxes);
 	}

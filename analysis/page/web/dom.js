@@ -20,7 +20,8 @@ export function section(id, title, sentence, ...children) {
 export function table(heads, rows, attributes = {}) {
 	const numeric = heads.map((head) => head.startsWith(">"));
 	const cells = (row, kind) => row.map((cell, i) =>
-		element(kind, { class: numeric[i] ? "number" : null, scope: kind === "th" ? "col" : null },
+		element(kind, { class: numeric[i] ? "number" : /^\[/.test(cell) ? "shape" : null,
+			scope: kind === "th" ? "col" : null, "data-head": kind === "td" ? heads[i].replace(/^>/, "") : null },
 			cell ?? "–"));
 	return element("div", { class: "scroll", tabindex: "0", role: "region",
 		"aria-label": attributes.label ?? "table" },

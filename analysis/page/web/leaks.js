@@ -15,7 +15,7 @@ function drawn(name, attributes, text) {
 
 // What was allocated as each step began.
 function levels(device) {
-	const { steps } = device, width = 760, height = 150, left = 70, floor = height - 24;
+	const { steps } = device, width = 760, height = 150, left = 104, floor = height - 24;
 	const most = Math.max(1, ...Array.from(steps.allocated).slice(0, 100000));
 	const x = scaleLinear().domain([0, Math.max(1, steps.count - 1)]).range([left, width - 12]);
 	const y = scaleLinear().domain([0, most]).range([floor, 10]);
@@ -35,17 +35,17 @@ function levels(device) {
 }
 
 function verdict(leaks) {
-	if (!leaks.enough_steps) return `${words.plural(leaks.to_step, "complete step")}: too few to tell, it takes four.`;
+	if (!leaks.enough_steps) return `${words.plural(leaks.to_step, "complete step")}: too few to tell what grows; it takes four.`;
 	if (!leaks.growing.length && leaks.level_rose_bytes > 0)
 		return `No block is kept longer and longer, but steps begin with ${words.size(leaks.level_rose_bytes)} more than at step ${leaks.from_step}.`;
 	if (!leaks.growing.length) return "Nothing grows from step to step.";
-	const full = leaks.full_in_step === null ? "" : ` The device would be full in step ${leaks.full_in_step}.`;
-	return `${words.size(leaks.bytes_per_step)} a step stay behind, in ${words.plural(leaks.growing.length, "place")}; ${words.size(leaks.kept_bytes)} by step ${leaks.to_step}.${full}`;
+	const full = leaks.full_in_step === null ? "" : ` At this rate the device is full in step ${leaks.full_in_step}.`;
+	return `Each step leaves ${words.size(leaks.bytes_per_step)} more behind, in ${words.plural(leaks.growing.length, "place")}; by step ${leaks.to_step} that is ${words.size(leaks.kept_bytes)}.${full}`;
 }
 
 function within(leaks) {
 	const { within_step: turns, swelling_block: block } = leaks, made = [];
-	if (turns) made.push(`${words.size(turns.bytes_per_turn)} a turn stay behind inside step ${turns.step}: ${words.size(turns.kept_bytes)} after ${words.count(turns.turns)} turns of a loop.`);
+	if (turns) made.push(`Inside step ${turns.step}, each turn of a loop leaves ${words.size(turns.bytes_per_turn)} more behind: ${words.size(turns.kept_bytes)} after ${words.count(turns.turns)} turns.`);
 	if (block) made.push(`A block of ${words.size(block.bytes)} is made anew and larger each time, by ${words.size(block.grows_by_bytes)}.`);
 	return made.map((text) => element("p", {}, text));
 }
@@ -56,7 +56,7 @@ export function leakPanels(answer, devices, number) {
 	return (answer.devices ?? []).map((leaks, i) => {
 		const device = devices.find((one) => one.name === leaks.device);
 		return section(`leaks-${number}-${i}`, `What stays behind, ${leaks.device}`,
-			"A training needs the same memory in each step; what is kept longer and longer is a leak.",
+			"A training should need the same memory in each step; memory that every step adds to is a leak.",
 			element("p", { class: "verdict" }, verdict(leaks)), ...within(leaks), device ? levels(device) : null,
 			device ? element("p", { class: "hint" }, "allocated as each step began") : null,
 			leaks.growing.length ? table([">a step", ">kept", "made by", "shape", "bucket", "line"],

@@ -75,7 +75,7 @@ function timeline(trace, drawn, number) {
 		button("whole run", "show the whole run", () => chart.whole()),
 		button("−", "zoom out", () => chart.scaleBy(.5)), button("+", "zoom in", () => chart.scaleBy(2)));
 	const node = section(`timeline-${number}`, `Memory over time, ${device.name}`,
-		"Each band is what one kind of tensor held, the highest point is the peak. Zoom in until each block has its own outline, and point at it. Along events, idle time takes no room.",
+		"Each band is what one kind of tensor held, and the highest point is the peak. Zoom in until each block has its own outline, and point at it. The axis counts events, so that idle time takes no room.",
 		element("div", { class: "over" }, legend(device, chart), tools), chart.node,
 		element("p", { class: "hint", id: "keys-hint" }, "drag to move · wheel to zoom, with Shift the heights · click an instant to see what was alive · ? for keys"),
 		thinnedText(device));
@@ -105,7 +105,7 @@ function doubts(trace) {
 	if (drawn.incomplete) said.push(`The last events of this run are missing: ${drawn.incomplete}.`);
 	const { lost_events: lost, mismatches } = answers.report;
 	if (lost || mismatches)
-		said.push(`${words.plural(lost ?? 0, "event")} lost, ${words.count(mismatches ?? 0)} of the allocator's totals not met: figures may be short of the truth.`);
+		said.push(`${words.plural(lost ?? 0, "event")} lost, ${words.count(mismatches ?? 0)} of the allocator's totals not met: the figures may be too low.`);
 	for (const [command, answer] of Object.entries(answers))
 		if (answer.error && command !== "reconcile") said.push(`tidemark ${command} has no answer: ${answer.error}.`);
 	return said.map((text) => element("p", { class: "note doubt" }, text));
@@ -129,6 +129,14 @@ function open(trace, number) {
 const root = document.documentElement;
 const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
 
+// Of several files, the one to look at first: the first that ran out of memory, else the highest.
+function worst(traces) {
+	const ran = traces.findIndex((trace) => (trace.answers.oom.events ?? []).length);
+	if (ran >= 0) return ran;
+	const peaks = traces.map((trace) => peakOf(trace)?.allocated_bytes ?? 0);
+	return peaks.indexOf(Math.max(...peaks));
+}
+
 function start() {
 	const opened = [], place = element("div", {});
 	let shown = 0;
@@ -139,6 +147,8 @@ function start() {
 		opened[number] ??= open(data.traces[number], number);
 		place.replaceChildren(opened[number].node);
 		document.title = `${headline(data.traces[number])} · tidemark`;
+		for (const link of document.querySelectorAll("#ranks .link"))
+			link.toggleAttribute("aria-current", link.dataset.file === String(number));
 	};
 	const turn = () => {
 		root.dataset.theme = isDark() ? "light" : "dark";
@@ -149,7 +159,7 @@ function start() {
 	page.append(element("div", { class: "top" }, element("span", { class: "brand" }, "tidemark"),
 		button("dark / light", "dark or light", turn), button("?", "keys and licences", help)),
 	element("main", {}, several ? ranksPanel(data.traces, (number) => { show(number); place.scrollIntoView(); }) : null, place), dialog);
-	if (data.traces.length) show(0);
+	if (data.traces.length) show(worst(data.traces));
 	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 	let before;
 	const paper = (theme) => {

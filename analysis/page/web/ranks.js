@@ -5,7 +5,7 @@ import * as words from "./words.js";
 function rowsOf(trace, number, show) {
 	const run = trace.answers.report.run ?? {};
 	const rank = run.rank === null || run.rank === undefined ? "–" : `${run.rank} of ${run.world_size ?? "?"}`;
-	const name = element("button", { type: "button", class: "link", onclick: () => show(number) }, words.fileName(trace.drawn.name));
+	const name = element("button", { type: "button", class: "link", "data-file": number, onclick: () => show(number) }, words.fileName(trace.drawn.name));
 	const peaks = trace.answers.peak.devices ?? [];
 	if (!peaks.length) return [{ name, rank, peak: null }];
 	return peaks.map((peak) => ({ name: name.cloneNode(true), show: () => show(number), rank, peak, host: run.host,

@@ -38,7 +38,7 @@ function keeps(segment) {
 }
 
 function one(device, number) {
-	const says = "Memory that PyTorch took from the driver, piece by piece as it lies; what is empty between the blocks are holes, which a larger request does not fit into.";
+	const says = "The pieces of memory that PyTorch took from the driver, with the blocks in them. Between the blocks are holes: a request that is larger than a hole does not fit into it.";
 	const title = `Segments and holes, ${device.device}`, id = `segments-${number}`;
 	if (!device.segments.length)
 		return section(id, title, says, refused(device.state === "none" || !device.reserved_bytes || device.reserved_bytes < 0
