@@ -90,7 +90,7 @@ def test_a_config_that_is_not_understood_costs_the_activations_alone(trace, answ
     path = trace((TENSOR, tensors((8, 8))), (RUN, [("Net", "Adam", config)]))
     a = answer("--trace", path)
     assert not a["activations_known"] and a["optimizer_bytes"] == 512
-    assert any(note.startswith("no shape: ") for note in a["notes"])
+    assert any(note.startswith("the shape of the model is not known: ") for note in a["notes"])
 
 
 def test_a_trace_without_parameters_says_so(trace, plan):

@@ -207,3 +207,20 @@ for number, env in enumerate({[{k: str(v) for k, v in e.items()} for e, _, _ in 
         db = sqlite3.connect(path)
         assert db.execute("SELECT rank, local_rank, world_size FROM run").fetchone() == run
         assert dict(db.execute("SELECT key, value FROM meta WHERE key GLOB 'job.*'")) == meta
+
+
+def test_ranks_that_are_simulated_one_by_one_are_one_job(tmp_path, answer):
+    """Each `simulate` has a store at a port of its own, which is no name of a job."""
+    torch = need("torch-2.11.0")
+    (tmp_path / "train.py").write_text(
+        "import os, torch\nm = torch.nn.Linear(64, 64 * (1 + int(os.environ['RANK']))).cuda()\n"
+        "m(torch.randn(8, 64, device='cuda')).sum().backward()\n")
+    (tmp_path / "job").mkdir()
+    for rank in "0", "1":
+        done = subprocess.run(
+            [COMMAND, "simulate", "--gpu", "t4", "--rank", rank, "--world", "2", "-o",
+             f"job/{rank}.db", "--", PYTHON, "train.py"], cwd=tmp_path, capture_output=True,
+            text=True, timeout=300, env=clean(TIDEMARK_LIBRARY=str(LIBRARY), PYTHONPATH=str(torch)))
+        assert done.returncode == 0, done.stderr
+    job = answer("report", tmp_path / "job")["job"]
+    assert job["traces"] == 2 and job["name"].startswith("simulate "), job
