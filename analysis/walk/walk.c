@@ -121,6 +121,24 @@ int64_t walk_cublas_workspace(const struct training *r)
 	                                  : WALK_CUBLAS_WORKSPACE;
 }
 
+static void two_steps(struct transformer *m, struct walk *walk)
+{
+	struct tape *t = m->ops.tape;
+
+	m->ids = ops_make(&m->ops, m->tokens, 8);
+	m->pixels = ops_make(&m->ops, m->batch * m->shape->pixels,
+	                     m->shape->mel ? m->wide : 4);
+	ops_make(&m->ops, m->tokens, 8); /* labels, and which of the ids count */
+	ops_make(&m->ops, m->tokens, 8);
+	tape_workspaces(t, walk_cublas_workspace(m->training), WALK_CUBLASLT_WORKSPACE);
+	one_step(m, true);
+	walk->first = tape_read(t);
+	tape_mark(t);
+	walk->left = one_step(m, false);
+	walk->later = tape_read(t);
+	walk->later.refused |= walk->first.refused;
+}
+
 bool walk_training(const struct model *model, const struct training *training,
                    int64_t capacity, struct walk *walk)
 {
@@ -165,21 +183,8 @@ bool walk_training(const struct model *model, const struct training *training,
 		ddp_buckets(m.ops.tape, m.sizes, m.count,
 		            training->lora_rank ? dtype_bytes(training->adapter)
 		                                : m.wide);
-	if (good) {
-		m.ids = ops_make(&m.ops, m.tokens, 8);
-		m.pixels = ops_make(&m.ops, m.batch * m.shape->pixels,
-		                    m.shape->mel ? m.wide : 4);
-		ops_make(&m.ops, m.tokens, 8); /* labels, and which of the ids count */
-		ops_make(&m.ops, m.tokens, 8);
-		tape_workspaces(m.ops.tape, walk_cublas_workspace(training),
-		                WALK_CUBLASLT_WORKSPACE);
-		one_step(&m, true);
-		walk->first = tape_read(m.ops.tape);
-		tape_mark(m.ops.tape);
-		walk->left = one_step(&m, false);
-		walk->later = tape_read(m.ops.tape);
-		walk->later.refused |= walk->first.refused;
-	}
+	if (good)
+		two_steps(&m, walk);
 	transformer_free(&m);
 	tape_free(m.ops.tape);
 	return good;
