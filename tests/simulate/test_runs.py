@@ -152,7 +152,7 @@ def test_numbers_are_taken_to_be_finite(simulate, newest_torch):
     source = TRAIN + "if not torch.isfinite(model(x).mean()): raise SystemExit('never')\n"
     done = simulate(newest_torch, [], source, "101")
     assert (done.gpu["bound"], done.gpu["finite_assumed"]) == ("exact", True)
-    assert "taken to be finite" in done.err
+    assert "losses and gradients are finite" in done.err
 
 
 def test_little_headroom_is_said(simulate, newest_torch):
