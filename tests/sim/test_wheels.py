@@ -92,7 +92,11 @@ def test_values_are_plausible(simulate, torch_dir):
     run = simulate(torch_dir, "values.py")
     assert run.result == {"allclose": True, "any_nan": False, "finite": True, "loss": 1.0,
                           "masked": [2048], "nonzero": [2048, 2]}
-    assert "size from a value" in run.log and "of which sizes: 2" in run.log
+    assert "assumed size: " in run.log
+    without = simulate(torch_dir, "values.py", TIDEMARK_SIM_KNOWN="0")
+    assert without.result == run.result
+    # the second mask is as long as the first, and is taken to be as full
+    assert "size from a value" in without.log and "of which sizes: 1" in without.log
 
 
 def test_density_of_masks_can_be_set(simulate, torch_dir):
