@@ -95,7 +95,7 @@ def test_values_are_plausible(simulate, torch_dir):
     assert "assumed size: " in run.log
     without = simulate(torch_dir, "values.py", TIDEMARK_SIM_KNOWN="0")
     assert without.result == run.result
-    # the second mask is as long as the first, and is taken to be as full
+    # one mask, counted twice: the second count is remembered
     assert "size from a value" in without.log and "of which sizes: 1" in without.log
 
 
