@@ -22,9 +22,10 @@ static char *delay_text(const struct scene *scene, int64_t bytes)
 		return NULL;
 	if (bytes < rate)
 		return copy_text("the memory that grows uses that up within one step");
-	return format_text(
-	        "this only delays the end, to step %lld or so instead of step %lld",
-	        (long long)(scene->step + bytes / rate), (long long)scene->step);
+	return format_text("this only delays the end: the run lasts about %lld steps "
+	                   "instead of %lld",
+	                   (long long)(scene->step + bytes / rate),
+	                   (long long)scene->step);
 }
 
 /* Of the device, at the most: where holes lie depends on more than an edit tells. */

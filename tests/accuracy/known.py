@@ -10,7 +10,9 @@ import sqlite3
 import sys
 import tempfile
 
-import runs
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+import runs  # noqa: E402
 
 STEPS = "steps=3"
 
@@ -49,5 +51,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
     main()
