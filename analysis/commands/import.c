@@ -88,8 +88,7 @@ int cmd_import(const struct options *options)
 		     "torch.cuda.memory._dump_snapshot(FILE) writes one",
 		     options->count);
 	if (wish && !strcmp(wish, "-"))
-		fail(STATUS_USAGE, "a trace cannot be written to a pipe; name a file "
-		                   "with -o");
+		fail(STATUS_USAGE, "a trace is a file, not a pipe; name it with -o");
 	if (wish && !stat(wish, &to) && !stat(snapshot, &from) &&
 	    from.st_dev == to.st_dev && from.st_ino == to.st_ino)
 		fail(STATUS_USAGE,
