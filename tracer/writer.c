@@ -340,7 +340,7 @@ void tmk_writer_drain(struct tmk_writer *w, bool final)
 			w->waiting_since = 0;
 			return;
 		}
-		if (tmk_rings_gone(w->rings)) /* what is read there was never written */
+		if (!r && tmk_rings_gone(w->rings)) /* there is no record to wait for */
 			return;
 		if (!r && !given_up_on(w, final)) {
 			if (!final)
