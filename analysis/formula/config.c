@@ -59,6 +59,8 @@ static const struct kind kinds[] = {
         {"glm", FAMILY_GLM, COMMON, "intermediate_size", NULL, 0.5},
         {"nemotron", FAMILY_NEMOTRON, COMMON, "intermediate_size", NULL, 0.5},
         {"exaone4", FAMILY_EXAONE4, COMMON, "intermediate_size", NULL, 1},
+        {"falcon", FAMILY_FALCON, "hidden_size|n_embed", "num_hidden_layers|n_layer",
+         "num_attention_heads|n_head", "ffn_hidden_size", NULL, 1},
         {"vit", FAMILY_VIT, COMMON, "intermediate_size", NULL},
         {"t5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
         {"mt5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
@@ -242,7 +244,8 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 static bool four_times(const struct kind *kind)
 {
 	return kind->family == FAMILY_GPT2 || kind->family == FAMILY_GPTJ ||
-	       kind->family == FAMILY_CODEGEN || kind->family == FAMILY_GPT_NEO;
+	       kind->family == FAMILY_CODEGEN || kind->family == FAMILY_GPT_NEO ||
+	       kind->family == FAMILY_FALCON;
 }
 
 /* A head's width where the config does not say it, as transformers has it. */

@@ -69,7 +69,6 @@ static bool listed(struct reader *reader, const char *key, const char *value,
 	               "ttt", reader->text, key, value);
 	while (rows_next(rows))
 		put_layer(set, rows_number(rows, 0));
-	rows_free(rows);
 	return true;
 }
 
@@ -136,6 +135,33 @@ static void refine_smollm3(struct reader *reader, struct shape *s)
 		      reader->name);
 }
 
+/* Falcon's three ways to put a layer together. One with ALiBi, or with biases, has its parameters
+ * counted; how its step takes memory is not written here. */
+static void refine_falcon(struct reader *reader, struct shape *s)
+{
+	bool newer = truth(reader, "new_decoder_architecture", false);
+
+	s->grouped = newer;
+	s->kv_heads = newer ? whole(reader, "num_kv_heads", s->heads)
+	              : truth(reader, "multi_query", true) ? 1
+	                                                   : s->heads;
+	s->parallel = truth(reader, "parallel_attn", true);
+	s->norms = s->parallel ? (int)whole(reader, "num_ln_in_parallel_attn",
+	                                    newer ? 2 : 1)
+	                       : 2;
+	s->qkv_bias = s->out_bias = s->mlp_bias = truth(reader, "bias", false);
+	s->dropout = fraction(reader, "hidden_dropout", 0) > 0;
+	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
+	s->unwalked = truth(reader, "alibi", false) || s->qkv_bias || s->dropout ||
+	              s->attention_dropout;
+	if (truth(reader, "alibi", false))
+		s->rotary = 0;
+	if (s->norms < 1 || s->norms > 2 || (newer && !s->parallel) ||
+	    (!newer && s->parallel && s->norms != 1))
+		wrong(reader, "'%s' has %d norms in a layer, which is not understood",
+		      reader->name, s->norms);
+}
+
 void refine_decoder(struct reader *reader, const struct kind *kind, struct shape *s)
 {
 	switch (kind->family) {
@@ -151,6 +177,9 @@ void refine_decoder(struct reader *reader, const struct kind *kind, struct shape
 		break;
 	case FAMILY_MPT:
 		refine_mpt(reader, s);
+		break;
+	case FAMILY_FALCON:
+		refine_falcon(reader, s);
 		break;
 	case FAMILY_GEMMA3:
 		refine_gemma3(reader, s);

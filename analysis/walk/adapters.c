@@ -5,6 +5,17 @@
  * Called from: walk/. */
 #include "transformer.h"
 
+/* Falcon multiplies by the transposed weight itself, which is no leaf: autocast casts it each time,
+ * and keeps no copy of it. */
+static struct ten as_multiplied(struct transformer *m, struct ten weight)
+{
+	struct ops *o = &m->ops;
+
+	if (m->shape->family != FAMILY_FALCON || !o->half || weight.width == OPS_PACKED)
+		return ops_hold(o, weight);
+	return ops_to(o, weight, o->half);
+}
+
 struct ten transformer_linear(struct transformer *m, const struct layer_weights *w,
                               enum lora_target which, struct ten x, struct ten weight,
                               struct ten bias, int64_t in, int64_t out)
@@ -12,11 +23,13 @@ struct ten transformer_linear(struct transformer *m, const struct layer_weights 
 	struct ops *o = &m->ops;
 	const struct adapter *adapter = &w->adapters[which];
 	int64_t rank = m->training->lora_rank;
-	struct ten result = ops_linear(o, x, weight, bias, in, out), given = result;
+	struct ten used = as_multiplied(m, weight),
+	           result = ops_linear(o, x, used, bias, in, out), given = result;
 	struct ten input, low, high, more, sum;
 	int width;
 	bool packed = weight.width == OPS_PACKED, cast = !packed || !o->half;
 
+	ops_let(o, &used);
 	if (!adapter->there)
 		return result;
 	if (packed) {

@@ -61,7 +61,7 @@ static void returns(struct ops *o, struct variables *local)
 
 /* In fp32 where the heads or the tables are; and back into the heads' width where the model does
  * so. */
-static void turn_both(struct transformer *m, struct ten *heads)
+void transformer_turn(struct transformer *m, struct ten heads[2])
 {
 	bool wide = m->shape->rotation == ROTATION_FP32;
 	struct ops *o = &m->ops;
@@ -136,7 +136,7 @@ static void rotate_both(struct transformer *m, struct ten *q, struct ten *k,
 	if (m->shape->rotation == ROTATION_PLAIN && transformer_rotates_parts(m->shape))
 		turn_parts(m, heads, attention);
 	else
-		turn_both(m, heads);
+		transformer_turn(m, heads);
 	if (m->shape->own_tables) {
 		ops_let(o, &m->cosine);
 		ops_let(o, &m->sine);

@@ -1,6 +1,6 @@
 /* kernels.c - what attends: one of PyTorch's kernels, or the operators one by one, as Hugging Face's
  * transformers 5 chooses them.
- * Called from: attention.c, walk.c. */
+ * Called from: attention.c, falcon.c, walk.c. */
 #include "transformer.h"
 
 /* Phi-3 puts the parts together where one of them is empty, too. */
@@ -168,14 +168,14 @@ static struct ten repeated(struct transformer *m, struct ten x)
 	                .grad = {x.count * x.width},
 	                .inputs = 1};
 
-	if (s->kv_heads == s->heads)
+	if (s->kv_heads == s->heads || s->grouped) /* or so it was read */
 		return ops_hold(&m->ops, x);
 	return (struct ten){tape_result(m->ops.tape, &op, count * x.width), count,
 	                    x.width};
 }
 
 /* The same by repeat_kv() of transformers: a view where all heads share one. */
-static struct ten shared(struct transformer *m, struct ten x)
+struct ten transformer_shared(struct transformer *m, struct ten x)
 {
 	struct op op = {.in = {x.v},
 	                .give = {GIVE_NEW},
@@ -226,7 +226,8 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
 	bool transposed = s->kv_heads == s->heads; /* repeated ones lie in order */
-	struct ten keys = shared(m, k), values = shared(m, v), a, b, in[2], result;
+	struct ten keys = transformer_shared(m, k), values = transformer_shared(m, v),
+	           a, b, in[2], result;
 
 	a = scores_of(m, q, keys, is_spread(m, k) || (transposed && !heads_apart(s)));
 	b = ops_unary(o, a, SAVE_NONE); /* times the scale */
@@ -286,7 +287,8 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	bool own = s->kv_heads == s->heads; /* repeated heads lie in order */
+	bool own = s->kv_heads == s->heads;       /* repeated heads lie in order */
+	bool spread = s->family == FAMILY_FALCON; /* by the matmul itself */
 	bool drops = s->attention_dropout && m->training->dropout;
 	struct ten in[3] = {q, k, v}, wide[3], given[3], scaled[2], scores, soft,
 	           beside, kept, result, out;
@@ -298,11 +300,12 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	scaled[0] = ops_unary(o, wide[0], SAVE_NONE);
 	for (int i = 1; i < 3; i++) {
 		given[i] = wide[i];
-		wide[i] = repeated(m, given[i]);
+		wide[i] = spread ? transformer_shared(m, given[i])
+		                 : repeated(m, given[i]);
 	}
 	scaled[1] = ops_unary(o, wide[1], SAVE_NONE);
 	scores = multiplied(o, scaled[0], scaled[1], !heads_apart(s),
-	                    own && !heads_apart(s),
+	                    spread || (own && !heads_apart(s)),
 	                    m->batch * s->heads * m->seq * m->keys);
 	ops_let(o, &scaled[1]);
 	soft = ops_softmax(o, scores, 4); /* a mask was added in place */
@@ -312,7 +315,8 @@ static struct ten composed_attention(struct transformer *m, struct ten q, struct
 	kept = ops_dropout(o, soft, drops);
 	ops_let(o, &soft);
 	beside = ops_to(o, kept, in[2].width);
-	result = ops_relaid(o, multiplied(o, kept, wide[2], false, own, q.count));
+	result = ops_relaid(
+	        o, multiplied(o, kept, wide[2], false, own || spread, q.count));
 	ops_let(o, &kept);
 	out = ops_to(o, result, in[2].width);
 	for (int i = 1; i < 3; i++)
@@ -378,6 +382,10 @@ enum kernel transformer_kernel(const struct transformer *m,
 		return KERNEL_COMPOSED;
 	if (w->windowed && m->seq >= m->shape->window)
 		return KERNEL_MASKED;
+	if (m->shape->family == FAMILY_FALCON) /* which makes its mask at all times */
+		return m->shape->kv_heads == m->shape->heads || m->shape->grouped
+		               ? KERNEL_MASKED
+		               : KERNEL_COMPOSED;
 	if (m->shape->kv_heads != m->shape->heads &&
 	    (is_older(m) || (!m->ops.half && width == 4)))
 		return KERNEL_COMPOSED;

@@ -189,9 +189,12 @@ static tensor_id run_layer(struct tape *tape, void *context, tensor_id input)
 	struct ten x = {
 	        input, m->tokens * m->shape->hidden,
 	        (int)(tape_bytes(tape, input) / (m->tokens * m->shape->hidden))};
-	struct ten h = read_by(m, w, x, 0), weights, before, a, b, c;
+	struct ten h, weights, before, a, b, c;
 	tensor_id result;
 
+	if (m->shape->family == FAMILY_FALCON)
+		return falcon_layer(m, w, x);
+	h = read_by(m, w, x, 0);
 	b = finished(m, w, transformer_attention(m, w, h, &weights), 0);
 	if (m->shape->parallel) {
 		result = in_parallel(m, w, x, h, b);
@@ -303,7 +306,8 @@ static void make_mask(struct transformer *m, int width)
 		m->mask = one_mask(m, count, width);
 		if (m->shape->two_masks)
 			m->other_mask = one_mask(m, count, width);
-	} else if (m->shape->window && m->seq >= m->shape->window)
+	} else if (m->shape->family == FAMILY_FALCON ||
+	           (m->shape->window && m->seq >= m->shape->window))
 		m->mask = ops_make(&m->ops, count, 1);
 }
 

@@ -121,6 +121,15 @@ bool transformer_lacks_bf16(const struct transformer *model);
 /* Are a rotated part of each head and the rest of it put together anew? */
 bool transformer_rotates_parts(const struct shape *shape);
 
+/* Keys or values once for each head: a view where all heads share one. */
+struct ten transformer_shared(struct transformer *model, struct ten x);
+/* Queries and keys, turned by their positions, in place of what they were. */
+void transformer_turn(struct transformer *model, struct ten heads[2]);
+
+/* A layer of Falcon. */
+tensor_id falcon_layer(struct transformer *model, const struct layer_weights *layer,
+                       struct ten x);
+
 /* A branch's last matmul has read this: it goes, or the layer names it. */
 void transformer_let_read(struct transformer *model, struct ten *read);
 

@@ -169,7 +169,8 @@ bool walk_training(const struct model *model, const struct training *training,
 	/* T5's layers under checkpoints hand their biases to each other */
 	if (model->shape.buckets && training->checkpoint != CHECKPOINT_NONE)
 		return false;
-	if (!model->known || model->quantised || !known(training) ||
+	if (!model->known || model->quantised || model->shape.unwalked ||
+	    !known(training) ||
 	    (training->zero && (model->shape.encoder || model->shape.decoder_layers)) ||
 	    !sane(&model->shape, training) || !adapters_known(&model->shape, training))
 		return false;

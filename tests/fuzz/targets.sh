@@ -18,6 +18,7 @@ inputs() {
 		[ ! -f "$file" ] || echo "$file"
 	done
 	[ "$1" != card ] || ls simulator/devices/*.conf
+	[ "$1" != config ] || ls tests/plan/configs/*.json
 }
 
 # target NAME: sets command; an input follows as its last word.

@@ -3,7 +3,7 @@ many parameters a published one has as transformers builds it."""
 
 CLASSES = {
     "gptj": "GPTJForCausalLM", "codegen": "CodeGenForCausalLM", "gpt_neo": "GPTNeoForCausalLM",
-    "bloom": "BloomForCausalLM", "mpt": "MptForCausalLM",
+    "bloom": "BloomForCausalLM", "mpt": "MptForCausalLM", "falcon": "FalconForCausalLM",
 }
 
 
@@ -27,7 +27,20 @@ def mpt(draw, hidden, layers, heads):
             "attn_config": {"clip_qkv": draw.choice([None, 8.0])}}
 
 
-DRAWN = {"gptj": gptj, "codegen": gptj, "gpt_neo": gpt_neo, "bloom": bloom, "mpt": mpt}
+def falcon(draw, hidden, layers, heads):
+    newer = draw.choice([False, False, True])
+    return {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
+            "alibi": False, "bias": False, "new_decoder_architecture": newer,
+            "num_kv_heads": heads // 2 if newer else None,
+            "multi_query": newer or draw.choice([True, False]),
+            "parallel_attn": newer or draw.choice([True, False])}
+
+
+DRAWN = {"gptj": gptj, "codegen": gptj, "gpt_neo": gpt_neo, "bloom": bloom, "mpt": mpt,
+         "falcon": falcon}
+
+# Whose parameters are counted, while the order in which a step takes memory is not known.
+WITHOUT_STEP = {"falcon-rw-1b"}
 
 # numel() summed over parameters() of what transformers 5.23 builds of each on the meta device.
 COUNTED = {
@@ -46,6 +59,14 @@ COUNTED = {
     "mpt-7b": (6_649_286_656, {
         "model_type": "mpt", "vocab_size": 50432, "d_model": 4096, "n_layers": 32, "n_heads": 32,
         "max_seq_len": 2048, "attn_config": {"clip_qkv": None}}),
+    "falcon-40b": (41_303_293_952, {
+        "model_type": "falcon", "vocab_size": 65024, "hidden_size": 8192,
+        "num_hidden_layers": 60, "num_attention_heads": 128, "num_kv_heads": 8, "bias": False,
+        "new_decoder_architecture": True, "parallel_attn": True}),
+    "falcon-rw-1b": (1_311_625_216, {
+        "model_type": "falcon", "vocab_size": 50304, "hidden_size": 2048,
+        "num_hidden_layers": 24, "num_attention_heads": 32, "alibi": True, "bias": True,
+        "multi_query": False, "parallel_attn": False}),
     "gemma-3-1b": (999_885_952, {
         "model_type": "gemma3_text", "vocab_size": 262144, "hidden_size": 1152,
         "num_hidden_layers": 26, "num_attention_heads": 4, "num_key_value_heads": 1,
