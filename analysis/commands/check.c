@@ -9,7 +9,9 @@
 #include "doubt.h"
 #include "fail.h"
 #include "heap.h"
+#include "job.h"
 #include "judge.h"
+#include "many.h"
 #include "next.h"
 #include "quantity.h"
 #include "screen.h"
@@ -163,44 +165,76 @@ static void write_junit(const char *path, const struct conditions *conditions,
 		fail(STATUS_NO, "cannot write '%s': %s", path, strerror(errno));
 }
 
+/* Judges an open trace beside a baseline, whose path may be NULL. */
+static void judge_run(const struct wanted *wanted, const struct options *options,
+                      const struct defendant *run, const char *baseline,
+                      struct conditions *conditions)
+{
+	struct defendant other = {0};
+	struct device *devices;
+	size_t count;
+	char *doubt = NULL;
+
+	devices = trace_devices(run->trace, options->value[OPT_DEVICE], &count);
+	if (baseline) {
+		other.trace = trace_open(baseline);
+		other.doubt = doubt = doubt_of(other.trace);
+	}
+	judge_all(wanted, run, &other, devices, count, conditions);
+	if (baseline)
+		trace_close(other.trace);
+	free(doubt);
+}
+
 static void print_next(const struct conditions *conditions, const struct wanted *wanted,
-                       const struct trace *trace, FILE *out)
+                       const char *path, FILE *out)
 {
 	const struct condition *worst = judge_worst(conditions);
 	char *command;
 
+	if (worst && worst->path)
+		path = worst->path;
 	if (!worst || strcmp(worst->next, "diff") != 0) {
-		next_commands(trace, out, worst ? worst->next : "report", NULL);
+		next_commands_for(path, out, worst ? worst->next : "report", NULL);
 		return;
 	}
 	command = format_text("diff %s", wanted->baseline);
-	next_commands(trace, out, command, NULL);
+	next_commands_for(path, out, command, NULL);
 	free(command);
 }
 
-int cmd_check(const struct options *options)
+/* Everything but JSON's head, and the exit status. name: of the run. */
+static int tell(const struct options *options, const struct wanted *wanted,
+                const struct conditions *conditions, const char *name, const char *path,
+                FILE *out)
 {
-	struct wanted wanted;
-	struct conditions conditions = {0};
-	struct defendant run = {0}, baseline = {0};
-	struct device *devices;
-	char *doubts[2] = {NULL, NULL};
-	size_t count;
-	struct json json;
-	FILE *out;
-	bool passed;
 	int status;
 
-	read_wishes(options, &wanted);
-	run.trace = trace_open(options_file(options));
-	run.doubt = doubts[0] = doubt_of(run.trace);
-	devices = trace_devices(run.trace, options->value[OPT_DEVICE], &count);
-	if (wanted.baseline) {
-		baseline.trace = trace_open(wanted.baseline);
-		baseline.doubt = doubts[1] = doubt_of(baseline.trace);
+	if (!options->value[OPT_JSON]) {
+		judge_print(conditions, out);
+		if (options->value[OPT_GITHUB])
+			judge_github(conditions, out);
+		print_next(conditions, wanted, path, out);
 	}
-	judge_all(&wanted, &run, &baseline, devices, count, &conditions);
-	passed = !judge_worst(&conditions);
+	status = screen_close(out);
+	if (options->value[OPT_JUNIT])
+		write_junit(options->value[OPT_JUNIT], conditions, name);
+	if (status)
+		return status;
+	return judge_worst(conditions) ? STATUS_NO : STATUS_DONE;
+}
+
+static int check_one(const struct options *options, const struct wanted *wanted)
+{
+	struct conditions conditions = {0};
+	struct defendant run = {.trace = trace_open(options_file(options))};
+	char *doubt = doubt_of(run.trace);
+	struct json json;
+	FILE *out;
+	int status;
+
+	run.doubt = doubt;
+	judge_run(wanted, options, &run, wanted->baseline, &conditions);
 	out = screen_open();
 	if (options->value[OPT_JSON]) {
 		json_begin(&json, out);
@@ -209,20 +243,118 @@ int cmd_check(const struct options *options)
 		json_text(&json, "doubt", run.doubt);
 		judge_json(&conditions, &json);
 		json_end(&json);
-	} else {
-		judge_print(&conditions, out);
-		if (options->value[OPT_GITHUB])
-			judge_github(&conditions, out);
-		print_next(&conditions, &wanted, run.trace, out);
 	}
-	status = screen_close(out);
-	if (options->value[OPT_JUNIT])
-		write_junit(options->value[OPT_JUNIT], &conditions, run.trace->name);
-	if (baseline.trace)
-		trace_close(baseline.trace);
+	status = tell(options, wanted, &conditions, run.trace->name, run.trace->name,
+	              out);
 	trace_close(run.trace);
 	judge_free(&conditions);
-	free(doubts[0]);
-	free(doubts[1]);
-	return status ? status : passed ? STATUS_DONE : STATUS_NO;
+	free(doubt);
+	return status;
+}
+
+/* ---- the ranks of a job ---------------------------------------------------------------- */
+
+static void read_job(char *const *words, int count, struct job *job)
+{
+	struct rollup_wish wish = {.step = -1};
+	size_t files_count;
+	char **files = trace_files(words, count, &files_count);
+
+	job_make(rollups_read(files, files_count, &wish), files_count, job);
+	for (size_t i = 0; i < files_count; i++)
+		free(files[i]);
+	free(files);
+}
+
+/* The trace of a rank in the baseline: that of the same rank, or the only one. NULL: it has none. */
+static const char *baseline_of(const struct job *baseline, const struct rollup *rank)
+{
+	for (size_t i = 0; i < baseline->count; i++)
+		if (baseline->count == 1 ||
+		    baseline->ranks[i]->number[OF_RANK] == rank->number[OF_RANK])
+			return baseline->ranks[i]->path;
+	return NULL;
+}
+
+static void judge_rank(const struct options *options, const struct wanted *wanted,
+                       const struct rollup *rank, const struct job *baseline,
+                       struct conditions *conditions)
+{
+	struct wanted own = *wanted;
+	const char *path = baseline ? baseline_of(baseline, rank) : NULL;
+	size_t from = conditions->count;
+	struct defendant run = {.trace = trace_open(rank->path)};
+	char *doubt = doubt_of(run.trace), *label = ranks_text(&rank, 1);
+
+	run.doubt = doubt;
+	own.baseline = path;
+	judge_run(&own, options, &run, path, conditions);
+	if (baseline && !path)
+		judge_put(conditions, "baseline", NULL, JUDGE_UNKNOWN,
+		          format_text("not known: the baseline has no trace of %s",
+		                      label));
+	judge_of(conditions, from, label, rank->path);
+	trace_close(run.trace);
+	free(doubt);
+	free(label);
+}
+
+/* A job of which a rank cannot be read, or left no trace, is not known to keep to anything. */
+static void judge_absent(const struct job *job, struct conditions *conditions)
+{
+	for (size_t i = 0; i < job->unreadable_count; i++)
+		judge_put(conditions, "traces", NULL, JUDGE_UNKNOWN,
+		          format_text("not known: %s", job->unreadable[i]->why));
+	if (job->missing_count) {
+		char *list = ranks_list(job->missing, job->missing_count);
+		judge_put(conditions, "traces", NULL, JUDGE_UNKNOWN,
+		          format_text(job->missing_count > 1
+		                              ? "not known: ranks %s have no trace"
+		                              : "not known: rank %s has no trace",
+		                      list));
+		free(list);
+	}
+}
+
+static int check_ranks(const struct options *options, const struct wanted *wanted)
+{
+	struct conditions conditions = {0};
+	struct job job, baseline = {0};
+	char *name = (char *)wanted->baseline;
+	struct json json;
+	FILE *out;
+	int status;
+
+	read_job(options->words, options->count, &job);
+	if (wanted->baseline)
+		read_job(&name, 1, &baseline);
+	judge_absent(&job, &conditions);
+	for (size_t i = 0; i < job.count; i++)
+		judge_rank(options, wanted, job.ranks[i],
+		           wanted->baseline ? &baseline : NULL, &conditions);
+	out = screen_open();
+	if (options->value[OPT_JSON]) {
+		json_begin(&json, out);
+		json_head(&json, SCHEMA_USER_VERSION);
+		json_text(&json, "job", job.name);
+		json_number(&json, "ranks", (int64_t)job.count);
+		judge_json(&conditions, &json);
+		json_end(&json);
+	}
+	status = tell(options, wanted, &conditions, job.name ? job.name : "job",
+	              options->words[0], out);
+	judge_free(&conditions);
+	if (wanted->baseline)
+		job_free(&baseline);
+	job_free(&job);
+	return status;
+}
+
+int cmd_check(const struct options *options)
+{
+	struct wanted wanted;
+
+	read_wishes(options, &wanted);
+	return many_named(options) ? check_ranks(options, &wanted)
+	                           : check_one(options, &wanted);
 }

@@ -28,14 +28,15 @@ struct condition *judge_put(struct conditions *conditions, const char *name,
 	conditions->list = grow(conditions->list, conditions->count, &conditions->room,
 	                        sizeof(*conditions->list));
 	condition = &conditions->list[conditions->count++];
-	*condition = (struct condition){.name = name,
-	                                .device = device ? device->name : NULL,
-	                                .judged = judged,
-	                                .reason = reason,
-	                                .value = -1,
-	                                .limit = -1,
-	                                .line = -1,
-	                                .next = "report"};
+	*condition =
+	        (struct condition){.name = name,
+	                           .device = copy_text(device ? device->name : NULL),
+	                           .judged = judged,
+	                           .reason = reason,
+	                           .value = -1,
+	                           .limit = -1,
+	                           .line = -1,
+	                           .next = "report"};
 	return condition;
 }
 
@@ -44,6 +45,15 @@ void judge_nothing(const char *name, struct conditions *conditions)
 	judge_put(conditions, name, NULL, JUDGE_UNKNOWN,
 	          copy_text("not known: no device memory was allocated through "
 	                    "PyTorch"));
+}
+
+void judge_of(struct conditions *conditions, size_t from, const char *rank,
+              const char *path)
+{
+	for (size_t i = from; i < conditions->count; i++) {
+		conditions->list[i].rank = copy_text(rank);
+		conditions->list[i].path = path;
+	}
 }
 
 /* A sentence that holds as far as the trace goes, and why it may not go far enough. */
@@ -275,6 +285,8 @@ const struct condition *judge_worst(const struct conditions *conditions)
 void judge_free(struct conditions *conditions)
 {
 	for (size_t i = 0; i < conditions->count; i++) {
+		free(conditions->list[i].rank);
+		free(conditions->list[i].device);
 		free(conditions->list[i].reason);
 		free(conditions->list[i].file);
 	}

@@ -11,8 +11,10 @@
 enum judged { JUDGE_PASSED, JUDGE_FAILED, JUDGE_UNKNOWN };
 
 struct condition {
-	const char *name;   /* "max-peak", "baseline", "no-leak", "fits" */
-	const char *device; /* NULL: of the whole run */
+	const char *name; /* "max-peak", "baseline", "no-leak", "fits", "traces" */
+	char *rank;       /* "rank 3", of a job; NULL: the run is no job */
+	const char *path; /* its trace */
+	char *device;     /* NULL: of the whole run */
 	enum judged judged;
 	char *reason;         /* one sentence, whatever was judged */
 	const char *basis;    /* "measured", "replayed"; NULL where nothing is known */
@@ -45,6 +47,10 @@ void judge_no_leak(const struct defendant *run, const struct device *device,
 void judge_fits(const struct defendant *run, const struct device *device,
                 const struct card *card, struct conditions *conditions);
 
+/* What was judged from the condition `from` on is of this rank, whose trace is at path. */
+void judge_of(struct conditions *conditions, size_t from, const char *rank,
+              const char *path);
+
 /* A condition of a run that has no device to be judged by. */
 void judge_nothing(const char *name, struct conditions *conditions);
 
@@ -59,6 +65,7 @@ void judge_free(struct conditions *conditions);
 
 extern const char *const judge_names[];
 
+/* A line each; of a job's ranks that pass a condition, the one with the most bytes stands for all. */
 void judge_print(const struct conditions *conditions, FILE *out);
 void judge_json(const struct conditions *conditions, struct json *json);
 /* One test case for each, in a suite of this name. */

@@ -15,13 +15,48 @@
 #include "text.h"
 #include "utf8.h"
 
+static bool is_like(const struct condition *a, const struct condition *b)
+{
+	return a->rank && b->rank && a->judged == JUDGE_PASSED &&
+	       b->judged == JUDGE_PASSED && !strcmp(a->name, b->name);
+}
+
+/* How many ranks pass the condition that this one passes; 0 where another of them has more bytes. */
+static size_t stands_for(const struct conditions *conditions, size_t index)
+{
+	const struct condition *one = &conditions->list[index];
+	size_t count = 0;
+
+	for (size_t i = 0; i < conditions->count; i++) {
+		const struct condition *other = &conditions->list[i];
+		if (!is_like(one, other))
+			continue;
+		if (other->value > one->value ||
+		    (other->value == one->value && i < index))
+			return 0;
+		count++;
+	}
+	return count;
+}
+
 void judge_print(const struct conditions *conditions, FILE *out)
 {
 	for (size_t i = 0; i < conditions->count; i++) {
 		const struct condition *condition = &conditions->list[i];
 		bool passed = condition->judged == JUDGE_PASSED;
+		size_t same = 1;
+		if (condition->rank && passed && !(same = stands_for(conditions, i)))
+			continue;
 		fprintf(out, "  %s%-9s%s  %-8s  ", style(passed ? GREEN : RED),
 		        judge_names[condition->judged], style(PLAIN), condition->name);
+		if (same > 1)
+			fprintf(out, "%zu ranks; ", same);
+		if (same > 1 && condition->value >= 0)
+			fputs("the highest is ", out);
+		if (same > 1 && condition->value < 0)
+			fputs("the first is ", out);
+		if (condition->rank)
+			fprintf(out, "%s: ", condition->rank);
 		/* One line, however long: it is read in a log. */
 		text_fit(out, condition->reason, INT_MAX, KEEP_HEAD);
 		fputc('\n', out);
@@ -36,6 +71,10 @@ void judge_json(const struct conditions *conditions, struct json *json)
 		const struct condition *condition = &conditions->list[i];
 		json_object(json, NULL);
 		json_text(json, "condition", condition->name);
+		if (condition->rank) {
+			json_text(json, "rank", condition->rank);
+			json_text(json, "trace", condition->path);
+		}
 		json_text(json, "device", condition->device);
 		json_text(json, "state", judge_names[condition->judged]);
 		json_text(json, "reason", condition->reason);
@@ -84,6 +123,10 @@ void judge_junit(const struct conditions *conditions, const char *name, FILE *ou
 		xml(name, out);
 		fprintf(out, "\" name=\"%s%s", condition->name, *device ? " " : "");
 		xml(device, out);
+		if (condition->rank) {
+			fputs(", ", out);
+			xml(condition->rank, out);
+		}
 		if (condition->judged == JUDGE_PASSED) {
 			fputs("\"/>\n", out);
 			continue;
@@ -138,6 +181,10 @@ void judge_github(const struct conditions *conditions, FILE *out)
 			fprintf(out, ",line=%lld,", (long long)condition->line);
 		}
 		fprintf(out, "title=tidemark check %s::", condition->name);
+		if (condition->rank) {
+			github_escaped(condition->rank, false, out);
+			fputs(": ", out);
+		}
 		github_escaped(condition->reason, false, out);
 		fputc('\n', out);
 	}

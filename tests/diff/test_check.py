@@ -145,7 +145,7 @@ def test_fits_between_alive_and_reserved_is_replayed_or_not_known(trace, answer)
     ("--baseline", "a.db", "--tolerance", "1%%"), ("--baseline", "a.db", "--tolerance", "x"),
     ("--baseline", "a.db", "--tolerance", ""), ("--baseline", "a.db", "--tolerance", "-1%"),
     ("--fits", "a100"), ("--fits", "nothing"), ("--fits", ""), ("--no-leak", "--github", "--json"),
-    ("--no-leak", "b.db"), ("--no-leak", "--junit", "none/out.xml"),
+    ("--no-leak", "--junit", "none/out.xml"),
 ])
 def test_bad_usage_is_one_sentence_and_status_2(trace, tidemark, words):
     path = trace("gpt")
@@ -160,6 +160,8 @@ def test_what_is_no_trace_is_status_3(trace, tidemark, tmp_path, name):
     (tmp_path / "text").write_text("nothing of ours")
     (tmp_path / "empty").write_text("")
     for words in (("check", name, "--no-leak"), ("check", good, "--baseline", name)):
+        if words[1] == ".":  # a folder's traces are a job's
+            continue
         done = tidemark(*words)
         assert done.returncode == 3 and done.stdout == "" and done.stderr.count("\n") == 1
 
