@@ -80,7 +80,8 @@ static void read_line(char *line, struct assumptions *found)
 {
 	static const char size_mark[] = "size from a value: ",
 	                  value_mark[] = " assumed ",
-	                  inside_mark[] = " not known inside of ";
+	                  inside_mark[] = " not known inside of ",
+	                  lacks_mark[] = " not computed ";
 	char *at;
 
 	line[strcspn(line, "\n")] = 0;
@@ -90,6 +91,8 @@ static void read_line(char *line, struct assumptions *found)
 		read_value(at + strlen(value_mark), found);
 	else if ((at = strstr(line, inside_mark)))
 		add_word(&found->unknown_inside, at + strlen(inside_mark));
+	else if ((at = strstr(line, lacks_mark)))
+		add_word(&found->uncomputed, at + strlen(lacks_mark));
 	else
 		read_refusal(line, found);
 }
@@ -114,6 +117,7 @@ void assumptions_free(struct assumptions *assumptions)
 	free(assumptions->refused);
 	free(assumptions->decided);
 	free(assumptions->unknown_inside);
+	free(assumptions->uncomputed);
 }
 
 struct assumptions assumptions_copy(const struct assumptions *assumptions)
@@ -125,16 +129,17 @@ struct assumptions assumptions_copy(const struct assumptions *assumptions)
 	copy.refused = copy_text(assumptions->refused);
 	copy.decided = copy_text(assumptions->decided);
 	copy.unknown_inside = copy_text(assumptions->unknown_inside);
+	copy.uncomputed = copy_text(assumptions->uncomputed);
 	return copy;
 }
 
 const char *assumptions_bound(const struct assumptions *assumptions)
 {
-	bool lower = assumptions->sizes > assumptions->guessed || assumptions->least;
+	bool lower = assumptions->sizes > assumptions->guessed || assumptions->least,
+	     assumed = assumptions->guessed || assumptions->decisions ||
+	               assumptions->uncomputed;
 
-	return lower                                            ? "lower"
-	       : assumptions->guessed || assumptions->decisions ? "assumed"
-	                                                        : "exact";
+	return lower ? "lower" : assumed ? "assumed" : "exact";
 }
 
 /* What the sizes of masks and of nonzero() rest on; NULL: nothing does. */
@@ -149,6 +154,13 @@ static const char *density(const struct assumptions *assumptions)
 	         "%.10s %% of each mask is set (--density changes it)",
 	         percent && *percent ? percent : "50");
 	return text;
+}
+
+static bool values_computed(void)
+{
+	const char *values = getenv("TIDEMARK_SIM_VALUES");
+
+	return values && *values == 'c';
 }
 
 /* "branch\t__bool__\ttrain.py:7" as "a branch by __bool__ at train.py:7" */
@@ -206,6 +218,13 @@ void assumptions_print(const struct assumptions *assumptions, FILE *out)
 		text_fit(out, assumptions->sized_by ? assumptions->sized_by : "?",
 		         term.width - 9, KEEP_TAIL);
 		fputc('\n', out);
+	} else if (!assumptions->decisions) {
+		fprintf(out, "  bound: %s; not computed:\n         ", bound);
+		text_fit(out, assumptions->uncomputed ? assumptions->uncomputed : "?",
+		         term.width - 9, KEEP_HEAD);
+		fputs("\n         What the program reads of their results is not "
+		      "known.\n",
+		      out);
 	} else {
 		fprintf(out,
 		        assumptions->least ? "  bound: %s; the smallest sizes possible "
@@ -219,6 +238,11 @@ void assumptions_print(const struct assumptions *assumptions, FILE *out)
 		fprintf(out, "  assumed: %s\n", density(assumptions));
 	if (assumptions->finite)
 		fprintf(out, "  assumed: losses and gradients are finite\n");
+	if (values_computed())
+		fputs("  computed: every operator on the CPU too. Where two gradients "
+		      "are added up, the sum\n         is one tensor more than on a "
+		      "card; so the peak may be a little too high\n",
+		      out);
 	if (assumptions->unknown_inside)
 		fprintf(out, "  no values were computed inside %s\n",
 		        assumptions->unknown_inside);
@@ -251,4 +275,6 @@ void assumptions_json(const struct assumptions *assumptions, struct json *json)
 	json_number(json, "numbers_looked_at", assumptions->looked);
 	json_truth(json, "finite_assumed", assumptions->finite > 0);
 	json_text(json, "unknown_inside", assumptions->unknown_inside);
+	json_truth(json, "computed", values_computed());
+	json_text(json, "not_computed", assumptions->uncomputed);
 }

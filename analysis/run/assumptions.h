@@ -30,6 +30,7 @@ struct assumptions {
 	int64_t looked; /* places that only took a number along */
 	int64_t finite; /* places that asked whether numbers are finite */
 	char *unknown_inside; /* where values were not computed, with commas; NULL */
+	char *uncomputed; /* --values computed: operators that the CPU lacks; NULL */
 };
 
 void assumptions_read(struct assumptions *assumptions, const struct simulator_log *log);
@@ -37,7 +38,7 @@ void assumptions_free(struct assumptions *assumptions);
 struct assumptions assumptions_copy(const struct assumptions *assumptions);
 
 /* "exact": nothing that the host read decided anything, or it was known. "assumed": a plausible
- * value did. "lower": a size did of which nothing plausible can be said. */
+ * value did, or an operator's values could not be computed where all were to be. "lower": a size did of which nothing plausible can be said. */
 const char *assumptions_bound(const struct assumptions *assumptions);
 void assumptions_print(const struct assumptions *assumptions, FILE *out);
 void assumptions_json(const struct assumptions *assumptions, struct json *json);

@@ -72,8 +72,9 @@ static void set_memory(const struct options *options, size_t cards)
 
 static void set_values(const struct options *options)
 {
-	static const char *const known[] = {"plausible", "memory", "zero", "nan"};
-	int choice = option_choice(options, OPT_SIM_VALUES, known, 4);
+	static const char *const known[] = {"plausible", "computed", "memory", "zero",
+	                                    "nan"};
+	int choice = option_choice(options, OPT_SIM_VALUES, known, 5);
 
 	if (choice >= 0)
 		setenv("TIDEMARK_SIM_VALUES", known[choice], 1);

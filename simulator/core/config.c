@@ -30,7 +30,7 @@ static const struct {
                              "bytes of a copy to the device that are really copied"},
         [TMKSIM_VALUES] =
                 {"TIDEMARK_SIM_VALUES", "plausible",
-                 "what the host reads of a result: plausible, memory, zero, nan"},
+                 "what the host reads of a result: plausible, computed, memory, zero, nan"},
         [TMKSIM_DENSITY] = {"TIDEMARK_SIM_DENSITY", "50",
                             "percent of a mask that is taken to be set"},
         [TMKSIM_CUDNN_WORKSPACE] = {"TIDEMARK_SIM_CUDNN_WORKSPACE", "0",

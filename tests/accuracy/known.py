@@ -1,7 +1,8 @@
-"""known.py [--only TEXT] - is memory the same with known values computed and without?
+"""known.py [--only TEXT] [--computed] - is memory the same with known values computed and without?
 
 Runs every workload of the list twice on the simulated card and prints both peaks, and the time
-that each took. Exit status 1 if a peak differs anywhere.
+that each took. With --computed the first run computes everything (`--values computed`). Exit
+status 1 if a peak differs anywhere.
 """
 import argparse
 import pathlib
@@ -33,13 +34,15 @@ def peak(name, **env):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
-    only = parser.parse_args().only
+    parser.add_argument("--computed", action="store_true")
+    asked = parser.parse_args()
+    only, more = asked.only, {"TIDEMARK_SIM_VALUES": "computed"} if asked.computed else {}
     differ = 0
     for name in runs.WORKLOADS:
         if only not in name:
             continue
         try:
-            on, off = peak(name), peak(name, TIDEMARK_SIM_KNOWN="0")
+            on, off = peak(name, **more), peak(name, TIDEMARK_SIM_KNOWN="0")
         except (runs.Missing, RuntimeError) as why:
             print(f"{name}: {why}", flush=True)
             continue

@@ -35,6 +35,9 @@ def start(torch):
 
 
 def begin(torch):
+    values = os.environ.get("TIDEMARK_SIM_VALUES") or "plausible"
+    if values[:1] == "c":
+        return compute(torch)
     bound = limit()
     if not bound:
         return
@@ -42,8 +45,14 @@ def begin(torch):
     if device.expect is None:
         return
     from . import memory, mode, off, reads
-    values = os.environ.get("TIDEMARK_SIM_VALUES") or "plausible"
     told = reads.Reads(os.environ.get("TIDEMARK_SIM_LOG"), number("TIDEMARK_SIM_DENSITY", 50))
-    known = mode.Known(torch, memory.Memory(torch), told, bound, values[:1] in "pc")
+    known = mode.Known(torch, memory.Memory(torch), told, bound, values[:1] == "p")
     known.__enter__()
     off.where_it_cannot_be(torch, known)
+
+
+def compute(torch):
+    """--values computed"""
+    from . import computed, device, reads
+    if device.expect is not None:
+        computed.start(torch, reads.Reads(os.environ.get("TIDEMARK_SIM_LOG"), 50))

@@ -14,7 +14,7 @@ class Reads:
     def __init__(self, log, density):
         self.log, self.density = log, density
         self.lines, self.looked, self.total, self.shown = {}, {}, 0, False
-        self.of_a_mask = False
+        self.of_a_mask, self.said = False, set()
         atexit.register(self.at_end)
 
     def read(self, name, assumed):
@@ -95,6 +95,11 @@ class Reads:
             fill = self.falling() if is_number else 0
             mode.calculate(mode.torch.Tensor.fill_, (result.detach(), fill), {})
             self.count("number", "copy to the host")
+
+    def once(self, text):
+        if text not in self.said:
+            self.said.add(text)
+            self.write(text)
 
     def write(self, text):
         if not self.log:
