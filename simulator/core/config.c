@@ -28,9 +28,9 @@ static const struct {
                         "launches by which an event completes late"},
         [TMKSIM_COPY_MAX] = {"TIDEMARK_SIM_COPY_MAX", "64KiB",
                              "bytes of a copy to the device that are really copied"},
-        [TMKSIM_VALUES] =
-                {"TIDEMARK_SIM_VALUES", "plausible",
-                 "what the host reads of a result: plausible, computed, memory, zero, nan"},
+        [TMKSIM_VALUES] = {"TIDEMARK_SIM_VALUES", "plausible",
+                           "what the host reads of a result: plausible, computed, "
+                           "memory, zero, nan"},
         [TMKSIM_DENSITY] = {"TIDEMARK_SIM_DENSITY", "50",
                             "percent of a mask that is taken to be set"},
         [TMKSIM_CUDNN_WORKSPACE] = {"TIDEMARK_SIM_CUDNN_WORKSPACE", "0",

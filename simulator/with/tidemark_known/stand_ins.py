@@ -148,6 +148,10 @@ def log_softmax_backward(torch, grad, out, dim, dtype):
     return grad - out.exp() * grad.sum(dim, keepdim=True)
 
 
+def histogram(torch, x, bins=100, least=0, most=0):
+    return torch.histc(x.double(), bins, least, most)
+
+
 # recurrent networks
 
 MODES = ("rnn_relu", "rnn_tanh", "lstm", "gru")
@@ -194,7 +198,7 @@ BY_NAME = {
     "_scaled_dot_product_cudnn_attention_backward": cudnn_backward,
     "cudnn_batch_norm": batch_norm, "cudnn_batch_norm_backward": batch_norm_backward,
     "_fused_rms_norm": rms_norm, "_fused_rms_norm_backward": rms_norm_backward,
-    "_softmax": softmax, "_log_softmax": log_softmax,
+    "histc": histogram, "_softmax": softmax, "_log_softmax": log_softmax,
     "_softmax_backward_data": softmax_backward,
     "_log_softmax_backward_data": log_softmax_backward,
     "_cudnn_rnn": rnn, "_cudnn_rnn_backward": rnn_backward,
