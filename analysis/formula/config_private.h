@@ -1,4 +1,4 @@
-/* config_private.h - the kinds of config.json. For config.c and decoders.c alone. */
+/* config_private.h - the kinds of config.json. For config.c, decoders.c and experts.c alone. */
 #ifndef TIDEMARK_ANALYSIS_CONFIG_PRIVATE_H
 #define TIDEMARK_ANALYSIS_CONFIG_PRIVATE_H
 
@@ -17,5 +17,7 @@ struct kind {
 
 /* What only some decoders have; sizes were read. */
 void refine_decoder(struct reader *reader, const struct kind *kind, struct shape *s);
+/* Of experts, and of the attention of models that have them. */
+void refine_experts(struct reader *reader, struct shape *s);
 
 #endif

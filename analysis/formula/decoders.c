@@ -164,6 +164,7 @@ static void refine_falcon(struct reader *reader, struct shape *s)
 
 void refine_decoder(struct reader *reader, const struct kind *kind, struct shape *s)
 {
+	refine_experts(reader, s);
 	switch (kind->family) {
 	case FAMILY_GPTJ:
 	case FAMILY_CODEGEN:

@@ -134,6 +134,8 @@ static void gathered(const struct model *model, const struct training *training,
 		const struct weight *weight = &model->weights[i];
 		if (weight->copies >= model->shape.layers)
 			elements += weight_elements(weight) / model->shape.layers;
+		else if (weight->copies == model->shape.experts.sparse)
+			elements += weight_elements(weight) / weight->copies;
 	}
 	if (!elements)
 		return;
@@ -150,9 +152,15 @@ static void gathered(const struct model *model, const struct training *training,
 static struct sides sides_of(const struct model *model, const struct weight *weight,
                              const struct training *training)
 {
-	return weight->target < 0 ? (struct sides){0, 0}
-	                          : lora_sides(&model->shape, training,
-	                                       (enum lora_target)weight->target);
+	struct sides sides = {0, 0};
+
+	if (weight->target >= 0)
+		sides = lora_sides(&model->shape, training,
+		                   (enum lora_target)weight->target);
+	/* layers with experts and those without have matmuls of two widths */
+	if (sides.in && model->shape.experts.sparse)
+		sides = (struct sides){weight->columns, weight->rows};
+	return sides;
 }
 
 /* Elements of the adapters made for one weight; 0 where it isn't a target. */

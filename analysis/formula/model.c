@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "experts.h"
 #include "heap.h"
 #include "nearest.h"
 
@@ -13,7 +14,8 @@ const char *const role_names[ROLE_COUNT] = {
         [ROLE_EMBEDDING] = "embedding", [ROLE_POSITION] = "positions",
         [ROLE_ATTENTION] = "attention", [ROLE_MLP] = "feed-forward",
         [ROLE_NORM] = "norms",          [ROLE_BIAS] = "biases",
-        [ROLE_HEAD] = "head",           [ROLE_ANY] = "parameters",
+        [ROLE_HEAD] = "head",           [ROLE_EXPERTS] = "experts",
+        [ROLE_ROUTER] = "router",       [ROLE_ANY] = "parameters",
 };
 
 const char *const lora_target_names[LORA_COUNT] = {"q",    "k",  "v",   "o",
@@ -200,7 +202,14 @@ int shape_check(const struct shape *s, char *why, size_t size)
 	             {"channels", s->mel, 0, 24},
 	             {"target positions", s->target_positions, 0, 31},
 	             {"pixels in a patch", s->patch, 0, 31},
-	             {"shared layers", s->shared, 0, 24}};
+	             {"shared layers", s->shared, 0, 24},
+	             {"experts", s->experts.count, 0, 24},
+	             {"experts for a token", s->experts.chosen, 0, 24},
+	             {"expert width", s->experts.width, 0, 31},
+	             {"shared expert width", s->experts.shared, 0, 31},
+	             {"query rank", s->latent.queries, 0, 31},
+	             {"key-value rank", s->latent.keys, 0, 31},
+	             {"value width", s->latent.value, 0, 24}};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		if (sizes[i].value >= sizes[i].least &&
 		    sizes[i].value < INT64_C(1) << sizes[i].bits)
@@ -216,6 +225,9 @@ int shape_check(const struct shape *s, char *why, size_t size)
 		snprintf(why, size,
 		         "%lld heads can't share %lld key-value heads evenly",
 		         (long long)s->heads, (long long)s->kv_heads);
+	else if (s->experts.chosen > s->experts.count)
+		snprintf(why, size, "a token can't have %lld of %lld experts",
+		         (long long)s->experts.chosen, (long long)s->experts.count);
 	else
 		return 0;
 	return -1;
@@ -229,50 +241,16 @@ bool weight_is_copied(const struct model *model, const struct weight *weight)
 		return false;
 	return weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
 	       weight->role == ROLE_ANY || weight->role == ROLE_HEAD ||
+	       weight->role == ROLE_ROUTER ||
+	       (weight->role == ROLE_EXPERTS && !experts_are_grouped(shape)) ||
 	       (weight->role == ROLE_EMBEDDING && shape->tied &&
 	        shape_has_words(shape));
 }
 
-int64_t weight_size(const struct weight *weight)
-{
-	return weight->columns ? weight->rows * weight->columns : weight->rows;
-}
-
-int64_t weight_elements(const struct weight *weight)
-{
-	return weight_size(weight) * weight->copies;
-}
-
-int model_add(struct model *model, struct weight weight)
-{
-	int64_t size, columns = weight.columns ? weight.columns : 1;
-
-	if (!weight.rows || !weight.copies)
-		return 0;
-	if (__builtin_mul_overflow(weight.rows, columns, &size) ||
-	    __builtin_mul_overflow(size, weight.copies, &size) ||
-	    __builtin_add_overflow(size, model->parameters, &size))
-		return -1;
-	model->parameters = size;
-	model->weights = grow(model->weights, model->count, &model->room,
-	                      sizeof(*model->weights));
-	model->weights[model->count++] = weight;
-	return 0;
-}
-
-/* One matrix in every layer, with its bias. */
 static int linear(struct model *model, enum role role, int target, int64_t in,
                   int64_t out, int64_t copies, bool bias)
 {
-	return model_add(model, (struct weight){.role = role,
-	                                        .rows = out,
-	                                        .columns = in,
-	                                        .copies = copies,
-	                                        .target = target}) |
-	       model_add(model, (struct weight){.role = ROLE_BIAS,
-	                                        .rows = bias ? out : 0,
-	                                        .copies = copies,
-	                                        .target = -1});
+	return model_linear(model, role, target, in, out, copies, bias);
 }
 
 static int table(struct model *model, enum role role, int64_t rows, int64_t columns)
@@ -327,10 +305,11 @@ static int add_head(struct model *model, const struct shape *s)
 	return 0;
 }
 
-static int add_layers(struct model *model, const struct shape *s)
+/* The matmuls of attention. */
+static int add_attention(struct model *model, const struct shape *s)
 {
 	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
-	int64_t d = s->hidden, f = s->ffn, l = shape_own_layers(s);
+	int64_t d = s->hidden, l = shape_own_layers(s);
 	int bad = 0;
 
 	bad |= linear(model, ROLE_ATTENTION, LORA_Q, d, inner, l, s->qkv_bias);
@@ -346,10 +325,17 @@ static int add_layers(struct model *model, const struct shape *s)
 		bad |= norms(model, inner, l) | norms(model, keys, l);
 	else if (s->head_norm)
 		bad |= norms(model, s->head_dim, 2 * l);
-	if (s->mlp == MLP_GATED)
-		bad |= linear(model, ROLE_MLP, LORA_GATE, d, f, l, s->mlp_bias);
-	bad |= linear(model, ROLE_MLP, LORA_UP, d, f, l, s->mlp_bias);
-	bad |= linear(model, ROLE_MLP, LORA_DOWN, f, d, l, s->mlp_bias);
+	return bad;
+}
+
+static int add_layers(struct model *model, const struct shape *s)
+{
+	int64_t d = s->hidden, l = shape_own_layers(s);
+	int bad =
+	        s->latent.keys ? experts_add_latent(model, s) : add_attention(model, s);
+
+	bad |= model_feed_forward(model, s->ffn, l - s->experts.sparse);
+	bad |= experts_add(model, s);
 	return bad | norms(model, d, s->norms * l);
 }
 

@@ -122,6 +122,22 @@ struct shape {
 		int64_t rows;
 		bool norm, shared, to_position, from_position;
 	} relative;
+	/* A router picks some of many experts for each token in these layers; in the others the
+	 * feed-forward is as wide as ffn. */
+	struct {
+		struct layer_set layers;
+		int64_t sparse; /* how many layers these are; 0: a model without experts */
+		int64_t count, chosen; /* in a layer; by a token */
+		int64_t width,
+		        shared; /* of one; of what all tokens go through beside, or 0 */
+		bool shared_gate; /* whose result is multiplied by a number for each token */
+		bool aux_loss; /* the router's logits are kept for a loss of their own */
+	} experts;
+	/* DeepSeek: keys and values come of one narrow vector a token, queries of another. keys 0: they
+	 * do not; queries 0: these alone do not. In a head `value` elements of values. */
+	struct {
+		int64_t queries, keys, value;
+	} latent;
 	bool no_key_bias;   /* where queries and values have one */
 	bool gate_new;      /* T5: its gate's function is gelu, operator by operator */
 	bool scaled_output; /* T5: what the head reads is scaled */
@@ -143,6 +159,8 @@ enum role {
 	ROLE_NORM,
 	ROLE_BIAS,
 	ROLE_HEAD,
+	ROLE_EXPERTS, /* of all experts of a layer, in one tensor */
+	ROLE_ROUTER,
 	ROLE_ANY, /* nothing is known but its size */
 	ROLE_COUNT
 };
@@ -167,6 +185,7 @@ struct weight {
 	int target;            /* enum lora_target, or -1 */
 	bool frozen;           /* not trained: no gradient and no optimizer state */
 	int bits; /* of an element that is stored in its own way; 0: as the training */
+	int64_t stacked; /* so many of these matrices in one tensor; 0: one */
 };
 
 /* Starts as all zeros; model_free() gives the weights back. */
@@ -205,6 +224,12 @@ int model_from_shape(struct model *model, const struct shape *shape);
 
 /* One more weight of a model; 0, or -1: the count overflows. */
 int model_add(struct model *model, struct weight weight);
+
+/* A matrix of in x out elements with its bias, and a feed-forward part of the model's kind, as many
+ * times as there are copies; the same answers. */
+int model_linear(struct model *model, enum role role, int target, int64_t in,
+                 int64_t out, int64_t copies, bool bias);
+int model_feed_forward(struct model *model, int64_t width, int64_t copies);
 
 void model_free(struct model *model);
 

@@ -1,5 +1,5 @@
 /* reader.c - values of a config.json, which may be of any type.
- * Called from: config.c, decoders.c, encoders.c. */
+ * Called from: formula/. */
 #include "reader.h"
 
 #include <stdarg.h>

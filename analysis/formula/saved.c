@@ -4,6 +4,7 @@
  * Called from: activation.c. */
 #include "saved.h"
 
+#include "experts.h"
 #include "tokens.h"
 
 #define PAPER "Korthikanti et al. 2022, arXiv 2205.05198, "
@@ -64,6 +65,26 @@ static int64_t mlp_bytes(const struct context *c)
 	return kept[c->shape->mlp] * c->wide * c->shape->ffn;
 }
 
+/* Bytes a token in a layer with experts: what each expert that it goes to keeps of it, and what the
+ * router and the feed-forward part beside them do. */
+static int64_t expert_bytes(const struct context *c)
+{
+	const struct shape *s = c->shape;
+	bool grouped = experts_are_grouped(s);
+	int64_t copies = grouped ? s->experts.chosen : s->experts.count;
+	/* autocast leaves the one matmul of all experts as wide as the weights */
+	int64_t wide = grouped ? c->stream : c->wide;
+	/* its input, both halves, the function, their product; the output, weighted; its places */
+	int64_t each = wide * (2 * s->hidden + 4 * s->experts.width) + 4 * 8;
+
+	return copies * each + 4 * s->experts.count + 4 * c->wide * s->experts.shared;
+}
+
+static int64_t sparse_of(const struct context *c, int64_t count)
+{
+	return count < c->shape->experts.sparse ? count : c->shape->experts.sparse;
+}
+
 static bool keeps_dropout(const struct context *c)
 {
 	return c->training->dropout && c->shape->dropout;
@@ -83,10 +104,25 @@ static int64_t score_bytes(const struct context *c)
 	return bytes;
 }
 
+/* DeepSeek's: the narrow vectors with their norms, what becomes of them, and the output. */
+static int64_t latent_bytes(const struct context *c)
+{
+	const struct shape *s = c->shape;
+	int64_t narrow = s->latent.queries + s->latent.keys,
+	        plain = s->head_dim - s->rotary;
+
+	return (4 + 3 * c->wide) * narrow + c->wide * s->rotary +
+	       c->wide * s->heads * (2 * s->head_dim + plain + 2 * s->latent.value) +
+	       4 * s->heads;
+}
+
 static int64_t attention_bytes(const struct context *c)
 {
 	const struct shape *s = c->shape;
 	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
+
+	if (s->latent.keys)
+		return latent_bytes(c);
 	if (c->training->attention == ATTENTION_MATH)
 		return c->wide * 4 *
 		       inner; /* keys and values repeated for every head */
@@ -101,7 +137,8 @@ static int64_t layer_bytes(const struct context *c)
 {
 	const struct shape *s = c->shape;
 	int64_t bytes = norms_bytes(c) + input_bytes(c) + head_norm_bytes(c);
-	bytes += attention_bytes(c) + mlp_bytes(c);
+	bytes += attention_bytes(c) +
+	         (s->experts.sparse ? expert_bytes(c) : mlp_bytes(c));
 	return bytes + (keeps_dropout(c) ? 2 * s->hidden : 0);
 }
 
@@ -120,9 +157,12 @@ static void print_layers(struct context *c, int64_t count, bool scores)
 	if (scores)
 		per_token(c, count, square, SAVED "softmax and dropout: B·H·S² scores",
 		          TERM_SCORES);
-	per_token(c, count, mlp_bytes(c),
+	per_token(c, count - sparse_of(c, count), mlp_bytes(c),
 	          SAVED "the activation function and the last matmul",
 	          TERM_FEED_FORWARD);
+	per_token(c, sparse_of(c, count), expert_bytes(c),
+	          SAVED "the experts of each token, and what is beside them",
+	          TERM_EXPERTS);
 	if (keeps_dropout(c))
 		per_token(c, count, 2 * s->hidden,
 		          SAVED "two dropouts: a byte an element", TERM_DROPOUT);

@@ -24,8 +24,9 @@ int states_of(enum optimizer optimizer, const struct weight *weight,
               struct state_piece piece[STATE_PIECES])
 {
 	int64_t size = weight_size(weight), n = weight->copies;
+	int64_t stacked = weight->stacked ? weight->stacked : 1;
 	bool hidden = weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
-	              weight->role == ROLE_ANY;
+	              weight->role == ROLE_ROUTER || weight->role == ROLE_ANY;
 
 	switch (optimizer) {
 	case OPTIMIZER_SGD:
@@ -42,8 +43,8 @@ int states_of(enum optimizer optimizer, const struct weight *weight,
 	case OPTIMIZER_ADAFACTOR:
 		if (!weight->columns)
 			return one(piece, STATE_PLAIN, size, n);
-		one(piece, STATE_PLAIN, weight->rows, n);
-		return 1 + one(piece + 1, STATE_PLAIN, weight->columns, n);
+		one(piece, STATE_PLAIN, weight->rows * stacked, n);
+		return 1 + one(piece + 1, STATE_PLAIN, weight->columns * stacked, n);
 	case OPTIMIZER_MUON:
 		return one(piece, STATE_PLAIN, size, hidden ? n : 2 * n);
 	}

@@ -5,6 +5,7 @@ import random
 import pytest
 from decoders import COUNTED as DECODERS
 from decoders import WITHOUT_STEP
+from experts import SUMMED
 from test_models import HEADS, PUBLISHED
 
 LLAMA = {"model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192,
@@ -128,6 +129,53 @@ def test_a_config_has_as_many_parameters_as_its_model(config, name):
         assert answer["peak"] is None
     else:
         assert answer["peak"], "its training step is not known"
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_a_config_has_as_many_parameters_though_its_step_is_not_known(config, name):
+    parameters, content = SUMMED[name]
+    answer = json.loads(config(content).stdout)
+    assert answer["parameters"] == parameters
+    assert not answer["peak"], "its training step is known: it belongs to COUNTED"
+
+
+SPARSE = {"model_type": "qwen3_moe", "vocab_size": 1000, "hidden_size": 64,
+          "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 96,
+          "moe_intermediate_size": 40, "num_experts": 8, "num_experts_per_tok": 2}
+
+
+@pytest.mark.parametrize("change, layers", [
+    ({}, {0, 1, 2, 3, 4, 5}),
+    ({"decoder_sparse_step": 2}, {1, 3, 5}),
+    ({"decoder_sparse_step": 7}, set()),
+    ({"mlp_only_layers": [0, 5, 77, -1]}, {1, 2, 3, 4}),
+    ({"decoder_sparse_step": 3, "mlp_only_layers": [2]}, {5}),
+    ({"num_experts": 0}, set()),
+    ({"num_experts": None, "num_local_experts": 8}, {0, 1, 2, 3, 4, 5}),
+])
+def test_experts_stand_in_the_layers_that_the_config_names(config, change, layers):
+    def terms(**more):
+        answer = json.loads(config({**SPARSE, **more}).stdout)
+        return {term["term"]: term["bytes"] for term in answer["terms"]
+                if term["bucket"] == "parameter"}
+    found = terms(**change)
+    assert found.get("experts", 0) == 4 * len(layers) * 8 * 3 * 64 * 40
+    assert found.get("router", 0) == 4 * len(layers) * 8 * 64
+    assert found.get("feed-forward", 0) == 4 * (6 - len(layers)) * 3 * 64 * 96
+
+
+@pytest.mark.parametrize("change, part", [
+    ({"num_experts_per_tok": 9}, "can't have 9 of 8 experts"),
+    ({"num_experts": -1}, "can't be -1"),
+    ({"num_experts": 2**30}, "can't have experts"),
+    ({"moe_intermediate_size": "40"}, "of type text"),
+    ({"decoder_sparse_step": 0}, "can't be 0"),
+    ({"num_hidden_layers": 2000}, "with experts no more than 1024"),
+    ({"model_type": "deepseek_v3", "n_shared_experts": 10**9}, "can't be 1000000000"),
+    ({"model_type": "deepseek_v3", "kv_lora_rank": 0}, "can't be 0"),
+])
+def test_a_config_with_experts_that_cannot_be(config, change, part):
+    refused(config({**SPARSE, **change}), part)
 
 
 @pytest.mark.parametrize("change, part", [
