@@ -70,6 +70,7 @@ static void read_mixtral(struct reader *reader, struct shape *s)
 	s->experts.count = whole(reader, "num_local_experts|num_experts", 8);
 	s->experts.chosen = whole(reader, "num_experts_per_tok", 2);
 	s->experts.width = s->ffn;
+	s->experts.shares = true;
 	put_each(s, 0, 1);
 	if (fraction(reader, "router_jitter_noise", 0) > 0)
 		wrong(reader,
@@ -89,6 +90,7 @@ static void read_qwen(struct reader *reader, struct shape *s)
 	s->experts.count = count_of(reader, count, third ? 128 : 60);
 	s->experts.chosen = whole(reader, "num_experts_per_tok", third ? 8 : 4);
 	s->experts.width = whole(reader, "moe_intermediate_size", third ? 768 : 1408);
+	s->experts.shares = truth(reader, "norm_topk_prob", false);
 	if (third) {
 		s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
 	} else {
@@ -130,6 +132,10 @@ static void read_deepseek(struct reader *reader, struct shape *s)
 	s->rotary = whole(reader, "qk_rope_head_dim", 64);
 	s->head_dim = whole(reader, "qk_nope_head_dim", 128) + s->rotary;
 	s->kv_heads = s->heads; /* each has keys of its own */
+	s->latent.halves = third && !truth(reader, "rope_interleave", true);
+	s->experts.shares = third && truth(reader, "norm_topk_prob", true);
+	s->experts.groups =
+	        third ? count_of(reader, "n_group", 8) : count_of(reader, "n_group", 0);
 	s->out_bias = truth(reader, "attention_bias", false);
 	s->mlp_bias = !third && truth(reader, "mlp_bias", false);
 }

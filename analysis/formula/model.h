@@ -131,12 +131,15 @@ struct shape {
 		int64_t width,
 		        shared; /* of one; of what all tokens go through beside, or 0 */
 		bool shared_gate; /* whose result is multiplied by a number for each token */
+		int64_t groups; /* of experts, of which the best ones are looked at; 0: of all */
+		bool shares;   /* the router's weights of a token add up to 1 */
 		bool aux_loss; /* the router's logits are kept for a loss of their own */
 	} experts;
 	/* DeepSeek: keys and values come of one narrow vector a token, queries of another. keys 0: they
 	 * do not; queries 0: these alone do not. In a head `value` elements of values. */
 	struct {
 		int64_t queries, keys, value;
+		bool halves; /* the halves of what is turned belong together, not its neighbours */
 	} latent;
 	bool no_key_bias;   /* where queries and values have one */
 	bool gate_new;      /* T5: its gate's function is gelu, operator by operator */

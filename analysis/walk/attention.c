@@ -249,6 +249,8 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 	struct ten q, k, v, result, out;
 
 	*weights = none;
+	if (s->latent.keys)
+		return latent_attention(m, w, x, weights);
 	if (transformer_is_older(s))
 		return transformer_older_attention(m, w, x, weights);
 	if (s->fused) {

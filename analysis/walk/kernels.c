@@ -1,6 +1,6 @@
 /* kernels.c - what attends: one of PyTorch's kernels, or the operators one by one, as Hugging Face's
  * transformers 5 chooses them.
- * Called from: attention.c, falcon.c, walk.c. */
+ * Called from: attention.c, falcon.c, latent.c, walk.c. */
 #include "transformer.h"
 
 /* Phi-3 puts the parts together where one of them is empty, too. */
@@ -16,6 +16,12 @@ bool transformer_rotates_parts(const struct shape *s)
 static bool heads_apart(const struct shape *s)
 {
 	return transformer_rotates_parts(s) || s->family == FAMILY_WHISPER;
+}
+
+/* Elements of a head's values. */
+static int64_t value_of(const struct shape *s)
+{
+	return s->latent.keys ? s->latent.value : s->head_dim;
 }
 
 /* A kernel's operands, under autocast in 16 bits: saved, and each gets a gradient of its size. */
@@ -51,13 +57,15 @@ static void efficient_backward(const struct transformer *m, struct op *op, int w
 	enum { NARROW = 64, LOCK = 16, ROOMY = 2048 };
 	const struct silicon *card = m->ops.silicon;
 	bool roomy = width == 2 || (card->major >= 8 && card->threads >= ROOMY);
-	int64_t high = m->shape->head_dim > NARROW && roomy ? 2 * NARROW : NARROW,
+	int64_t value = value_of(m->shape),
+	        wide = value > m->shape->head_dim ? value : m->shape->head_dim,
+	        high = wide > NARROW && roomy ? 2 * NARROW : NARROW,
 	        heads = m->batch * m->shape->heads,
 	        tiles = (m->seq + high - 1) / high *
 	                ((m->shape->head_dim + NARROW - 1) / NARROW);
 
 	if (width == 4)
-		op->passing = width * heads * m->seq * m->shape->head_dim;
+		op->passing = width * heads * m->seq * value;
 	op->after[0] = 4 * heads * m->seq;
 	op->after[1] = heads * tiles * (4 * NARROW * high + LOCK);
 }
@@ -77,8 +85,9 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 	bool flash;
 
 	take_operands(o, in, 3, &op);
-	flash = in[0].width == 2 && !is_older(m);
-	result = ops_make(o, in[0].count, in[0].width);
+	/* flash attention wants values as wide as keys: check_head_dim_size_flash() */
+	flash = in[0].width == 2 && !is_older(m) && value_of(s) == s->head_dim;
+	result = ops_make(o, rows * value_of(s), in[0].width);
 	sums = ops_make(o, rows, 4);
 	op.saves[3] = result.v;
 	op.saves[4] = sums.v;
@@ -91,7 +100,7 @@ static struct ten fused_attention(struct transformer *m, struct ten q, struct te
 		if (s->kv_heads != s->heads)
 			op.after[2] = op.after[3] = in[0].count * in[0].width;
 	}
-	if (in[0].width == 2 &&
+	if (in[0].width == 2 && value_of(s) == s->head_dim &&
 	    heads_apart(s)) /* of the gradient, laid out as flash takes it */
 		op.before[0] = result.count * result.width;
 	tape_record(o->tape, &op, result.v);
@@ -255,7 +264,8 @@ static struct ten written_attention(struct transformer *m, struct ten q, struct 
 	in[1] = values;
 	ops_lay_out(o, in, false,
 	            is_spread(m, v) || (transposed && s->family != FAMILY_WHISPER));
-	result = ops_relaid(o, ops_bmm(o, in[0], in[1], q.count));
+	result = ops_relaid(
+	        o, ops_bmm(o, in[0], in[1], q.count / s->head_dim * value_of(s)));
 	ops_let(o, &in[0]);
 	ops_let(o, &in[1]);
 	a = ops_copy(o, result); /* transposed and laid out anew */

@@ -107,7 +107,7 @@ struct ten ops_linear(struct ops *o, struct ten x, struct ten weight, struct ten
 	struct ten input, w, b, result;
 	int64_t rows = x.count / in;
 	struct op op = {.inputs = 2,
-	                .viewed = true,
+	                .viewed = !o->flat,
 	                .library = bias.v == NO_TENSOR ? LIBRARY_CUBLAS
 	                                               : LIBRARY_CUBLASLT};
 

@@ -24,6 +24,7 @@ struct ops {
 	int half;     /* bytes of what autocast casts to; 0: no autocast */
 	bool fp16;    /* 16 bits are fp16, not bf16 */
 	int unpacked; /* bytes of an element that was packed, when it is computed with */
+	bool flat; /* what matmuls read has two dimensions: no gradient is a view of it */
 	bool twice_packed; /* and its scales were packed too */
 };
 

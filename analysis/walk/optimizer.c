@@ -51,7 +51,7 @@ static bool is_matrix(const struct matrix *w)
 /* Muon takes matrices inside the layers, and another optimizer the rest. */
 static bool is_muons(const struct matrix *w)
 {
-	return is_matrix(w) && !w->table;
+	return is_matrix(w) && !w->table && !w->stacked;
 }
 
 /* _multi_tensor_adam(): the roots of all second moments at once. */
@@ -113,17 +113,20 @@ static void adafactor(const struct step *s)
 
 	for (size_t i = 0; i < s->m->count; i++) {
 		const struct matrix *w = &s->m->matrices[i];
-		keep(s, is_matrix(w) ? w->rows : w->rows * w->columns, s->state);
+		int64_t stacked = w->stacked ? w->stacked : 1;
+		keep(s, stacked * (is_matrix(w) ? w->rows : w->rows * w->columns),
+		     s->state);
 		if (is_matrix(w))
-			keep(s, w->columns, s->state);
+			keep(s, stacked * w->columns, s->state);
 	}
 	for (size_t i = 0; i < s->m->count; i++) {
 		const struct matrix *w = &s->m->matrices[i];
+		int64_t columns = w->columns * (w->stacked ? w->stacked : 1);
 		if (is_matrix(w))
-			tape_let(s->tape, temporary(s,
-			                            ops_sum_buffer(&s->m->ops, w->rows,
-			                                           w->columns),
-			                            1));
+			tape_let(s->tape,
+			         temporary(s,
+			                   ops_sum_buffer(&s->m->ops, w->rows, columns),
+			                   1));
 		else
 			assign(s, &squared, temporary(s, s->m->sizes[i], s->state));
 		assign(s, &update, temporary(s, s->m->sizes[i], s->state));

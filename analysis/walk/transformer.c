@@ -15,46 +15,19 @@ struct ten transformer_feed_forward(struct transformer *m,
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten gate, up, wide, out;
+	struct ten up, wide, out;
 
-	if (s->mlp != MLP_GATED) {
-		up = transformer_linear(m, w, LORA_UP, x, w->up, w->up_bias, s->hidden,
-		                        s->ffn);
-		wide = transformer_activated(m, up);
-		ops_let(o, &up);
-		out = transformer_linear(m, w, LORA_DOWN, wide, w->down, w->down_bias,
-		                         s->ffn, s->hidden);
-		transformer_let_read(m, &wide);
-		return out;
-	}
-	if (s->fused || s->fused_gate) {
-		struct ten both = transformer_linear(m, w, LORA_GATE, x, w->gate, none,
-		                                     s->hidden, 2 * s->ffn);
-		tensor_id parts[2];
-		tape_split(o->tape, both.v, 2, parts);
-		ops_let(o, &both);
-		gate = (struct ten){parts[0], both.count / 2, both.width};
-		up = (struct ten){parts[1], gate.count, gate.width};
-		gate.count = up.count = x.count / s->hidden * s->ffn;
-		gate.width = up.width = o->half ? o->half : x.width;
-		wide = ops_unary(o, gate, SAVE_INPUT);
-	} else {
-		gate = transformer_linear(m, w, LORA_GATE, x, w->gate, w->gate_bias,
-		                          s->hidden, s->ffn);
-		wide = ops_unary(o, gate, SAVE_INPUT);
-		ops_let(o, &gate);
-		up = transformer_linear(m, w, LORA_UP, x, w->up, w->up_bias, s->hidden,
-		                        s->ffn);
-	}
-	out = ops_mul(o, wide, up);
-	ops_let(o, &wide);
+	if (w->sparse)
+		return experts_forward(m, w, x);
+	if (s->mlp == MLP_GATED)
+		return transformer_gated(m, w, x, s->ffn);
+	up = transformer_linear(m, w, LORA_UP, x, w->up, w->up_bias, s->hidden, s->ffn);
+	wide = transformer_activated(m, up);
 	ops_let(o, &up);
-	wide = transformer_linear(m, w, LORA_DOWN, out, w->down, w->down_bias, s->ffn,
-	                          s->hidden);
-	ops_let(o, &out);
-	if (s->fused || s->fused_gate) /* a variable until the function returns */
-		ops_let(o, &gate);
-	return wide;
+	out = transformer_linear(m, w, LORA_DOWN, wide, w->down, w->down_bias, s->ffn,
+	                         s->hidden);
+	transformer_let_read(m, &wide);
+	return out;
 }
 
 /* ---- the model --------------------------------------------------------------------------- */
@@ -346,6 +319,15 @@ void transformer_backward(struct transformer *m, tensor_id loss)
 		ops_let(&m->ops, &m->other_tables[i]);
 }
 
+/* Does one of two masks belong to some of the layers, and the other to the rest? */
+static bool layers_differ(const struct transformer *m)
+{
+	for (int64_t i = 1; i < m->layer_count; i++)
+		if (m->layers[i].windowed != m->layers[0].windowed)
+			return true;
+	return false;
+}
+
 tensor_id transformer_forward(struct transformer *m)
 {
 	struct ops *o = &m->ops;
@@ -378,10 +360,10 @@ tensor_id transformer_forward(struct transformer *m)
 		x = next;
 	}
 	ops_let(o, &held[0]);
-	if (!again) { /* else the layers need them once more */
+	if (!again) /* else the layers need it once more */
 		ops_let(o, &m->mask);
+	if (!again || !layers_differ(m))
 		ops_let(o, &m->other_mask);
-	}
 	ops_let(o, &held[1]);
 	loss = m->shape->head == HEAD_LM ? loss_of(m, x) : heads_loss(m, x);
 	ops_let(o, &x);

@@ -24,6 +24,12 @@ struct layer_weights {
 	struct ten far_k, far_k_bias, far_q,
 	        far_q_bias; /* DeBERTa: of relative positions */
 	struct adapter adapters[LORA_COUNT];
+	/* DeepSeek: what makes narrow vectors; q and k are then what makes queries, and keys with values,
+	 * of them. */
+	struct ten narrow_q, narrow_q_bias, narrow_kv, narrow_kv_bias;
+	struct ten router, experts_in, experts_out,
+	        shared_gate;     /* of a layer with experts */
+	bool sparse;             /* it has them */
 	bool windowed, unturned; /* sees a window alone; has no rotary positions */
 };
 
@@ -63,8 +69,9 @@ struct transformer {
 	int64_t *sizes;             /* elements of each weight */
 	struct matrix {
 		int64_t rows, columns; /* columns 1: a vector */
-		bool table;            /* an embedding, or the head: Muon leaves it */
-	} * matrices;                  /* of the same weights */
+		int64_t stacked; /* so many matrices in one tensor; 0: one, or a vector */
+		bool table;      /* an embedding, or the head: Muon leaves it */
+	} * matrices;            /* of the same weights */
 	size_t matrix_room;
 	size_t count, room;
 	struct sharding *sharding; /* among several devices; NULL: none */
@@ -102,6 +109,11 @@ struct ten transformer_attention_to_memory(struct transformer *model,
                                            const struct layer_weights *layer,
                                            struct ten x, struct ten *weights);
 
+/* DeepSeek's, with its output matmul. */
+struct ten latent_attention(struct transformer *model,
+                            const struct layer_weights *layer, struct ten x,
+                            struct ten *weights);
+
 /* What attends in a layer; width: bytes of a query's element. */
 enum kernel {
 	KERNEL_WRITTEN, /* operator by operator, by transformers */
@@ -137,6 +149,16 @@ struct ten transformer_gelu_new(struct ops *o, struct ten x);
 struct ten transformer_activated(struct transformer *model, struct ten x);
 struct ten transformer_feed_forward(struct transformer *model,
                                     const struct layer_weights *layer, struct ten x);
+/* A gate, what is beside it and what follows both, so wide. */
+struct ten transformer_gated(struct transformer *model,
+                             const struct layer_weights *layer, struct ten x,
+                             int64_t width);
+
+/* Are the model's experts, where it has some, written here for this training? */
+bool experts_known(const struct transformer *model);
+/* The feed-forward of a layer with experts. */
+struct ten experts_forward(struct transformer *model, const struct layer_weights *layer,
+                           struct ten x);
 
 /* DeBERTa's attention with its output matmul, and what all its layers read. */
 struct ten deberta_attention(struct transformer *model,

@@ -31,8 +31,10 @@ static bool sane(const struct shape *s, const struct training *r)
 	double longest = (double)(r->target > r->seq ? r->target : r->seq);
 	double tokens = (double)r->batch * longest,
 	       layers = (double)shape_all_layers(s);
-	double widest =
-	        (double)(s->vocab > s->ffn ? s->vocab : s->ffn) + (double)s->hidden;
+	double experts =
+	        (double)s->experts.chosen * (double)(s->experts.width + s->hidden);
+	double widest = (double)(s->vocab > s->ffn ? s->vocab : s->ffn) +
+	                (double)s->hidden + experts;
 	double scores = (double)s->heads * (longest + (double)s->relative.rows);
 
 	return s->layers >= 1 && layers <= 1024 && tokens < 1e12 &&
@@ -168,6 +170,8 @@ bool walk_training(const struct model *model, const struct training *training,
 		return false;
 	/* T5's layers under checkpoints hand their biases to each other */
 	if (model->shape.buckets && training->checkpoint != CHECKPOINT_NONE)
+		return false;
+	if (!experts_known(&m))
 		return false;
 	if (!model->known || model->quantised || model->shape.unwalked ||
 	    !known(training) ||

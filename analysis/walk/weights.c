@@ -91,26 +91,11 @@ static struct norm_weights norm_of(struct transformer *m, int64_t over)
 	        .bias = bias(m, norm == NORM_LAYER || norm == NORM_ONE_PLUS, over)};
 }
 
-static void make_layer(struct transformer *m, struct layer_weights *w, int64_t layer)
+static void make_attention(struct transformer *m, struct layer_weights *w)
 {
 	const struct shape *s = m->shape;
 	int64_t inner = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
-	bool gated = s->mlp == MLP_GATED, both = s->fused || s->fused_gate;
 
-	*w = (struct layer_weights){.k = none,
-	                            .v = none,
-	                            .k_bias = none,
-	                            .v_bias = none,
-	                            .gate = none,
-	                            .gate_bias = none,
-	                            .up = none,
-	                            .q_norm = {none, none},
-	                            .k_norm = {none, none},
-	                            .windowed = layer_in(&s->windowed, layer),
-	                            .unturned = layer_in(&s->unturned, layer)};
-	/* optimizers go over the weights in the order in which they are registered */
-	for (int i = 0; i < s->norms_first; i++)
-		w->norm[i] = norm_of(m, s->hidden);
 	w->q = matmul(m, s->fused ? inner + 2 * keys : inner, s->hidden);
 	w->q_bias = bias(m, s->qkv_bias, s->fused ? inner + 2 * keys : inner);
 	if (!s->fused) {
@@ -125,14 +110,106 @@ static void make_layer(struct transformer *m, struct layer_weights *w, int64_t l
 		w->q_norm.weight = weight(m, s->whole_norm ? inner : s->head_dim, 1);
 		w->k_norm.weight = weight(m, s->whole_norm ? keys : s->head_dim, 1);
 	}
+}
+
+/* DeepSeek's. */
+static void make_latent(struct transformer *m, struct layer_weights *w)
+{
+	const struct shape *s = m->shape;
+	int64_t narrow = s->latent.queries, plain = s->head_dim - s->rotary;
+
+	if (narrow) {
+		w->narrow_q = matmul(m, narrow, s->hidden);
+		w->narrow_q_bias = bias(m, s->out_bias, narrow);
+		w->q_norm.weight = weight(m, narrow, 1);
+	}
+	w->q = matmul(m, s->heads * s->head_dim, narrow ? narrow : s->hidden);
+	w->narrow_kv = matmul(m, s->latent.keys + s->rotary, s->hidden);
+	w->narrow_kv_bias = bias(m, s->out_bias, s->latent.keys + s->rotary);
+	w->k_norm.weight = weight(m, s->latent.keys, 1);
+	w->k = matmul(m, s->heads * (plain + s->latent.value), s->latent.keys);
+	w->o = matmul(m, s->hidden, s->heads * s->latent.value);
+	w->o_bias = bias(m, s->out_bias, s->hidden);
+}
+
+static void make_feed_forward(struct transformer *m, struct layer_weights *w,
+                              int64_t width)
+{
+	const struct shape *s = m->shape;
+	bool gated = s->mlp == MLP_GATED, both = s->fused || s->fused_gate;
+
 	if (gated)
-		w->gate = matmul(m, both ? 2 * s->ffn : s->ffn, s->hidden);
-	w->gate_bias = bias(m, gated && !both && s->mlp_bias, s->ffn);
+		w->gate = matmul(m, both ? 2 * width : width, s->hidden);
+	w->gate_bias = bias(m, gated && !both && s->mlp_bias, width);
 	if (!gated || !both)
-		w->up = matmul(m, s->ffn, s->hidden);
-	w->up_bias = bias(m, s->mlp_bias, s->ffn);
-	w->down = matmul(m, s->hidden, s->ffn);
+		w->up = matmul(m, width, s->hidden);
+	w->up_bias = bias(m, s->mlp_bias, width);
+	w->down = matmul(m, s->hidden, width);
 	w->down_bias = bias(m, s->mlp_bias, s->hidden);
+}
+
+/* A tensor of all experts' matrices; no optimizer takes it for a matrix, nor does anything pack it. */
+static struct ten stack(struct transformer *m, int64_t rows, int64_t columns)
+{
+	struct ten made = weight(m, m->shape->experts.count, rows * columns);
+
+	if (!m->training->lora_rank) {
+		m->matrices[m->count - 1].rows = rows;
+		m->matrices[m->count - 1].columns = columns;
+		m->matrices[m->count - 1].stacked = m->shape->experts.count;
+	}
+	return made;
+}
+
+static void make_experts(struct transformer *m, struct layer_weights *w)
+{
+	const struct shape *s = m->shape;
+	bool router_last = s->family == FAMILY_QWEN3_MOE || s->latent.keys;
+
+	if (!router_last)
+		w->router = weight(m, s->experts.count, s->hidden);
+	w->experts_in = stack(m, 2 * s->experts.width, s->hidden);
+	w->experts_out = stack(m, s->hidden, s->experts.width);
+	if (router_last)
+		w->router = weight(m, s->experts.count, s->hidden);
+	if (s->family == FAMILY_DEEPSEEK_V3) /* what is added to choose by */
+		tape_make(m->ops.tape, s->experts.count * m->wide, TAPE_PARAMETER);
+	if (s->experts.shared)
+		make_feed_forward(m, w, s->experts.shared);
+	if (s->experts.shared_gate)
+		w->shared_gate = matmul(m, 1, s->hidden);
+}
+
+static void make_layer(struct transformer *m, struct layer_weights *w, int64_t layer)
+{
+	const struct shape *s = m->shape;
+	int64_t inner = s->heads * s->head_dim;
+
+	*w = (struct layer_weights){.k = none,
+	                            .v = none,
+	                            .k_bias = none,
+	                            .v_bias = none,
+	                            .gate = none,
+	                            .narrow_q_bias = none,
+	                            .narrow_kv_bias = none,
+	                            .gate_bias = none,
+	                            .up = none,
+	                            .sparse = layer_in(&s->experts.layers, layer),
+	                            .q_norm = {none, none},
+	                            .k_norm = {none, none},
+	                            .windowed = layer_in(&s->windowed, layer),
+	                            .unturned = layer_in(&s->unturned, layer)};
+	/* optimizers go over the weights in the order in which they are registered */
+	for (int i = 0; i < s->norms_first; i++)
+		w->norm[i] = norm_of(m, s->hidden);
+	if (s->latent.keys)
+		make_latent(m, w);
+	else
+		make_attention(m, w);
+	if (w->sparse)
+		make_experts(m, w);
+	else
+		make_feed_forward(m, w, s->ffn);
 	for (int i = s->norms_first; i < s->norms; i++)
 		w->norm[i] = norm_of(m, s->hidden);
 	if (s->relative.rows && !s->relative.shared && s->relative.to_position) {
@@ -147,6 +224,33 @@ static void make_layer(struct transformer *m, struct layer_weights *w, int64_t l
 		tape_make(m->ops.tape, s->buffer, TAPE_PARAMETER);
 }
 
+/* PEFT knows these matmuls of DeepSeek's attention by their names. */
+static struct sides latent_sides(const struct shape *s, enum lora_target target)
+{
+	if (target == LORA_O)
+		return (struct sides){s->heads * s->latent.value, s->hidden};
+	if (target == LORA_Q && !s->latent.queries)
+		return (struct sides){s->hidden, s->heads * s->head_dim};
+	return (struct sides){0, 0};
+}
+
+/* The feed-forward of a layer with experts is the part that all tokens go through, if there is one. */
+static struct sides sides_of(struct transformer *m, const struct layer_weights *w,
+                             enum lora_target target)
+{
+	struct sides sides = lora_sides(m->shape, m->training, target);
+	int64_t shared = m->shape->experts.shared;
+
+	if (m->shape->latent.keys && target < LORA_GATE && sides.in)
+		return latent_sides(m->shape, target);
+	if (!w->sparse || target < LORA_GATE || !sides.in)
+		return sides;
+	if (!shared)
+		return (struct sides){0, 0};
+	return target == LORA_DOWN ? (struct sides){shared, sides.out}
+	                           : (struct sides){sides.in, shared};
+}
+
 /* The adapters of a layer, in the order of its matmuls. */
 static void make_adapters(struct transformer *m, struct layer_weights *w)
 {
@@ -154,7 +258,7 @@ static void make_adapters(struct transformer *m, struct layer_weights *w)
 	int64_t rank = m->training->lora_rank;
 
 	for (int i = 0; i < LORA_COUNT; i++) {
-		struct sides sides = lora_sides(m->shape, m->training, i);
+		struct sides sides = sides_of(m, w, i);
 		if (!sides.in)
 			continue;
 		w->adapters[i] =

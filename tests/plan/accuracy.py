@@ -26,6 +26,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import decoders  # noqa: E402
+import experts  # noqa: E402
 import others  # noqa: E402
 import where  # noqa: E402
 
@@ -45,7 +46,7 @@ ARCHITECTURES = {
     "phi": "PhiForCausalLM", "gemma2": "Gemma2ForCausalLM",
     "gemma3_text": "Gemma3ForCausalLM", "olmo": "OlmoForCausalLM", "smollm3": "SmolLM3ForCausalLM",
     "cohere2": "Cohere2ForCausalLM", "glm": "GlmForCausalLM", "nemotron": "NemotronForCausalLM",
-    "exaone4": "Exaone4ForCausalLM", **decoders.CLASSES,
+    "exaone4": "Exaone4ForCausalLM", **decoders.CLASSES, **experts.CLASSES,
 }
 ENCODERS = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta",
             "distilbert": "DistilBert", "electra": "Electra", "albert": "Albert",
@@ -182,8 +183,9 @@ def drawn(draw, only=None):
         name = name.replace("LMHeadModel", "ForCausalLM").replace("ForCausalLM",
                                                                   draw.choice(CLASSES))
     config = {"model_type": kind, "architectures": [name], "vocab_size": vocab}
-    if kind in decoders.DRAWN:
-        config |= decoders.DRAWN[kind](draw, hidden, layers, heads)
+    drawn_by = {**decoders.DRAWN, **experts.DRAWN}
+    if kind in drawn_by:
+        config |= drawn_by[kind](draw, hidden, layers, heads)
     elif kind == "gpt2":
         config |= {"n_embd": hidden, "n_layer": layers, "n_head": heads, "n_positions": 2048}
     else:

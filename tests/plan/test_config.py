@@ -5,6 +5,7 @@ import random
 import pytest
 from decoders import COUNTED as DECODERS
 from decoders import WITHOUT_STEP
+from experts import COUNTED as EXPERTS
 from experts import SUMMED
 from test_models import HEADS, PUBLISHED
 
@@ -79,7 +80,7 @@ COUNTED = {
         "model_type": "gemma2", "hidden_size": 2304, "intermediate_size": 9216,
         "num_hidden_layers": 26, "num_attention_heads": 8, "head_dim": 256,
         "num_key_value_heads": 4, "vocab_size": 256000}),
-    **DECODERS,
+    **DECODERS, **EXPERTS,
 }
 
 

@@ -27,6 +27,16 @@ ALBERT = {**BERT, "model_type": "albert", "architectures": ["AlbertForSequenceCl
           "embedding_size": 32}
 T5 = {"model_type": "t5", "d_model": 96, "d_kv": 16, "d_ff": 260, "num_layers": 2, "num_heads": 6,
       "vocab_size": 531}
+MIXTRAL = {**LLAMA, "model_type": "mixtral", "architectures": ["MixtralForCausalLM"],
+           "intermediate_size": 256, "num_local_experts": 7}
+QWEN_MOE = {**LLAMA, "model_type": "qwen2_moe", "architectures": ["Qwen2MoeForCausalLM"],
+            "moe_intermediate_size": 64, "shared_expert_intermediate_size": 160,
+            "num_experts": 9, "mlp_only_layers": [1]}
+DEEPSEEK = {**LLAMA, "model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"],
+            "num_key_value_heads": 6, "moe_intermediate_size": 64, "n_routed_experts": 12,
+            "n_group": 3, "topk_group": 2, "num_experts_per_tok": 3, "first_k_dense_replace": 1,
+            "q_lora_rank": 48, "kv_lora_rank": 40, "qk_rope_head_dim": 16,
+            "qk_nope_head_dim": 24, "v_head_dim": 32}
 PEGASUS = {"model_type": "pegasus", "d_model": 96, "encoder_layers": 2, "decoder_layers": 2,
            "encoder_ffn_dim": 260, "decoder_ffn_dim": 260, "encoder_attention_heads": 6,
            "decoder_attention_heads": 6, "vocab_size": 531, "max_position_embeddings": 128}
@@ -108,6 +118,16 @@ CASES = {
     "llama, adapters everywhere": (LLAMA, "--batch", 16, "--lora-rank", 8, "--lora-targets", "all",
                                    "--precision", "bf16-mixed", "--checkpoint", "full"),
     "llama, packed": (LLAMA, "--batch", 16, "--lora-rank", 8, "--param-dtype", "nf4"),
+    "mixtral, adafactor": (MIXTRAL, "--batch", 16, "--optimizer", "adafactor"),
+    "mixtral, 8 bits": (MIXTRAL, "--batch", 16, "--optimizer", "adam8bit", "--precision",
+                        "bf16-mixed"),
+    "qwen2-moe, muon": (QWEN_MOE, "--batch", 16, "--optimizer", "muon", "--attention", "math"),
+    "qwen2-moe, packed": (QWEN_MOE, "--batch", 16, "--lora-rank", 8, "--param-dtype", "nf4",
+                          "--precision", "bf16"),
+    "deepseek-v3, checkpoints": (DEEPSEEK, "--batch", 16, "--checkpoint", "full", "--precision",
+                                 "bf16"),
+    "deepseek-v3, adapters": (DEEPSEEK, "--batch", 16, "--lora-rank", 8, "--lora-targets", "q,o",
+                              "--attention", "math"),
     "llama, packed twice": (LLAMA, "--batch", 16, "--lora-rank", 8, "--param-dtype", "nf4",
                             "--double-quant", "--precision", "bf16-mixed"),
 }
@@ -146,6 +166,7 @@ CARDS = {
     "t4, bf16": (BERT, "t4", "--precision", "bf16-mixed"),
     "t4, fp16, fewer keys": (LLAMA, "t4", "--precision", "fp16-mixed"),
     "t4, fp32": (GPT2, "t4", "--precision", "fp32"),
+    "h100, experts": (MIXTRAL, "h100-80gb", "--precision", "bf16"),
     "h100": (LLAMA, "h100-80gb", "--precision", "bf16"),
 }
 
