@@ -216,6 +216,7 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	read_rotary(reader, kind, s);
 	refine_layers(reader, kind, s);
 	refine_decoder(reader, kind, s);
+	refine_experts(reader, s);
 	if (!strcmp(kind->name, "phi"))
 		s->dropout = fraction(reader, "resid_pdrop", 0) > 0;
 	if (!strcmp(kind->name, "opt")) {

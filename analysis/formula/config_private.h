@@ -17,6 +17,9 @@ struct kind {
 
 /* What only some decoders have; sizes were read. */
 void refine_decoder(struct reader *reader, const struct kind *kind, struct shape *s);
+/* The layers whose place in the config's list says `value`; false: it has no such list. */
+bool listed(struct reader *reader, const char *key, const char *value,
+            struct layer_set *set);
 /* Of experts, and of the attention of models that have them. */
 void refine_experts(struct reader *reader, struct shape *s);
 

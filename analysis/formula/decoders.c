@@ -1,5 +1,5 @@
 /* decoders.c - what the config.json of some decoders says beside their sizes.
- * Called from: config.c. */
+ * Called from: config.c, experts.c. */
 #include "config_private.h"
 
 #include <string.h>
@@ -55,9 +55,8 @@ static void put_layer(struct layer_set *set, int64_t layer)
 		set->bits[layer / 64] |= UINT64_C(1) << layer % 64;
 }
 
-/* The layers whose place in the config's list says `value`; false: it has no such list. */
-static bool listed(struct reader *reader, const char *key, const char *value,
-                   struct layer_set *set)
+bool listed(struct reader *reader, const char *key, const char *value,
+            struct layer_set *set)
 {
 	struct rows *rows;
 
@@ -164,7 +163,6 @@ static void refine_falcon(struct reader *reader, struct shape *s)
 
 void refine_decoder(struct reader *reader, const struct kind *kind, struct shape *s)
 {
-	refine_experts(reader, s);
 	switch (kind->family) {
 	case FAMILY_GPTJ:
 	case FAMILY_CODEGEN:

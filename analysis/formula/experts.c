@@ -1,7 +1,7 @@
 /* experts.c - models with experts: what their config.json says, and their weights.
  * Keys, and what they are where they are not given: models/NAME/configuration_NAME.py of
  * transformers 5.23; the weights: modeling_NAME.py there.
- * Called from: decoders.c, model.c, saved.c. */
+ * Called from: formula/, walk/. */
 #include "experts.h"
 
 #include <string.h>
@@ -29,10 +29,15 @@ static int64_t count_of(struct reader *reader, const char *key, int64_t otherwis
 	               : whole(reader, key, otherwise);
 }
 
+static void put_into(struct layer_set *set, int64_t layer)
+{
+	set->bits[layer / 64] |= UINT64_C(1) << layer % 64;
+}
+
 static void put(struct shape *s, int64_t layer)
 {
 	if (layer >= 0 && layer < s->layers && layer < LAYER_SET)
-		s->experts.layers.bits[layer / 64] |= UINT64_C(1) << layer % 64;
+		put_into(&s->experts.layers, layer);
 }
 
 static void leave_out(struct shape *s, int64_t layer)
@@ -140,6 +145,27 @@ static void read_deepseek(struct reader *reader, struct shape *s)
 	s->mlp_bias = !third && truth(reader, "mlp_bias", false);
 }
 
+/* Layers without positions, by default each fourth; the others see a window. */
+static void read_llama4_layers(struct reader *reader, struct shape *s)
+{
+	int64_t each = whole(reader, "no_rope_layer_interval", 4);
+
+	s->window = whole(reader, "attention_chunk_size", 8192);
+	s->experts.plain_heads = !truth(reader, "use_qk_norm", true);
+	s->experts.warm = truth(reader, "attn_temperature_tuning", true);
+	if (has_type(reader, "no_rope_layers[0]", "integer"))
+		listed(reader, "no_rope_layers", "0", &s->unturned);
+	else
+		for (int64_t i = each - 1; each > 0 && i < s->layers && i < LAYER_SET;
+		     i += each)
+			put_into(&s->unturned, i);
+	if (listed(reader, "layer_types", "chunked_attention", &s->windowed))
+		return;
+	for (int64_t i = 0; i < s->layers && i < LAYER_SET; i++)
+		if (!layer_in(&s->unturned, i))
+			put_into(&s->windowed, i);
+}
+
 static void read_llama4(struct reader *reader, struct shape *s)
 {
 	int64_t each = whole(reader, "interleave_moe_layer_step", 1);
@@ -149,6 +175,7 @@ static void read_llama4(struct reader *reader, struct shape *s)
 	s->experts.width = s->experts.shared = s->ffn;
 	s->ffn = whole(reader, "intermediate_size_mlp", 16384);
 	s->qkv_bias = s->out_bias = truth(reader, "attention_bias", false);
+	read_llama4_layers(reader, s);
 	if (!each_listed(reader, "moe_layers", s, put))
 		put_each(s, each - 1, each);
 }

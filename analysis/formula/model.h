@@ -96,7 +96,8 @@ struct shape {
 	bool fused;                /* q, k, v (and gate, up) come from one matmul */
 	bool fused_gate;           /* gate and up alone come from one matmul */
 	bool own_tables;           /* rotary tables are copied in each layer */
-	bool two_tables;           /* windowed layers have rotary tables of their own */
+	bool complex;      /* one table of complex numbers in fp32 in their place */
+	bool two_tables;   /* windowed layers have rotary tables of their own */
 	bool softmax_fp32; /* the written-out attention takes its softmax in fp32 */
 	bool parallel;     /* GPT-NeoX: attention and feed-forward read one input */
 	bool post_norm; /* norms of what attention and feed-forward give; with four norms a
@@ -132,7 +133,9 @@ struct shape {
 		        shared; /* of one; of what all tokens go through beside, or 0 */
 		bool shared_gate; /* whose result is multiplied by a number for each token */
 		int64_t groups; /* of experts, of which the best ones are looked at; 0: of all */
-		bool shares;   /* the router's weights of a token add up to 1 */
+		bool shares;      /* the router's weights of a token add up to 1 */
+		bool plain_heads; /* Llama 4: turned queries and keys are not normalised */
+		bool warm; /* ... and queries without positions have a temperature */
 		bool aux_loss; /* the router's logits are kept for a loss of their own */
 	} experts;
 	/* DeepSeek: keys and values come of one narrow vector a token, queries of another. keys 0: they

@@ -32,9 +32,11 @@ static struct ten relaid(struct transformer *m, const struct layer_weights *w,
 {
 	enum kernel kernel = transformer_kernel(m, w, x.width);
 	bool written = kernel == KERNEL_WRITTEN || kernel == KERNEL_COMPOSED,
-	     turned = m->shape->rotary && !w->unturned && which != LORA_V,
-	     repeats = kernel == KERNEL_MASKED && which != LORA_Q &&
-	               m->shape->kv_heads != m->shape->heads;
+	     turned = m->shape->rotary && !w->unturned && which != LORA_V &&
+	              m->shape->family !=
+	                      FAMILY_LLAMA4, /* its heads lie by tokens yet */
+	        repeats = kernel == KERNEL_MASKED && which != LORA_Q &&
+	                  m->shape->kv_heads != m->shape->heads;
 
 	if ((which == LORA_Q ? m->shape->heads : m->shape->kv_heads) == 1)
 		return x; /* one head lies in order either way */
@@ -274,7 +276,9 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 		q = normed_heads(m, w, LORA_Q, q);
 		k = normed_heads(m, w, LORA_K, k);
 	}
-	if (s->rotary && !w->unturned)
+	if (s->family == FAMILY_LLAMA4)
+		llama4_positions(m, w, &q, &k);
+	else if (s->rotary && !w->unturned)
 		rotate_both(m, &q, &k, &local);
 	result = transformer_attended(m, w, q, k, v, weights);
 	if (dense_comes_after(s->family)) {

@@ -4,6 +4,7 @@
  * Source: the routers and blocks of modeling_mixtral.py, modeling_qwen2_moe.py and
  * modeling_qwen3_moe.py; grouped_mm_experts_forward() of integrations/moe.py, transformers 5.23.
  * Called from: transformer.c, walk.c. */
+#include "experts.h"
 #include "transformer.h"
 
 enum { LONG = 8, INT = 4 };
@@ -34,23 +35,27 @@ static bool adapts_experts(const struct transformer *m)
 	const unsigned targets = 1u << LORA_GATE | 1u << LORA_UP | 1u << LORA_DOWN;
 
 	return m->training->lora_rank && m->training->lora_targets & targets &&
-	       m->shape->family != FAMILY_MIXTRAL;
+	       m->shape->family != FAMILY_MIXTRAL && experts_are_grouped(m->shape);
 }
 
 bool experts_known(const struct transformer *m)
 {
 	enum { AMPERE = 8, ALIGNED = 16 };
 	const struct shape *s = m->shape;
-	int width = m->wide;
+	int64_t rows = m->wide * s->hidden, inner = m->wide * s->experts.width;
 
+	if (s->latent.halves)
+		return false;
 	if (!s->experts.sparse)
 		return true;
+	if (!s->experts.chosen || s->experts.aux_loss || adapts_experts(m))
+		return false;
+	if (!experts_are_grouped(s)) /* bitsandbytes takes its router for a matmul */
+		return m->training->parameter != DTYPE_NF4;
 	/* PyTorch has no such operator on older cards, nor for rows of other lengths */
-	return s->family != FAMILY_LLAMA4 && s->experts.chosen && !s->latent.halves &&
-	       (!s->latent.keys || s->experts.shared) && !s->experts.aux_loss &&
-	       !adapts_experts(m) && m->ops.silicon->major >= AMPERE &&
-	       s->hidden * width % ALIGNED == 0 &&
-	       s->experts.width * width % ALIGNED == 0;
+	return (!s->latent.keys || s->experts.shared) &&
+	       m->ops.silicon->major >= AMPERE && rows % ALIGNED == 0 &&
+	       inner % ALIGNED == 0;
 }
 
 /* ---- the router -------------------------------------------------------------------------- */
@@ -261,6 +266,10 @@ struct ten experts_forward(struct transformer *m, const struct layer_weights *w,
 	struct ten x = ops_view(o, stream), beside = none, result, sum;
 	struct routing r;
 
+	if (!experts_are_grouped(s)) {
+		ops_let(o, &x);
+		return llama4_experts(m, w, stream);
+	}
 	o->flat = true;
 	if (s->experts.shared && !last)
 		beside = transformer_gated(m, w, x, s->experts.shared);

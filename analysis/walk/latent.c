@@ -47,8 +47,7 @@ static struct ten turned_complex(struct transformer *m, struct ten x)
 
 static struct ten turned(struct transformer *m, struct ten x)
 {
-	return m->shape->family == FAMILY_DEEPSEEK_V2 ? turned_complex(m, x)
-	                                              : turned_pairs(m, x);
+	return m->shape->complex ? turned_complex(m, x) : turned_pairs(m, x);
 }
 
 /* ---- queries, keys and values ------------------------------------------------------------ */

@@ -18,6 +18,17 @@ static struct ten normalised(struct ops *o, struct ten x, int64_t over)
 	return result;
 }
 
+struct ten transformer_bare_rms_norm(struct transformer *m, struct ten x, int64_t over)
+{
+	struct ops *o = &m->ops;
+	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), out;
+
+	ops_let(o, &wide);
+	out = ops_to(o, result, x.width);
+	ops_let(o, &result);
+	return out;
+}
+
 static struct ten rms_norm(struct ops *o, struct ten x, struct ten weight, int64_t over)
 {
 	struct ten wide = ops_to(o, x, 4), result = normalised(o, wide, over), back,

@@ -256,6 +256,16 @@ struct ten ops_add(struct ops *o, struct ten a, struct ten b)
 	return result_of(o, &op, count, width);
 }
 
+struct ten ops_added(struct ops *o, struct ten a, struct ten b)
+{
+	struct op op = {.in = {a.v, b.v},
+	                .give = {GIVE_SAME, b.width == a.width ? GIVE_SAME : GIVE_NEW},
+	                .grad = {bytes_of(a), bytes_of(b)},
+	                .inputs = 2};
+
+	return (struct ten){tape_view(o->tape, &op, a.v), a.count, a.width};
+}
+
 struct ten ops_subtract(struct ops *o, struct ten a, struct ten b)
 {
 	struct op op = {

@@ -60,6 +60,8 @@ struct ten ops_relaid(struct ops *o, struct ten x);
 struct ten ops_slice(struct ops *o, struct ten x, int64_t count);
 struct ten ops_cat(struct ops *o, struct ten a, struct ten b);
 struct ten ops_add(struct ops *o, struct ten a, struct ten b);
+/* b added to a in place. */
+struct ten ops_added(struct ops *o, struct ten a, struct ten b);
 /* Less b, which has a number for each row of a. */
 struct ten ops_subtract(struct ops *o, struct ten a, struct ten b);
 struct ten ops_mul(struct ops *o, struct ten a, struct ten b);

@@ -248,6 +248,11 @@ static void make_tables(struct transformer *m, int width)
 		width = 4;
 	if (!m->shape->rotary)
 		return;
+	if (m->shape->complex) {
+		m->cosine = ops_make(&m->ops, m->seq * m->shape->rotary, 4);
+		m->sine = m->other_tables[0] = m->other_tables[1] = none;
+		return;
+	}
 	m->cosine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
 	m->sine = ops_make(&m->ops, m->seq * m->shape->rotary, width);
 	for (int i = 0; i < 2; i++)

@@ -99,6 +99,9 @@ struct ten transformer_words(struct transformer *model);
 /* One layer's norm and attention; weights: what the attention returns beside. */
 struct ten transformer_norm(struct transformer *model, struct ten x,
                             const struct norm_weights *weights, int64_t over);
+/* x * rsqrt(mean(x ** 2) + eps) in fp32, and back; nothing is given up. */
+struct ten transformer_bare_rms_norm(struct transformer *model, struct ten x,
+                                     int64_t over);
 /* cap * tanh(x / cap), in place of x */
 struct ten transformer_capped(struct ops *o, struct ten x);
 struct ten transformer_attention(struct transformer *model,
@@ -153,6 +156,12 @@ struct ten transformer_feed_forward(struct transformer *model,
 struct ten transformer_gated(struct transformer *model,
                              const struct layer_weights *layer, struct ten x,
                              int64_t width);
+
+/* Llama 4's: queries and keys are given other values in place. */
+void llama4_positions(struct transformer *model, const struct layer_weights *layer,
+                      struct ten *q, struct ten *k);
+struct ten llama4_experts(struct transformer *model, const struct layer_weights *layer,
+                          struct ten x);
 
 /* Are the model's experts, where it has some, written here for this training? */
 bool experts_known(const struct transformer *model);

@@ -164,12 +164,18 @@ static struct ten stack(struct transformer *m, int64_t rows, int64_t columns)
 static void make_experts(struct transformer *m, struct layer_weights *w)
 {
 	const struct shape *s = m->shape;
-	bool router_last = s->family == FAMILY_QWEN3_MOE || s->latent.keys;
+	bool router_last = s->family == FAMILY_LLAMA4 ||
+	                   s->family == FAMILY_QWEN3_MOE || s->latent.keys;
 
 	if (!router_last)
 		w->router = weight(m, s->experts.count, s->hidden);
-	w->experts_in = stack(m, 2 * s->experts.width, s->hidden);
-	w->experts_out = stack(m, s->hidden, s->experts.width);
+	if (s->family == FAMILY_LLAMA4) {
+		w->experts_in = stack(m, s->hidden, 2 * s->experts.width);
+		w->experts_out = stack(m, s->experts.width, s->hidden);
+	} else {
+		w->experts_in = stack(m, 2 * s->experts.width, s->hidden);
+		w->experts_out = stack(m, s->hidden, s->experts.width);
+	}
 	if (router_last)
 		w->router = weight(m, s->experts.count, s->hidden);
 	if (s->family == FAMILY_DEEPSEEK_V3) /* what is added to choose by */

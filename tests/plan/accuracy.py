@@ -202,7 +202,7 @@ def drawn(draw, only=None):
         if kind not in ("stablelm", "phi"):
             config |= {"head_dim": head}
         config |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    return config, adapted(draw, training(draw, shared=True))
+    return config, adapted(draw, training(draw, shared=True), packs=kind not in experts.UNPACKED)
 
 
 def plan(folder, config, *words):

@@ -6,7 +6,6 @@ import pytest
 from decoders import COUNTED as DECODERS
 from decoders import WITHOUT_STEP
 from experts import COUNTED as EXPERTS
-from experts import SUMMED
 from test_models import HEADS, PUBLISHED
 
 LLAMA = {"model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192,
@@ -132,14 +131,6 @@ def test_a_config_has_as_many_parameters_as_its_model(config, name):
         assert answer["peak"], "its training step is not known"
 
 
-@pytest.mark.parametrize("name", SUMMED)
-def test_a_config_has_as_many_parameters_though_its_step_is_not_known(config, name):
-    parameters, content = SUMMED[name]
-    answer = json.loads(config(content).stdout)
-    assert answer["parameters"] == parameters
-    assert not answer["peak"], "its training step is known: it belongs to COUNTED"
-
-
 SPARSE = {"model_type": "qwen3_moe", "vocab_size": 1000, "hidden_size": 64,
           "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 96,
           "moe_intermediate_size": 40, "num_experts": 8, "num_experts_per_tok": 2}
@@ -163,6 +154,29 @@ def test_experts_stand_in_the_layers_that_the_config_names(config, change, layer
     assert found.get("experts", 0) == 4 * len(layers) * 8 * 3 * 64 * 40
     assert found.get("router", 0) == 4 * len(layers) * 8 * 64
     assert found.get("feed-forward", 0) == 4 * (6 - len(layers)) * 3 * 64 * 96
+
+
+LATENT = {**SPARSE, "model_type": "deepseek_v3", "n_routed_experts": 16}
+
+
+@pytest.mark.parametrize("content, words, there", [
+    (SPARSE, (), True),
+    (SPARSE, ("--gpu", "t4"), False),  # its card has no operator for all experts
+    ({**SPARSE, "moe_intermediate_size": 42}, (), False),  # nor any for rows of this length
+    ({**SPARSE, "moe_intermediate_size": 42, "num_experts": 0}, (), True),
+    ({**SPARSE, "output_router_logits": True}, (), False),
+    (SPARSE, ("--lora-rank", "4", "--lora-targets", "q,v"), True),
+    (SPARSE, ("--lora-rank", "4", "--lora-targets", "all"), False),
+    ({**SPARSE, "model_type": "mixtral"}, ("--lora-rank", "4", "--lora-targets", "all"), True),
+    (LATENT, (), True),
+    ({**LATENT, "rope_interleave": False}, (), False),
+    ({**LATENT, "n_shared_experts": 0}, (), False),
+    ({**LATENT, "model_type": "deepseek_v2", "num_experts_per_tok": None}, (), False),
+    ({**SPARSE, "model_type": "llama4_text"}, ("--gpu", "t4"), True),
+])
+def test_the_peak_of_a_model_with_experts_is_said_where_it_is_known(config, content, words, there):
+    answer = json.loads(config(content, *words).stdout)
+    assert answer["parameters"] and bool(answer["peak"]) == there
 
 
 @pytest.mark.parametrize("change, part", [

@@ -37,6 +37,9 @@ DEEPSEEK = {**LLAMA, "model_type": "deepseek_v3", "architectures": ["DeepseekV3F
             "n_group": 3, "topk_group": 2, "num_experts_per_tok": 3, "first_k_dense_replace": 1,
             "q_lora_rank": 48, "kv_lora_rank": 40, "qk_rope_head_dim": 16,
             "qk_nope_head_dim": 24, "v_head_dim": 32}
+LLAMA4 = {**LLAMA, "model_type": "llama4_text", "architectures": ["Llama4ForCausalLM"],
+          "head_dim": 16, "intermediate_size": 128, "intermediate_size_mlp": 260,
+          "num_local_experts": 5, "no_rope_layers": [1, 0, 1], "moe_layers": [0, 2]}
 PEGASUS = {"model_type": "pegasus", "d_model": 96, "encoder_layers": 2, "decoder_layers": 2,
            "encoder_ffn_dim": 260, "decoder_ffn_dim": 260, "encoder_attention_heads": 6,
            "decoder_attention_heads": 6, "vocab_size": 531, "max_position_embeddings": 128}
@@ -124,6 +127,8 @@ CASES = {
     "qwen2-moe, muon": (QWEN_MOE, "--batch", 16, "--optimizer", "muon", "--attention", "math"),
     "qwen2-moe, packed": (QWEN_MOE, "--batch", 16, "--lora-rank", 8, "--param-dtype", "nf4",
                           "--precision", "bf16"),
+    "llama-4, checkpoints": (LLAMA4, "--batch", 16, "--checkpoint", "full", "--precision",
+                             "bf16-mixed", "--optimizer", "adafactor"),
     "deepseek-v3, checkpoints": (DEEPSEEK, "--batch", 16, "--checkpoint", "full", "--precision",
                                  "bf16"),
     "deepseek-v3, adapters": (DEEPSEEK, "--batch", 16, "--lora-rank", 8, "--lora-targets", "q,o",
