@@ -8,8 +8,9 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 COUNTED = json.loads((HERE / "counted.json").read_text())
 # `plan` says of these that it knows no such family.
-UNKNOWN = {"clip", "convnext", "deepseek_v2", "deepseek_v3", "llama4_text", "mamba2",
-           "mixtral", "qwen2_moe", "qwen3_moe", "resnet", "swin"}
+UNKNOWN = {"clip", "convnext", "mamba2", "resnet", "swin"}
+# Its parameters are counted, while its step is not known: a head's halves are turned apart.
+WITHOUT_STEP = {"deepseek_v2"}
 
 
 def test_every_config_is_counted_and_every_family_has_one():
@@ -30,4 +31,7 @@ def test_every_family_that_plan_names_has_a_config(plan, tmp_path):
 def test_a_whole_config_has_the_parameters_of_the_model(answer, family):
     got = answer("--config", HERE / "configs" / f"{family}.json")
     assert got["parameters"] == COUNTED[family]
-    assert got["peak_allocated_bytes"] > 4 * COUNTED[family]
+    if family in WITHOUT_STEP:
+        assert got["peak_allocated_bytes"] is None
+    else:
+        assert got["peak_allocated_bytes"] > 4 * COUNTED[family]
