@@ -149,30 +149,16 @@ static void gathered(const struct model *model, const struct training *training,
 	             width_text(training->parameter), number(elements).s);
 }
 
-static struct sides sides_of(const struct model *model, const struct weight *weight,
-                             const struct training *training)
-{
-	struct sides sides = {0, 0};
-
-	if (weight->target >= 0)
-		sides = lora_sides(&model->shape, training,
-		                   (enum lora_target)weight->target);
-	/* layers with experts and those without have matmuls of two widths */
-	if (sides.in && model->shape.experts.sparse)
-		sides = (struct sides){weight->columns, weight->rows};
-	return sides;
-}
-
 /* Elements of the adapters made for one weight; 0 where it isn't a target. */
 static int64_t adapter(const struct model *model, const struct weight *weight,
                        const struct training *training, struct formula *formula)
 {
-	struct sides sides = sides_of(model, weight, training);
+	struct sides sides = lora_sides_of(&model->shape, weight, training);
 
 	return formula_product(
 	        formula,
 	        formula_product(formula, formula_sum(formula, sides.in, sides.out),
-	                        training->lora_rank),
+	                        lora_rank_of(&sides, training)),
 	        weight->copies);
 }
 
@@ -324,14 +310,15 @@ static void optimizer(const struct model *model, const struct training *training
 	for (size_t i = 0; i < model->count; i++) {
 		const struct weight *weight = &model->weights[i];
 		struct weight half = *weight;
-		struct sides sides = sides_of(model, weight, training);
+		struct sides sides = lora_sides_of(&model->shape, weight, training);
 		if (weight->frozen && !has_adapters(training))
 			continue;
 		if (!has_adapters(training)) {
 			count_states(formula, training->optimizer, weight, &states);
 		} else if (sides.in) {
 			half.rows = sides.out;
-			half.columns = training->lora_rank; /* B: out x r */
+			half.stacked = 0;
+			half.columns = lora_rank_of(&sides, training); /* B: out x r */
 			count_states(formula, training->optimizer, &half, &states);
 			half.rows = sides.in; /* A: r x in */
 			count_states(formula, training->optimizer, &half, &states);

@@ -177,9 +177,18 @@ struct formula {
  * for queries, keys and values, its adapters are q's; for gate and up, gate's. 0: no adapters. */
 struct sides {
 	int64_t in, out;
+	int64_t ranks; /* so many ranks beside each other in one adapter; 0: one */
 };
 struct sides lora_sides(const struct shape *shape, const struct training *training,
                         enum lora_target target);
+
+/* The same of one weight of the list. */
+struct sides lora_sides_of(const struct shape *shape, const struct weight *weight,
+                           const struct training *training);
+int64_t lora_rank_of(const struct sides *sides, const struct training *training);
+
+/* Does PEFT put the adapters of gate, up and down on the experts' own tensors, and on nothing else? */
+bool lora_is_of_experts(const struct shape *shape, const struct training *training);
 
 /* 0, or -1 with one sentence in why (an overflow, an optimizer that needs shapes). */
 int formula_compute(const struct model *model, const struct training *training,

@@ -27,17 +27,6 @@ static void returns(struct ops *o, struct variables *local)
 		ops_let(o, &local->list[--local->count]);
 }
 
-/* PEFT takes gate, up and down for the experts themselves, whose tensors it adds its product to: of
- * models whose experts once had matmuls of these names. Source: peft/utils/
- * transformers_weight_conversion.py, 0.21. */
-static bool adapts_experts(const struct transformer *m)
-{
-	const unsigned targets = 1u << LORA_GATE | 1u << LORA_UP | 1u << LORA_DOWN;
-
-	return m->training->lora_rank && m->training->lora_targets & targets &&
-	       m->shape->family != FAMILY_MIXTRAL && experts_are_grouped(m->shape);
-}
-
 bool experts_known(const struct transformer *m)
 {
 	enum { AMPERE = 8, ALIGNED = 16 };
@@ -48,7 +37,8 @@ bool experts_known(const struct transformer *m)
 		return false;
 	if (!s->experts.sparse)
 		return true;
-	if (!s->experts.chosen || s->experts.aux_loss || adapts_experts(m))
+	if (!s->experts.chosen || s->experts.aux_loss ||
+	    lora_is_of_experts(s, m->training))
 		return false;
 	if (!experts_are_grouped(s)) /* bitsandbytes takes its router for a matmul */
 		return m->training->parameter != DTYPE_NF4;

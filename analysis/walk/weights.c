@@ -234,10 +234,11 @@ static void make_layer(struct transformer *m, struct layer_weights *w, int64_t l
 static struct sides latent_sides(const struct shape *s, enum lora_target target)
 {
 	if (target == LORA_O)
-		return (struct sides){s->heads * s->latent.value, s->hidden};
+		return (struct sides){.in = s->heads * s->latent.value,
+		                      .out = s->hidden};
 	if (target == LORA_Q && !s->latent.queries)
-		return (struct sides){s->hidden, s->heads * s->head_dim};
-	return (struct sides){0, 0};
+		return (struct sides){.in = s->hidden, .out = s->heads * s->head_dim};
+	return (struct sides){.in = 0};
 }
 
 /* The feed-forward of a layer with experts is the part that all tokens go through, if there is one. */
@@ -252,9 +253,9 @@ static struct sides sides_of(struct transformer *m, const struct layer_weights *
 	if (!w->sparse || target < LORA_GATE || !sides.in)
 		return sides;
 	if (!shared)
-		return (struct sides){0, 0};
-	return target == LORA_DOWN ? (struct sides){shared, sides.out}
-	                           : (struct sides){sides.in, shared};
+		return (struct sides){.in = 0};
+	return target == LORA_DOWN ? (struct sides){.in = shared, .out = sides.out}
+	                           : (struct sides){.in = sides.in, .out = shared};
 }
 
 /* The adapters of a layer, in the order of its matmuls. */

@@ -166,7 +166,8 @@ LATENT = {**SPARSE, "model_type": "deepseek_v3", "n_routed_experts": 16}
     ({**SPARSE, "moe_intermediate_size": 42, "num_experts": 0}, (), True),
     ({**SPARSE, "output_router_logits": True}, (), False),
     (SPARSE, ("--lora-rank", "4", "--lora-targets", "q,v"), True),
-    (SPARSE, ("--lora-rank", "4", "--lora-targets", "all"), False),
+    (SPARSE, ("--lora-rank", "4", "--lora-targets", "all"), True),  # no module has these names
+    ({**SPARSE, "mlp_only_layers": [2]}, ("--lora-rank", "4", "--lora-targets", "all"), False),
     ({**SPARSE, "model_type": "mixtral"}, ("--lora-rank", "4", "--lora-targets", "all"), True),
     (LATENT, (), True),
     ({**LATENT, "rope_interleave": False}, (), False),
