@@ -198,6 +198,7 @@ void refine_decoder(struct reader *reader, const struct kind *kind, struct shape
 	}
 	if (!strcmp(kind->name, "mistral"))
 		read_windows(reader, s, 4096, 0);
-	else if (!strcmp(kind->name, "starcoder2") || !strcmp(kind->name, "phi3"))
+	else if (!strcmp(kind->name, "starcoder2") || !strcmp(kind->name, "phi3") ||
+	         !strcmp(kind->name, "mixtral"))
 		read_windows(reader, s, 0, 0);
 }
