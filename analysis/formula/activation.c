@@ -5,6 +5,7 @@
 
 #include "published.h"
 #include "saved.h"
+#include "staged.h"
 #include "tokens.h"
 
 /* Weights are read, nothing is saved: one layer's tensors at a time, and the keys and
@@ -62,6 +63,41 @@ static void given(const struct training *training, struct formula *formula)
 	             number(training->batch).s, number(sample).s);
 }
 
+/* The activations of a transformer, or of one of its two towers. */
+static void of_tower(struct context *c)
+{
+	const struct training *training = c->training;
+
+	if (training->inference && training->activations != ACTIVATIONS_ROUGH)
+		cache(c);
+	if (training->activations == ACTIVATIONS_ROUGH)
+		rough_activations(c);
+	else if (training->activations == ACTIVATIONS_NOTES)
+		notes_activations(c);
+	else if (training->inference)
+		inference(c);
+	else if (training->activations == ACTIVATIONS_KORTHIKANTI)
+		korthikanti_activations(c);
+	else
+		saved_activations(c);
+}
+
+/* The same of the tower that reads pictures; copies of weights were counted for all. */
+static void of_pictures(const struct context *texts)
+{
+	struct context c = *texts;
+	struct training training = *texts->training;
+	struct model none = {.known = true};
+
+	shape_of_pictures(texts->shape, &none.shape);
+	training.seq = none.shape.positions;
+	c.model = &none;
+	c.shape = &none.shape;
+	c.training = &training;
+	c.tokens = formula_product(c.formula, training.batch, training.seq);
+	of_tower(&c);
+}
+
 void formula_activations(const struct model *model, const struct training *training,
                          struct formula *formula)
 {
@@ -80,18 +116,15 @@ void formula_activations(const struct model *model, const struct training *train
 		return;
 	}
 	c.tokens = formula_product(formula, training->batch, training->seq);
+	if (c.shape->stages.count)
+		c.tokens = training->batch;
 	c.wide = dtype_bits(training->activation) / 8;
 	c.stream = dtype_bits(training->residual) / 8;
-	if (training->inference && training->activations != ACTIVATIONS_ROUGH)
-		cache(&c);
-	if (training->activations == ACTIVATIONS_ROUGH)
-		rough_activations(&c);
-	else if (training->activations == ACTIVATIONS_NOTES)
-		notes_activations(&c);
-	else if (training->inference)
-		inference(&c);
-	else if (training->activations == ACTIVATIONS_KORTHIKANTI)
-		korthikanti_activations(&c);
-	else
-		saved_activations(&c);
+	if (c.shape->stages.count) { /* the published estimates are of transformers */
+		units_activations(&c);
+		return;
+	}
+	of_tower(&c);
+	if (c.shape->pictures.layers)
+		of_pictures(&c);
 }

@@ -16,6 +16,7 @@
 #include "config_private.h"
 #include "heap.h"
 #include "encoders.h"
+#include "pictures.h"
 #include "reader.h"
 
 enum { LARGEST = 1 << 20 }; /* real ones have a few kilobytes */
@@ -68,6 +69,10 @@ static const struct kind kinds[] = {
         {"deepseek_v3", FAMILY_DEEPSEEK_V3, COMMON, "intermediate_size", NULL, 1},
         {"llama4_text", FAMILY_LLAMA4, COMMON, "intermediate_size", NULL, 1},
         {"vit", FAMILY_VIT, COMMON, "intermediate_size", NULL},
+        {"resnet", FAMILY_RESNET, NULL, NULL, NULL, NULL, NULL},
+        {"convnext", FAMILY_CONVNEXT, NULL, NULL, NULL, NULL, NULL},
+        {"swin", FAMILY_SWIN, NULL, NULL, NULL, NULL, NULL},
+        {"clip", FAMILY_CLIP, NULL, NULL, NULL, NULL, NULL},
         {"t5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
         {"mt5", FAMILY_T5, "d_model", "num_layers", "num_heads", "d_ff", NULL},
         {"bart", FAMILY_BART, "d_model", "encoder_layers", "encoder_attention_heads",
@@ -274,6 +279,14 @@ static int64_t usual_head(enum family family, const struct shape *s)
 static void fill(struct reader *reader, const struct kind *kind, struct shape *s)
 {
 	*s = *family_shape(kind->family);
+	if (!kind->hidden) {
+		if (kind->family == FAMILY_CLIP)
+			config_towers(reader, s);
+		else
+			config_stages(reader, s);
+		config_head(reader, s);
+		return;
+	}
 	s->hidden = whole(reader, kind->hidden, -1);
 	s->layers = whole(reader, kind->layers, -1);
 	s->heads = whole(reader, kind->heads, -1);

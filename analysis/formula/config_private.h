@@ -8,7 +8,7 @@
 struct kind {
 	const char *name; /* model_type */
 	enum family family;
-	/* keys; one of several is 'first|second' */
+	/* keys; one of several is 'first|second'. NULL: a model of stages */
 	const char *hidden, *layers, *heads, *ffn, *positions;
 	/* of each head, what is rotated where the config does not say it; 0: no rotary
 	 * positions */

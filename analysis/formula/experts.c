@@ -259,7 +259,7 @@ int experts_add(struct model *model, const struct shape *s)
 	                    false);
 	bad |= stack(model, s->hidden, 2 * width) | stack(model, width, s->hidden);
 	if (s->experts.shared)
-		bad |= model_feed_forward(model, s->experts.shared, sparse);
+		bad |= model_feed_forward(model, s, s->experts.shared, sparse);
 	if (s->experts.shared_gate)
 		bad |= model_linear(model, ROLE_MLP, -1, s->hidden, 1, sparse, false);
 	return bad;

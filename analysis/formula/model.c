@@ -8,14 +8,15 @@
 
 #include "experts.h"
 #include "heap.h"
-#include "nearest.h"
+#include "stages.h"
 
 const char *const role_names[ROLE_COUNT] = {
         [ROLE_EMBEDDING] = "embedding", [ROLE_POSITION] = "positions",
         [ROLE_ATTENTION] = "attention", [ROLE_MLP] = "feed-forward",
         [ROLE_NORM] = "norms",          [ROLE_BIAS] = "biases",
         [ROLE_HEAD] = "head",           [ROLE_EXPERTS] = "experts",
-        [ROLE_ROUTER] = "router",       [ROLE_ANY] = "parameters",
+        [ROLE_ROUTER] = "router",       [ROLE_CONVOLUTION] = "convolutions",
+        [ROLE_ANY] = "parameters",
 };
 
 const char *const lora_target_names[LORA_COUNT] = {"q",    "k",  "v",   "o",
@@ -26,29 +27,6 @@ static const struct shape families[FAMILY_COUNT] = {
 #include "families.def"
 #undef FAMILY
 };
-
-struct named {
-	const char *name;
-	enum family family;
-	int64_t layers, hidden, ffn, heads, kv_heads, head_dim, vocab, context;
-	int64_t positions, types, patch;
-	bool tied;
-};
-
-/* clang-format off */
-#define ROTARY(n, family, l, d, f, h, k, s, v, c, t) \
-	{n, FAMILY_##family, l, d, f, h, k, s, v, c, 0, 0, 0, t},
-#define LEARNED(n, family, l, d, h, v, p, t, c) \
-	{n, FAMILY_##family, l, d, 4 * (d), h, h, (d) / (h), v, c, p, t, 0, true},
-#define PATCHES(n, family, l, d, h, p) \
-	{n, FAMILY_##family, l, d, 4 * (d), h, h, (d) / (h), 0, CELLS(p), CELLS(p), 0, \
-	 3 * (p) * (p), false},
-#define CELLS(patch) (224 / (patch) * (224 / (patch)) + 1)
-static const struct named models[] = {
-#include "models.def"
-};
-/* clang-format on */
-enum { MODELS = sizeof(models) / sizeof(models[0]) };
 
 const struct shape *family_shape(enum family family)
 {
@@ -73,100 +51,30 @@ int64_t shape_own_layers(const struct shape *shape)
 
 bool shape_is_fixed(const struct shape *shape)
 {
-	return shape->patch || shape->mel;
+	return shape->patch || shape->mel || shape->stages.count;
+}
+
+void shape_of_pictures(const struct shape *shape, struct shape *pictures)
+{
+	*pictures = families[FAMILY_CLIP];
+	pictures->layers = shape->pictures.layers;
+	pictures->hidden = shape->pictures.hidden;
+	pictures->ffn = shape->pictures.ffn;
+	pictures->heads = pictures->kv_heads = shape->pictures.heads;
+	pictures->head_dim = pictures->hidden / pictures->heads;
+	pictures->positions = pictures->context = shape->pictures.positions;
+	pictures->patch = shape->pictures.patch;
+	pictures->pixels = shape->pictures.pixels;
+	pictures->mlp = shape->pictures.mlp;
+	pictures->attention_dropout = shape->pictures.attention_dropout;
+	pictures->pictures.projection = shape->pictures.projection;
+	pictures->embedding_norm = true;
+	pictures->final_norm = false; /* it stands in the head, for one token of each */
 }
 
 int64_t shape_all_layers(const struct shape *shape)
 {
-	return shape->layers + shape->decoder_layers;
-}
-
-const char *model_name(int index)
-{
-	return index < MODELS ? models[index].name : NULL;
-}
-
-static void fill(const struct named *named, struct shape *shape)
-{
-	*shape = families[named->family];
-	shape->layers = named->layers;
-	shape->hidden = named->hidden;
-	shape->ffn = named->ffn;
-	shape->heads = named->heads;
-	shape->kv_heads = named->kv_heads;
-	shape->head_dim = named->head_dim;
-	shape->vocab = named->vocab;
-	shape->context = named->context;
-	shape->positions = named->positions;
-	shape->types = named->types;
-	shape->patch = named->patch;
-	shape->tied = named->tied;
-	if (shape->head == HEAD_MASKED) { /* encoders are fine-tuned */
-		shape->head = HEAD_SEQUENCE;
-		shape->classes = 2;
-	}
-	if (shape->head == HEAD_CLASSES) {
-		shape->classes = 1000;
-		shape->pixels = 3 * 224 * 224;
-	}
-	if (shape->parallel)
-		shape->rotary = shape->head_dim / 4; /* as all of Pythia's have it */
-	else if (!shape->positions)
-		shape->rotary = shape->head_dim;
-}
-
-/* The three closest names: what begins alike is closer than what is spelled alike. */
-static int distance(const char *typed, const char *name)
-{
-	int common = 0;
-	while (typed[common] && typed[common] == name[common])
-		common++;
-	return word_distance(typed, name) * 2 - common;
-}
-
-static void find_nearest(const char *name, char *nearest, size_t size)
-{
-	bool taken[MODELS] = {false};
-	size_t length = 0;
-
-	nearest[0] = 0;
-	for (int n = 0; n < 3; n++) {
-		int best = -1, least = 0;
-		for (int i = 0; i < MODELS; i++) {
-			int d = distance(name, models[i].name);
-			if (!taken[i] && (best < 0 || d < least))
-				best = i, least = d;
-		}
-		if (best < 0 || least > (int)strlen(name))
-			return;
-		taken[best] = true;
-		if (length < size)
-			length += (size_t)snprintf(nearest + length, size - length,
-			                           "%s%s", n ? ", " : "",
-			                           models[best].name);
-	}
-}
-
-bool model_find(const char *name, struct shape *shape, char *nearest, size_t size)
-{
-	char small[64];
-	size_t length = 0;
-
-	for (; name[length] && length < sizeof(small) - 1; length++) {
-		char c = name[length];
-		small[length] = c >= 'A' && c <= 'Z'   ? (char)(c + 32)
-		                : c == '_' || c == ' ' ? '-'
-		                                       : c;
-	}
-	small[length] = 0;
-	for (int i = 0; i < MODELS; i++) {
-		if (strcmp(small, models[i].name) != 0)
-			continue;
-		fill(&models[i], shape);
-		return true;
-	}
-	find_nearest(small, nearest, size);
-	return false;
+	return shape->layers + shape->decoder_layers + shape->pictures.layers;
 }
 
 void shape_plain(struct shape *shape)
@@ -241,7 +149,7 @@ bool weight_is_copied(const struct model *model, const struct weight *weight)
 		return false;
 	return weight->role == ROLE_ATTENTION || weight->role == ROLE_MLP ||
 	       weight->role == ROLE_ANY || weight->role == ROLE_HEAD ||
-	       weight->role == ROLE_ROUTER ||
+	       weight->role == ROLE_ROUTER || weight->role == ROLE_CONVOLUTION ||
 	       (weight->role == ROLE_EXPERTS && !experts_are_grouped(shape)) ||
 	       (weight->role == ROLE_EMBEDDING && shape->tied &&
 	        shape_has_words(shape));
@@ -300,6 +208,10 @@ static int add_head(struct model *model, const struct shape *s)
 		                                        .rows = s->vocab,
 		                                        .copies = 1,
 		                                        .target = -1});
+	if (s->head == HEAD_CONTRAST)
+		return norms(model, s->hidden, s->patch > 0) |
+		       linear(model, ROLE_HEAD, -1, s->hidden, s->pictures.projection,
+		              1, false);
 	if (s->head == HEAD_CLASSES || s->head == HEAD_TOKENS)
 		return linear(model, ROLE_HEAD, -1, s->hidden, s->classes, 1, true);
 	return 0;
@@ -334,7 +246,7 @@ static int add_layers(struct model *model, const struct shape *s)
 	int bad =
 	        s->latent.keys ? experts_add_latent(model, s) : add_attention(model, s);
 
-	bad |= model_feed_forward(model, s->ffn, l - s->experts.sparse);
+	bad |= model_feed_forward(model, s, s->ffn, l - s->experts.sparse);
 	bad |= experts_add(model, s);
 	return bad | norms(model, d, s->norms * l);
 }
@@ -386,16 +298,29 @@ static int add_embedding(struct model *model, const struct shape *s)
 	return bad;
 }
 
-int model_from_shape(struct model *model, const struct shape *shape)
+/* The modules of an image model of stages. */
+static int add_stages(struct model *model, const struct shape *s)
 {
-	const struct shape *s = &model->shape;
+	struct units units;
+	struct weight weights[UNIT_WEIGHTS];
 	int bad = 0;
 
-	model->shape = *shape;
-	model->known = true;
-	bad |= add_embedding(model, s);
+	units_of(s, &units);
+	for (size_t i = 0; i < units.count; i++)
+		for (int k = unit_weights(&units.list[i], weights); k-- > 0;)
+			bad |= model_add(model, weights[k]);
+	free(units.list);
+	return bad;
+}
+
+/* The weights of one tower, its head aside. */
+static int add_tower(struct model *model, const struct shape *s)
+{
+	int bad = add_embedding(model, s);
+
 	if (s->patch) {
-		bad |= linear(model, ROLE_EMBEDDING, -1, s->patch, s->hidden, 1, true);
+		bad |= linear(model, ROLE_EMBEDDING, -1, s->patch, s->hidden, 1,
+		              s->family != FAMILY_CLIP);
 		bad |= model_add(model, (struct weight){.role = ROLE_POSITION,
 		                                        .rows = s->hidden,
 		                                        .copies = 1,
@@ -404,8 +329,36 @@ int model_from_shape(struct model *model, const struct shape *shape)
 	bad |= add_layers(model, s);
 	if (s->final_norm)
 		bad |= norms(model, s->hidden, 1);
+	return bad;
+}
+
+/* The tower of pictures, and what the similarities are scaled by. */
+static int add_pictures(struct model *model, const struct shape *s)
+{
+	struct shape pictures;
+
+	shape_of_pictures(s, &pictures);
+	return add_tower(model, &pictures) | add_head(model, &pictures) |
+	       model_add(model, (struct weight){.role = ROLE_BIAS,
+	                                        .rows = 1,
+	                                        .copies = 1,
+	                                        .target = -1});
+}
+
+int model_from_shape(struct model *model, const struct shape *shape)
+{
+	const struct shape *s = &model->shape;
+	int bad = 0;
+
+	model->shape = *shape;
+	model->known = true;
+	if (s->stages.count)
+		return add_stages(model, s) | add_head(model, s) ? -1 : 0;
+	bad |= add_tower(model, s);
 	if (s->decoder_layers)
 		bad |= add_decoder(model, s);
+	if (s->pictures.layers)
+		bad |= add_pictures(model, s);
 	return bad | add_head(model, s) ? -1 : 0;
 }
 

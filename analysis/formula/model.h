@@ -29,10 +29,19 @@ enum norm {
 /* Rotary positions: in the heads' own width, by tables in fp32, or all in fp32. */
 enum rotation { ROTATION_PLAIN, ROTATION_TABLES_FP32, ROTATION_FP32 };
 /* MLP_GELU_OWN is BLOOM's: a function with a backward of its own, operator by operator. */
-enum mlp { MLP_GELU, MLP_GELU_NEW, MLP_GELU_OWN, MLP_RELU, MLP_RELU2, MLP_GATED };
+enum mlp {
+	MLP_GELU,
+	MLP_GELU_NEW,
+	MLP_GELU_OWN,
+	MLP_GELU_QUICK, /* x * sigmoid(1.702 * x), operator by operator */
+	MLP_RELU,
+	MLP_RELU2,
+	MLP_GATED
+};
 /* What a model is trained for. HEAD_NONE: nothing that is known here. HEAD_MASKED: the words of an
  * encoder, behind a matmul and a norm. HEAD_SEQUENCE: classes of a sample. HEAD_TOKENS: of each
- * token. HEAD_CLASSES: of an image. HEAD_SEQ2SEQ: the words of a target that follows a source. */
+ * token. HEAD_CLASSES: of an image. HEAD_SEQ2SEQ: the words of a target that follows a source. HEAD_CONTRAST: pictures held
+ * against texts, each projected to one width. */
 enum head {
 	HEAD_NONE,
 	HEAD_LM,
@@ -40,7 +49,8 @@ enum head {
 	HEAD_SEQUENCE,
 	HEAD_TOKENS,
 	HEAD_CLASSES,
-	HEAD_SEQ2SEQ
+	HEAD_SEQ2SEQ,
+	HEAD_CONTRAST
 };
 /* Where tables narrower than the stream are widened to it. */
 enum projection { PROJECT_NONE, PROJECT_BEFORE_NORM, PROJECT_AFTER_NORM };
@@ -62,6 +72,24 @@ static inline bool layer_in(const struct layer_set *set, int64_t layer)
 {
 	return layer < LAYER_SET && (set->bits[layer / 64] >> layer % 64 & 1);
 }
+
+/* An image model whose layers stand in stages: each has the picture smaller and more channels. */
+enum { STAGES = 8 };
+struct stages {
+	int count; /* 0: a model without them */
+	int64_t depth[STAGES], width[STAGES], heads[STAGES];
+	int64_t first;                /* channels of what the first stage reads */
+	int64_t high, wide, channels; /* of a picture */
+	int64_t patch, window;
+	double ffn;      /* of the layers of a stage, in its channels */
+	bool bottleneck; /* ResNet: three convolutions a layer, in place of two */
+	bool narrow_early,
+	        halved_first; /* ResNet: the first convolution of a stage strides; the
+	                                    first stage has one that does */
+	bool scaled;          /* ConvNeXt: branches are multiplied by trained numbers */
+	bool left_out;        /* branches are left out at random */
+	bool positioned;      /* Swin: a trained table of positions */
+};
 
 struct shape {
 	enum family family; /* FAMILY_COUNT: a plain transformer */
@@ -152,6 +180,14 @@ struct shape {
 	bool head_dropout; /* before the head's last matmul */
 	bool dropout;      /* trained with it by default */
 	bool attention_dropout; /* of the attention's weights too */
+	struct stages stages;
+	/* CLIP: a second tower, which reads pictures; layers 0: there is none */
+	struct {
+		int64_t layers, hidden, ffn, heads, positions, patch, pixels;
+		enum mlp mlp;
+		bool attention_dropout;
+		int64_t projection; /* the width in which both towers' results meet */
+	} pictures;
 };
 
 /* What all models of a family have in common; sizes are 0. */
@@ -167,6 +203,7 @@ enum role {
 	ROLE_HEAD,
 	ROLE_EXPERTS, /* of all experts of a layer, in one tensor */
 	ROLE_ROUTER,
+	ROLE_CONVOLUTION,
 	ROLE_ANY, /* nothing is known but its size */
 	ROLE_COUNT
 };
@@ -212,6 +249,8 @@ int64_t shape_embedding(const struct shape *shape);
 int64_t shape_own_layers(const struct shape *shape);
 /* Is the length of what it reads its own, as an image's is? */
 bool shape_is_fixed(const struct shape *shape);
+/* The tower that reads pictures, of a shape that has one, as a shape. */
+void shape_of_pictures(const struct shape *shape, struct shape *pictures);
 /* Of both stacks. */
 int64_t shape_all_layers(const struct shape *shape);
 
@@ -235,7 +274,8 @@ int model_add(struct model *model, struct weight weight);
  * times as there are copies; the same answers. */
 int model_linear(struct model *model, enum role role, int target, int64_t in,
                  int64_t out, int64_t copies, bool bias);
-int model_feed_forward(struct model *model, int64_t width, int64_t copies);
+int model_feed_forward(struct model *model, const struct shape *s, int64_t width,
+                       int64_t copies);
 
 void model_free(struct model *model);
 

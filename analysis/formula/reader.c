@@ -90,7 +90,7 @@ bool truth(struct reader *reader, const char *key, bool otherwise)
 	return value;
 }
 
-double fraction(struct reader *reader, const char *key, double otherwise)
+double real_of(struct reader *reader, const char *key, double otherwise)
 {
 	struct rows *rows;
 	const char *type, *text;
@@ -104,9 +104,16 @@ double fraction(struct reader *reader, const char *key, double otherwise)
 		value = strtod(text, NULL);
 	else if (type && strcmp(type, "null") != 0)
 		wrong(reader, "'%s' in '%s' is not a number", key, reader->name);
-	if (value < 0 || value > 1)
-		wrong(reader, "'%s' in '%s' is not between 0 and 1", key, reader->name);
 	rows_free(rows);
+	return value;
+}
+
+double fraction(struct reader *reader, const char *key, double otherwise)
+{
+	double value = real_of(reader, key, otherwise);
+
+	if (!(value >= 0 && value <= 1))
+		wrong(reader, "'%s' in '%s' is not between 0 and 1", key, reader->name);
 	return value;
 }
 
@@ -131,4 +138,21 @@ int64_t number_of(struct reader *reader, const char *key, int64_t otherwise)
 	if (rows)
 		rows_free(rows);
 	return value;
+}
+
+bool is_other(struct reader *reader, const char *key, const char *known)
+{
+	struct rows *rows = has_type(reader, key, "text") ? look(reader, key) : NULL;
+	const char *at = rows ? rows_text(rows, 1) : NULL;
+	size_t length = at ? strlen(at) : 0;
+	bool other = at != NULL;
+
+	for (const char *one = known; other && one; one = strchr(one, '|')) {
+		one += *one == '|';
+		other = strncmp(one, at, length) != 0 ||
+		        (one[length] && one[length] != '|');
+	}
+	if (rows)
+		rows_free(rows);
+	return other;
 }

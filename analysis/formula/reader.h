@@ -30,8 +30,13 @@ int64_t whole(struct reader *reader, const char *keys, int64_t otherwise);
 int64_t number_of(struct reader *reader, const char *key, int64_t otherwise);
 bool truth(struct reader *reader, const char *key, bool otherwise);
 double fraction(struct reader *reader, const char *key, double otherwise);
+double real_of(struct reader *reader, const char *key,
+               double otherwise); /* any number */
 
 /* Is it there, and of this type of JSON: "integer", "null"? */
 bool has_type(struct reader *reader, const char *key, const char *wanted);
+
+/* Is it a text, and not one of 'first|second'? Where it is missing, it is not. */
+bool is_other(struct reader *reader, const char *key, const char *known);
 
 #endif

@@ -57,8 +57,9 @@ static int64_t head_norm_bytes(const struct context *c)
 static int64_t mlp_bytes(const struct context *c)
 {
 	static const int kept[] = {
-	        [MLP_GELU] = 2, [MLP_GELU_NEW] = 5, [MLP_GELU_OWN] = 2,
-	        [MLP_RELU] = 1, [MLP_RELU2] = 2,    [MLP_GATED] = 4};
+	        [MLP_GELU] = 2,       [MLP_GELU_NEW] = 5, [MLP_GELU_OWN] = 2,
+	        [MLP_GELU_QUICK] = 3, [MLP_RELU] = 1,     [MLP_RELU2] = 2,
+	        [MLP_GATED] = 4};
 	/* pow() runs in fp32 under CUDA's autocast, and what follows it */
 	if (c->shape->mlp == MLP_GELU_NEW && c->training->autocast)
 		return 16 * c->shape->ffn;

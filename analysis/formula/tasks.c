@@ -42,7 +42,8 @@ enum task task_of(const struct shape *shape)
 	                                          TASK_SEQUENCE_CLASSIFICATION,
 	                                  [HEAD_TOKENS] = TASK_TOKEN_CLASSIFICATION,
 	                                  [HEAD_CLASSES] = TASK_IMAGE_CLASSIFICATION,
-	                                  [HEAD_SEQ2SEQ] = TASK_SEQ2SEQ};
+	                                  [HEAD_SEQ2SEQ] = TASK_SEQ2SEQ,
+	                                  [HEAD_CONTRAST] = TASK_COUNT};
 
 	return tasks[shape->head];
 }
@@ -64,7 +65,7 @@ bool task_take(struct shape *s, enum task task)
 	s->head_assumed = false;
 	if (task == task_of(s))
 		return true;
-	if (s->patch || s->decoder_layers ||
+	if (s->patch || s->stages.count || s->pictures.layers || s->decoder_layers ||
 	    (!s->encoder &&
 	     (task == TASK_MASKED_LM || (words && lacks(s->family, task)))) ||
 	    (s->encoder && task == TASK_CAUSAL_LM) || task >= TASK_SEQ2SEQ)

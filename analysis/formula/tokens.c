@@ -1,7 +1,7 @@
 /* tokens.c - what all formulas of the activations are made with. All
  * per-token counts are small; only products with tokens can
  * overflow.
- * Called from: activation.c, published.c, saved.c. */
+ * Called from: formula/. */
 #include "tokens.h"
 
 struct formula_term *per_token(struct context *c, int64_t count, int64_t bytes,
@@ -34,6 +34,8 @@ void weight_copies(struct context *c)
 		if (weight_is_copied(c->model, w))
 			elements += weight_elements(w);
 	}
+	if (!elements)
+		return;
 	term = formula_known_term(
 	        c->formula, FORMULA_ACTIVATION, product(c, 2, elements),
 	        "torch.autocast: a 16-bit copy of each matmul's weight, saved "

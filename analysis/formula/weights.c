@@ -48,9 +48,9 @@ int model_linear(struct model *model, enum role role, int target, int64_t in,
 	                                        .target = -1});
 }
 
-int model_feed_forward(struct model *model, int64_t width, int64_t copies)
+int model_feed_forward(struct model *model, const struct shape *s, int64_t width,
+                       int64_t copies)
 {
-	const struct shape *s = &model->shape;
 	int bad = 0;
 
 	if (s->mlp == MLP_GATED)

@@ -261,11 +261,12 @@ def answer_for_masks():
 
 
 def images(config, torch):
-    """Pixels of a batch; 224 x 224 where a config names no size."""
+    """Pixels of a batch, in the parameters' dtype; 224 x 224 where a config names no size."""
     config = getattr(config, "vision_config", None) or config
     side = getattr(config, "image_size", 224)
     high, wide = side if isinstance(side, (list, tuple)) else (side, side)
-    return torch.randn(SETTINGS["batch"], config.num_channels, high, wide, device="cuda")
+    return torch.randn(SETTINGS["batch"], config.num_channels, high, wide,
+                       dtype=getattr(torch, DTYPES[SETTINGS["parameters"]]), device="cuda")
 
 
 def batch_for(model, config, torch):

@@ -159,6 +159,11 @@ static void read_lora(struct plan *plan, const struct options *options)
 	plan_count(options, OPT_LORA_PARAMS, &t->lora_parameters);
 	if (!plan_count(options, OPT_LORA_RANK, &t->lora_rank))
 		return;
+	if (plan->model.known &&
+	    (plan->model.shape.stages.count || plan->model.shape.pictures.layers))
+		fail(STATUS_USAGE,
+		     "'--lora-rank': where adapters stand in an image model of stages, "
+		     "or in two towers, is not understood");
 	if (!plan->model.known)
 		fail(STATUS_USAGE,
 		     "'--lora-rank' needs the shape of the model: give "
@@ -279,6 +284,11 @@ static void read_activations(struct plan *plan, const struct options *options)
 		     "'--checkpoint %s' needs the shape of the model: its "
 		     "layers are what is recomputed",
 		     checkpoint_names[checkpoint]);
+	if (checkpoint > 0 && plan->model.known && plan->model.shape.stages.count)
+		fail(STATUS_USAGE,
+		     "'--checkpoint %s': transformers has no checkpoints of ResNet and "
+		     "ConvNeXt, and Swin's are not understood",
+		     checkpoint_names[checkpoint]);
 	if (checkpoint > 0 && t->activations == ACTIVATIONS_ROUGH)
 		fail(STATUS_USAGE,
 		     "the rough formula knows no checkpoints; use another "
@@ -288,7 +298,8 @@ static void read_activations(struct plan *plan, const struct options *options)
 	t->no_dropout = options->value[OPT_NO_DROPOUT] != NULL;
 	if (!plan->traced.known) /* which tells whether there was any */
 		t->dropout = plan->model.shape.dropout ||
-		             plan->model.shape.attention_dropout;
+		             plan->model.shape.attention_dropout ||
+		             plan->model.shape.pictures.attention_dropout;
 	t->dropout &= !t->no_dropout;
 	if (!plan->model.known && !plan->unknown && !given)
 		plan_note(

@@ -98,7 +98,7 @@ static void take_task(struct plan *plan, const struct options *options, struct s
 
 	if (plan->unknown)
 		return;
-	if (shape_is_fixed(s))
+	if (shape_is_fixed(s) || s->pictures.layers)
 		plan_note(plan,
 		          "what the convolution's kernels work in is the choice of a "
 		          "card's cuDNN, and left out");

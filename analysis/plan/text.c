@@ -96,6 +96,8 @@ static void describe(const struct plan *plan, FILE *out)
 		fprintf(out, " × %s before a step", text_count(t->accumulate).s);
 	if (t->clip)
 		fputs(" · clipped", out);
+	if (plan->model.known && plan->model.shape.stages.window)
+		fprintf(out, " · %s attention", attention_names[t->attention]);
 	if (plan->sequence_counts && t->seq)
 		fprintf(out, " · sequence %s · %s attention", text_count(t->seq).s,
 		        attention_names[t->attention]);

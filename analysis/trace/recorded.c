@@ -201,7 +201,8 @@ static void read_config(struct model *model, struct trace *trace, const char *co
 		model->known = !config_parse(trace->name, config, &model->shape, kind,
 		                             sizeof(kind), shapeless, size);
 	if (!model->known ||
-	    (!model->shape.decoder_layers && !shape_is_fixed(&model->shape)))
+	    (!model->shape.decoder_layers && !model->shape.pictures.layers &&
+	     !shape_is_fixed(&model->shape)))
 		return;
 	/* what a run of these keeps is not told apart by the formula */
 	model->known = false;

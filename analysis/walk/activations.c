@@ -41,6 +41,18 @@ static struct ten gelu_own(struct ops *o, struct ten x)
 	return result;
 }
 
+/* x * sigmoid(1.702 * x) */
+static struct ten gelu_quick(struct ops *o, struct ten x)
+{
+	struct ten scaled = ops_unary(o, x, SAVE_NONE),
+	           share = ops_unary(o, scaled, SAVE_RESULT), result;
+
+	ops_let(o, &scaled);
+	result = ops_mul(o, x, share);
+	ops_let(o, &share);
+	return result;
+}
+
 /* relu(x) ** 2; autocast takes the power in fp32 */
 static struct ten relu_squared(struct ops *o, struct ten x)
 {
@@ -60,6 +72,8 @@ struct ten transformer_activated(struct transformer *m, struct ten x)
 		return transformer_gelu_new(&m->ops, x);
 	case MLP_GELU_OWN:
 		return gelu_own(&m->ops, x);
+	case MLP_GELU_QUICK:
+		return gelu_quick(&m->ops, x);
 	case MLP_RELU2:
 		return relu_squared(&m->ops, x);
 	case MLP_RELU:

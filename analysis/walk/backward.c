@@ -28,7 +28,8 @@ static void take_gradient(struct tape *t, struct leaf *leaf, int32_t gradient)
 		storage_let(t, gradient);
 		return;
 	}
-	if (t->storages[gradient].holders > 1) { /* somebody else's: it is copied */
+	/* somebody else's is copied */
+	if (t->storages[gradient].holders > 1 || leaf->copied) {
 		int32_t copy =
 		        storage_take(t, t->storages[gradient].asked, TAPE_GRADIENT);
 		storage_let(t, gradient);

@@ -1,5 +1,5 @@
 /* buffers.c - what PyTorch's own kernels work in beside what they read and make.
- * Called from: ops.c, optimizer.c. */
+ * Called from: convolutions.c, ops.c, optimizer.c. */
 #include "ops.h"
 
 static int64_t up(int64_t a, int64_t b)

@@ -2,7 +2,7 @@
  * samples or tokens. A decoder's words are transformer.c's.
  * Source: the classes For… in models/NAME/modeling_NAME.py, and modeling_layers.py,
  * transformers 5.23.
- * Called from: encoder.c, transformer.c. */
+ * Called from: clip.c, encoder.c, transformer.c. */
 #include "transformer.h"
 
 static struct ten words(struct transformer *m, struct ten x)
@@ -22,7 +22,7 @@ static struct ten words(struct transformer *m, struct ten x)
 }
 
 /* Some rows of a tensor, as a view: the gradient is of the whole, with zeros. */
-static struct ten rows_of(struct ops *o, struct ten x, int64_t count)
+struct ten transformer_part(struct ops *o, struct ten x, int64_t count)
 {
 	struct op op = {.in = {x.v},
 	                .give = {GIVE_NEW},
@@ -38,7 +38,7 @@ static struct ten pooled_classes(struct transformer *m, struct ten x)
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
 	bool active = s->head_dropout && !m->training->no_dropout;
-	struct ten first = rows_of(o, x, m->batch * s->hidden), a, b;
+	struct ten first = transformer_part(o, x, m->batch * s->hidden), a, b;
 
 	a = ops_dropout(
 	        o, first,
@@ -97,7 +97,7 @@ static struct ten first_classes(struct transformer *m, struct ten x)
 {
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
-	struct ten first = rows_of(o, x, m->batch * s->hidden);
+	struct ten first = transformer_part(o, x, m->batch * s->hidden);
 
 	m->output = ops_linear(o, first, m->head, m->head_bias, s->hidden, s->classes);
 	ops_let(o, &first);

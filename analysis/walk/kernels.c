@@ -1,6 +1,6 @@
 /* kernels.c - what attends: one of PyTorch's kernels, or the operators one by one, as Hugging Face's
  * transformers 5 chooses them.
- * Called from: attention.c, falcon.c, latent.c, walk.c. */
+ * Called from: attention.c, falcon.c, latent.c, walk.c, windows.c. */
 #include "transformer.h"
 
 /* Phi-3 puts the parts together where one of them is empty, too. */
@@ -52,22 +52,31 @@ static bool is_older(const struct transformer *m)
  * of a product, and the queries' gradient in fp32, tile by tile with a lock each. A tile is 128 rows
  * high where heads are wide and the card's blocks have the room. Source: attention_backward.cu and
  * mem_eff_attention/kernel_backward.h in aten/src/ATen/native/transformers/cuda, PyTorch 2.11. */
-static void efficient_backward(const struct transformer *m, struct op *op, int width)
+void kernel_efficient_backward(const struct ops *o, struct op *op,
+                               const struct attending *by, int width)
 {
 	enum { NARROW = 64, LOCK = 16, ROOMY = 2048 };
-	const struct silicon *card = m->ops.silicon;
+	const struct silicon *card = o->silicon;
 	bool roomy = width == 2 || (card->major >= 8 && card->threads >= ROOMY);
-	int64_t value = value_of(m->shape),
-	        wide = value > m->shape->head_dim ? value : m->shape->head_dim,
+	int64_t wide = by->value > by->head_dim ? by->value : by->head_dim,
 	        high = wide > NARROW && roomy ? 2 * NARROW : NARROW,
-	        heads = m->batch * m->shape->heads,
-	        tiles = (m->seq + high - 1) / high *
-	                ((m->shape->head_dim + NARROW - 1) / NARROW);
+	        tiles = (by->queries + high - 1) / high *
+	                ((by->head_dim + NARROW - 1) / NARROW);
 
 	if (width == 4)
-		op->passing = width * heads * m->seq * value;
-	op->after[0] = 4 * heads * m->seq;
-	op->after[1] = heads * tiles * (4 * NARROW * high + LOCK);
+		op->passing = width * by->heads * by->queries * by->value;
+	op->after[0] = 4 * by->heads * by->queries;
+	op->after[1] = by->heads * tiles * (4 * NARROW * high + LOCK);
+}
+
+static void efficient_backward(const struct transformer *m, struct op *op, int width)
+{
+	const struct attending by = {.heads = m->batch * m->shape->heads,
+	                             .queries = m->seq,
+	                             .head_dim = m->shape->head_dim,
+	                             .value = value_of(m->shape)};
+
+	kernel_efficient_backward(&m->ops, op, &by, width);
 }
 
 /* flash attention in 16 bits, the memory-efficient kernel in fp32 and on cards before Ampere. */

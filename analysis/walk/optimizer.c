@@ -45,7 +45,7 @@ static void assign(const struct step *s, tensor_id *name, tensor_id value)
 
 static bool is_matrix(const struct matrix *w)
 {
-	return w->columns > 1;
+	return w->columns > 1 || w->stacked;
 }
 
 /* Muon takes matrices inside the layers, and another optimizer the rest. */

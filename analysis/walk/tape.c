@@ -208,6 +208,11 @@ tensor_id tape_weight(struct tape *t, int64_t bytes, bool trained)
 	return weight;
 }
 
+void tape_copy_gradient(struct tape *t, tensor_id weight)
+{
+	t->leaves[t->tensors[weight].leaf].copied = true;
+}
+
 void tape_ask_gradient(struct tape *t, tensor_id v)
 {
 	t->tensors[v].grad = true;

@@ -74,6 +74,8 @@ tensor_id tape_make(struct tape *tape, int64_t bytes, enum tape_bucket bucket);
 tensor_id tape_weight(struct tape *tape, int64_t bytes, bool trained);
 /* tensor.requires_grad_(): asks for the gradient of one that no weight that is trained went into;
  * of one such tensor at a time. The gradient stays until it is dropped. */
+/* A weight whose gradient comes in another order than it lies in itself: it is copied. */
+void tape_copy_gradient(struct tape *tape, tensor_id weight);
 void tape_ask_gradient(struct tape *tape, tensor_id v);
 void tape_drop_asked(struct tape *tape);
 void tape_zero_grad(struct tape *tape);

@@ -45,6 +45,7 @@ struct leaf {
 	int uses;         /* nodes whose gradient of it is still to come */
 	tensor_id cast;   /* under autocast; NO_TENSOR */
 	bool trained, was_cast;
+	bool copied; /* its gradient comes in another order than it lies in */
 };
 
 struct tape {

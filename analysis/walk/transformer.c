@@ -333,18 +333,29 @@ static bool layers_differ(const struct transformer *m)
 	return false;
 }
 
-tensor_id transformer_forward(struct transformer *m)
+/* What the layers read; held: what is named until they have run. */
+static struct ten begun(struct transformer *m, struct ten held[2])
 {
 	struct ops *o = &m->ops;
-	struct ten x, held[2] = {none, none}, next, loss;
+	struct ten x = m->shape->patch ? vision_embedded(m) : embedded(m, held);
+
+	if (m->shape->family == FAMILY_CLIP) {
+		ops_let(o, &held[0]);
+		ops_let(o, &held[1]);
+	}
+	if (m->shape->patch || m->shape->family == FAMILY_CLIP)
+		held[0] = ops_hold(o, x); /* a variable of the model's */
+	return x;
+}
+
+struct ten transformer_body(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	struct ten x, held[2] = {none, none}, next;
 	struct one_layer *list = allocate((size_t)(m->layer_count + 1) * sizeof(*list));
 	bool again = m->training->checkpoint == CHECKPOINT_FULL;
 
-	if (m->sharding)
-		sharding_before(m->sharding, SHARDING_ROOT);
-	x = m->shape->patch ? vision_embedded(m) : embedded(m, held);
-	if (m->shape->patch)
-		held[0] = ops_hold(o, x); /* a variable of the model's */
+	x = begun(m, held);
 	make_tables(m, x.width);
 	make_mask(m, x.width);
 	for (int64_t i = 0; i < m->layer_count; i++) {
@@ -370,12 +381,23 @@ tensor_id transformer_forward(struct transformer *m)
 	if (!again || !layers_differ(m))
 		ops_let(o, &m->other_mask);
 	ops_let(o, &held[1]);
+	free(m->contexts);
+	m->contexts = list; /* the backward runs them again */
+	return x;
+}
+
+tensor_id transformer_forward(struct transformer *m)
+{
+	struct ops *o = &m->ops;
+	struct ten x, loss;
+
+	if (m->sharding)
+		sharding_before(m->sharding, SHARDING_ROOT);
+	x = transformer_body(m);
 	loss = m->shape->head == HEAD_LM ? loss_of(m, x) : heads_loss(m, x);
 	ops_let(o, &x);
 	tape_autocast_ends(o->tape);
 	if (m->sharding)
 		sharding_after(m->sharding, SHARDING_ROOT);
-	free(m->contexts);
-	m->contexts = list; /* the backward runs them again */
 	return loss.v;
 }

@@ -5,6 +5,7 @@
 #include "formula.h"
 #include "ops.h"
 #include "sharded.h"
+#include "stages.h"
 
 struct norm_weights {
 	struct ten weight, bias;
@@ -74,12 +75,19 @@ struct transformer {
 	} * matrices;            /* of the same weights */
 	size_t matrix_room;
 	size_t count, room;
+	struct transformer *pictures; /* CLIP's second tower; NULL */
+	struct ten scale;             /* ... of the similarities, which is trained */
+	struct staged *staged;     /* the modules of an image model of stages; NULL */
 	struct sharding *sharding; /* among several devices; NULL: none */
 };
 
 /* Makes the weights; they stay. false: layers of a kind that is not written here. */
 bool transformer_make(struct transformer *model);
 void transformer_free(struct transformer *model);
+
+/* A weight of the model: of rows x columns elements, or of so many such matrices. */
+struct ten transformer_weight(struct transformer *model, int64_t rows, int64_t columns,
+                              int64_t stacked);
 
 /* Does a dropout of its stream do anything in this training? */
 static inline bool transformer_drops(const struct transformer *m)
@@ -116,6 +124,13 @@ struct ten transformer_attention_to_memory(struct transformer *model,
 struct ten latent_attention(struct transformer *model,
                             const struct layer_weights *layer, struct ten x,
                             struct ten *weights);
+/* Puts into op what the backward of the memory-efficient kernel works in: heads of all samples; value
+ * is the width of one, head_dim that of a query. */
+struct attending {
+	int64_t heads, queries, head_dim, value;
+};
+void kernel_efficient_backward(const struct ops *o, struct op *op,
+                               const struct attending *by, int width);
 
 /* What attends in a layer; width: bytes of a query's element. */
 enum kernel {
@@ -178,6 +193,24 @@ void deberta_ends(struct transformer *model);
 /* The patches of images, as the layers read them. */
 struct ten vision_embedded(struct transformer *model);
 
+/* Swin's attention in windows, of what is let go of; table: of relative positions. What the layer's
+ * variables hold until its sum, and to its end. */
+struct windows {
+	const struct unit *unit;
+	const struct layer_weights *weights;
+	struct ten table, until_sum, to_end[4];
+};
+struct ten windows_attended(struct transformer *model, struct windows *windows,
+                            struct ten *x);
+/* Four places of a picture become one. */
+struct ten windows_merged(struct transformer *model, const struct unit *unit,
+                          struct ten x);
+
+/* An image model of stages: its weights, and the forward with its loss. */
+bool stages_make(struct transformer *model);
+void stages_free(struct transformer *model);
+tensor_id stages_forward(struct transformer *model);
+
 /* What Whisper's stacks read, and a layer of one; cross: of the second stack. What is held while
  * the stack runs. */
 struct ten whisper_embedded(struct transformer *model, bool second, struct ten held[2]);
@@ -192,6 +225,18 @@ bool transformer_is_older(const struct shape *shape);
 struct ten transformer_older_attention(struct transformer *model,
                                        const struct layer_weights *layer, struct ten x,
                                        struct ten *weights);
+
+/* CLIP: the tower that reads pictures, made behind the one of texts, and both with their loss. */
+bool clip_make(struct transformer *model);
+void clip_free(struct transformer *model);
+tensor_id clip_forward(struct transformer *model);
+/* So many elements of a tensor, as a view: its gradient is of the whole. */
+struct ten transformer_part(struct ops *o, struct ten x, int64_t count);
+/* The layers of a decoder, or of a tower, and the norm behind them. */
+struct ten transformer_body(struct transformer *model);
+/* The weights of another one are this one's too, for the optimizer. */
+void transformer_take_weights(struct transformer *model,
+                              const struct transformer *from);
 
 /* The forward with its loss: of a decoder, of an encoder. */
 tensor_id transformer_forward(struct transformer *model);

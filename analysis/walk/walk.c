@@ -10,12 +10,12 @@
 
 enum { HOPPER = 9 };
 
-static bool known(const struct training *r)
+static bool known(const struct shape *s, const struct training *r)
 {
 	return !r->inference && (r->world == 1 || !r->zero || r->zero == 3) &&
 	       r->offload == OFFLOAD_NONE && (!r->lora_rank || !r->zero) &&
 	       !r->lora_parameters && r->sample_bytes < 0 && r->sample_elements < 0 &&
-	       r->batch > 0 && r->seq > 0 &&
+	       r->batch > 0 && (r->seq > 0 || s->stages.count) &&
 	       (r->checkpoint == CHECKPOINT_NONE || r->checkpoint == CHECKPOINT_FULL) &&
 	       r->accumulate >= 1 && r->accumulate <= 1024 && optimizer_known(r) &&
 	       (r->accumulate == 1 || !r->zero) &&
@@ -37,6 +37,9 @@ static bool sane(const struct shape *s, const struct training *r)
 	                (double)s->hidden + experts;
 	double scores = (double)s->heads * (longest + (double)s->relative.rows);
 
+	if (s->stages
+	            .count) /* a module reads as many numbers as a picture has, or some more */
+		return layers <= 1024 && (double)r->batch * (double)s->pixels < 1e12;
 	return s->layers >= 1 && layers <= 1024 && tokens < 1e12 &&
 	       (double)r->batch * (double)s->pixels < 1e15 &&
 	       tokens * (widest + scores) * layers < 1e16;
@@ -51,9 +54,11 @@ static bool adapters_known(const struct shape *s, const struct training *r)
 
 static tensor_id forward(struct transformer *m)
 {
-	return m->shape->decoder_layers ? seq2seq_forward(m)
-	       : m->shape->encoder      ? encoder_forward(m)
-	                                : transformer_forward(m);
+	return m->shape->stages.count     ? stages_forward(m)
+	       : m->pictures              ? clip_forward(m)
+	       : m->shape->decoder_layers ? seq2seq_forward(m)
+	       : m->shape->encoder        ? encoder_forward(m)
+	                                  : transformer_forward(m);
 }
 
 /* Of the batches that are accumulated, each leaves its outputs until the next has made its own. Gives
@@ -128,10 +133,10 @@ static void two_steps(struct transformer *m, struct walk *walk)
 	struct tape *t = m->ops.tape;
 
 	m->ids = ops_make(&m->ops, m->tokens, 8);
-	m->pixels = ops_make(&m->ops, m->batch * m->shape->pixels,
-	                     m->shape->mel ? m->wide : 4);
+	m->pixels = ops_make(&m->ops, m->batch * m->shape->pixels, m->wide);
 	ops_make(&m->ops, m->tokens, 8); /* labels, and which of the ids count */
-	ops_make(&m->ops, m->tokens, 8);
+	if (!m->pictures)
+		ops_make(&m->ops, m->tokens, 8);
 	tape_workspaces(t, walk_cublas_workspace(m->training), WALK_CUBLASLT_WORKSPACE);
 	one_step(m, true);
 	walk->first = tape_read(t);
@@ -139,6 +144,13 @@ static void two_steps(struct transformer *m, struct walk *walk)
 	walk->left = one_step(m, false);
 	walk->later = tape_read(t);
 	walk->later.refused |= walk->first.refused;
+}
+
+static bool made(struct transformer *m)
+{
+	return m->shape->stages.count      ? stages_make(m)
+	       : m->shape->pictures.layers ? clip_make(m)
+	                                   : transformer_make(m);
 }
 
 bool walk_training(const struct model *model, const struct training *training,
@@ -154,7 +166,9 @@ bool walk_training(const struct model *model, const struct training *training,
 	                        .memory = {.v = NO_TENSOR},
 	                        .named = {.v = NO_TENSOR},
 	                        .asked = {.v = NO_TENSOR},
-	                        .tokens = training->batch * training->seq,
+	                        .tokens =
+	                                training->batch *
+	                                (model->shape.stages.count ? 1 : training->seq),
 	                        .wide = dtype_bytes(training->parameter == DTYPE_NF4
 	                                                    ? training->residual
 	                                                    : training->parameter),
@@ -173,8 +187,15 @@ bool walk_training(const struct model *model, const struct training *training,
 		return false;
 	if (!experts_known(&m))
 		return false;
+	/* ... nor of Swin's windows, which all have a bias */
+	if (model->shape.stages.window && transformer_lacks_bf16(&m))
+		return false;
+	/* DDP hands buffers from device to device, which is not written here */
+	if ((model->shape.stages.count || model->shape.pictures.layers) &&
+	    (training->world > 1 || training->lora_rank))
+		return false;
 	if (!model->known || model->quantised || model->shape.unwalked ||
-	    !known(training) ||
+	    !known(&model->shape, training) ||
 	    (training->zero && (model->shape.encoder || model->shape.decoder_layers)) ||
 	    !sane(&model->shape, training) || !adapters_known(&model->shape, training))
 		return false;
@@ -183,13 +204,15 @@ bool walk_training(const struct model *model, const struct training *training,
 	m.ops.twice_packed = training->double_quant;
 	tape_phase(m.ops.tape, TAPE_SETUP);
 	share(&m);
-	good = transformer_make(&m) && m.elements == model->parameters;
+	good = made(&m) && m.elements == model->parameters;
 	if (good && !training->zero && training->world > 1)
 		ddp_buckets(m.ops.tape, m.sizes, m.count,
 		            training->lora_rank ? dtype_bytes(training->adapter)
 		                                : m.wide);
 	if (good)
 		two_steps(&m, walk);
+	stages_free(&m);
+	clip_free(&m);
 	transformer_free(&m);
 	tape_free(m.ops.tape);
 	return good;

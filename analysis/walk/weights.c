@@ -1,5 +1,5 @@
 /* weights.c - the weights of a transformer on a tape.
- * Called from: walk.c. */
+ * Called from: clip.c, stages.c, walk.c. */
 #include <stdlib.h>
 
 #include "heap.h"
@@ -63,6 +63,17 @@ static struct ten matmul(struct transformer *m, int64_t rows, int64_t columns)
 		tape_make(m->ops.tape, 4, TAPE_PARAMETER);
 	}
 	tape_let(m->ops.tape, whole);
+	return made;
+}
+
+struct ten transformer_weight(struct transformer *m, int64_t rows, int64_t columns,
+                              int64_t stacked)
+{
+	struct ten made = trained(m, rows, columns * (stacked ? stacked : 1), m->wide);
+
+	m->elements += made.count;
+	m->matrices[m->count - 1].columns = columns;
+	m->matrices[m->count - 1].stacked = stacked;
 	return made;
 }
 
@@ -284,7 +295,7 @@ static void make_embedding(struct transformer *m)
 		m->embedding = table(m, true, s->vocab, wide);
 	if (s->patch) {
 		m->embedding = table(m, true, s->hidden, s->patch);
-		m->embedding_bias = weight(m, s->hidden, 1);
+		m->embedding_bias = bias(m, s->family != FAMILY_CLIP, s->hidden);
 		m->first_token = weight(m, s->hidden, 1);
 	}
 	if (s->mel) {
@@ -314,6 +325,13 @@ static void make_head(struct transformer *m)
 	bool masked = s->head == HEAD_MASKED,
 	     pooled = s->head == HEAD_SEQUENCE && s->encoder;
 	int64_t wide = masked ? shape_embedding(s) : s->hidden;
+
+	if (s->head == HEAD_CONTRAST) {
+		if (s->patch)
+			m->head_norm = norm_of(m, s->hidden);
+		m->head = weight(m, s->pictures.projection, s->hidden);
+		return;
+	}
 
 	m->dense = masked || pooled ? weight(m, wide, s->hidden) : none;
 	m->dense_bias = bias(m, masked || pooled, wide);
@@ -398,4 +416,16 @@ void transformer_free(struct transformer *m)
 	free(m->sizes);
 	free(m->matrices);
 	sharding_free(m->sharding);
+}
+
+void transformer_take_weights(struct transformer *m, const struct transformer *from)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		m->matrices = grow(m->matrices, m->count, &m->matrix_room,
+		                   sizeof(*m->matrices));
+		m->matrices[m->count] = from->matrices[i];
+		m->sizes = grow(m->sizes, m->count, &m->room, sizeof(*m->sizes));
+		m->sizes[m->count++] = from->sizes[i];
+	}
+	m->elements += from->elements;
 }

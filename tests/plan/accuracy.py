@@ -28,6 +28,7 @@ sys.path.insert(0, str(HERE.parent))
 import decoders  # noqa: E402
 import experts  # noqa: E402
 import others  # noqa: E402
+import pictures  # noqa: E402
 import where  # noqa: E402
 
 TORCH = where.CACHE / "torch-2.11.0"
@@ -167,13 +168,16 @@ def drawn_vision(draw, kind):
 
 def drawn(draw, only=None):
     """(config.json, words for plan) of one training."""
-    kind = draw.choice(sorted(only or [*ARCHITECTURES, *ENCODERS, *SEQ2SEQ, "vit"]))
+    kind = draw.choice(sorted(only or [*ARCHITECTURES, *ENCODERS, *SEQ2SEQ, "vit",
+                                      *pictures.CLASSES]))
     if kind in ENCODERS:
         return drawn_encoder(draw, kind)
     if kind in SEQ2SEQ:
         return drawn_seq2seq(draw, kind)
     if kind == "vit":
         return drawn_vision(draw, kind)
+    if kind in pictures.CLASSES:
+        return pictures.drawn(draw, kind, training)
     head = draw.choice([64, 128])
     heads = draw.choice([4, 6, 8, 12, 16])
     hidden, layers = heads * head, draw.randint(3, 24)
@@ -273,6 +277,8 @@ def first(config, *keys):
 def what(config):
     """(kind and head, layers, hidden) of a config."""
     name, (made,) = config["model_type"], config["architectures"]
+    if name in pictures.CLASSES:
+        return name, *pictures.size(config)
     if made.endswith(("MaskedLM", *CLASSES)):
         name += ", " + {"ForMaskedLM": "words", "ForSequenceClassification": "samples",
                         "ForTokenClassification": "tokens"}["For" + made.split("For")[-1]]
