@@ -31,11 +31,12 @@ static char *others_text(const struct oom *oom)
 
 static void raise_limit(struct scene *scene)
 {
-	int64_t limit = scene->script.limit;
+	int64_t limit = scene->script.limit, allowed = scene->rules.allowed;
 
 	if (scene->oom->verdict != LIMIT)
 		return;
 	scene->script.limit = INT64_MAX;
+	scene->rules.allowed = 0;
 	scene_try(scene,
 	          (struct lever){
 	                  .id = "raise_limit",
@@ -50,6 +51,7 @@ static void raise_limit(struct scene *scene)
 	                                       text_size(scene->oom->free).s)},
 	          true);
 	scene->script.limit = limit;
+	scene->rules.allowed = allowed;
 }
 
 static void free_device(struct scene *scene)

@@ -25,7 +25,7 @@ static int64_t passing_most(const struct scene *scene, int64_t *largest)
 	for (size_t i = 0; i < scene->script.act_count; i++) {
 		int32_t act = scene->script.acts[i];
 		const struct piece *piece;
-		if (act == ACT_EMPTY || act == ACT_REFUSED)
+		if (!act_moves(act))
 			continue;
 		piece = &scene->script.pieces[act >= 0 ? act : ~act];
 		if (!passing(piece))

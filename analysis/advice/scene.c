@@ -325,9 +325,7 @@ void scene_load(struct trace *trace, const struct places *places,
 	                        .growth = growth,
 	                        .oom = oom,
 	                        .levers = levers};
-	rules_load(trace, device, &scene->rules);
-	script_load(trace, device, oom->id, &scene->script);
-	replay_check(trace, device, &scene->script, &scene->rules, &agreement);
+	replay_load(trace, device, oom->id, &scene->rules, &scene->script, &agreement);
 	prepare(scene);
 	swelling_find(places, &scene->script, &scene->swelling);
 	rest_forecast(trace, places, device, scene->weight_like, &scene->script,

@@ -68,9 +68,7 @@ static void agreement_json(struct asked *asked, const struct device *device)
 	struct rules rules;
 	struct agreement agreement;
 
-	rules_load(asked->trace, device, &rules);
-	script_load(asked->trace, device, -1, &script);
-	replay_check(asked->trace, device, &script, &rules, &agreement);
+	replay_load(asked->trace, device, -1, &rules, &script, &agreement);
 	json_object(asked->json, "replay");
 	json_number(asked->json, "samples", agreement.samples);
 	json_number(asked->json, "differing_samples", agreement.differing);

@@ -14,6 +14,7 @@
 #include "replayed.h"
 #include "text.h"
 #include "trace_queries.h"
+#include "whole.h"
 
 struct need {
 	struct trace *trace;
@@ -94,9 +95,7 @@ static enum judged replay(const struct need *need, char *why, size_t size)
 	struct replayed full, cautious;
 	enum judged judged = JUDGE_UNKNOWN;
 
-	script_load(need->trace, need->device, -1, &script);
-	rules_load(need->trace, need->device, &rules);
-	replay_check(need->trace, need->device, &script, &rules, &agreement);
+	replay_load(need->trace, need->device, -1, &rules, &script, &agreement);
 	if (script.incomplete || !agreement.agrees || rules.unknown ||
 	    !agreement.samples) {
 		snprintf(why, size, "%s",
@@ -107,6 +106,9 @@ static enum judged replay(const struct need *need, char *why, size_t size)
 		script_free(&script);
 		return JUDGE_UNKNOWN;
 	}
+	if (rules.allowed && script.total > 0)
+		rules.allowed = whole_of((double)rules.allowed / (double)script.total *
+		                         (double)need->card->bytes);
 	script.outside = 0;
 	script.limit = INT64_MAX;
 	script.total = room_of(need, need->slack);

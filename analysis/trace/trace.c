@@ -381,6 +381,15 @@ double trace_memory_fraction(struct trace *trace, const struct device *device)
 	return fraction > 0 && fraction < 1 ? fraction : 1;
 }
 
+bool trace_knows_fraction(struct trace *trace, const struct device *device)
+{
+	return rows_first(db_rows(trace->db,
+	                          "SELECT count(*) FROM meta WHERE key = "
+	                          "'memory_fraction.' || ?1",
+	                          "t", device->name),
+	                  0) > 0;
+}
+
 int64_t trace_complete_steps(struct trace *trace)
 {
 	return db_number(trace->db, 0,

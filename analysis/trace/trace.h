@@ -111,6 +111,8 @@ const char *trace_bucket(const struct trace *trace, int64_t bucket);
 /* The share of a device that set_per_process_memory_fraction left to PyTorch, where Python told
  * it; 1: all. */
 double trace_memory_fraction(struct trace *trace, const struct device *device);
+/* Did Python tell it, be it 1? */
+bool trace_knows_fraction(struct trace *trace, const struct device *device);
 
 /* Steps with their own Optimizer.step(). */
 int64_t trace_complete_steps(struct trace *trace);

@@ -164,7 +164,7 @@ void again_copy(struct again *again, int32_t from, int32_t to)
 		again->until = to;
 	for (int32_t at = from; at < to; at++) {
 		int32_t act = again->script->acts[at];
-		if (act == ACT_EMPTY || act == ACT_REFUSED)
+		if (!act_moves(act))
 			continue;
 		if (act >= 0)
 			take(again, act);

@@ -7,7 +7,7 @@
  * segments without a block and asks once more. Expandable segments are one stretch of
  * addresses for each pool, of which pages are backed as they are needed.
  * Source: c10/cuda/CUDACachingAllocator.cpp, DeviceCachingAllocator, PyTorch 2.1 to 2.15.
- * Called from: replayed.c, streams.c, walk/tape.c. */
+ * Called from: walk/, whatif/. */
 #include "allocator.h"
 
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 #include "blocks.h"
 #include "heap.h"
 #include "segments.h"
+#include "whole.h"
 
 #define MIB ((int64_t)1 << 20)
 enum { LEAST = 512, SMALL_MIB = 1, SMALL_SEGMENT_MIB = 2, LARGE_SEGMENT_MIB = 20 };
@@ -158,7 +159,7 @@ static int32_t new_segment(struct allocator *a, int32_t pool, int64_t bytes)
 	return blocks_new(a, block);
 }
 
-/* A free block that fits, off its shelf; -1. */
+/* A free block that fits, on its shelf; -1. */
 static int32_t best_fit(struct allocator *a, int32_t number, int64_t bytes)
 {
 	struct shelf *shelf = &a->pools[number].free;
@@ -187,7 +188,6 @@ static int32_t best_fit(struct allocator *a, int32_t number, int64_t bytes)
 	if (bytes >= a->rules.max_split &&
 	    a->blocks[found].bytes >= bytes + a->rules.max_non_split_rounding)
 		return -1;
-	blocks_pick_up(a, found);
 	return found;
 }
 
@@ -232,6 +232,12 @@ static void give_segment(struct allocator *a, int32_t number)
 	blocks_drop(a, number);
 }
 
+/* Is this block a segment of its own? */
+static bool whole_segment(const struct cell *block)
+{
+	return !block->expandable && block->before < 0 && block->after < 0;
+}
+
 void allocator_empty_cache(struct allocator *a)
 {
 	for (size_t p = 0; p < a->pool_count; p++) {
@@ -244,7 +250,7 @@ void allocator_empty_cache(struct allocator *a)
 			struct cell *block = &a->blocks[all[i]];
 			if (block->expandable) {
 				unmap(a, all[i]);
-			} else if (block->before < 0 && block->after < 0) {
+			} else if (whole_segment(block)) {
 				blocks_pick_up(a, all[i]);
 				give_segment(a, all[i]);
 			}
@@ -253,76 +259,155 @@ void allocator_empty_cache(struct allocator *a)
 	}
 }
 
-/* With max_split_size: the oversized free blocks that make room, the smallest that is enough,
- * or the largest first. Source: release_available_cached_blocks. */
+/* With max_split_size: the smallest free block that is enough, or the oversized ones that make
+ * room, the largest first. Source: release_available_cached_blocks. */
 static bool give_oversized(struct allocator *a, int32_t pool, int64_t bytes)
 {
 	struct shelf *shelf = &a->pools[pool].free;
 	int64_t wanted = bytes < a->rules.max_split ? a->rules.max_split : bytes,
 	        freed = 0;
+	size_t at = blocks_place(a, shelf, wanted, 0);
 
 	if (a->rules.max_split == INT64_MAX)
 		return false;
 	while (freed < wanted && shelf->count) {
-		size_t at =
-		        blocks_place(a, shelf, freed ? a->rules.max_split : wanted, 0);
-		struct cell *block;
 		int32_t number;
-		if (at == shelf->count)
+		if (at >= shelf->count)
 			at = shelf->count - 1;
 		number = shelf->blocks[at];
-		block = &a->blocks[number];
-		if (block->bytes < a->rules.max_split || block->before >= 0 ||
-		    block->after >= 0)
+		if (a->blocks[number].bytes < a->rules.max_split ||
+		    !whole_segment(&a->blocks[number]))
 			break;
-		freed += block->bytes;
+		freed += a->blocks[number].bytes;
 		blocks_take_out(shelf, at);
 		give_segment(a, number);
 	}
 	return freed >= wanted;
 }
 
+/* Bytes that are reserved above garbage_collection_threshold; 0 where nothing is collected. */
+static int64_t above_threshold(const struct allocator *a)
+{
+	int64_t threshold = whole_of(a->rules.collect * (double)a->rules.allowed);
+
+	return threshold > 0 ? a->reserved - threshold : 0;
+}
+
+/* The free segments of the large pools: how many, and the sum of their ages. */
+static int64_t count_collectable(const struct allocator *a, int64_t *ages)
+{
+	int64_t count = 0;
+
+	*ages = 0;
+	for (size_t p = 0; p < a->pool_count; p++) {
+		const struct shelf *shelf = &a->pools[p].free;
+		for (size_t i = 0; !a->pools[p].small && i < shelf->count; i++) {
+			const struct cell *block = &a->blocks[shelf->blocks[i]];
+			if (!whole_segment(block))
+				continue;
+			*ages += a->large_requests - block->since;
+			count++;
+		}
+	}
+	return count;
+}
+
+/* Gives back the free segments of the large pools that are at least as old as the average one;
+ * the bytes. */
+static int64_t give_aged(struct allocator *a, double age)
+{
+	int64_t given = 0;
+
+	for (size_t p = 0; p < a->pool_count; p++) {
+		struct shelf *shelf = &a->pools[p].free;
+		for (size_t i = 0; !a->pools[p].small && i < shelf->count;) {
+			int32_t number = shelf->blocks[i];
+			const struct cell *block = &a->blocks[number];
+			if (!whole_segment(block) ||
+			    (double)(a->large_requests - block->since) < age) {
+				i++;
+				continue;
+			}
+			given += block->bytes;
+			blocks_take_out(shelf, i);
+			give_segment(a, number);
+		}
+	}
+	return given;
+}
+
+/* With garbage_collection_threshold and a memory fraction: before the device is asked, what lay
+ * idle longest goes back, until what is above the threshold is given back.
+ * Source: garbage_collect_cached_blocks. */
+static void collect(struct allocator *a)
+{
+	int64_t wanted = above_threshold(a), ages, count;
+
+	while (wanted > 0 && (count = count_collectable(a, &ages)))
+		wanted -= give_aged(a, (double)ages / (double)count);
+}
+
 /* ---- the door --------------------------------------------------------------------------- */
 
-int64_t allocator_round(const struct rules *rules, int64_t bytes)
+/* What requests of this size are rounded up to multiples of, in bytes. */
+static int64_t part_of(const struct rules *rules, int64_t bytes)
 {
 	int log = 0, divisions;
-	int64_t power = 1, part;
+	int64_t power = 1;
 
-	if (bytes < LEAST)
-		return LEAST;
 	while (power * 2 <= bytes && log < 62) {
 		power *= 2;
 		log++;
 	}
 	/* The table begins at 1 MiB and ends at 64 GiB. */
 	divisions = rules->roundup_divisions[log < 20 ? 0 : log > 35 ? 15 : log - 20];
-	if (divisions > 1 && bytes > LEAST * (int64_t)divisions) {
-		part = power / divisions;
-		if (bytes == power)
-			return bytes;
-		return part ? (bytes + part - 1) / part * part : bytes;
-	}
-	return (bytes + LEAST - 1) / LEAST * LEAST;
+	if (divisions <= 1 || bytes <= LEAST * (int64_t)divisions)
+		return LEAST;
+	return power > divisions ? power / divisions : 1;
 }
 
-bool allocator_lacks(struct allocator *a, int64_t bytes, int stream)
+int64_t allocator_round(const struct rules *rules, int64_t bytes)
+{
+	int64_t part = part_of(rules, bytes);
+
+	if (bytes < LEAST)
+		return LEAST;
+	return (bytes + part - 1) / part * part;
+}
+
+int64_t allocator_asked(const struct rules *rules, int64_t block)
+{
+	int64_t over = block > 0 ? block % part_of(rules, block) : 0;
+
+	return over <= SMALL_MIB * MIB ? block - over : block;
+}
+
+enum gives allocator_gives(struct allocator *a, int64_t bytes, int stream)
 {
 	int64_t size = allocator_round(&a->rules, bytes);
 	int32_t pool = blocks_pool(a, stream, size <= SMALL_MIB * MIB);
-	int32_t found = best_fit(a, pool, size);
+	int64_t ages;
 
-	if (found >= 0)
-		blocks_put_back(a, found);
-	return found < 0 && segment_size(size) > a->capacity - a->reserved;
+	if (best_fit(a, pool, size) >= 0)
+		return GIVES_NOTHING;
+	if (above_threshold(a) > 0 && count_collectable(a, &ages))
+		return GIVES_AGED;
+	return segment_size(size) > a->capacity - a->reserved ? GIVES_LACKING
+	                                                      : GIVES_NOTHING;
 }
 
 int32_t allocator_take(struct allocator *a, int64_t bytes, int stream)
 {
 	int64_t size = allocator_round(&a->rules, bytes);
 	int32_t pool = blocks_pool(a, stream, size <= SMALL_MIB * MIB);
-	int32_t found = best_fit(a, pool, size);
+	int32_t found;
 
+	a->large_requests += !a->pools[pool].small;
+	found = best_fit(a, pool, size);
+	if (found >= 0)
+		blocks_pick_up(a, found);
+	else
+		collect(a);
 	if (found < 0)
 		found = new_segment(a, pool, size);
 	if (found < 0 && give_oversized(a, pool, size))

@@ -22,9 +22,11 @@ int32_t allocator_take_at(struct allocator *allocator, int64_t bytes, int stream
                           int64_t address);
 int64_t allocator_address(const struct allocator *allocator, int32_t block);
 void allocator_give(struct allocator *allocator, int32_t block);
-/* Would a request find neither a block nor room on the device, so that cached memory is given back
- * for it? */
-bool allocator_lacks(struct allocator *allocator, int64_t bytes, int stream);
+/* Does the allocator give cached memory back for a request that finds no block? What is aged, where
+ * more is reserved than garbage_collection_threshold allows; else, where the device has too little
+ * room, what it must. */
+enum gives { GIVES_NOTHING, GIVES_AGED, GIVES_LACKING };
+enum gives allocator_gives(struct allocator *allocator, int64_t bytes, int stream);
 void allocator_empty_cache(struct allocator *allocator);
 
 int64_t allocator_reserved(const struct allocator *allocator);
@@ -32,6 +34,9 @@ int64_t allocator_allocated(const struct allocator *allocator); /* as rounded */
 int64_t allocator_retries(const struct allocator *allocator);
 int64_t allocator_block_bytes(const struct allocator *allocator, int32_t block);
 
+/* The most that can have been asked for where this block was given: a block has up to 1 MiB more
+ * than what was asked for, rounded, if that is not worth a cut. */
+int64_t allocator_asked(const struct rules *rules, int64_t block);
 /* What a request counts for. Source: round_size in c10/cuda/CUDACachingAllocator.cpp. */
 int64_t allocator_round(const struct rules *rules, int64_t bytes);
 

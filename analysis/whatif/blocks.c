@@ -54,9 +54,10 @@ void blocks_take_out(struct shelf *shelf, size_t at)
 
 void blocks_put_back(struct allocator *a, int32_t number)
 {
-	const struct cell *block = &a->blocks[number];
+	struct cell *block = &a->blocks[number];
 	struct pool *pool = &a->pools[block->pool];
 
+	block->since = a->large_requests;
 	if (block->mapped)
 		insert(&pool->free,
 		       blocks_place(a, &pool->free, block->bytes, block->address),

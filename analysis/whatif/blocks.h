@@ -14,6 +14,7 @@ struct cell {
 	int32_t before, after; /* neighbours in the segment; -1 */
 	int32_t pool;
 	bool used, mapped, expandable;
+	int64_t since; /* requests of large blocks when it came onto its shelf */
 };
 
 /* Free blocks, by size and address. */
@@ -32,9 +33,10 @@ struct pool { /* of one stream: small, or large */
 struct allocator {
 	struct rules rules;
 	int64_t capacity, reserved, allocated, retries;
-	int64_t next_address; /* of a stretch; of a segment too where it is told */
-	struct space space;   /* of segments whose place is not told */
-	int64_t wish;         /* where the next one would best lie; -1 */
+	int64_t large_requests; /* what the age of a free block is counted in */
+	int64_t next_address;   /* of a stretch; of a segment too where it is told */
+	struct space space;     /* of segments whose place is not told */
+	int64_t wish;           /* where the next one would best lie; -1 */
 	bool told;
 	struct cell *blocks;
 	size_t count, room;

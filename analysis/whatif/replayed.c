@@ -97,6 +97,8 @@ struct play {
 	size_t early_count, early_at, early_room;
 	int32_t since; /* the first act of the step that was refused */
 	bool empties;  /* memory was given back before the next act */
+	int32_t *
+	        acts; /* the script's, where what the allocator did itself is marked; NULL */
 };
 
 static int by_act(const void *left, const void *right)
@@ -200,24 +202,37 @@ static bool early_ones(struct play *play, int32_t act)
 	return true;
 }
 
+/* Memory went back to the device before an act. For a request that lacks memory, or that comes
+ * above garbage_collection_threshold, the allocator does it itself, and not all of it. */
+static void give_back(struct play *play, int32_t at)
+{
+	int32_t what = play->script->acts[at];
+	enum gives gives = what < 0
+	                           ? GIVES_NOTHING
+	                           : allocator_gives(play->allocator, asked(play, what),
+	                                             play->script->pieces[what].stream);
+
+	play->empties = false;
+	if (gives == GIVES_NOTHING)
+		allocator_empty_cache(play->allocator);
+	for (int32_t i = at - 1;
+	     play->acts && gives == GIVES_AGED && i >= 0 && play->acts[i] == ACT_EMPTY;
+	     i--)
+		play->acts[i] = ACT_OWN;
+}
+
 static bool one_act(struct play *play, int32_t at)
 {
 	int32_t what = play->script->acts[at];
 
 	if (play->early_at < play->early_count && !early_ones(play, at))
 		return false;
-	if (what == ACT_EMPTY) {
-		play->empties = true;
+	if (what == ACT_EMPTY || what == ACT_OWN) {
+		play->empties = play->empties || what == ACT_EMPTY;
 		return true;
 	}
-	if (play->empties) {
-		/* For a request that lacks memory the allocator does it itself, and with
-		 * max_split_size not all of it. */
-		if (what < 0 || !allocator_lacks(play->allocator, asked(play, what),
-		                                 play->script->pieces[what].stream))
-			allocator_empty_cache(play->allocator);
-		play->empties = false;
-	}
+	if (play->empties)
+		give_back(play, at);
 	if (what >= 0) {
 		return serve(play, asked(play, what), play->script->pieces[what].stream,
 		             play->script->pieces[what].address, at,
@@ -344,8 +359,8 @@ static void check_acts(const struct script *script, struct play *play,
 	}
 }
 
-void replay_check(struct trace *trace, const struct device *device,
-                  const struct script *script, const struct rules *rules,
+static void check(struct trace *trace, const struct device *device,
+                  const struct rules *rules, struct script *script,
                   struct agreement *agreement)
 {
 	struct checks checks = {
@@ -356,6 +371,7 @@ void replay_check(struct trace *trace, const struct device *device,
 	*agreement = (struct agreement){.first_step = -1};
 	next_check(&checks);
 	play_begin(&play, script, rules, NULL, script_capacity(script), &replayed);
+	play.acts = script->acts;
 	check_acts(script, &play, &checks, agreement);
 	agreement->refusal = replayed.fits;
 	if (replayed.fits && script->refused_piece >= 0) {
@@ -381,4 +397,21 @@ void replay_check(struct trace *trace, const struct device *device,
 		snprintf(agreement->why, sizeof(agreement->why),
 		         "the replay runs out of memory at another request than the "
 		         "run did");
+}
+
+void replay_load(struct trace *trace, const struct device *device, int64_t oom,
+                 struct rules *rules, struct script *script,
+                 struct agreement *agreement)
+{
+	struct rules other;
+
+	rules_load(trace, device, rules);
+	script_load(trace, device, oom, rules, script);
+	check(trace, device, rules, script, agreement);
+	if (agreement->agrees || !rules_otherwise(rules, script->total, &other))
+		return;
+	script_free(script);
+	*rules = other;
+	script_load(trace, device, oom, rules, script);
+	check(trace, device, rules, script, agreement);
 }

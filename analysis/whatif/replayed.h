@@ -52,8 +52,8 @@ struct replayed {
 void replay_script(const struct script *script, const struct rules *rules,
                    const struct edit *edit, bool unbounded, struct replayed *replayed);
 
-/* The model held against the trace: replayed with nothing edited, reserved bytes at each
- * sample, and the refusal. */
+/* The model held against the trace: replayed with nothing edited, reserved bytes at each sample,
+ * and the refusal. */
 struct agreement {
 	int64_t samples, differing; /* of reserved bytes */
 	int64_t worst;              /* bytes, the largest difference */
@@ -62,8 +62,10 @@ struct agreement {
 	bool agrees;   /* all samples, and the refusal */
 	char why[160]; /* a sentence where it does not, or where no replay is possible */
 };
-void replay_check(struct trace *trace, const struct device *device,
-                  const struct script *script, const struct rules *rules,
-                  struct agreement *agreement);
+/* Loads the rules and the script up to a refusal (script_load()), and checks the one with the
+ * other. */
+void replay_load(struct trace *trace, const struct device *device, int64_t oom,
+                 struct rules *rules, struct script *script,
+                 struct agreement *agreement);
 
 #endif

@@ -1,13 +1,14 @@
 /* rules.c - what PyTorch's native caching allocator does, by its settings. They were held against runs of
  * 2.6 and 2.11, where they are the same.
  * Source: c10/cuda/CUDAAllocatorConfig.cpp.
- * Called from: advice/, commands/, compare/, whatif/. */
+ * Called from: replayed.c, within.c. */
 #include "rules.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "heap.h"
+#include "whole.h"
 
 #define MIB ((int64_t)1 << 20)
 
@@ -97,6 +98,28 @@ static bool took_by(struct trace *trace, const struct device *device, const char
 	                  0) > 0;
 }
 
+/* Without a memory fraction nothing is collected. Python is asked for it at its first look, if it can
+ * be; PyTorch 2.6 was the first that tells it. */
+static void read_allowed(struct trace *trace, const struct device *device,
+                         struct rules *rules)
+{
+	double fraction = trace_memory_fraction(trace, device);
+
+	if (!trace_knows_fraction(trace, device))
+		rules->unknown =
+		        "garbage_collection_threshold is set, and the trace does "
+		        "not have the memory fraction that it is a share of";
+	else if (fraction < 1 && device->total_bytes > 0)
+		rules->allowed = whole_of(fraction * (double)device->total_bytes);
+}
+
+bool rules_otherwise(const struct rules *rules, int64_t total, struct rules *other)
+{
+	*other = *rules;
+	other->allowed = total;
+	return rules->collect > 0 && !rules->allowed && !rules->unknown && total > 0;
+}
+
 void rules_load(struct trace *trace, const struct device *device, struct rules *rules)
 {
 	char *settings = rows_first_text(db_rows(
@@ -113,7 +136,5 @@ void rules_load(struct trace *trace, const struct device *device, struct rules *
 	if (took_by(trace, device, "cudaMallocAsync%"))
 		rules->unknown = async_pool;
 	if (rules->collect > 0 && !rules->unknown)
-		rules->unknown =
-		        "garbage_collection_threshold is set: what it gives back and "
-		        "when is not replayed";
+		read_allowed(trace, device, rules);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "allocator.h"
 #include "heap.h"
 #include "recording.h"
 #include "streams.h"
@@ -358,7 +359,7 @@ static void tell(struct load *load)
 }
 
 void script_load(struct trace *trace, const struct device *device, int64_t oom,
-                 struct script *script)
+                 const struct rules *rules, struct script *script)
 {
 	struct load load = {.script = script,
 	                    .refused_step = -1,
@@ -373,13 +374,17 @@ void script_load(struct trace *trace, const struct device *device, int64_t oom,
 		rows_free(rows);
 	}
 	recording_load(trace, device, load.refused_step, &load.rec);
+	for (size_t i = 0; i < load.rec.row_count; i++)
+		if (load.rec.rows[i].piece.requested <= 0)
+			load.rec.rows[i].piece.requested =
+			        allocator_asked(rules, load.rec.rows[i].piece.bytes);
 	read_around(&load, oom);
 	load.heirs = allocate(load.heir_slots * sizeof(*load.heirs));
 	memset(load.heirs, -1, load.heir_slots * sizeof(*load.heirs));
 	tell(&load);
 	if (load.refused_step >= 0)
 		refuse(&load, oom);
-	streams_find(trace, device, script, load.exact);
+	streams_find(trace, device, rules, script, load.exact);
 	recording_free(&load.rec);
 	free(load.events);
 	free(load.heirs);

@@ -9,11 +9,20 @@
 #include <stdint.h>
 
 #include "piece.h"
+#include "rules.h"
 #include "trace.h"
 
 /* What happens at a position: piece >= 0 is taken; ~piece is given back; ACT_EMPTY is
- * empty_cache(), ACT_REFUSED the refusal that is asked about. */
-enum { ACT_EMPTY = INT32_MIN, ACT_REFUSED = INT32_MIN + 1 };
+ * empty_cache(), ACT_REFUSED the refusal that is asked about. ACT_OWN: the allocator
+ * collected before the request that follows (garbage_collection_threshold), as the model does by
+ * itself. */
+enum { ACT_EMPTY = INT32_MIN, ACT_REFUSED, ACT_OWN };
+
+/* Is a piece taken or given back? */
+static inline bool act_moves(int32_t act)
+{
+	return act > ACT_OWN;
+}
 
 struct stretch {
 	int32_t step;  /* number */
@@ -39,7 +48,7 @@ struct script {
  * after ACT_REFUSED), or with -1 the whole run. A long run keeps its first steps, those
  * that differ, and its last ones: what a folded step leaves alive is kept in any case. */
 void script_load(struct trace *trace, const struct device *device, int64_t oom,
-                 struct script *script);
+                 const struct rules *rules, struct script *script);
 void script_free(struct script *script);
 
 /* For forecasts, all appended at the end: a step begins; a piece is taken (its `taken`,

@@ -207,8 +207,8 @@ static bool tell_apart(struct finding *finding, size_t exact)
 		if (empties || act == ACT_REFUSED)
 			continue;
 		if (was_empties &&
-		    (!piece ||
-		     !allocator_lacks(model, piece_asked(piece), piece->stream)))
+		    (!piece || allocator_gives(model, piece_asked(piece),
+		                               piece->stream) == GIVES_NOTHING))
 			allocator_empty_cache(model);
 		if (!piece) {
 			allocator_give(model, blocks[~act]);
@@ -270,12 +270,11 @@ static void separate_spaces(struct finding *finding)
 }
 
 void streams_find(struct trace *trace, const struct device *device,
-                  struct script *script, size_t exact)
+                  const struct rules *rules, struct script *script, size_t exact)
 {
-	struct finding finding = {.script = script};
+	struct finding finding = {.script = script, .rules = *rules};
 	size_t pieces = 0;
 
-	rules_load(trace, device, &finding.rules);
 	if (exact > MOST_ACTS)
 		exact = MOST_ACTS;
 	for (size_t i = 0; i < exact; i++)

@@ -7,6 +7,6 @@
 /* Sets the pieces' streams. The first `exact` acts are of steps that have rows of their own:
  * there the pieces' addresses are those of the run. */
 void streams_find(struct trace *trace, const struct device *device,
-                  struct script *script, size_t exact);
+                  const struct rules *rules, struct script *script, size_t exact);
 
 #endif

@@ -53,7 +53,7 @@ static int64_t room_left(const struct script *script, int32_t act)
 		return -1;
 	for (int32_t at = 0; at < act; at++) {
 		int32_t what = script->acts[at];
-		if (what == ACT_EMPTY || what == ACT_REFUSED)
+		if (!act_moves(what))
 			continue;
 		now += what >= 0 ? script->pieces[what].bytes
 		                 : -script->pieces[~what].bytes;
@@ -100,10 +100,12 @@ void within_find(struct trace *trace, const struct places *places,
 	                                     "i", device->id),
 	                             0);
 	struct swelling swelling;
+	struct rules rules;
 	struct script script;
 
 	*within = (struct within){.site = -1, .full = -1};
-	script_load(trace, device, refused > 0 ? refused : -1, &script);
+	rules_load(trace, device, &rules);
+	script_load(trace, device, refused > 0 ? refused : -1, &rules, &script);
 	for (size_t s = script.step_count; s-- > 0;)
 		if (look(places, &script, s, within))
 			break;

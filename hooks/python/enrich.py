@@ -318,7 +318,7 @@ def look(known):
     if fraction is not None and cuda.is_initialized():
         for i in range(cuda.device_count()):
             value = fraction(i)
-            if known.get(("fraction", i), 1.0) != value:
+            if known.get(("fraction", i)) != value:
                 known[("fraction", i)] = value
                 emit_run("memory_fraction.cuda:%d" % i, repr(value))
     # Where libtorch does not lie beside version.py (Debian), nobody else knows.

@@ -34,6 +34,9 @@ TEST("requests are rounded to 512 bytes, and by divisions of a power of two wher
 	CHECK(allocator_round(&rules, 1200) == 1536); /* below 4 x 512: as without */
 	CHECK(allocator_round(&rules, 5 * MIB + 1) == 6 * MIB);
 	CHECK(allocator_round(&rules, 4 * MIB) == 4 * MIB);
+	/* Of a block that was not worth a cut: 11 MiB were given for 10 at most. */
+	CHECK(allocator_asked(&rules, 11 * MIB) == 10 * MIB);
+	CHECK(allocator_asked(&rules, 10 * MIB) == 10 * MIB);
 }
 
 TEST("a small request takes 2 MiB, one below 10 MiB takes 20, a larger one multiples "
@@ -144,6 +147,51 @@ TEST("with max_split_size a large block is not cut for a small request")
 	CHECK(allocator_take(a, 60 * MIB, 0) >= 0); /* within 20 MiB of its size */
 	CHECK(allocator_reserved(a) == 74 * MIB);
 	allocator_free(a);
+}
+
+TEST("with max_split_size what makes room goes back largest first, or the smallest "
+     "block that is "
+     "enough alone")
+{
+	struct rules rules = plain();
+	struct allocator *a;
+	int32_t blocks[3];
+
+	rules.max_split = 40 * MIB;
+	a = allocator_new(&rules, 160 * MIB);
+	blocks[0] = allocator_take(a, 42 * MIB, 0);
+	blocks[1] = allocator_take(a, 44 * MIB, 0);
+	blocks[2] = allocator_take(a, 50 * MIB, 0);
+	for (int i = 0; i < 3; i++)
+		allocator_give(a, blocks[i]);
+	/* 50 and 44 are enough for 90; 42 stays. */
+	CHECK(allocator_take(a, 90 * MIB, 0) >= 0);
+	CHECK(allocator_reserved(a) == 132 * MIB);
+	allocator_free(a);
+}
+
+TEST("above garbage_collection_threshold what lay idle as long as the average goes "
+     "back before "
+     "the device is asked; without a memory fraction nothing does")
+{
+	struct rules rules = plain();
+
+	rules.collect = 0.5;
+	for (int with = 0; with < 2; with++) {
+		struct allocator *a;
+		int32_t old, young;
+		rules.allowed = with ? 100 * MIB : 0;
+		a = allocator_new(&rules, 200 * MIB);
+		old = allocator_take(a, 30 * MIB, 0);
+		young = allocator_take(a, 32 * MIB, 0);
+		allocator_give(a, old);
+		CHECK(allocator_take(a, 40 * MIB, 0) >= 0);
+		CHECK(allocator_reserved(a) == (with ? 72 : 102) * MIB);
+		allocator_give(a, young);
+		CHECK(allocator_gives(a, 50 * MIB, 0) ==
+		      (with ? GIVES_AGED : GIVES_NOTHING));
+		allocator_free(a);
+	}
 }
 
 TEST("an expandable segment grows by pages and takes what holes do not")
