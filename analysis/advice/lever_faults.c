@@ -77,15 +77,68 @@ static void let_growth_go(struct scene *scene)
 	free(next);
 }
 
+/* A graph hangs on what was made last. Inputs and copies of weights have none: each line that makes
+ * some that stay is one to change, and up to three are named. */
+static char *lines_that_keep(const struct scene *scene, size_t *count)
+{
+	enum { MOST = 3 };
+	const struct growth *growth = scene->growth;
+	char *text = NULL, *seen[MOST];
+
+	*count = 0;
+	for (size_t i = 0; i < growth->count && *count < MOST; i++) {
+		char *where = scene_where(scene, growth->list[i].site), *longer;
+		bool known = growth->list[i].bucket != BUCKET_INPUT;
+		for (size_t k = 0; k < *count && !known; k++)
+			known = !strcmp(seen[k], where);
+		if (known) {
+			free(where);
+			continue;
+		}
+		longer =
+		        text ? format_text("%s and %s", text, where) : copy_text(where);
+		free(text);
+		text = longer;
+		seen[(*count)++] = where;
+	}
+	for (size_t k = 0; k < *count; k++)
+		free(seen[k]);
+	return text;
+}
+
+static char *leak_text(const struct scene *scene)
+{
+	char *where, *text;
+	size_t lines;
+
+	if (scene->growth->list[0].bucket == BUCKET_INPUT) {
+		where = lines_that_keep(scene, &lines);
+		text = format_text(
+		        "do not keep what %s %s, or keep it on the CPU (.cpu())", where,
+		        lines > 1 ? "make" : "makes");
+	} else if (scene->growth->list[0].bucket == BUCKET_GRADIENT) {
+		where = scene_where(scene, scene->growth->root);
+		text = format_text(
+		        "do not keep gradients (a hook or a list holds what %s "
+		        "makes): keep a number of them (.item())",
+		        where);
+	} else {
+		where = scene_where(scene, scene->growth->root);
+		text = format_text("do not keep what %s makes; if it is a loss, keep "
+		                   "loss.item(), because a tensor keeps its graph",
+		                   where);
+	}
+	free(where);
+	return text;
+}
+
 static void stop_leak(struct scene *scene)
 {
 	int64_t root = scene->growth->root;
-	char *where;
 
 	if (!scene->growth->count)
 		return;
 	let_growth_go(scene);
-	where = scene_where(scene, root);
 	scene_try(scene,
 	          (struct lever){
 	                  .id = "stop_leak",
@@ -94,15 +147,11 @@ static void stop_leak(struct scene *scene)
 	                  .cures = true,
 	                  .cost = 1,
 	                  .line = scene_line(scene, root),
-	                  .change = format_text(
-	                          "do not keep what %s makes; if it is a loss, keep "
-	                          "loss.item(), because a tensor keeps its graph",
-	                          where),
+	                  .change = leak_text(scene),
 	                  .basis = format_text(
 	                          "kept from earlier steps, %s more with each step",
 	                          text_size(growth_rate(scene->growth)).s)},
 	          true);
-	free(where);
 }
 
 /* A block that is made anew with more in it each time stays as it was at first. */

@@ -29,9 +29,10 @@ static int32_t turn_made(const struct scene *scene, const struct turns *turns,
 	return made;
 }
 
-/* What turns of a loop in this step leave behind goes. held: the program's names hold it until
- * the next turn has made as much; else it goes with its own turn. */
-static void let_turns_go(struct scene *scene, const struct turns *turns, bool held)
+/* What turns of a loop in this step leave behind goes; only: of a place alone (-1: of all). held: the
+ * program's names hold it until the next turn has made as much; else it goes with its own turn. */
+static void let_turns_go(struct scene *scene, const struct turns *turns, bool held,
+                         int64_t only)
 {
 	int32_t *over = allocate((turns->count + 1) * sizeof(*over));
 
@@ -41,7 +42,7 @@ static void let_turns_go(struct scene *scene, const struct turns *turns, bool he
 		const struct piece *piece = &scene->script.pieces[i];
 		int turn = turns_of(turns, piece);
 		if (turn >= 0 && (size_t)turn + 1 < turns->count &&
-		    turns_leaves(piece, turn))
+		    turns_leaves(piece, turn) && (only < 0 || piece->site == only))
 			edit_given_by(&scene->edit, &scene->script, (int32_t)i,
 			              over[turn]);
 	}
@@ -49,13 +50,14 @@ static void let_turns_go(struct scene *scene, const struct turns *turns, bool he
 }
 
 /* The same of a loop whose next turns are forecast. */
-static void let_loop_go(struct scene *scene, const struct turns *turns, bool held)
+static void let_loop_go(struct scene *scene, const struct turns *turns, bool held,
+                        int64_t only)
 {
 	struct turns whole;
 
 	turns_find(scene->places, &scene->script, scene->from,
 	           (int32_t)scene->script.act_count, &whole);
-	let_turns_go(scene, whole.count > turns->count ? &whole : turns, held);
+	let_turns_go(scene, whole.count > turns->count ? &whole : turns, held, only);
 	turns_free(&whole);
 }
 
@@ -153,9 +155,42 @@ static bool trained_here(const struct scene *scene)
 	return found;
 }
 
+/* Who holds what a turn leaves behind last holds what it was made from. Where most bytes were made in
+ * one place outside of modules, and on another line, a second value may hold them (the score of a beam
+ * beside its state): that place, which is then let go of alone; else -1. */
+static int64_t most_of_turns(const struct scene *scene, const struct turns *turns)
+{
+	const struct script *script = &scene->script;
+	int64_t *bytes = allocate((scene->places->site_count + 1) * sizeof(*bytes));
+	int64_t most = -1, newest = script->pieces[turns->newest].site;
+	struct line line, last;
+
+	for (size_t i = 0; i < script->count; i++) {
+		const struct piece *piece = &script->pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		int turn = turns_of(turns, piece);
+		if (piece->given >= 0 || turn < 0 || (size_t)turn + 1 >= turns->count ||
+		    !turns_leaves(piece, turn) || !site || site->module)
+			continue;
+		bytes[site - scene->places->sites] += piece->bytes;
+		if (bytes[site - scene->places->sites] * 2 > turns->kept)
+			most = piece->site;
+	}
+	free(bytes);
+	if (most < 0)
+		return -1;
+	line = scene_line(scene, most);
+	last = scene_line(scene, newest);
+	if (line_same(&line, &last))
+		most = -1;
+	line_free(&line);
+	line_free(&last);
+	return most;
+}
+
 static void of_turns(struct scene *scene, const struct turns *turns)
 {
-	int64_t site;
+	int64_t site, only;
 	char *where;
 	const char *unsure = may_be_trained(scene, turns), *first = NULL;
 
@@ -164,11 +199,12 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 	    scene->rest.kind == REST_LIKE_STEP || (unsure && !rollout(scene, turns)) ||
 	    (turns->gradients && trained_here(scene)))
 		return;
-	site = scene->script.pieces[turns->newest].site;
+	only = most_of_turns(scene, turns);
+	site = only < 0 ? scene->script.pieces[turns->newest].site : only;
 	where = scene_where(scene, site);
 	if (!unsure && turns->gradients)
 		first = unsure = scene_first_training(scene);
-	let_loop_go(scene, turns, true);
+	let_loop_go(scene, turns, true, only);
 	scene_try(scene,
 	          (struct lever){
 	                  .id = "stop_leak",
@@ -201,7 +237,7 @@ static void backward_each(struct scene *scene, const struct turns *turns)
 	    turns->kept * 20 < scene->oom->moment.allocated ||
 	    (other && !trained_here(scene)))
 		return;
-	let_loop_go(scene, turns, false);
+	let_loop_go(scene, turns, false, -1);
 	scene_try(
 	        scene,
 	        (struct lever){
@@ -395,7 +431,7 @@ static void of_backwards(struct scene *scene)
 	}
 	site = first_line(scene, &turns, turns.count - 2);
 	/* without retain_graph a graph goes with its own backward */
-	let_turns_go(scene, &turns, turns.count >= SEVERAL);
+	let_turns_go(scene, &turns, turns.count >= SEVERAL, -1);
 	scene_try(
 	        scene,
 	        (struct lever){

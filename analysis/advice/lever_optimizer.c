@@ -165,13 +165,21 @@ static int64_t shrink_states(struct scene *scene, int64_t by)
 static void in_backward(struct scene *scene)
 {
 	int32_t before = -1;
-	int64_t bytes = 0;
+	int64_t bytes = 0, largest = 0;
 
 	if (scene->oom->moment.step.micro_steps > 1)
 		return;
+	for (size_t i = 0; i < scene->script.count; i++)
+		if (scene->script.pieces[i].bucket == BUCKET_PARAMETER &&
+		    scene->script.pieces[i].bytes > largest)
+			largest = scene->script.pieces[i].bytes;
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
-		if (piece->bucket != BUCKET_GRADIENT || piece->phase != PHASE_BACKWARD)
+		/* What is larger than any parameter is a gradient within a gradient: a backward
+		 * whose result the loss is made of. */
+		if (piece->bucket != BUCKET_GRADIENT ||
+		    piece->phase != PHASE_BACKWARD ||
+		    (largest && piece->bytes > 2 * largest))
 			continue;
 		bytes += piece->step == scene->step ? piece->bytes : 0;
 		if (before >= 0 && scene->script.pieces[before].step == piece->step)

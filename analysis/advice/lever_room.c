@@ -86,8 +86,19 @@ static const char *only_as_cap(const struct scene *scene, int64_t part)
 	               : NULL;
 }
 
+/* Was an evaluation refused, with gradients off and a batch that no training step had? Its numbers do
+ * not depend on its batch. */
+static bool larger_evaluation(const struct scene *scene)
+{
+	int32_t refused = scene->script.refused_piece;
+
+	return refused >= 0 && scene->script.pieces[refused].phase == PHASE_EVAL &&
+	       scene_trained_before(scene) && scene_new_batch(scene);
+}
+
 static void smaller_batch(struct scene *scene)
 {
+	bool evaluates = larger_evaluation(scene);
 	int64_t whole = scene->batch, part;
 	struct lever lever = {
 	        .id = "smaller_batch", .lever = "smaller batch", .cost = 2};
@@ -101,13 +112,19 @@ static void smaller_batch(struct scene *scene)
 		part = 1;
 	lever.value = part;
 	lever.unsure = only_as_cap(scene, part);
-	lever.change = format_text("batch %lld instead of %lld", (long long)part,
-	                           (long long)whole);
-	lever.basis = copy_text("all data, activations and gradients of activations "
-	                        "shrink; weights and states stay");
+	lever.cost = evaluates ? 0 : lever.cost;
+	lever.change = format_text("%s %lld instead of %lld",
+	                           evaluates ? "evaluate with a batch of" : "batch",
+	                           (long long)part, (long long)whole);
+	lever.basis = copy_text(
+	        evaluates ? "the steps before had smaller batches, and the "
+	                    "size of a batch changes no result of an evaluation"
+	                  : "all data, activations and gradients of "
+	                    "activations shrink; weights and states "
+	                    "stay");
 	shrink(scene, whole, part, false);
 	scene_try(scene, lever, false);
-	if (!known_rest(scene) || (scene->oom->moment.step.micro_steps > 1))
+	if (!known_rest(scene) || scene->oom->moment.step.micro_steps > 1 || evaluates)
 		return;
 	shrink(scene, whole, part, false);
 	scene_try(scene,

@@ -59,21 +59,6 @@ static bool largest_so_far(const struct scene *scene)
 	return made > most + most / 100;
 }
 
-/* Had no earlier step a batch of this size? Then it is the batch that differs, and a smaller one
- * is no larger in any step. */
-static bool new_batch(const struct scene *scene)
-{
-	for (size_t i = 0; i < scene->script.count; i++) {
-		const struct piece *piece = &scene->script.pieces[i];
-		const struct shape *shape = scene_shape(scene, piece);
-		if (piece->taken < scene->from && piece->step >= 1 &&
-		    piece->bucket == BUCKET_INPUT && shape->count &&
-		    shape->of[0] == scene->batch)
-			return false;
-	}
-	return scene->batch > 0;
-}
-
 static bool caps_batch(const struct lever *lever)
 {
 	return !strcmp(lever->id, "smaller_batch") || !strcmp(lever->id, "accumulate");
@@ -119,7 +104,7 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 		      "not known";
 	else if (scene->rest.kind == REST_LIKE_STEP && scene->rest.scale > 1 &&
 	         share > 0.7 && !lever->cures && largest_so_far(scene) &&
-	         !(caps_batch(lever) && new_batch(scene)))
+	         !(caps_batch(lever) && scene_new_batch(scene)))
 		why = "steps differ in size, and a later one may be larger";
 	else if (close && scene->rest.kind == REST_LIKE_STEP)
 		why = "it would be close, and where the holes lie depends on more than "

@@ -157,7 +157,8 @@ static void find_weights(struct scene *scene)
 		const struct site *site = &places->sites[i];
 		bool may = site->phase == PHASE_BACKWARD || site->phase == PHASE_DATA;
 		if (may && shape_of_a_weight(scene, site) &&
-		    (site->phase == PHASE_BACKWARD || unnamed_weights(scene, site)))
+		    (site->phase == PHASE_BACKWARD || unnamed_weights(scene, site) ||
+		     (site->op && !strcmp(site->op, "aten::clone"))))
 			scene->weight_like[i] = true;
 	}
 }
@@ -197,14 +198,17 @@ static bool is_batch(const struct scene *scene, int64_t batch)
 	return has >= 0.7 * all && first >= 0.4 * all && all > 0;
 }
 
-/* What modules make of their weights alone (a norm of them, a sample, one in fewer bits) has their
- * shapes, in the forward too. */
-static void made_of_weights(struct scene *scene)
+/* What is made of weights alone has their shapes, in the forward too: by modules a norm of them, a
+ * sample, one in fewer bits; by the program a penalty on them, copies. */
+static void made_of_weights(struct scene *scene, bool by_modules)
 {
 	for (size_t i = 0; i < scene->places->site_count; i++) {
 		const struct site *site = &scene->places->sites[i];
-		if (site->phase == PHASE_FORWARD && site->module &&
-		    shape_of_a_weight(scene, site))
+		bool made = by_modules
+		                    ? site->phase == PHASE_FORWARD && site->module
+		                    : !site->module && (site->phase == PHASE_FORWARD ||
+		                                        site->phase == PHASE_DATA);
+		if (made && shape_of_a_weight(scene, site))
 			scene->weight_like[i] = true;
 	}
 }
@@ -241,9 +245,17 @@ static void find_batch(struct scene *scene)
 	bool *told = allocate(size + 1);
 
 	memcpy(told, scene->weight_like, size);
+	made_of_weights(scene, false);
 	scene->batch = batch_among(scene, true);
+	/* What begins with the batch is of it, should a weight have that shape too. */
+	for (size_t i = 0; i < scene->places->site_count; i++)
+		if (!scene->batch ||
+		    (scene->shapes[i].count && scene->shapes[i].of[0] == scene->batch))
+			scene->weight_like[i] = told[i];
+	if (!scene->batch)
+		scene->batch = batch_among(scene, true);
 	if (!scene->batch) {
-		made_of_weights(scene);
+		made_of_weights(scene, true);
 		scene->batch = batch_among(scene, true);
 	}
 	if (!scene->batch) {
@@ -394,11 +406,29 @@ const char *scene_first_training(const struct scene *scene)
 	             : NULL;
 }
 
+bool scene_new_batch(const struct scene *scene)
+{
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct shape *shape = scene_shape(scene, piece);
+		if (piece->taken < scene->from && piece->step >= 1 &&
+		    piece->bucket == BUCKET_INPUT && shape->count &&
+		    shape->of[0] == scene->batch)
+			return false;
+	}
+	return scene->batch > 0;
+}
+
 struct line scene_line(const struct scene *scene, int64_t id)
 {
 	const struct site *site = places_site(scene->places, id);
 
-	return line_of(scene->trace, site ? site->stack : -1);
+	struct line line = line_of(scene->trace, site ? site->stack : -1);
+
+	if (line.file || !site || site->phase != PHASE_BACKWARD)
+		return line;
+	line_free(&line);
+	return line_forward(scene->trace, scene->places, site);
 }
 
 char *scene_where(const struct scene *scene, int64_t id)
@@ -408,6 +438,11 @@ char *scene_where(const struct scene *scene, int64_t id)
 	char *text = line.file ? line_text(&line)
 	                       : copy_text(site && site->op ? site->op : "?");
 
+	if (line.file && site && site->phase == PHASE_BACKWARD && site->stack < 0) {
+		char *of = format_text("the backward of %s", text);
+		free(text);
+		text = of;
+	}
 	line_free(&line);
 	return text;
 }

@@ -54,6 +54,10 @@ const struct tensor *scene_owner(const struct scene *scene, const struct piece *
 const struct shape *scene_shape(const struct scene *scene, const struct piece *piece);
 bool scene_weight_like(const struct scene *scene, const struct piece *piece);
 
+/* Had no earlier step a batch of this size? Then it is the batch that differs, and a smaller one
+ * is no larger in any step. */
+bool scene_new_batch(const struct scene *scene);
+
 /* Was a step complete before the one that was refused? */
 bool scene_trained_before(const struct scene *scene);
 
