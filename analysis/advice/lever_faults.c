@@ -77,8 +77,8 @@ static void let_growth_go(struct scene *scene)
 	free(next);
 }
 
-/* A graph hangs on what was made last. Inputs and copies of weights have none: each line that makes
- * some that stay is one to change, and up to three are named. */
+/* A graph hangs on what was made last. Inputs, and copies of weights and their states, have none: each
+ * line that makes some that stay is one to change, and up to three are named. */
 static char *lines_that_keep(const struct scene *scene, size_t *count)
 {
 	enum { MOST = 3 };
@@ -87,8 +87,10 @@ static char *lines_that_keep(const struct scene *scene, size_t *count)
 
 	*count = 0;
 	for (size_t i = 0; i < growth->count && *count < MOST; i++) {
+		int64_t bucket = growth->list[i].bucket;
 		char *where = scene_where(scene, growth->list[i].site), *longer;
-		bool known = growth->list[i].bucket != BUCKET_INPUT;
+		bool known = bucket != BUCKET_INPUT && bucket != BUCKET_PARAMETER &&
+		             bucket != BUCKET_OPTIMIZER;
 		for (size_t k = 0; k < *count && !known; k++)
 			known = !strcmp(seen[k], where);
 		if (known) {
@@ -106,27 +108,52 @@ static char *lines_that_keep(const struct scene *scene, size_t *count)
 	return text;
 }
 
+/* Do states grow, and beside them weights or their gradients? Models pile up with their optimizers. */
+static bool models_grow(const struct growth *growth)
+{
+	bool states = false, weights = false;
+
+	for (size_t i = 0; i < growth->count; i++) {
+		int64_t bucket = growth->list[i].bucket;
+		states = states || bucket == BUCKET_OPTIMIZER;
+		weights = weights || bucket == BUCKET_PARAMETER ||
+		          bucket == BUCKET_INPUT || bucket == BUCKET_GRADIENT;
+	}
+	return states && weights;
+}
+
 static char *leak_text(const struct scene *scene)
 {
-	char *where, *text;
+	const struct growth *growth = scene->growth;
+	int64_t bucket = growth->list[0].bucket;
 	size_t lines;
+	char *where, *text;
 
-	if (scene->growth->list[0].bucket == BUCKET_INPUT) {
+	if (models_grow(growth) || bucket == BUCKET_INPUT) {
 		where = lines_that_keep(scene, &lines);
-		text = format_text(
-		        "do not keep what %s %s, or keep it on the CPU (.cpu())", where,
-		        lines > 1 ? "make" : "makes");
-	} else if (scene->growth->list[0].bucket == BUCKET_GRADIENT) {
-		where = scene_where(scene, scene->growth->root);
-		text = format_text(
-		        "do not keep gradients (a hook or a list holds what %s "
-		        "makes): keep a number of them (.item())",
-		        where);
+		if (models_grow(growth))
+			text = format_text(
+			        "let go of the models and optimizers that earlier "
+			        "steps made (%s), or move them to the CPU",
+			        where);
+		else
+			text = format_text(
+			        "do not keep what %s %s, or keep it on the CPU "
+			        "(.cpu())",
+			        where, lines > 1 ? "make" : "makes");
 	} else {
-		where = scene_where(scene, scene->growth->root);
-		text = format_text("do not keep what %s makes; if it is a loss, keep "
-		                   "loss.item(), because a tensor keeps its graph",
-		                   where);
+		where = scene_where(scene, growth->root);
+		text = bucket == BUCKET_GRADIENT
+		               ? format_text("do not keep gradients (a hook or a list "
+		                             "holds "
+		                             "what %s makes): keep a number of them "
+		                             "(.item())",
+		                             where)
+		               : format_text("do not keep what %s makes; if it is a "
+		                             "loss, keep "
+		                             "loss.item(), because a tensor keeps its "
+		                             "graph",
+		                             where);
 	}
 	free(where);
 	return text;

@@ -92,7 +92,8 @@ static bool larger_evaluation(const struct scene *scene)
 {
 	int32_t refused = scene->script.refused_piece;
 
-	return refused >= 0 && scene->script.pieces[refused].phase == PHASE_EVAL &&
+	return refused >= 0 && !scene->growth->count &&
+	       scene->script.pieces[refused].phase == PHASE_EVAL &&
 	       scene_trained_before(scene) && scene_new_batch(scene);
 }
 

@@ -51,6 +51,7 @@ void levers_make(struct trace *trace, const struct places *places,
 	levers_kept(&scene);
 	levers_stages(&scene);
 	levers_faults(&scene);
+	levers_turns(&scene);
 	levers_room(&scene);
 	levers_optimizer(&scene);
 	levers_around(&scene);

@@ -176,11 +176,12 @@ bool shape_has(const struct shape *shape, int64_t batch)
 }
 
 /* Is it a dimension of samples: most bytes of this step's forward have it, and of many it is the
- * first? */
-static bool is_batch(const struct scene *scene, int64_t batch)
+ * first? Returns the share of bytes that have it as it is, and not a multiple of it; less than 0: it is
+ * none. */
+static double is_batch(const struct scene *scene, int64_t batch)
 {
 	const struct script *script = &scene->script;
-	double has = 0, first = 0, all = 0;
+	double has = 0, first = 0, all = 0, itself = 0;
 
 	for (size_t i = 0; i < script->count; i++) {
 		const struct piece *piece = &script->pieces[i];
@@ -194,8 +195,13 @@ static bool is_batch(const struct scene *scene, int64_t batch)
 			has += (double)piece->bytes;
 		if (shape->of[0] % batch == 0)
 			first += (double)piece->bytes;
+		for (int k = 0; k < shape->count; k++)
+			if (shape->of[k] == batch) {
+				itself += (double)piece->bytes;
+				break;
+			}
 	}
-	return has >= 0.7 * all && first >= 0.4 * all && all > 0;
+	return has >= 0.7 * all && first >= 0.4 * all && all > 0 ? itself / all : -1;
 }
 
 /* What is made of weights alone has their shapes, in the forward too: by modules a norm of them, a
@@ -213,11 +219,13 @@ static void made_of_weights(struct scene *scene, bool by_modules)
 	}
 }
 
-/* The first one of what the step was given, or of anything it made, that is a batch; 0. */
+/* The first one of what the step was given that is a batch, or the one of anything it made that most
+ * bytes have as it is: many numbers are multiples of 2; 0. */
 static int64_t batch_among(const struct scene *scene, bool inputs)
 {
 	const struct script *script = &scene->script;
-	int64_t tried = 0, last = 0;
+	int64_t tried = 0, last = 0, best = 0;
+	double most = -1;
 
 	for (size_t i = 0; i < script->count && tried < 64; i++) {
 		const struct piece *piece = &script->pieces[i];
@@ -231,10 +239,15 @@ static int64_t batch_among(const struct scene *scene, bool inputs)
 			continue;
 		last = shape->of[0];
 		tried++;
-		if (is_batch(scene, last))
+		double share = is_batch(scene, last);
+		if (share >= 0 && inputs)
 			return last;
+		if (share > most) {
+			most = share;
+			best = last;
+		}
 	}
-	return 0;
+	return best;
 }
 
 /* The first dimension of what the step was given; then of that again, if what has the shape of a

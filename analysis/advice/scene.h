@@ -90,6 +90,7 @@ void levers_stages(struct scene *scene); /* likewise */
 void levers_forward(struct scene *scene);
 bool levers_models(
         struct scene *scene); /* false: all that is trained has an optimizer */
+void levers_turns(struct scene *scene);
 void levers_room(struct scene *scene);
 void levers_optimizer(struct scene *scene);
 void levers_around(struct scene *scene);

@@ -84,3 +84,59 @@ def test_a_gradient_that_passes_through_a_model_is_left_to_it(refused):
 def test_a_forward_whose_like_had_a_backward_in_this_step_is_no_evaluation(refused):
     told = [(lever["id"], lever["mark"]) for lever in refused("guided_sampling")["levers"]]
     assert told[0] == ("stop_leak", "fits") and "no_grad" not in dict(told)
+
+
+def at(lever):
+    return pathlib.Path(lever["file"]).read_text().splitlines()[lever["line"] - 1]
+
+
+def test_a_loop_that_keeps_two_values_names_the_line_that_makes_most(refused):
+    """The score of a beam and its state: who detaches only the newest of them runs out again."""
+    first, second = refused("beam_validation")["levers"][:2]
+    assert (first["id"], first["mark"]) == ("no_grad", "fits")
+    assert (second["id"], second["mark"]) == ("stop_leak", "fits")
+    assert "F.log_softmax(self.out(h), -1)" in at(second)
+    assert second["saves_bytes"] < first["saves_bytes"] * 0.8
+
+
+def test_copies_that_pile_up_name_each_line_and_are_no_batch(refused):
+    told = refused("ewc_tasks")["levers"]
+    assert (told[0]["id"], told[0]["mark"]) == ("stop_leak", "fits")
+    assert "ewc_tasks.py:40 and ewc_tasks.py:47 make" in told[0]["change"]
+    assert ".cpu()" in told[0]["change"] and "loss.item()" not in told[0]["change"]
+    assert not any("instead of 4096" in lever["change"] for lever in told)
+    told = refused("best_weights")["levers"]
+    assert "state.clone()" in at(told[0]) and ".cpu()" in told[0]["change"]
+    assert not any("instead of 2048" in lever["change"] for lever in told)
+
+
+def test_models_that_pile_up_with_their_optimizers_are_no_loss(refused):
+    first = refused("federated_clients")["levers"][0]
+    assert (first["id"], first["mark"]) == ("stop_leak", "fits")
+    assert "models and optimizers" in first["change"] and "federated_clients.py:21" in first["change"]
+
+
+def test_gradients_that_a_hook_keeps_have_the_line_of_their_forward(refused):
+    first = refused("gradient_hooks")["levers"][0]
+    assert (first["id"], first["mark"]) == ("stop_leak", "fits")
+    assert "gradients" in first["change"] and "net(x)" in at(first)
+
+
+def test_an_evaluation_with_a_larger_batch_needs_a_smaller_one_and_no_accumulation(refused):
+    told = refused("large_eval_batch")["levers"]
+    assert told[0]["id"] == "smaller_batch" and told[0]["change"].startswith("evaluate with a batch")
+    assert "accumulate" not in [lever["id"] for lever in told]
+
+
+@pytest.mark.parametrize("program, text", [("sinkhorn_rounds", "torch.logsumexp(cost"),
+                                           ("crf_forward", "torch.logsumexp(alpha[")])
+def test_rounds_of_a_loop_can_have_checkpoints(refused, program, text):
+    told = {lever["id"]: lever for lever in refused(program)["levers"]}
+    assert told["checkpoint_turns"]["mark"] == "unknown" and text in at(told["checkpoint_turns"])
+    assert told["smaller_batch"]["change"].endswith(
+        "instead of 64" if program == "crf_forward" else "instead of 2048")
+
+
+def test_what_is_larger_than_any_parameter_is_no_gradient_to_let_go_of(refused):
+    told = [lever["id"] for lever in refused("jacobian_rows")["levers"]]
+    assert "optimizer_in_backward" not in told and told[0] == "smaller_batch"
