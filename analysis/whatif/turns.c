@@ -2,7 +2,7 @@
  *
  * A turn begins with a place that comes back at regular distances, with the same places in
  * between: layers of a model come back under other modules' names, and are none.
- * Called from: advice/lever_forward.c, rest.c, within.c. */
+ * Called from: advice/, whatif/. */
 #include "turns.h"
 
 #include <stdlib.h>
