@@ -219,13 +219,14 @@ static void made_of_weights(struct scene *scene, bool by_modules)
 	}
 }
 
-/* The first one of what the step was given that is a batch, or the one of anything it made that most
- * bytes have as it is: many numbers are multiples of 2; 0. */
+/* The first one of what the step was given that is a batch. Of what it made: the first that some bytes
+ * have as it is (many numbers are multiples of 2), else the one that most have; 0. */
 static int64_t batch_among(const struct scene *scene, bool inputs)
 {
 	const struct script *script = &scene->script;
 	int64_t tried = 0, last = 0, best = 0;
-	double most = -1;
+	const double some = 0.02;
+	double most = -1, share;
 
 	for (size_t i = 0; i < script->count && tried < 64; i++) {
 		const struct piece *piece = &script->pieces[i];
@@ -239,8 +240,8 @@ static int64_t batch_among(const struct scene *scene, bool inputs)
 			continue;
 		last = shape->of[0];
 		tried++;
-		double share = is_batch(scene, last);
-		if (share >= 0 && inputs)
+		share = is_batch(scene, last);
+		if (share >= (inputs ? 0 : some))
 			return last;
 		if (share > most) {
 			most = share;
@@ -435,7 +436,6 @@ bool scene_new_batch(const struct scene *scene)
 struct line scene_line(const struct scene *scene, int64_t id)
 {
 	const struct site *site = places_site(scene->places, id);
-
 	struct line line = line_of(scene->trace, site ? site->stack : -1);
 
 	if (line.file || !site || site->phase != PHASE_BACKWARD)

@@ -1,6 +1,6 @@
 /* kernels.c - what attends: one of PyTorch's kernels, or the operators one by one, as Hugging Face's
  * transformers 5 chooses them.
- * Called from: attention.c, falcon.c, latent.c, walk.c, windows.c. */
+ * Called from: walk/. */
 #include "transformer.h"
 
 /* Phi-3 puts the parts together where one of them is empty, too. */
