@@ -16,6 +16,7 @@
 #include "config_private.h"
 #include "heap.h"
 #include "encoders.h"
+#include "mamba.h"
 #include "pictures.h"
 #include "reader.h"
 
@@ -68,6 +69,8 @@ static const struct kind kinds[] = {
         {"deepseek_v2", FAMILY_DEEPSEEK_V2, COMMON, "intermediate_size", NULL, 1},
         {"deepseek_v3", FAMILY_DEEPSEEK_V3, COMMON, "intermediate_size", NULL, 1},
         {"llama4_text", FAMILY_LLAMA4, COMMON, "intermediate_size", NULL, 1},
+        {"mamba2", FAMILY_MAMBA2, "hidden_size", "num_hidden_layers", "num_heads", NULL,
+         NULL, 0},
         {"vit", FAMILY_VIT, COMMON, "intermediate_size", NULL},
         {"resnet", FAMILY_RESNET, NULL, NULL, NULL, NULL, NULL},
         {"convnext", FAMILY_CONVNEXT, NULL, NULL, NULL, NULL, NULL},
@@ -221,6 +224,8 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	read_rotary(reader, kind, s);
 	refine_layers(reader, kind, s);
 	refine_decoder(reader, kind, s);
+	if (kind->family == FAMILY_MAMBA2)
+		refine_mamba(reader, s);
 	refine_experts(reader, s);
 	if (!strcmp(kind->name, "phi"))
 		s->dropout = fraction(reader, "resid_pdrop", 0) > 0;
@@ -268,6 +273,8 @@ static int64_t usual_head(enum family family, const struct shape *s)
 	case FAMILY_GEMMA2:
 	case FAMILY_GEMMA3:
 		return 256;
+	case FAMILY_MAMBA2:
+		return 64;
 	case FAMILY_QWEN3:
 	case FAMILY_GLM:
 		return 128;

@@ -8,6 +8,7 @@
 
 #include "experts.h"
 #include "heap.h"
+#include "mamba.h"
 #include "stages.h"
 
 const char *const role_names[ROLE_COUNT] = {
@@ -117,7 +118,10 @@ int shape_check(const struct shape *s, char *why, size_t size)
 	             {"shared expert width", s->experts.shared, 0, 31},
 	             {"query rank", s->latent.queries, 0, 31},
 	             {"key-value rank", s->latent.keys, 0, 31},
-	             {"value width", s->latent.value, 0, 24}};
+	             {"value width", s->latent.value, 0, 24},
+	             {"states", s->state.size, 0, 24},
+	             {"groups of states", s->state.groups, 0, 24},
+	             {"tokens of a convolution", s->state.kernel, 0, 24}};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		if (sizes[i].value >= sizes[i].least &&
 		    sizes[i].value < INT64_C(1) << sizes[i].bits)
@@ -243,8 +247,11 @@ static int add_attention(struct model *model, const struct shape *s)
 static int add_layers(struct model *model, const struct shape *s)
 {
 	int64_t d = s->hidden, l = shape_own_layers(s);
-	int bad =
-	        s->latent.keys ? experts_add_latent(model, s) : add_attention(model, s);
+	int bad;
+
+	if (s->state.size)
+		return mamba_add(model, s);
+	bad = s->latent.keys ? experts_add_latent(model, s) : add_attention(model, s);
 
 	bad |= model_feed_forward(model, s, s->ffn, l - s->experts.sparse);
 	bad |= experts_add(model, s);
@@ -351,7 +358,7 @@ int model_from_shape(struct model *model, const struct shape *shape)
 	int bad = 0;
 
 	model->shape = *shape;
-	model->known = true;
+	model->known = !shape->state.size;
 	if (s->stages.count)
 		return add_stages(model, s) | add_head(model, s) ? -1 : 0;
 	bad |= add_tower(model, s);

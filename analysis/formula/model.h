@@ -172,6 +172,11 @@ struct shape {
 		int64_t queries, keys, value;
 		bool halves; /* the halves of what is turned belong together, not its neighbours */
 	} latent;
+	/* Mamba 2: a state of so many numbers for each element of a head, read by groups of heads */
+	struct {
+		int64_t size, groups, kernel; /* kernel: tokens of its convolution */
+		bool bias, kernel_bias;
+	} state;
 	bool no_key_bias;   /* where queries and values have one */
 	bool gate_new;      /* T5: its gate's function is gelu, operator by operator */
 	bool scaled_output; /* T5: what the head reads is scaled */

@@ -303,10 +303,15 @@ static void read_activations(struct plan *plan, const struct options *options)
 	t->dropout &= !t->no_dropout;
 	if (!plan->model.known && !plan->unknown && !given)
 		plan_note(
-		        plan,
-		        "activations are not counted, because the shape of the model "
-		        "is not known; give --model, --config, --layers and --hidden, "
-		        "or --activation-bytes for one sample");
+		        plan, "%s",
+		        plan->model.shape.state.size
+		                ? "activations are not counted: what Mamba 2 keeps "
+		                  "depends on which kernels are installed; --measure "
+		                  "runs it, --activation-bytes takes it for one sample"
+		                : "activations are not counted, because the shape of "
+		                  "the model is not known; give --model, --config, "
+		                  "--layers and --hidden, or --activation-bytes for "
+		                  "one sample");
 }
 
 static void add_card(struct plan *plan, const char *word)

@@ -316,9 +316,15 @@ static bool print_card(const struct plan *plan, const struct card *card, FILE *o
 	int64_t need =
 	        fits || !there->walked ? plan_need(there) : plan_peak_bytes(there);
 	int64_t rest = available > need || !fits ? available - need : 0;
+	/* What fits without its activations is not known to fit with them. */
+	bool counted =
+	        plan->formula.activations_known || plan->measured || plan->traced.known;
 
 	fputs("  ", out);
-	text_mark(out, fits ? GREEN : RED, sign(fits ? CHECK : CROSS));
+	if (fits && !counted)
+		text_mark(out, YELLOW, "?");
+	else
+		text_mark(out, fits ? GREEN : RED, sign(fits ? CHECK : CROSS));
 	fprintf(out, "%-17s %11s  %11s %s", card->name, text_size(card->bytes).s,
 	        text_size(fits ? rest : -rest).s, fits ? "free" : "short");
 	if (largest > 0)

@@ -1,5 +1,5 @@
 /* activations.c - the function in a transformer's feed-forward part, on a tape.
- * Called from: heads.c, seq2seq.c, transformer.c. */
+ * Called from: feed_forward.c, heads.c, seq2seq.c. */
 #include "transformer.h"
 
 /* 0.5 * x * (1 + tanh(c * (x + 0.044715 * x ** 3))), operator by operator */

@@ -3,7 +3,7 @@
  * own weights. How many go to which expert changes no size here.
  * Source: the routers and blocks of modeling_mixtral.py, modeling_qwen2_moe.py and
  * modeling_qwen3_moe.py; grouped_mm_experts_forward() of integrations/moe.py, transformers 5.23.
- * Called from: transformer.c, walk.c. */
+ * Called from: feed_forward.c, walk.c. */
 #include "experts.h"
 #include "transformer.h"
 

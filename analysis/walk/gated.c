@@ -1,5 +1,5 @@
 /* gated.c - a feed-forward part with a gate: act(gate(x)) * up(x), and a matmul of it.
- * Called from: experts.c, llama4.c, transformer.c. */
+ * Called from: experts.c, feed_forward.c, llama4.c. */
 #include "transformer.h"
 
 struct ten transformer_gated(struct transformer *m, const struct layer_weights *w,

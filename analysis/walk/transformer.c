@@ -1,34 +1,12 @@
 /* transformer.c - a transformer as Hugging Face's transformers 5 runs it.
  * A Python variable holds what it names until it is given another value or its function returns;
  * that decides what stands at the peak as much as what autograd saves.
- * Called from: walk/. */
+ * Called from: clip.c, encoder.c, walk.c. */
 #include "transformer.h"
 
 #include <stdlib.h>
 
 #include "heap.h"
-
-/* ---- feed-forward ------------------------------------------------------------------------ */
-
-struct ten transformer_feed_forward(struct transformer *m,
-                                    const struct layer_weights *w, struct ten x)
-{
-	const struct shape *s = m->shape;
-	struct ops *o = &m->ops;
-	struct ten up, wide, out;
-
-	if (w->sparse)
-		return experts_forward(m, w, x);
-	if (s->mlp == MLP_GATED)
-		return transformer_gated(m, w, x, s->ffn);
-	up = transformer_linear(m, w, LORA_UP, x, w->up, w->up_bias, s->hidden, s->ffn);
-	wide = transformer_activated(m, up);
-	ops_let(o, &up);
-	out = transformer_linear(m, w, LORA_DOWN, wide, w->down, w->down_bias, s->ffn,
-	                         s->hidden);
-	transformer_let_read(m, &wide);
-	return out;
-}
 
 /* ---- the model --------------------------------------------------------------------------- */
 

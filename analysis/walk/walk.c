@@ -153,6 +153,34 @@ static bool made(struct transformer *m)
 	                                   : transformer_make(m);
 }
 
+/* Is all of this model and of this training written here? */
+static bool is_written(const struct transformer *m)
+{
+	const struct shape *s = m->shape;
+	const struct training *training = m->training;
+
+	/* what PyTorch writes out of scores with a bias, on cards without bf16, is not written here */
+	if (s->buckets && transformer_lacks_bf16(m))
+		return false;
+	/* T5's layers under checkpoints hand their biases to each other */
+	if (s->buckets && training->checkpoint != CHECKPOINT_NONE)
+		return false;
+	if (!experts_known(m))
+		return false;
+	/* ... nor of Swin's windows, which all have a bias */
+	if (s->stages.window && transformer_lacks_bf16(m))
+		return false;
+	/* DDP hands buffers from device to device, which is not written here */
+	if ((s->stages.count || s->pictures.layers) &&
+	    (training->world > 1 || training->lora_rank))
+		return false;
+	if (s->unwalked || !known(s, training) ||
+	    (training->zero && (s->encoder || s->decoder_layers)) ||
+	    !sane(s, training) || !adapters_known(s, training))
+		return false;
+	return true;
+}
+
 bool walk_training(const struct model *model, const struct training *training,
                    int64_t capacity, struct walk *walk)
 {
@@ -179,25 +207,7 @@ bool walk_training(const struct model *model, const struct training *training,
 	m.ops.half = training->autocast ? 2 : 0;
 	m.ops.fp16 = (training->autocast ? training->activation
 	                                 : training->parameter) == DTYPE_FP16;
-	/* what PyTorch writes out of scores with a bias, on cards without bf16, is not written here */
-	if (model->shape.buckets && transformer_lacks_bf16(&m))
-		return false;
-	/* T5's layers under checkpoints hand their biases to each other */
-	if (model->shape.buckets && training->checkpoint != CHECKPOINT_NONE)
-		return false;
-	if (!experts_known(&m))
-		return false;
-	/* ... nor of Swin's windows, which all have a bias */
-	if (model->shape.stages.window && transformer_lacks_bf16(&m))
-		return false;
-	/* DDP hands buffers from device to device, which is not written here */
-	if ((model->shape.stages.count || model->shape.pictures.layers) &&
-	    (training->world > 1 || training->lora_rank))
-		return false;
-	if (!model->known || model->quantised || model->shape.unwalked ||
-	    !known(&model->shape, training) ||
-	    (training->zero && (model->shape.encoder || model->shape.decoder_layers)) ||
-	    !sane(&model->shape, training) || !adapters_known(&model->shape, training))
+	if (!model->known || model->quantised || !is_written(&m))
 		return false;
 	m.ops.tape = tape_new(capacity);
 	m.ops.unpacked = dtype_bytes(training->activation);
