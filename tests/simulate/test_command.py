@@ -39,7 +39,7 @@ def test_a_python_without_torch_is_refused(call, tmp_path):
     (["--outside", "100GB"], "leave nothing"),
     (["--count", "0"], "between 1 and 64"),
     (["--count", "two"], "'--count' takes a number"),
-    (["--values", "random"], "one of plausible, memory, zero, nan"),
+    (["--values", "random"], "one of plausible, computed, memory, zero, nan"),
     (["--density", "200"], "percentage"),
     (["--rank", "1"], "needs '--world N'"),
     (["--rank", "8", "--world", "8"], "no rank 8 of 8"),
