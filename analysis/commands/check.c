@@ -165,10 +165,9 @@ static void write_junit(const char *path, const struct conditions *conditions,
 		fail(STATUS_NO, "cannot write '%s': %s", path, strerror(errno));
 }
 
-/* Judges an open trace beside a baseline, whose path may be NULL. */
+/* Judges an open trace, beside the baseline where one is wanted. */
 static void judge_run(const struct wanted *wanted, const struct options *options,
-                      const struct defendant *run, const char *baseline,
-                      struct conditions *conditions)
+                      const struct defendant *run, struct conditions *conditions)
 {
 	struct defendant other = {0};
 	struct device *devices;
@@ -176,12 +175,12 @@ static void judge_run(const struct wanted *wanted, const struct options *options
 	char *doubt = NULL;
 
 	devices = trace_devices(run->trace, options->value[OPT_DEVICE], &count);
-	if (baseline) {
-		other.trace = trace_open(baseline);
+	if (wanted->baseline) {
+		other.trace = trace_open(wanted->baseline);
 		other.doubt = doubt = doubt_of(other.trace);
 	}
 	judge_all(wanted, run, &other, devices, count, conditions);
-	if (baseline)
+	if (wanted->baseline)
 		trace_close(other.trace);
 	free(doubt);
 }
@@ -234,7 +233,7 @@ static int check_one(const struct options *options, const struct wanted *wanted)
 	int status;
 
 	run.doubt = doubt;
-	judge_run(wanted, options, &run, wanted->baseline, &conditions);
+	judge_run(wanted, options, &run, &conditions);
 	out = screen_open();
 	if (options->value[OPT_JSON]) {
 		json_begin(&json, out);
@@ -254,18 +253,6 @@ static int check_one(const struct options *options, const struct wanted *wanted)
 
 /* ---- the ranks of a job ---------------------------------------------------------------- */
 
-static void read_job(char *const *words, int count, struct job *job)
-{
-	struct rollup_wish wish = {.step = -1};
-	size_t files_count;
-	char **files = trace_files(words, count, &files_count);
-
-	job_make(rollups_read(files, files_count, &wish), files_count, job);
-	for (size_t i = 0; i < files_count; i++)
-		free(files[i]);
-	free(files);
-}
-
 /* The trace of a rank in the baseline: that of the same rank, or the only one. NULL: it has none. */
 static const char *baseline_of(const struct job *baseline, const struct rollup *rank)
 {
@@ -281,15 +268,14 @@ static void judge_rank(const struct options *options, const struct wanted *wante
                        struct conditions *conditions)
 {
 	struct wanted own = *wanted;
-	const char *path = baseline ? baseline_of(baseline, rank) : NULL;
 	size_t from = conditions->count;
 	struct defendant run = {.trace = trace_open(rank->path)};
 	char *doubt = doubt_of(run.trace), *label = ranks_text(&rank, 1);
 
 	run.doubt = doubt;
-	own.baseline = path;
-	judge_run(&own, options, &run, path, conditions);
-	if (baseline && !path)
+	own.baseline = baseline ? baseline_of(baseline, rank) : NULL;
+	judge_run(&own, options, &run, conditions);
+	if (baseline && !own.baseline)
 		judge_put(conditions, "baseline", NULL, JUDGE_UNKNOWN,
 		          format_text("not known: the baseline has no trace of %s",
 		                      label));
@@ -319,15 +305,16 @@ static void judge_absent(const struct job *job, struct conditions *conditions)
 static int check_ranks(const struct options *options, const struct wanted *wanted)
 {
 	struct conditions conditions = {0};
+	struct rollup_wish wish = {.step = -1};
 	struct job job, baseline = {0};
 	char *name = (char *)wanted->baseline;
 	struct json json;
 	FILE *out;
 	int status;
 
-	read_job(options->words, options->count, &job);
+	job_read(options->words, options->count, &wish, &job);
 	if (wanted->baseline)
-		read_job(&name, 1, &baseline);
+		job_read(&name, 1, &wish, &baseline);
 	judge_absent(&job, &conditions);
 	for (size_t i = 0; i < job.count; i++)
 		judge_rank(options, wanted, job.ranks[i],

@@ -60,18 +60,12 @@ int many_answer(const struct options *options, enum job_question question)
 	int64_t top = 12;
 	struct job job;
 	struct json json;
-	size_t count;
-	char **files;
 	FILE *out;
 
 	refuse_options(options);
 	option_number(options, OPT_STEP, &wish.step);
 	option_number(options, OPT_TOP, &top);
-	files = trace_files(options->words, options->count, &count);
-	job_make(rollups_read(files, count, &wish), count, &job);
-	for (size_t i = 0; i < count; i++)
-		free(files[i]);
-	free(files);
+	job_read(options->words, options->count, &wish, &job);
 	out = screen_open();
 	if (options->value[OPT_JSON]) {
 		json_begin(&json, out);

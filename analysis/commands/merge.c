@@ -72,8 +72,6 @@ int cmd_merge(const struct options *options)
 	struct rollup_wish wish = {.step = -1};
 	struct merged merged;
 	struct job job;
-	size_t count;
-	char **files;
 	FILE *screen;
 	bool failed;
 
@@ -83,11 +81,7 @@ int cmd_merge(const struct options *options)
 	if (!out || !*out)
 		fail(STATUS_USAGE, "name the folder to be written: '-o OUT'");
 	merge_refuse(out);
-	files = trace_files(options->words, options->count, &count);
-	job_make(rollups_read(files, count, &wish), count, &job);
-	for (size_t i = 0; i < count; i++)
-		free(files[i]);
-	free(files);
+	job_read(options->words, options->count, &wish, &job);
 	merge_write(&job, python ? python : "python3", out, &merged);
 	failed = merged.failed_count;
 	screen = screen_open();

@@ -1,5 +1,5 @@
 /* files.c - the traces that words name: files, and folders of them.
- * Called from: commands/check.c, commands/many.c, commands/merge.c. */
+ * Called from: job.c. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -231,6 +231,18 @@ void job_make(struct rollup *rollups, size_t count, struct job *job)
 	count_hosts(job);
 }
 
+void job_read(char *const *words, int count, const struct rollup_wish *wish,
+              struct job *job)
+{
+	size_t files_count;
+	char **files = trace_files(words, count, &files_count);
+
+	job_make(rollups_read(files, files_count, wish), files_count, job);
+	for (size_t i = 0; i < files_count; i++)
+		free(files[i]);
+	free(files);
+}
+
 void job_free(struct job *job)
 {
 	for (size_t i = 0; i < job->rollup_count; i++)

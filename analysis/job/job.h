@@ -39,6 +39,9 @@ struct job {
 /* Sorts out what was read and takes it over. The job that began last is the one; the others are
  * counted. Ends the program with status 3 where no trace could be read. */
 void job_make(struct rollup *rollups, size_t count, struct job *job);
+/* The same of the files that words name (trace_files()). */
+void job_read(char *const *words, int count, const struct rollup_wish *wish,
+              struct job *job);
 void job_free(struct job *job);
 
 /* "0-3, 7" of numbers in order; of many stretches the first and the last; the caller's. */

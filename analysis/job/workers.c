@@ -3,7 +3,7 @@
  * What ends a command on one trace (it is damaged, empty, no trace at all) ends that process: it is
  * said of that file, and another process goes on behind it. A process leaves the rollups in a file
  * in memory, and on its stderr why it could not go on.
- * Called from: commands/check.c, commands/many.c, commands/merge.c. */
+ * Called from: job.c. */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
