@@ -8,14 +8,11 @@ space of this process), and what it gives is put into the result's. Slow: for sm
 An operator that the host does not have is said in the log.
 """
 import functools
-import threading
-import types
 
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_map
 
-from . import counted, stand_ins
-from .device import expect
+from . import counted, off, stand_ins
 from .memory import Memory
 from .sizes import tell
 
@@ -32,8 +29,10 @@ class Computed(TorchDispatchMode):
         plan = self.plans.get(func)
         if plan is None:
             plan = self.plans[func] = Plan(self.torch, func)
+        if plan.passes:
+            return func(*args, **kwargs)
         found = Found(self)
-        if plan.passes or not found.look(args, kwargs):
+        if not found.look(args, kwargs):
             return func(*args, **kwargs)
         if found.wrapped:  # its own class takes it apart, and the parts come by here
             return NotImplemented
@@ -59,7 +58,7 @@ class Computed(TorchDispatchMode):
 
     def told(self, plan, args, kwargs):
         """The device is told which sizes it is going to ask itself for."""
-        numbers = counted.NUMBERS.get(plan.name) if expect is not None else None
+        numbers = counted.NUMBERS.get(plan.name)
         if numbers is None:
             return None
         try:
@@ -218,29 +217,14 @@ class Plan:
 def start(torch, reads):
     mode = Computed(torch, reads)
     mode.__enter__()
-    former = threading.Thread._bootstrap_inner
+    off.threads(mode)
 
-    def begin(self):  # modes are a thread's own
-        with mode:
-            return former(self)
-    threading.Thread._bootstrap_inner = begin
-    compiled(torch, reads)
-
-
-def compiled(torch, reads):
-    """What torch.compile made has operators of its own, which no mode goes by."""
-    from torch._dynamo.eval_frame import _TorchDynamoContext
-    call = _TorchDynamoContext.__call__
-
-    def without(context, function):
-        found = call(context, function)
-        if type(found) is not types.FunctionType:
-            return found
-
-        @functools.wraps(found)
+    def without(made):
+        """What torch.compile made has operators of its own, which no mode goes by."""
+        @functools.wraps(made)
         def aside(*args, **kwargs):
             reads.once("not computed what torch.compile made")
             with _disable_current_modes():
-                return found(*args, **kwargs)
+                return made(*args, **kwargs)
         return aside
-    _TorchDynamoContext.__call__ = without
+    off.around_compiled(torch, without)

@@ -19,10 +19,10 @@ def where_it_cannot_be(torch, known):
     swap(torch, known)
     optimizers(torch, known)
     backward.brings(torch, known)
-    threads(torch, known)
+    threads(known)
 
 
-def threads(torch, known):
+def threads(known):
     """Modes are a thread's own."""
     former = getattr(threading.Thread, "_bootstrap_inner", None)
 
@@ -89,12 +89,16 @@ def without_error(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False,
 
 
 def compiled(torch, known, tell):
-    former = torch.compile
-
     def may(*args, **kwargs):
         known.compiled = True
         tell("torch.compile")
         return True
+    around_compiled(torch, lambda found: aside(torch, known, found, may))
+
+
+def around_compiled(torch, without):
+    """without(function) -> the function that runs what torch.compile made."""
+    former = torch.compile
 
     @functools.wraps(former)
     def wrapper(*args, **kwargs):
@@ -103,11 +107,10 @@ def compiled(torch, known, tell):
             _TorchDynamoContext._tidemark_known = True
             call = _TorchDynamoContext.__call__
 
-            def without(context, function):
+            def made(context, function):
                 found = call(context, function)
-                is_plain = type(found) is types.FunctionType
-                return aside(torch, known, found, may) if is_plain else found
-            _TorchDynamoContext.__call__ = without
+                return without(found) if type(found) is types.FunctionType else found
+            _TorchDynamoContext.__call__ = made
         return former(*args, **kwargs)
     torch.compile = wrapper
 

@@ -49,9 +49,8 @@ def sets_size(name, args, kwargs):
     return name != "isin"
 
 
-def numbers(mode, name, decides, args):
+def numbers(torch, name, decides, args):
     """What the device will be asked for, in order."""
-    torch = mode.torch
     if name in INDEXING:
         index = decides if isinstance(decides, (tuple, list)) else (decides,)
         tensors = [part for part in index if isinstance(part, torch.Tensor)]
@@ -102,7 +101,7 @@ def to_tell(mode, name, args, kwargs):
     decides = deciding(mode.torch, name, args, kwargs)
     found, values = mode.on_host(decides, name not in OF_NUMBERS)
     if found is not None:
-        return mode.calculate(numbers, (mode, name, values, args), {}), found.assumed
+        return mode.calculate(numbers, (mode.torch, name, values, args), {}), found.assumed
     if name in OF_NUMBERS and mode.plausible and unknown(mode, decides):
         told, assumed = plausible(mode, name, args, kwargs)
         if not assumed and sets_size(name, args, kwargs):

@@ -2,14 +2,15 @@
 cuDNN's norms and recurrent networks, sums in another width. For computed.py.
 
 Each takes the operator's own arguments, with tensors on the host, and gives what it gives; None
-where nobody reads it, as of sums that the backward makes anew. A dropout inside of attention or between recurrent layers is left out.
+where nobody reads it, as of sums that the backward makes anew. A dropout inside of attention or
+between recurrent layers is left out.
 """
 import _thread
 
 #: Not called on the host: they make no values, or choose by the device they run on.
 LEFT = frozenset("""
-_cudnn_rnn_flatten_weight _fused_sdp_choice _local_scalar_dense _pin_memory empty.memory_format empty_like empty_strided
-is_pinned new_empty new_empty_strided record_stream resize_ set_.source_Storage
+_cudnn_rnn_flatten_weight _fused_sdp_choice _local_scalar_dense _pin_memory
+empty.memory_format empty_like empty_strided is_pinned new_empty new_empty_strided record_stream resize_ set_.source_Storage
 set_.source_Storage_storage_offset _cudnn_init_dropout_state
 """.split())
 
