@@ -31,12 +31,12 @@ static struct ten relaid(struct transformer *m, const struct layer_weights *w,
                          enum lora_target which, struct ten x)
 {
 	enum kernel kernel = transformer_kernel(m, w, x.width);
+	/* Llama 4's heads are turned while they lie by tokens yet */
 	bool written = kernel == KERNEL_WRITTEN || kernel == KERNEL_COMPOSED,
 	     turned = m->shape->rotary && !w->unturned && which != LORA_V &&
-	              m->shape->family !=
-	                      FAMILY_LLAMA4, /* its heads lie by tokens yet */
-	        repeats = kernel == KERNEL_MASKED && which != LORA_Q &&
-	                  m->shape->kv_heads != m->shape->heads;
+	              m->shape->family != FAMILY_LLAMA4,
+	     repeats = kernel == KERNEL_MASKED && which != LORA_Q &&
+	               m->shape->kv_heads != m->shape->heads;
 
 	if ((which == LORA_Q ? m->shape->heads : m->shape->kv_heads) == 1)
 		return x; /* one head lies in order either way */

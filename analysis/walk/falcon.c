@@ -21,25 +21,6 @@ static struct ten indexed(struct ops *o, struct ten all, int64_t count)
 	return result;
 }
 
-/* The same, once for each head that reads it. */
-static struct ten for_each_head(struct transformer *m, struct ten x)
-{
-	const struct shape *s = m->shape;
-	int64_t count = x.count / s->kv_heads * s->heads;
-	struct op op = {.in = {x.v},
-	                .give = {GIVE_NEW},
-	                .grad = {x.count * x.width},
-	                .inputs = 1};
-	struct ten result;
-
-	if (s->kv_heads == s->heads)
-		return x;
-	result = (struct ten){tape_result(m->ops.tape, &op, count * x.width), count,
-	                      x.width};
-	ops_let(&m->ops, &x);
-	return result;
-}
-
 /* Queries, keys and values of the one matmul: [0] to [2]. The newer architecture lays out all three
  * anew, one beside the other for each head; the oldest has them as views. */
 static void split_heads(struct transformer *m, struct ten all, struct ten *heads)
@@ -47,7 +28,7 @@ static void split_heads(struct transformer *m, struct ten all, struct ten *heads
 	const struct shape *s = m->shape;
 	struct ops *o = &m->ops;
 	int64_t tokens = m->tokens, one = tokens * s->kv_heads * s->head_dim;
-	struct ten queries;
+	struct ten laid;
 
 	heads[0] = ops_slice(o, all, tokens * s->heads * s->head_dim);
 	for (int i = 1; i < 3; i++)
@@ -56,12 +37,15 @@ static void split_heads(struct transformer *m, struct ten all, struct ten *heads
 		                   : indexed(o, all, one);
 	if (!s->grouped)
 		return;
-	for (int i = 1; i < 3; i++)
-		heads[i] = for_each_head(m, heads[i]);
+	for (int i = 1; i < 3; i++) {
+		laid = transformer_each_head(m, heads[i]);
+		ops_let(o, &heads[i]);
+		heads[i] = laid;
+	}
 	if (s->kv_heads > 1) { /* of one group they lie in order */
-		queries = ops_copy(o, heads[0]);
+		laid = ops_copy(o, heads[0]);
 		ops_let(o, &heads[0]);
-		heads[0] = queries;
+		heads[0] = laid;
 	}
 }
 

@@ -176,8 +176,7 @@ static struct ten biased_attention(struct transformer *m, struct ten q, struct t
 	return result;
 }
 
-/* The keys or values once for each head. */
-static struct ten repeated(struct transformer *m, struct ten x)
+struct ten transformer_each_head(struct transformer *m, struct ten x)
 {
 	const struct shape *s = m->shape;
 	int64_t count = x.count / s->kv_heads * s->heads;
@@ -186,10 +185,16 @@ static struct ten repeated(struct transformer *m, struct ten x)
 	                .grad = {x.count * x.width},
 	                .inputs = 1};
 
-	if (s->kv_heads == s->heads || s->grouped) /* or so it was read */
+	if (s->kv_heads == s->heads)
 		return ops_hold(&m->ops, x);
 	return (struct ten){tape_result(m->ops.tape, &op, count * x.width), count,
 	                    x.width};
+}
+
+/* The keys or values once for each head; or so they were read. */
+static struct ten repeated(struct transformer *m, struct ten x)
+{
+	return m->shape->grouped ? ops_hold(&m->ops, x) : transformer_each_head(m, x);
 }
 
 /* The same by repeat_kv() of transformers: a view where all heads share one. */

@@ -151,7 +151,9 @@ bool transformer_lacks_bf16(const struct transformer *model);
 /* Are a rotated part of each head and the rest of it put together anew? */
 bool transformer_rotates_parts(const struct shape *shape);
 
-/* Keys or values once for each head: a view where all heads share one. */
+/* Keys or values once for each head. */
+struct ten transformer_each_head(struct transformer *model, struct ten x);
+/* The same: a view where all heads share one. */
 struct ten transformer_shared(struct transformer *model, struct ten x);
 /* Queries and keys, turned by their positions, in place of what they were. */
 void transformer_turn(struct transformer *model, struct ten heads[2]);
