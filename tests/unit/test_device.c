@@ -189,6 +189,11 @@ TEST("threads that share a device leave its memory as they found it")
 
 TEST("a child that is forked while other threads use the device can use it too")
 {
+#ifdef __SANITIZE_ADDRESS__
+	/* Caught here with a debugger: the child waits for a lock of the sanitizer's own
+	 * malloc, which a thread of the parent's had. The other builds run this. */
+	SKIP("GCC's AddressSanitizer leaves its malloc locked in a forked child");
+#endif
 	share();
 	with_threads(fork_often);
 	kill(other, SIGKILL);
