@@ -4,10 +4,10 @@ A test that runs with several PyTorches runs with one of them for each of its ot
 Which one depends on the names of those parameters alone: it is the same in every run, all
 PyTorches have their turn over the parameters, and tests that look at one shared run choose the
 same. Of a test that is repeated over `seed` or `moment` the first repetitions run, as many as
-its mark `repeated(short=N)` says. Of a test with the mark `turns(N)` an N-th of its cases runs, and
-each in one of N turns: TIDEMARK_TURN is the number of commits, so that every case runs every N
-commits, and a commit always with the same ones. A test that is named on the command line always
-runs.
+its mark `repeated(short=N)` says. Of tests with the mark `turns(N)`, or of one test's cases, an
+N-th runs, and each in one of N turns: TIDEMARK_TURN is the number of commits, so that every case
+runs every N commits, and a commit always with the same ones. A test that is named on the command
+line always runs.
 """
 import collections
 import os
@@ -41,7 +41,8 @@ def _repetition(item):
 def _waits(item, turn):
     mark = item.get_closest_marker("turns")
     params = getattr(item, "callspec", None)
-    return mark and params and (zlib.crc32(params.id.encode()) + turn) % mark.args[0]
+    name = params.id if params else item.name
+    return mark and (zlib.crc32(name.encode()) + turn) % mark.args[0]
 
 
 def _beside(item):
@@ -69,7 +70,7 @@ def left_out(items, turn=0):
 def pytest_configure(config):
     config.addinivalue_line("markers", "repeated(short): repetitions that the short form runs")
     config.addinivalue_line("markers", "beside(device): not for this device")
-    config.addinivalue_line("markers", "turns(n): of its cases the short form runs an n-th")
+    config.addinivalue_line("markers", "turns(n): of these cases the short form runs an n-th")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -10,6 +10,8 @@ import pytest
 from conftest import CACHE, LIBRARY, clean_environment
 from reading import Trace
 
+pytestmark = pytest.mark.turns(2)  # of the short form: tests/short.py
+
 TRAIN = """
 import sys, torch
 model = torch.nn.Linear(33, 101)

@@ -73,7 +73,7 @@ def nursery(tmp_path_factory):
     process.wait(30)
 
 
-@pytest.mark.repeated(short=32)
+@pytest.mark.repeated(short=20)
 @pytest.mark.parametrize("moment", range(100))
 def test_what_a_killed_run_had_printed_is_in_its_trace(nursery, moment):
     process, parent = nursery

@@ -8,6 +8,8 @@ import pytest
 from conftest import BUILD, CACHE, LIBRARY, PYTHON, ROOT, TORCH, clean_environment, need
 from reading import Trace, recover
 
+pytestmark = pytest.mark.turns(2)  # of the short form: tests/short.py
+
 def folder_of_torch(device):
     if device != "cpu":
         return CACHE / TORCH[device] / "torch"

@@ -84,13 +84,13 @@ def check(folder, name, device):
     return trace, truth, births
 
 
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("name", FILE)
 def test_a_loop_has_the_steps_and_phases_that_its_script_says(ran, name):
     check(ran("cpu", name), name, "cpu")
 
 
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("name", ON_CUDA)
 def test_the_same_where_the_engine_has_threads_of_its_own(ran, name):
     check(ran("cuda12", name), name, "cuda:0")

@@ -6,6 +6,8 @@ import warnings
 import pytest
 from conftest import LIBRARY, clean_environment
 
+pytestmark = pytest.mark.turns(2)  # of the short form: tests/short.py
+
 MODEL = """
 import os, subprocess, sys, threading, torch
 def train(steps=3, width=101):

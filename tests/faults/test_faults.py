@@ -8,7 +8,7 @@ import pytest
 SHORT = [f for f in faults.FAULTS if not f.long]
 
 
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("fault", SHORT, ids=lambda fault: fault.name)
 def test_the_program_is_itself_and_nothing_is_lost_unsaid(fault, tmp_path):
     try:

@@ -7,6 +7,8 @@ import pytest
 import levers
 import where
 
+pytestmark = pytest.mark.turns(2)  # of the short form: tests/short.py
+
 HERE = pathlib.Path(__file__).resolve().parent
 
 

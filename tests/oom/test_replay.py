@@ -6,6 +6,8 @@ import pytest
 import where
 from conftest import HERE, PYTHON, SIMULATOR, clean, tree
 
+pytestmark = pytest.mark.turns(2)  # of the short form: tests/short.py
+
 SCRIPTS = HERE / "replays"
 SETTINGS = {"plain": "", "expandable": "expandable_segments:True",
             "divisions": "roundup_power2_divisions:4", "split": "max_split_size_mb:40"}

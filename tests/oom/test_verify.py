@@ -18,6 +18,8 @@ import once
 import where
 from where import COMMAND, PYTHON
 
+pytestmark = pytest.mark.turns(3)  # of the short form: tests/short.py
+
 PROGRAMS = pathlib.Path(__file__).resolve().parent.parent / "simulate" / "programs"
 
 # A small program that runs out in its second step, and fits with a batch of half the size.
@@ -122,7 +124,6 @@ def heard(terminal, text, seconds=120):
     return seen
 
 
-@pytest.mark.turns(2)
 @pytest.mark.parametrize("program, memory, options", [
     (["gpt.py", "2", "--loader"], "900MiB", []),
     (["others.py", "cnn"], "620MiB", []),

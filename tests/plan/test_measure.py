@@ -142,7 +142,7 @@ CASES = {
 }
 
 
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_model_is_made_of_is_the_formula(measured, case):
     config, *words = CASES[case]

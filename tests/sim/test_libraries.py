@@ -6,6 +6,8 @@ import pytest
 
 from conftest import HERE, HOME, LIBRARIES, TORCHES, torch_version
 
+pytestmark = pytest.mark.turns(3)  # of the short form: tests/short.py
+
 MIB = 1 << 20
 
 
@@ -21,7 +23,6 @@ def library(simulate, torch_dir):
 
 
 # Weights, gradients and AdamW's two states, in fp32; under autocast copies besides
-@pytest.mark.turns(2)
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "t5", "vit"])
 def test_hugging_faces_trainer(library, kind):
     r = library("trainer", kind).result

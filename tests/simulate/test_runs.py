@@ -7,6 +7,8 @@ import pytest
 
 from conftest import TRAIN
 
+pytestmark = pytest.mark.turns(2)  # of the short form: tests/short.py
+
 MIB = 1 << 20
 KEYS = {"gpu", "verdict", "bound", "peak_allocated_bytes", "peak_reserved_bytes",
         "peak_device_bytes", "device_total_bytes", "headroom_bytes", "phase", "step"}

@@ -9,6 +9,8 @@ import pytest
 from conftest import TRAIN
 from where import LIBRARIES, need
 
+pytestmark = pytest.mark.turns(3)  # of the short form: tests/short.py
+
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 GPT = (PROGRAMS / "gpt.py").read_text()
 OTHERS = (PROGRAMS / "others.py").read_text()
@@ -30,7 +32,6 @@ def without_verdict(done, lever, *texts):
         assert text in line and text in told["what"], line
 
 
-@pytest.mark.turns(2)
 @pytest.mark.parametrize("lever", GPT_LEVERS)
 def test_a_gpt_has_the_peak_of_the_lever_by_hand(simulate, torch_dir, lever):
     # not all of them have anything to do in an evaluation that keeps its graphs
@@ -49,7 +50,6 @@ def test_a_lever_takes_less_than_nothing_done(simulate, newest_torch, lever):
     assert gpu["peak_allocated_bytes"] < 0.95 * plain
 
 
-@pytest.mark.turns(3)
 @pytest.mark.parametrize("kind, options", [("cnn", []), ("ddp", ["--rank", "1", "--world", "4"]),
                                            ("trainer", []), ("lora", [])])
 @pytest.mark.parametrize("lever", ["checkpointing", "smaller_batch=2", "foreach_off"])
