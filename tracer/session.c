@@ -17,6 +17,7 @@
 #include "files.h"
 #include "intern.h"
 #include "latch.h"
+#include "patience.h"
 #include "place.h"
 #include "settings.h"
 #include "writer.h"
@@ -191,6 +192,32 @@ static bool may_start(void)
 	return !torn;
 }
 
+/* Events of threads that would not wait for another one's start. */
+static _Atomic uint64_t too_early;
+
+static void say_too_early(uint64_t count)
+{
+	if (count)
+		tmk_emit_lost("too_early", count,
+		              "events while another thread began the trace");
+}
+
+/* Another thread's first event creates the files. Whichever of the two sees the other's word tells
+ * of what was dropped. */
+static bool wait_for_start(void)
+{
+	enum { NAP = 500000 }; /* ns */
+	bool patient = true;
+	while (patient && atomic_load(&tmk_state) == TMK_STARTING)
+		patient = tmk_patience_nap(NAP);
+	if (patient || atomic_load(&tmk_state) != TMK_STARTING)
+		return atomic_load(&tmk_state) == TMK_ACTIVE;
+	uint64_t count = atomic_fetch_add(&too_early, 1) + 1;
+	if (atomic_load(&tmk_state) == TMK_ACTIVE)
+		say_too_early(count);
+	return false;
+}
+
 bool tmk_session_ensure(void)
 {
 	int s = atomic_load_explicit(&tmk_state, memory_order_acquire);
@@ -203,14 +230,14 @@ bool tmk_session_ensure(void)
 		bool ok = may_start() && start();
 		tmk_unlatch(TMK_LATCH_START);
 		atomic_store(&tmk_state, ok ? TMK_ACTIVE : TMK_DISABLED);
-		if (ok && tmk_session_about)
-			tmk_session_about();
+		if (ok) {
+			say_too_early(atomic_load(&too_early));
+			if (tmk_session_about)
+				tmk_session_about();
+		}
 		return ok;
 	}
-	while (atomic_load(&tmk_state) ==
-	       TMK_STARTING) /* another thread's first event */
-		usleep(500);
-	return atomic_load(&tmk_state) == TMK_ACTIVE;
+	return wait_for_start();
 }
 
 void tmk_session_finish(int status, bool known)
@@ -248,6 +275,7 @@ void tmk_session_forked(uint32_t missing)
 	tmk_files_forked();
 	atomic_fetch_add(&tmk_generation, 1);
 	tmk_emit_forked();
+	atomic_store(&too_early, 0);
 	int s = atomic_load(&tmk_state);
 	if (s == TMK_ACTIVE || s == TMK_STARTING)
 		atomic_store(&tmk_state, TMK_IDLE);

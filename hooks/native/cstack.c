@@ -348,7 +348,7 @@ static TMK_COLD struct tmk_c_stack *miss_outside_forks(struct cache *c, uint64_t
 	struct tmk_c_stack *found = NULL;
 	int saved = errno;
 	c->busy = 1;
-	if (tmk_loader_enter()) {
+	if (tmk_loader_enter_in_hook()) {
 		found = miss(c, frame, ra);
 		tmk_loader_leave();
 	} else {

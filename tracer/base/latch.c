@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "patience.h"
+
 enum { SPINS = 200, NAP = 20000, SECOND = 1000000000 }; /* ns */
 
 static atomic_bool taken[TMK_LATCHES];  /* LOADER: by a thread that forks */
@@ -133,6 +135,21 @@ bool tmk_loader_enter(void)
 		pause_a_little(round);
 		in = enters();
 	}
+	if (in)
+		TAKES(TMK_LATCH_LOADER);
+	return in;
+}
+
+bool tmk_loader_enter_in_hook(void)
+{
+	check(TMK_LATCH_LOADER);
+	bool in = enters();
+	for (unsigned round = 0; !in && round < SPINS; round++) {
+		pause_a_little(round);
+		in = enters();
+	}
+	while (!in && tmk_patience_nap(NAP))
+		in = enters();
 	if (in)
 		TAKES(TMK_LATCH_LOADER);
 	return in;

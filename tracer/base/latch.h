@@ -38,6 +38,8 @@ void tmk_latch_yield(enum tmk_latch which);
 /* LOADER. False: another thread forks, and has not come to an end in a fifth of a second; then
  * what is not necessary is left out. True: tmk_loader_leave() follows. */
 bool tmk_loader_enter(void);
+/* The same where the allocator's lock may be held: it waits as long as patience.h allows. */
+bool tmk_loader_enter_in_hook(void);
 void tmk_loader_leave(void);
 
 /* For pthread_atfork(). The last one returns the latches that fork() could not have, a bit

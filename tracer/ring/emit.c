@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "hot.h"
+#include "patience.h"
 #include "settings.h"
 
 __thread struct tmk_self tmk_self __attribute__((tls_model("initial-exec")));
@@ -67,35 +67,15 @@ static TMK_COLD bool first_event(void)
 	return true;
 }
 
-/* The ring is full: the writer is behind. A short sleep is cheaper than a lost event, but
- * the host must not stand still: a fifth of a second in all, for all of its threads together
- * and for as long as it runs. After that an event that finds no room is dropped at once. A
- * forked child has a writer and a fifth of its own. */
-enum { FIFTH = 200000 };
-static _Atomic uint64_t waited; /* generation << 32, and microseconds */
-
-static bool may_wait(void)
-{
-	uint64_t now = (uint64_t)atomic_load(&tmk_generation) << 32;
-	uint64_t w = atomic_load(&waited);
-	if (w >> 32 != now >> 32 && atomic_compare_exchange_strong(&waited, &w, now))
-		w = now;
-	return atomic_load(&tmk_state) == TMK_ACTIVE && (uint32_t)w < FIFTH;
-}
-
+/* The ring is full: the writer is behind. A short sleep is cheaper than a lost event, as long as
+ * patience lasts. After that an event that finds no room is dropped at once. */
 static TMK_COLD char *wait_for_room(struct tmk_ring *ring, uint32_t size)
 {
-	const struct timespec nap = {.tv_nsec = 100000};
+	enum { NAP = 100000 }; /* ns */
 	char *p = NULL;
-	uint64_t since = tmk_clock_ns();
-	while (!p && size <= ring->size && may_wait()) {
-		nanosleep(&nap, NULL);
-		uint64_t now = tmk_clock_ns();
-		uint64_t slept = (now - since + 999) / 1000;
-		atomic_fetch_add(&waited, slept < FIFTH ? slept : FIFTH);
-		since = now;
+	while (!p && size <= ring->size && atomic_load(&tmk_state) == TMK_ACTIVE &&
+	       tmk_patience_nap(NAP))
 		p = tmk_ring_reserve(ring, size);
-	}
 	return p;
 }
 
@@ -129,6 +109,7 @@ static _Atomic uint64_t too_long;
 void tmk_emit_forked(void)
 {
 	memset(&tmk_self, 0, sizeof(tmk_self));
+	tmk_patience_forked();
 	atomic_store(&too_long, 0);
 	atomic_store(&tmk_unnamed_grew, false);
 }
