@@ -1,10 +1,10 @@
 """Forks, threads, workers, other programs: each process is itself, inert until it allocates."""
 
 import subprocess
-import warnings
 
 import pytest
 from conftest import LIBRARY, clean_environment
+from exits import but_for_torchs_race
 
 pytestmark = pytest.mark.turns(2)  # of the short form: tests/short.py
 
@@ -226,22 +226,12 @@ dist.destroy_process_group()
 
 
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-RACE = "terminate called without an active exception"
 
 
 def ranks(trace):
-    """A run of RANKS. PyTorch with gloo ends now and then by a race of its own between its
-    threads and the exit, library or not. Where a run with the library meets it, the same
-    must be seen of a bare one before it counts as PyTorch's, and the run is made again."""
-    for _ in range(5):
-        run = trace(RANKS, python=TORCHRUN, env={"TIDEMARK_OUT": "rank%r.db"})
-        if RACE not in run.stderr:
-            return run
-        bare = (trace(RANKS, python=TORCHRUN, preload=False) for _ in range(40))
-        if not any(RACE in one.stderr for one in bare):
-            return run
-        warnings.warn(f"PyTorch's own exit race: '{RACE}', with the library and without it")
-    return run
+    return but_for_torchs_race(
+        lambda: trace(RANKS, python=TORCHRUN, env={"TIDEMARK_OUT": "rank%r.db"}),
+        lambda: trace(RANKS, python=TORCHRUN, preload=False))
 
 
 def test_each_rank_of_torchrun_has_a_trace_and_the_launcher_none(trace):
