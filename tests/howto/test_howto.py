@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from exits import but_for_torchs_race  # noqa: E402
+from exits import but_for_torchs_race
 from where import COMMAND, ROOT
 
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
