@@ -17,7 +17,6 @@
 #	prometheus   prometheus_client, for tests/live
 #	telemetry    OpenTelemetry's SDK and its exporter over HTTP, for tests/live
 #	guests       memray and greenlet, for tests/faults
-#	merge        duckdb and pyarrow, which write and read what tidemark merge writes
 #	package      what builds and checks the wheel (ziglang: 100 MB), SQLite's amalgamation
 #	page         playwright, which drives Debian's chromium; no browser of its own
 #	libraries    transformers, peft, accelerate, lightning, bitsandbytes, torchvision, triton,

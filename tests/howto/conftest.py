@@ -33,7 +33,7 @@ def environment(tmp_path_factory):
                        ("torchrun", f'exec "{where.PYTHON}" -m torch.distributed.run "$@"')):
         (bin / name).write_text(f"#!/bin/sh\n{text}\n")
         (bin / name).chmod(0o755)
-    more = [*(where.CACHE / name for name in ("libraries", "merge")), where.ROOT / "python"]
+    more = [*(where.CACHE / name for name in ("libraries", "readers")), where.ROOT / "python"]
     return where.clean_environment(
         PATH=f"{bin}:{os.environ['PATH']}", PYTHONPATH=":".join(map(str, more)), LC_ALL="C.UTF-8",
         COLUMNS="100", PYTHONDONTWRITEBYTECODE="1", HF_HUB_OFFLINE="1",
