@@ -328,6 +328,26 @@ TEST("what every device has at the same address is found on each, and nodes are 
 	tmk_live_free(&t);
 }
 
+TEST("a look-up among a million blocks goes through two nodes more than among ten "
+     "thousand")
+{
+	enum { FEW = 10000, MANY = 1000000, DEVICES = 8 };
+	struct tmk_order o = {0};
+	uint32_t shallow = 0;
+	for (uint32_t i = 0; i < MANY; i++) {
+		/* Each once, in disorder: the multiplier is prime to a power of ten. */
+		uint64_t at = (uint64_t)i * 7919 % MANY << 10;
+		CHECK(tmk_order_add(&o, at, 1 << 10, (uint8_t)(i % DEVICES), i));
+		if (i + 1 == FEW)
+			shallow = o.height;
+	}
+	CHECK(shallow >= 2 && o.height <= shallow + 2);
+	for (uint32_t i = 0; i < MANY; i += 997)
+		CHECK(tmk_order_around(&o, (uint8_t)(i % DEVICES),
+		                       ((uint64_t)i * 7919 % MANY << 10) + 77) == i);
+	tmk_order_free(&o);
+}
+
 /* ---- places -------------------------------------------------------------------------- */
 
 TEST("names are expanded by host, process and rank, and made absolute")
