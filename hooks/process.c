@@ -15,6 +15,7 @@
 #include "enrich.h"
 #include "latch.h"
 #include "look.h"
+#include "mapped.h"
 #include "nvtx.h"
 #include "phase.h"
 #include "pointer.h"
@@ -51,7 +52,14 @@ static void in_child(void)
 	tmk_doing_forked(main_forks);
 	tmk_phase_forked(missing);
 	owner = getpid();
+	tmk_mapped_forked();
 	tmk_session_forked(missing);
+}
+
+static int real_sigaction(int signal, const struct sigaction *wanted,
+                          struct sigaction *before)
+{
+	return tmk_real.sigaction(signal, wanted, before);
 }
 
 static void at_exit(int status, void *arg)
@@ -73,6 +81,7 @@ __attribute__((constructor)) static void loaded(void)
 		return;
 	}
 	owner = getpid();
+	tmk_mapped_real(real_sigaction);
 	tmk_clock_init();
 	tmk_nvtx_offer();
 	tmk_session_about = tmk_about_run;

@@ -11,6 +11,7 @@
 #ifndef TIDEMARK_HOOKS_REAL_H
 #define TIDEMARK_HOOKS_REAL_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +21,7 @@
 #include "fields.h"
 #include "record.h"
 
+typedef void (*tmk_signal_handler)(int);
 struct tmk_sizes { /* c10::ArrayRef<int64_t>, passed in two registers */
 	const int64_t *data;
 	size_t count;

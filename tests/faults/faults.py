@@ -177,6 +177,18 @@ for name, words, arrange in (
     FAULTS.append(Fault(name, words, arrange, "said", False, False))
 
 
+@fault("late_handler.py", 60, trace="said")
+def a_ring_emptied_where_handlers_came_later(setup):
+    """Of the program's own, which would have the SIGBUS."""
+    setup.says = "-ring' shorter; tracing stops"
+
+
+@fault("cut_workers.py", 200, trace="said")
+def all_rings_emptied_under_loader_workers(setup):
+    """PyTorch installs a handler of its own in each, which ends it."""
+    setup.says = "-ring' shorter; tracing stops"
+
+
 @fault("plain.py", 300, trace="said")
 def all_files_emptied(setup):
     """As `truncate -s 0 *` does it."""

@@ -136,6 +136,103 @@ TEST("the handler that was there is called, for a page as for a signal that is s
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* ---- what the program says later, as wrap_signal.c hands it on ------------------------- */
+
+static struct sigaction with(void (*handler)(int), int flags)
+{
+	struct sigaction s = {.sa_handler = handler, .sa_flags = flags};
+	sigemptyset(&s.sa_mask);
+	return s;
+}
+
+static void touch_ours_then_a_foreign_page(void)
+{
+	const struct sigaction late = with(leave_with_3, SA_RESTART);
+	struct sigaction before, now;
+	char *ours = mapped_file("ours"), *other = mapped_file("other");
+	tmk_mapped_note(ours, PAGES * PAGE, &gone);
+	CHECK(tmk_mapped_guards());
+	tmk_mapped_asks(&late, &before);
+	CHECK(before.sa_handler == SIG_DFL);
+	tmk_mapped_asks(NULL, &now);
+	CHECK(now.sa_handler == leave_with_3 && now.sa_flags == SA_RESTART);
+	cut("ours");
+	*(volatile char *)(ours + 2 * PAGE) = 1;
+	CHECK(atomic_load(&gone));
+	cut("other");
+	*(volatile char *)(other + 2 * PAGE) = 1;
+}
+
+static void count_calls(int signal)
+{
+	(void)signal;
+	atomic_fetch_add(&called, 1);
+}
+
+static void have_a_handler_once(void)
+{
+	const struct sigaction once = with(count_calls, (int)SA_RESETHAND);
+	char *p = mapped_file("ours");
+	tmk_mapped_note(p, PAGES * PAGE, &gone);
+	tmk_mapped_asks(&once, NULL);
+	raise(SIGBUS);
+	CHECK(atomic_load(&called) == 1);
+	raise(SIGBUS);
+}
+
+/* As faulthandler does: what was there is put back in its handler, and the signal raised again. */
+static struct sigaction at_first;
+
+static void put_back_and_raise(int signal)
+{
+	atomic_fetch_add(&called, 1);
+	tmk_mapped_asks(&at_first, NULL);
+	raise(signal);
+}
+
+static void have_a_handler_that_gives_up(void)
+{
+	const struct sigaction late = with(put_back_and_raise, SA_NODEFER);
+	char *p = mapped_file("ours");
+	tmk_mapped_note(p, PAGES * PAGE, &gone);
+	tmk_mapped_asks(&late, &at_first);
+	touch_a_foreign_page();
+}
+
+static void ask_in_another_process(void)
+{
+	char *p = mapped_file("ours");
+	tmk_mapped_note(p, PAGES * PAGE, &gone);
+	pid_t child = vfork();
+	if (!child)
+		_exit(tmk_mapped_guards());
+	int status;
+	CHECK(waitpid(child, &status, 0) == child && !status);
+	child = fork();
+	if (!child) {
+		CHECK(!tmk_mapped_guards());
+		tmk_mapped_forked();
+		_exit(tmk_mapped_guards() ? 0 : 1);
+	}
+	CHECK(waitpid(child, &status, 0) == child && !status);
+}
+
+TEST("a handler that comes later has every SIGBUS but our pages'")
+{
+	int status = end_of(touch_ours_then_a_foreign_page);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	status = end_of(have_a_handler_once);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+	status = end_of(have_a_handler_that_gives_up);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+}
+
+TEST("a forked child keeps the handler, a vforked one is left alone")
+{
+	int status = end_of(ask_in_another_process);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void *writer(void *page)
 {
 	tmk_mapped_heed();

@@ -1,5 +1,5 @@
 /* mapped.c - see mapped.h.
- * Called from: ring.c, files.c (SQLite's index of its log), the kernel.
+ * Called from: ring.c, files.c (SQLite's index of its log), wrap_signal.c, the kernel.
  * Owns: the list of mappings, which a signal's handler reads at any moment: no lock. */
 #include "mapped.h"
 
@@ -18,7 +18,15 @@ static struct {
 	atomic_bool *gone;
 } noted[MOST];
 
-static struct sigaction before; /* whose SIGBUS it was */
+/* Whose SIGBUS it is: what was there, then what the program has asked for since. Never changed where
+ * it lies, for a handler may be reading it; so many changes later it is nobody's any more. */
+enum { CHANGES = 32 };
+static struct sigaction asked[CHANGES];
+static atomic_uint changes;
+static _Atomic(const struct sigaction *) theirs;
+static _Atomic pid_t guarded; /* the process whose handler is ours; 0: none */
+static tmk_sigaction_fn *_Atomic real = sigaction;
+
 static __thread bool ours __attribute__((tls_model("initial-exec")));
 
 static bool replaced(uintptr_t at)
@@ -36,23 +44,52 @@ static bool replaced(uintptr_t at)
 	return false;
 }
 
-/* To whoever had it. Without a handler: the signal's own end, at the same instruction, with
- * which a core file then begins; one that was sent is sent once more. */
+static const struct sigaction *set_theirs(const struct sigaction *to)
+{
+	struct sigaction *s = &asked[atomic_fetch_add(&changes, 1) % CHANGES];
+	*s = *to;
+	return atomic_exchange(&theirs, s);
+}
+
+static bool is_handler(const struct sigaction *s)
+{
+	return (s->sa_flags & SA_SIGINFO) ||
+	       (s->sa_handler != SIG_DFL && s->sa_handler != SIG_IGN);
+}
+
+/* Without a handler: the signal's own end, at the same instruction, with which a core file then
+ * begins; one that was sent is sent once more. */
+static void end_by(int signal, bool sent)
+{
+	const struct sigaction plain = {.sa_handler = SIG_DFL};
+	atomic_store(&guarded, 0);
+	atomic_load (&real)(signal, &plain, NULL);
+	if (sent)
+		syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signal);
+}
+
+/* To whoever has it. */
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
+	const struct sigaction plain = {.sa_handler = SIG_DFL};
+	const struct sigaction to = *atomic_load(&theirs);
 	bool sent = info->si_code <= 0;
 	if (sent && ours) { /* a thread of the program takes it, or waits for it */
 		sigaddset(&((ucontext_t *)context)->uc_sigmask, signal);
 		kill(getpid(), signal);
-	} else if (before.sa_flags & SA_SIGINFO) {
-		before.sa_sigaction(signal, info, context);
-	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-		before.sa_handler(signal);
-	} else if (!sent || before.sa_handler == SIG_DFL) {
-		sigaction(signal, &before, NULL);
-		if (sent)
-			syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signal);
+		return;
 	}
+	if (!is_handler(&to)) {
+		if (!sent || to.sa_handler == SIG_DFL)
+			end_by(signal, sent);
+		return;
+	}
+	if ((unsigned)to.sa_flags & SA_RESETHAND)
+		set_theirs(&plain);
+	if (to.sa_flags & SA_SIGINFO)
+		to.sa_sigaction(signal, info, context);
+	else
+		to.sa_handler(signal);
 }
 
 static void on_bus(int signal, siginfo_t *info, void *context)
@@ -61,18 +98,65 @@ static void on_bus(int signal, siginfo_t *info, void *context)
 		pass_on(signal, info, context);
 }
 
-/* On the stack that a program may have given its handlers: a thread of Go has no room. */
+/* As the program's own would be called: its mask, on its stack. Where it has none, on the one that
+ * was made for handlers: a thread of Go has no room elsewhere. */
+static int stand_in_front(const struct sigaction *of)
+{
+	struct sigaction mine = {.sa_sigaction = on_bus,
+	                         .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+	sigemptyset(&mine.sa_mask);
+	if (is_handler(of)) {
+		mine.sa_mask = of->sa_mask;
+		mine.sa_flags = SA_SIGINFO |
+		                (of->sa_flags & (SA_ONSTACK | SA_RESTART | SA_NODEFER));
+	}
+	return atomic_load(&real)(SIGBUS, &mine, NULL);
+}
+
 static void install(void)
 {
 	static atomic_flag once = ATOMIC_FLAG_INIT;
-	struct sigaction mine = {.sa_sigaction = on_bus,
-	                         .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+	struct sigaction before;
 	if (atomic_flag_test_and_set(&once))
 		return;
-	sigemptyset(&mine.sa_mask);
 	/* Known before the handler can be called. */
-	if (!sigaction(SIGBUS, NULL, &before))
-		sigaction(SIGBUS, &mine, NULL);
+	if (atomic_load(&real)(SIGBUS, NULL, &before))
+		return;
+	set_theirs(&before);
+	if (!stand_in_front(&before))
+		atomic_store(&guarded, getpid());
+}
+
+void tmk_mapped_real(tmk_sigaction_fn *sigaction_behind_ours)
+{
+	atomic_store(&real, sigaction_behind_ours);
+}
+
+/* A vforked child has its parent's memory and handlers of its own. */
+bool tmk_mapped_guards(void)
+{
+	pid_t pid = atomic_load_explicit(&guarded, memory_order_relaxed);
+	return pid && pid == getpid();
+}
+
+void tmk_mapped_asks(const struct sigaction *wanted, struct sigaction *before)
+{
+	/* Both may be one. */
+	const struct sigaction *was = atomic_load(&theirs);
+	struct sigaction now;
+	if (wanted) {
+		now = *wanted;
+		was = set_theirs(&now);
+		stand_in_front(&now);
+	}
+	if (before)
+		*before = *was;
+}
+
+void tmk_mapped_forked(void)
+{
+	if (atomic_load(&guarded))
+		atomic_store(&guarded, getpid());
 }
 
 void tmk_mapped_note(void *from, size_t size, atomic_bool *gone)

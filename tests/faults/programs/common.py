@@ -1,6 +1,7 @@
 """What the programs of the campaign share. Each prints what it computed, so that a run with
 the library can be held against one without; each counts the steps it was told to train."""
 
+import os
 import sys
 
 import torch
@@ -45,3 +46,11 @@ class Training:
         if len(self.kept) < 50 and loss.item() > 0:
             self.kept.append(torch.empty(3001, dtype=torch.uint8))
         return loss.item().hex()
+
+
+def cut_rings():
+    """The files with a trace's rings, if there are any, are empty from now on, as after `: > file`."""
+    folder = os.path.dirname(os.environ.get("TIDEMARK_OUT", ""))
+    for name in os.listdir(folder or "."):
+        if name.endswith("-ring"):
+            os.truncate(os.path.join(folder, name), 0)
