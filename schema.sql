@@ -286,8 +286,10 @@ CREATE TABLE segment (
 	died_ns INTEGER
 );
 
--- The allocator's and the device's own totals, whenever reserved memory changed, and the
--- device's alone (reserved_bytes NULL) just after memory was given back to it.
+-- The allocator's and the device's own totals, whenever reserved memory changed. Just after
+-- memory was given back reserved_bytes is NULL where the allocator has not said what it holds
+-- (it has not; but where all that was taken from the device is its own, that is known), and
+-- device_free_bytes where another device was the current one.
 CREATE TABLE memory_sample (
 	id INTEGER PRIMARY KEY,
 	device INTEGER NOT NULL,

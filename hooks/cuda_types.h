@@ -17,11 +17,16 @@ struct tmk_extent { /* cudaExtent */
 	size_t width, height, depth;
 };
 
-enum { /* cudaMemPoolAttr, cudaDeviceAttr: values that never changed */
+struct tmk_allocation { /* how CUmemAllocationProp begins */
+	int type, handle_types, location, device;
+};
+
+enum { /* cudaMemPoolAttr, cudaDeviceAttr and others: values that never changed */
        TMK_POOL_RESERVED = 5,
        TMK_POOL_USED = 7,
        TMK_ATTR_CC_MAJOR = 75,
        TMK_ATTR_CC_MINOR = 76,
+       TMK_ON_DEVICE = 1, /* CUmemLocationType */
 };
 
 #endif

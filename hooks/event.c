@@ -150,19 +150,15 @@ void tmk_event_oom(int64_t bytes, size_t allocated, size_t reserved,
 	tmk_end(r);
 }
 
-void tmk_event_sample(void)
-{
-	tmk_event_segment(TMK_SEGMENT_SAMPLE, "", 0, 0, 0);
-}
-
-void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
-                       size_t bytes, int host)
+static void segment(enum tmk_segment_code code, const char *call, uint64_t address,
+                    size_t bytes, int host, int on)
 {
 	if (nothing_to_trace(code != TMK_SEGMENT_TAKEN) || !tmk_session_ensure())
 		return;
 	uint64_t free_bytes = 0, total = 0;
 	struct tmk_device_id device = tmk_event_device();
-	if (!host && code != TMK_SEGMENT_MAPPED)
+	bool here = on < 0 || on == device.index;
+	if (!host && code != TMK_SEGMENT_MAPPED && here)
 		device_memory(&free_bytes, &total);
 	struct tmk_rec_segment *r = tmk_begin(TMK_REC_SEGMENT, code, sizeof(*r));
 	if (!r)
@@ -171,8 +167,24 @@ void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t ad
 	r->bytes = bytes;
 	r->free_bytes = free_bytes;
 	r->total_bytes = total;
-	r->device = device;
+	r->device = here ? device : (struct tmk_device_id){1, (int8_t)on};
 	r->host = (uint8_t)host;
 	snprintf(r->call, sizeof(r->call), "%s", call);
 	tmk_end(r);
+}
+
+void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
+                       size_t bytes, int host)
+{
+	segment(code, call, address, bytes, host, -1);
+}
+
+void tmk_event_segment_on(int device, const char *call, uint64_t address, size_t bytes)
+{
+	segment(TMK_SEGMENT_TAKEN, call, address, bytes, 0, device);
+}
+
+void tmk_event_sample(uint64_t address)
+{
+	segment(TMK_SEGMENT_SAMPLE, "", address, 0, 0, -1);
 }

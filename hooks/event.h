@@ -26,6 +26,9 @@ void tmk_event_oom_message(const char *text);
 void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t address,
                        size_t bytes, int host);
 
+/* ... taken on a device that need not be the current one; -1: the current one. */
+void tmk_event_segment_on(int device, const char *call, uint64_t address, size_t bytes);
+
 /* The program's current device. */
 struct tmk_device_id tmk_event_device(void);
 
@@ -34,7 +37,8 @@ struct tmk_device_id tmk_event_device(void);
 bool tmk_event_may_ask(void);
 void tmk_event_forget_error(void);
 
-/* How much the device has free now: after a free, which records what it had before. */
-void tmk_event_sample(void);
+/* How much the device has free now: after a free of what was at `address`, which records what
+ * it had before. The current device alone can be asked; whose the memory was, the writer knows. */
+void tmk_event_sample(uint64_t address);
 
 #endif

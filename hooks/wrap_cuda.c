@@ -32,7 +32,7 @@ tmk_cuda_error cudaFree(void *ptr)
 		return tmk_real.cudaFree(ptr);
 	tmk_event_segment(GIVEN, "cudaFree", (uintptr_t)ptr, 0, 0);
 	tmk_cuda_error rc = tmk_real.cudaFree(ptr);
-	tmk_event_sample();
+	tmk_event_sample((uintptr_t)ptr);
 	tmk_leave();
 	return rc;
 }
@@ -191,7 +191,7 @@ tmk_cuda_error cudaFreeAsync(void *ptr, tmk_cuda_handle stream)
 		          TMK_EVENT_ASYNC | TMK_EVENT_NO_TOTAL);
 	tmk_cuda_error rc = tmk_real.cudaFreeAsync(ptr, stream);
 	if (!async_backend())
-		tmk_event_sample();
+		tmk_event_sample((uintptr_t)ptr);
 	tmk_leave();
 	return rc;
 }

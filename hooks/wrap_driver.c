@@ -22,6 +22,14 @@ static tmk_cuda_error (*_Atomic map)(handle, size_t, size_t, handle,
                                      unsigned long long);
 static tmk_cuda_error (*_Atomic release)(handle);
 
+/* The properties say the device, whichever is the current one. */
+static void note_created(handle h, size_t bytes, const void *properties)
+{
+	const struct tmk_allocation *p = properties;
+	tmk_event_segment_on(p->location == TMK_ON_DEVICE ? p->device : -1,
+	                     "cuMemCreate", h, bytes);
+}
+
 /* Memory made by cuMemCreate gets its address here: an expandable segment is such pieces
  * side by side. */
 static void note_map(tmk_cuda_error rc, handle address, size_t offset, handle h)
@@ -39,7 +47,7 @@ static tmk_cuda_error our_create(handle *h, size_t bytes, const void *properties
 		return create(h, bytes, properties, flags);
 	tmk_cuda_error rc = create(h, bytes, properties, flags);
 	if (!rc)
-		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemCreate", *h, bytes, 0);
+		note_created(*h, bytes, properties);
 	tmk_leave();
 	return rc;
 }
@@ -58,7 +66,7 @@ static tmk_cuda_error our_release(handle h)
 		return release(h);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemRelease", h, 0, 0);
 	tmk_cuda_error rc = release(h);
-	tmk_event_sample();
+	tmk_event_sample(h);
 	tmk_leave();
 	return rc;
 }
@@ -180,7 +188,7 @@ tmk_cuda_error cuMemFree_v2(handle ptr)
 		return tmk_real.cuMemFree(ptr);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemFree", ptr, 0, 0);
 	tmk_cuda_error rc = tmk_real.cuMemFree(ptr);
-	tmk_event_sample();
+	tmk_event_sample(ptr);
 	tmk_leave();
 	return rc;
 }
@@ -214,7 +222,7 @@ tmk_cuda_error cuMemCreate(handle *h, size_t bytes, const void *properties,
 		return tmk_real.cuMemCreate(h, bytes, properties, flags);
 	tmk_cuda_error rc = tmk_real.cuMemCreate(h, bytes, properties, flags);
 	if (!rc)
-		tmk_event_segment(TMK_SEGMENT_TAKEN, "cuMemCreate", *h, bytes, 0);
+		note_created(*h, bytes, properties);
 	tmk_leave();
 	return rc;
 }
@@ -233,7 +241,7 @@ tmk_cuda_error cuMemRelease(handle h)
 		return tmk_real.cuMemRelease(h);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "cuMemRelease", h, 0, 0);
 	tmk_cuda_error rc = tmk_real.cuMemRelease(h);
-	tmk_event_sample();
+	tmk_event_sample(h);
 	tmk_leave();
 	return rc;
 }
@@ -258,7 +266,7 @@ tmk_cuda_error ncclMemFree(void *ptr)
 		return tmk_real.ncclMemFree(ptr);
 	tmk_event_segment(TMK_SEGMENT_GIVEN, "ncclMemFree", (uintptr_t)ptr, 0, 0);
 	tmk_cuda_error rc = tmk_real.ncclMemFree(ptr);
-	tmk_event_sample();
+	tmk_event_sample((uintptr_t)ptr);
 	tmk_leave();
 	return rc;
 }

@@ -145,3 +145,44 @@ def test_a_free_is_of_the_blocks_device_whichever_is_current(trace, device, back
                        "GROUP BY device"))
     assert peaks == {0: 25165824, 1: 8388608}
     assert not t.losses
+
+
+SEGMENTS = """
+import json, os, torch
+torch.zeros(1, device="cuda:2")
+held = [[torch.empty(8 << 20, device=f"cuda:{d}") for _ in range(d + 1)] for d in range(3)]
+torch.cuda.set_device(1)
+held[0].clear()
+held[2].pop()
+torch.cuda.empty_cache()
+reserved = [torch.cuda.memory_reserved(d) for d in range(3)]
+json.dump(reserved, open(os.environ["TIDEMARK_TEST_TRUTH"], "w"))
+if os.environ["THEN"] == "kill":
+    os.kill(os.getpid(), 9)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("then", ["exit", "kill"])
+@pytest.mark.parametrize("expandable", [False, True])
+@pytest.mark.parametrize("device", ["cuda12", "cuda13"])
+def test_a_segment_is_of_its_own_device_whichever_is_current(trace, device, expandable, then,
+                                                             tidemark):
+    run = trace(SEGMENTS, device=device,
+                env={"TIDEMARK_SIM_COUNT": 3, "THEN": then,
+                     "PYTORCH_CUDA_ALLOC_CONF": f"expandable_segments:{expandable}"})
+    assert run.truth, run.stderr
+    if then == "kill":
+        assert tidemark("report", run.files[0]).returncode == 0
+    t = run.open()
+    assert not t.losses
+    last = dict(t.all("SELECT d.name, m.reserved_bytes FROM memory_sample m JOIN device d "
+                      "ON d.id = m.device WHERE m.id IN "
+                      "(SELECT max(id) FROM memory_sample GROUP BY device)"))
+    assert last == {f"cuda:{d}": bytes for d, bytes in enumerate(run.truth)}
+    held = dict(t.all("SELECT d.name, coalesce(sum(s.bytes) FILTER (WHERE died_step IS NULL), 0) "
+                      "FROM segment s JOIN device d ON d.id = s.device GROUP BY d.id"))
+    assert held == last
+    # What is free is what the current device said: the others are not asked.
+    assert t.one("SELECT count(*) FROM memory_sample m JOIN segment s ON s.died_ns = m.time_ns "
+                 "AND s.device = m.device WHERE m.device_free_bytes NOTNULL") == 0

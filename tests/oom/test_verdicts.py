@@ -273,16 +273,17 @@ def test_the_memory_fraction_is_in_the_trace(sim, tidemark):
     assert "30 % of the device, which is 2.40 GiB (set_per_process_memory_fraction)" in said
 
 
-def test_the_device_is_looked_at_again_when_memory_was_given_back(sim):
+def test_the_device_is_looked_at_again_when_memory_was_given_back(sim, tidemark):
     """Fragmentation makes PyTorch give segments back before it gives up."""
     run = sim("fragmentation.py", memory="4GiB", THEN="kill")
+    tidemark("oom", run.file)
     db = replay.Trace(run.file).db
     given = db.execute("SELECT died_ns, bytes FROM segment WHERE died_ns NOTNULL AND host = 0 "
                        "ORDER BY died_ns").fetchall()
     assert given
     for at, size in given:
-        before, = db.execute("SELECT device_free_bytes FROM memory_sample WHERE time_ns = ? "
-                             "AND reserved_bytes NOTNULL ORDER BY id LIMIT 1", (at,)).fetchone()
-        after, = db.execute("SELECT device_free_bytes FROM memory_sample WHERE time_ns >= ? "
-                            "AND reserved_bytes IS NULL ORDER BY id LIMIT 1", (at,)).fetchone()
+        row, before = db.execute("SELECT id, device_free_bytes FROM memory_sample WHERE "
+                                 "time_ns = ? ORDER BY id LIMIT 1", (at,)).fetchone()
+        after, = db.execute("SELECT device_free_bytes FROM memory_sample WHERE id = ? + 1",
+                            (row,)).fetchone()
         assert after - before == size

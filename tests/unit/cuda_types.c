@@ -1,5 +1,6 @@
 /* cuda_types.c - hooks/cuda_types.h against a toolkit's own headers; compiled where CMake
  * finds them, linked into nothing. */
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include "cuda_types.h"
@@ -31,3 +32,11 @@ _Static_assert((int)cudaDevAttrComputeCapabilityMajor == TMK_ATTR_CC_MAJOR,
                "device attribute");
 _Static_assert((int)cudaDevAttrComputeCapabilityMinor == TMK_ATTR_CC_MINOR,
                "device attribute");
+
+_Static_assert(offsetof(CUmemAllocationProp, location.type) ==
+                       offsetof(struct tmk_allocation, location),
+               "kind of location");
+_Static_assert(offsetof(CUmemAllocationProp, location.id) ==
+                       offsetof(struct tmk_allocation, device),
+               "device");
+_Static_assert((int)CU_MEM_LOCATION_TYPE_DEVICE == TMK_ON_DEVICE, "location");

@@ -1,6 +1,6 @@
 /* model.c - applying records: births, deaths, evidence.
- * Called from: writer.c (its own thread) and recover.c. Boundaries are in loop.c, labels in
- * label.c, buckets in classify.c, the end of a step in step.c. */
+ * Called from: writer.c (its own thread) and recover.c. Boundaries are in loop.c, segments in
+ * segment.c, labels in label.c, buckets in classify.c, the end of a step in step.c. */
 #include "model.h"
 
 #include <stdio.h>
@@ -8,20 +8,6 @@
 #include <string.h>
 
 #include "fold.h"
-
-/* Reserved memory changed: the allocator's totals at this moment become a row. Just after a
- * segment is given back its allocator has not said yet what it holds: that is NULL. */
-static void sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns,
-                   int64_t reserved)
-{
-	if (reserved != TMK_NULL)
-		d->sampled_reserved = reserved;
-	tmk_store_run(m->store, TMK_SQL_sample, (int64_t)(d - m->device),
-	              (int64_t)m->step, (int64_t)m->flushed + m->events, ns,
-	              d->allocated, reserved,
-	              d->total_bytes ? (int64_t)d->free_bytes : TMK_NULL,
-	              d->total_bytes ? (int64_t)d->total_bytes : TMK_NULL);
-}
 
 /* The CUDA allocator reports under its lock. CPU tensors are reported outside of the
  * reporter's: where threads compute side by side, totals come in any order, and one that
@@ -66,7 +52,7 @@ static void account(struct tmk_model *m, struct tmk_device_state *d,
 		d->reserved = (int64_t)r->reserved;
 	}
 	if (d->reserved != d->sampled_reserved)
-		sample(m, d, ns, d->reserved);
+		tmk_model_sample(m, d, ns, d->reserved, true);
 }
 
 static void birth(struct tmk_model *m, struct tmk_ev *e, const struct tmk_rec_event *r)
@@ -192,35 +178,6 @@ static void event(struct tmk_model *m, const struct tmk_rec_event *r, int64_t ns
 	m->total_events++;
 }
 
-static void segment(struct tmk_model *m, const struct tmk_rec_segment *r, int64_t ns)
-{
-	struct tmk_device_state *d = tmk_model_device(m, r->device);
-	if (r->total_bytes) {
-		if (!d->total_bytes)
-			tmk_store_run(m->store, TMK_SQL_device,
-			              (int64_t)(d - m->device), d->name, "cuda",
-			              (int64_t)r->total_bytes, NULL);
-		d->free_bytes = r->free_bytes;
-		d->total_bytes = r->total_bytes;
-	}
-	if (r->head.code == TMK_SEGMENT_TAKEN)
-		tmk_store_run(m->store, TMK_SQL_segment, (int64_t)(d - m->device),
-		              r->call, (int64_t)r->host, (int64_t)r->address,
-		              (int64_t)r->bytes, (int64_t)m->step,
-		              (int64_t)m->flushed + m->events, ns);
-	else if (r->head.code == TMK_SEGMENT_GIVEN)
-		tmk_store_run(m->store, TMK_SQL_segment_died, (int64_t)m->step,
-		              (int64_t)m->flushed + m->events, ns, (int64_t)r->address,
-		              (int64_t)r->host);
-	else if (r->head.code == TMK_SEGMENT_MAPPED)
-		tmk_store_run(m->store, TMK_SQL_segment_mapped, (int64_t)r->bytes,
-		              (int64_t)r->address);
-	if (r->head.code == TMK_SEGMENT_SAMPLE && r->total_bytes)
-		sample(m, d, ns, TMK_NULL);
-	else if (!r->host && r->head.code <= TMK_SEGMENT_GIVEN)
-		sample(m, d, ns, d->reserved);
-}
-
 static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 {
 	if (tmk_grow((void **)&m->oom_at, &m->oom_capacity, m->oom_count,
@@ -292,7 +249,7 @@ void tmk_model_apply(struct tmk_model *m, const struct tmk_record *r, int64_t ns
 		tmk_model_boundary(m, (const struct tmk_rec_boundary *)r);
 		break;
 	case TMK_REC_SEGMENT:
-		segment(m, (const struct tmk_rec_segment *)r, ns);
+		tmk_model_segment(m, (const struct tmk_rec_segment *)r, ns);
 		break;
 	case TMK_REC_OOM:
 		oom(m, (const struct tmk_rec_oom *)r, ns);

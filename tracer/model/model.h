@@ -58,6 +58,7 @@ struct tmk_device_state {
 	int64_t start_allocated, start_reserved; /* when the step began */
 	uint64_t free_bytes, total_bytes;
 	int64_t sampled_reserved; /* at the last memory_sample row */
+	int64_t segments; /* bytes taken from the driver and not given back, as far as seen */
 	/* of the running step, for the events that were written */
 	int64_t peak, peak_reserved, peak_ns, peak_ordinal;
 	uint8_t peak_phase;
@@ -159,6 +160,12 @@ struct tmk_model {
 	uint32_t *oom_at; /* ... at which memory ran out */
 	uint32_t oom_count, oom_capacity;
 
+	struct { /* the segment that was given back last, until the look after it */
+		uint64_t address;
+		uint8_t device;
+		bool known; /* what its allocator holds since */
+	} given;
+
 	uint32_t step;
 	int64_t step_start_ns, last_ns;
 	uint32_t micro_steps;
@@ -238,6 +245,14 @@ void tmk_model_save(struct tmk_model *m);
 void tmk_model_reload(struct tmk_model *m);
 /* Everything has been applied: last step, losses, end of run. */
 void tmk_model_finish(struct tmk_model *m, const char *ended);
+
+/* segment.c: memory taken from the driver or given back, or a look at what is free */
+void tmk_model_segment(struct tmk_model *m, const struct tmk_rec_segment *r,
+                       int64_t ns);
+/* Reserved memory changed: the totals at this moment become a row. reserved: TMK_NULL where
+ * the allocator has not said it; free_known: the device's last word on that is this moment's. */
+void tmk_model_sample(struct tmk_model *m, struct tmk_device_state *d, int64_t ns,
+                      int64_t reserved, bool free_known);
 
 /* loop.c: a boundary; what is known of a thread; where an event counted over the run is */
 void tmk_model_boundary(struct tmk_model *m, const struct tmk_rec_boundary *r);
