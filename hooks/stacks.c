@@ -15,6 +15,7 @@
 #include "doing.h"
 #include "pystack.h"
 #include "settings.h"
+#include "shape.h"
 
 static TMK_HOT_DATA atomic_bool python_on, native_on;
 
@@ -168,29 +169,6 @@ static TMK_COLD uint32_t define_native(struct tmk_c_stack *s)
 
 /* ---- shapes -------------------------------------------------------------------------- */
 
-/* Bytes per element by c10::ScalarType; 0: of a later torch, then no size is claimed */
-static const uint8_t element_size[] = {
-#define DTYPE(number, name, bytes) [number] = bytes,
-#include "dtypes.def"
-#undef DTYPE
-};
-
-static int64_t needed(const struct tmk_doing *p)
-{
-	if (p->dtype < 0 || (size_t)p->dtype >= sizeof(element_size) ||
-	    !element_size[(int)p->dtype])
-		return -1;
-	int64_t n = 1, last = 0;
-	for (uint32_t i = 0; i < p->dims; i++) {
-		n *= p->sizes[i];
-		if (p->strides && p->sizes[i] > 0)
-			last += (p->sizes[i] - 1) * p->strides[i];
-	}
-	if (p->strides && n)
-		n = last + 1;
-	return n * element_size[(int)p->dtype];
-}
-
 static uint32_t dims_kept(const struct tmk_doing *p)
 {
 	return p->dims < TMK_MAX_DIMS ? p->dims : TMK_MAX_DIMS;
@@ -268,7 +246,7 @@ TMK_HOT void tmk_where_now(struct tmk_where *w, int64_t bytes)
 			tell_left_out();
 	}
 	if (p->has_shape) {
-		w->requested = needed(p);
+		w->requested = tmk_shape_bytes(p);
 		/* Not the tensor's own allocation, if it does not fit into it. */
 		if (w->requested <= bytes)
 			w->shape = shape_number(p);

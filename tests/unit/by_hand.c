@@ -9,6 +9,7 @@ struct tmk_model *model;
 struct tmk_store *store;
 uint64_t total, next_seq;
 uint32_t module, stack;
+int64_t requested;
 
 void begin(void)
 {
@@ -16,6 +17,7 @@ void begin(void)
 	tmk_settings_read();
 	total = next_seq = 0;
 	module = stack = 0;
+	requested = 0;
 	store = tmk_store_open(temp_file("t.db"), message, sizeof(message));
 	CHECK(store);
 	model = tmk_model_new(store, false);
@@ -60,7 +62,7 @@ void event(enum tmk_kind kind, uint64_t ptr, int64_t bytes, int phase, int flags
 	        .flags = (uint8_t)flags,
 	        .module = module,
 	        .python = stack,
-	        .requested = bytes};
+	        .requested = requested ? requested : bytes};
 	tmk_model_apply(model, &r.head, (int64_t)next_seq * 1000);
 }
 

@@ -9,6 +9,7 @@ extern struct tmk_model *model;
 extern struct tmk_store *store;
 extern uint64_t total, next_seq;
 extern uint32_t module, stack; /* of the events that follow */
+extern int64_t requested;      /* ... what their tensors need; 0: their bytes */
 
 void begin(void);
 void end(void);
