@@ -52,6 +52,24 @@ def test_a_command_line_is_whole(trace, size):
     assert db.one("SELECT command FROM run").endswith("x last".replace("x ", "x  "))
 
 
+@pytest.mark.parametrize("size, absent", [
+    (9000, set()), (14_000, {"argv"}), (100_000, {"argv", "command"})])
+def test_a_command_line_that_no_ring_holds_is_absent_and_counted(trace, tidemark, size, absent):
+    """The argv of 14,000 quotation marks has as many backslashes."""
+    words = ["--first", ('"' if size == 14_000 else "x") * size, "last"]
+    run = trace("import torch\ntorch.empty(3001)\n", *words,
+                env={"TIDEMARK_RING_SIZE": "64K", "TIDEMARK_CPU": "1"})
+    assert run.code == 0, run.stderr
+    db = run.open()
+    argv, command = (db.one(f"SELECT {column} FROM run") for column in ("argv", "command"))
+    assert {name for name, text in (("argv", argv), ("command", command)) if text is None} == absent
+    assert argv is None or json.loads(argv)[-3:] == words
+    assert command is None or command.endswith(" ".join(words))
+    assert db.losses.get("long_texts", 0) == len(absent)
+    assert db.one("SELECT count(*) FROM allocation") > 0
+    assert tidemark("report", run.files[0]).returncode == 0
+
+
 DTYPES = """
 import json, os, torch
 kinds = {v for v in vars(torch).values() if isinstance(v, torch.dtype)}
