@@ -131,6 +131,28 @@ def test_any_time_can_be_asked_for(trace, answer, fold):
         assert filled(device) == by_bucket(recording.live("cuda:0", step.number, ordinal))
 
 
+@pytest.mark.parametrize("command", ["buckets", "fragmentation"])
+@pytest.mark.parametrize("gone", ["cuda:0", "cuda:1"])
+def test_a_time_among_events_of_a_device_that_the_trace_does_not_know(trace, answer, tidemark,
+                                                                      command, gone):
+    recording, path = trace("devices", fold=False)
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM device WHERE name = ?", (gone,))
+    other, = {"cuda:0", "cuda:1"} - {gone}
+    events = list(recording.walk())
+    at_gone = [e for e in events if e[2].allocation.device == gone]
+    at_other = [e for e in events if e[2].allocation.device == other]
+    assert at_gone and at_other
+    for step, ordinal, event, _ in at_gone[::41] + at_other[::41]:
+        at = f"{event.time_ns}ns"
+        assert tidemark(command, "--at", at, path).returncode == 0
+        device, = answer(command, "--at", at, path)["devices"]
+        alive = by_bucket(recording.live(other, step.number, ordinal))
+        assert (device["device"], device["step"]) == (other, step.number)
+        assert device["allocated_bytes"] == sum(alive.values())
+        assert command != "buckets" or filled(device) == alive
+
+
 def test_the_buckets_are_the_device(trace, answer):
     _, path = trace("gpt")
     device, = answer("buckets", path)["devices"]
