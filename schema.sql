@@ -72,7 +72,8 @@ CREATE TABLE capability (
 
 -- Loss is data: whatever was dropped, and what did not agree, counted by name.
 CREATE TABLE lost (
-	name TEXT PRIMARY KEY,   -- 'ring_full', 'ring_full_other', 'mismatch', 'unmatched_free', 'thinned_steps', ...
+	name TEXT PRIMARY KEY,   -- 'ring_full', 'ring_full_other', 'out_of_memory', 'out_of_memory_other',
+	                         -- 'mismatch', 'unmatched_free', 'thinned_steps', ...
 	count INTEGER NOT NULL,
 	what TEXT                -- one sentence for people
 ) WITHOUT ROWID;

@@ -9,13 +9,14 @@
 
 /* Counted in the table of losses and yet no event is missing: an agreement that failed,
  * a free of what was there before tracing, detail given up to keep the file small, names
- * and stacks that found no room. Any other name means lost events, also one that this
+ * and stacks that found no room or no memory. Any other name means lost events, also one that this
  * command does not know. */
 static bool is_lost_event(const char *name)
 {
-	static const char *const others[] = {"mismatch",    "unmatched_free",
-	                                     "long_texts",  "thinned_steps",
-	                                     "scope_names", "ring_full_other"};
+	static const char *const others[] = {"mismatch",     "unmatched_free",
+	                                     "long_texts",   "thinned_steps",
+	                                     "scope_names",  "ring_full_other",
+	                                     "module_names", "out_of_memory_other"};
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
 		if (!strcmp(name, others[i]))
 			return false;

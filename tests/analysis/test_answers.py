@@ -232,6 +232,8 @@ def test_losses_and_mismatches_are_counted_apart(trace, answer, tidemark):
                "('mismatch', 3, 'replayed sum and total disagreed'), "
                "('unmatched_free', 2, 'freed, never seen allocated'), "
                "('ring_full_other', 9, 'names that found no room'), "
+               "('out_of_memory_other', 6, 'names that there was no memory for'), "
+               "('module_names', 5, 'names of modules that there was no memory for'), "
                "('long_texts', 4, 'a config that no ring holds')")
     db.commit()
     got = answer("report", path)

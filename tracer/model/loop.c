@@ -58,6 +58,8 @@ static void backward_begins(struct tmk_model *m, const struct tmk_rec_boundary *
 	if (tmk_grow((void **)&m->backward_at, &m->backward_capacity, m->backward_count,
 	             sizeof(*m->backward_at)))
 		m->backward_at[m->backward_count++] = m->flushed + m->events;
+	else
+		m->lost[TMK_LOST_MEMORY_OTHER]++;
 	struct tmk_loop *l = tmk_model_loop(m, thread);
 	l->closure |= l->in_step;
 	l->node_from = UINT64_MAX;

@@ -106,6 +106,8 @@ static void death(struct tmk_model *m, struct tmk_ev *e)
 		e->carried = 1;
 		e->target = m->carried_count;
 		m->carried[m->carried_count++] = *l;
+	} else {
+		m->lost[TMK_LOST_MEMORY]++;
 	}
 	tmk_live_remove(&m->live, l);
 }
@@ -183,13 +185,16 @@ static void oom(struct tmk_model *m, const struct tmk_rec_oom *r, int64_t ns)
 	if (tmk_grow((void **)&m->oom_at, &m->oom_capacity, m->oom_count,
 	             sizeof(*m->oom_at)))
 		m->oom_at[m->oom_count++] = m->flushed + m->events;
+	else
+		m->lost[TMK_LOST_MEMORY_OTHER]++;
 	struct tmk_device_state *d = tmk_model_device(m, r->device);
 	uint8_t phase = tmk_model_phase_of_oom(m, r);
 	struct tmk_site site = {phase,     r->head.thread, r->python, r->native,
 	                        r->module, r->op,          r->shape,  r->scope};
+	uint32_t number = tmk_names_site(m->names, &site);
 	tmk_store_run(m->store, TMK_SQL_oom, (int64_t)(d - m->device), (int64_t)m->step,
 	              (int64_t)m->flushed + m->events, ns,
-	              (int64_t)tmk_names_site(m->names, &site), r->source,
+	              number ? (int64_t)number : TMK_NULL, r->source,
 	              r->requested < 0 ? TMK_NULL : r->requested,
 	              r->allocated || r->reserved ? (int64_t)r->allocated
 	                                          : d->allocated,

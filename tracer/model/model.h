@@ -86,6 +86,7 @@ enum tmk_lost_code {
 	TMK_LOST_BEFORE,
 	TMK_LOST_THINNED,
 	TMK_LOST_MEMORY,
+	TMK_LOST_MEMORY_OTHER,
 	TMK_LOST_CODES
 };
 
@@ -205,7 +206,8 @@ struct tmk_model {
 	uint64_t total_events;
 	uint64_t lost[TMK_LOST_CODES];
 	uint32_t since_size_check;
-	bool thin_only; /* the file is as large as it may get */
+	bool thin_only;     /* the file is as large as it may get */
+	bool no_more_loops; /* for want of memory */
 	bool ended;
 	int exit_status;
 	bool exit_known;

@@ -61,24 +61,32 @@ static void undo_later_rows(struct tmk_model *m)
 	              (int64_t)m->flushed);
 }
 
-void tmk_model_save(struct tmk_model *m)
+/* Blocks that have no row yet. Returns how many there was no memory for: all, or none. */
+static uint32_t save_live(struct tmk_model *m)
 {
-	save_last_rows(m);
 	uint32_t n = 0;
 	struct tmk_live *out = malloc((m->unwritten.count + 1) * sizeof(*out));
-	if (!out)
-		return;
 	for (uint32_t i = 0; i < m->unwritten.count; i++) {
 		const struct tmk_live *l = tmk_model_unwritten(m, i);
-		if (l && !l->row)
-			out[n++] = *l;
+		if (!l || l->row)
+			continue;
+		if (out)
+			out[n] = *l;
+		n++;
 	}
-	if (n)
+	if (out && n)
 		tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_LIVE,
 		              (const void *)out, (size_t)n * sizeof(*out));
 	else
 		tmk_store_run(m->store, TMK_SQL_carry_clear, (int64_t)CARRY_LIVE);
 	free(out);
+	return out ? 0 : n;
+}
+
+void tmk_model_save(struct tmk_model *m)
+{
+	save_last_rows(m);
+	uint32_t unsaved = save_live(m);
 
 	struct saved s = {.layout = LAYOUT,
 	                  .step = m->step,
@@ -107,6 +115,8 @@ void tmk_model_save(struct tmk_model *m)
 	                  .first_row = m->first_row,
 	                  .total_events = m->total_events};
 	memcpy(s.lost, m->lost, sizeof(s.lost));
+	s.lost[TMK_LOST_MEMORY] +=
+	        unsaved; /* lost to who reads this, and not yet to us */
 	memcpy(s.device, m->device, sizeof(s.device));
 	size_t size = offsetof(struct saved, device) + m->devices * sizeof(*s.device);
 	tmk_store_run(m->store, TMK_SQL_carry, (int64_t)CARRY_MODEL, (const void *)&s,
@@ -211,7 +221,9 @@ static void reload_model(struct tmk_row *row, void *context)
 	m->longest = s->longest;
 	m->first_row = s->first_row;
 	m->total_events = s->total_events;
-	memcpy(m->lost, s->lost, sizeof(m->lost));
+	for (int i = 0; i < TMK_LOST_CODES;
+	     i++) /* reading back may have lost some, too */
+		m->lost[i] += s->lost[i];
 	memcpy(m->device, s->device, s->devices * sizeof(*s->device));
 }
 
@@ -227,8 +239,10 @@ static void reload_loops(struct tmk_row *row, void *context)
 		if (!is_loop(&l[i]))
 			return;
 	m->loop = malloc(size);
-	if (!m->loop)
+	if (!m->loop) {
+		m->lost[TMK_LOST_MEMORY_OTHER] += n;
 		return;
+	}
 	memcpy(m->loop, l, size);
 	m->loops = (uint32_t)n;
 }
@@ -330,7 +344,11 @@ struct tmk_model *tmk_model_new(struct tmk_store *store, bool recovered)
 	if (!m)
 		return NULL;
 	m->store = store;
-	m->names = tmk_names_new(store, recovered);
+	m->names = tmk_names_new(store, recovered, &m->lost[TMK_LOST_MEMORY_OTHER]);
+	if (!m->names) {
+		free(m);
+		return NULL;
+	}
 	for (size_t i = 0; i < TMK_RULES; i++)
 		tmk_store_run(store, TMK_SQL_rule, (int64_t)i, rules[i][0], rules[i][1],
 		              rules[i][2]);

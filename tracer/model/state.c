@@ -53,8 +53,12 @@ struct tmk_loop *tmk_model_loop(struct tmk_model *m, uint16_t thread)
 	if (thread < m->loops)
 		return &m->loop[thread];
 	uint32_t more = thread + 16u;
-	struct tmk_loop *p = realloc(m->loop, more * sizeof(*p));
+	/* Not tried again: callers have pointers into it once all their threads were met. */
+	struct tmk_loop *p =
+	        m->no_more_loops ? NULL : realloc(m->loop, more * sizeof(*p));
 	if (!p) {
+		m->no_more_loops = true;
+		m->lost[TMK_LOST_MEMORY_OTHER]++;
 		memset(&nobody, 0, sizeof(nobody));
 		return &nobody;
 	}

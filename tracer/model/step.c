@@ -19,6 +19,7 @@ static void decide_event(struct tmk_model *m, uint32_t i)
 	struct tmk_site site = {e->phase,  e->thread, e->python, e->native,
 	                        e->module, e->op,     e->shape,  e->scope};
 	e->site = tmk_names_site(m->names, &site);
+	m->lost[TMK_LOST_MEMORY] += !e->site; /* no view finds a block without one */
 	tmk_model_classify(m, e, m->flushed + i);
 }
 
@@ -393,6 +394,9 @@ void tmk_model_finish(struct tmk_model *m, const char *ended)
 	                              "steps kept as rollups only (TIDEMARK_MAX_SIZE)"},
 	        [TMK_LOST_MEMORY] = {"out_of_memory",
 	                             "events the writer had no memory for"},
+	        [TMK_LOST_MEMORY_OTHER] =
+	                {"out_of_memory_other",
+	                 "names, stacks and boundaries the writer had no memory for"},
 	};
 	for (int i = 0; i < TMK_LOST_CODES; i++)
 		tmk_store_run(m->store, TMK_SQL_lost, lost[i].name, (int64_t)m->lost[i],

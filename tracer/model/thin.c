@@ -15,13 +15,16 @@ struct raw {
 struct raws {
 	struct raw *raw;
 	uint32_t count, capacity;
+	uint64_t missed; /* for want of memory: they stay as they are */
 };
 
 static void collect(struct tmk_row *row, void *context)
 {
 	struct raws *r = context;
-	if (!tmk_grow((void **)&r->raw, &r->capacity, r->count, sizeof(*r->raw)))
+	if (!tmk_grow((void **)&r->raw, &r->capacity, r->count, sizeof(*r->raw))) {
+		r->missed++;
 		return;
+	}
 	r->raw[r->count++] = (struct raw){tmk_row_int(row, 0), tmk_row_int(row, 1),
 	                                  tmk_row_int(row, 2), tmk_row_int(row, 3)};
 }
@@ -64,6 +67,7 @@ void tmk_model_thin(struct tmk_model *m)
 	for (uint32_t i = 0; i < r.count; i++)
 		if (!is_peak(m, r.raw[i].step) && !stands_out(&r, i))
 			thin_step(m, &r.raw[i]);
+	m->lost[TMK_LOST_MEMORY_OTHER] += r.missed;
 	free(r.raw);
 	/* Nothing more to gain: from here on new raw steps are rollups at birth, unless
 	 * they hold a new peak. */

@@ -217,7 +217,7 @@ int tmk_elfsym_open(const char *path, struct tmk_elfsym **out)
 	rc = read_sections(fd, e->size, &sections, &count);
 	if (!rc)
 		rc = read_table(fd, sections, count, SHT_SYMTAB, e);
-	if (rc && sections)
+	if (rc && rc != -ENOMEM && sections)
 		rc = read_table(fd, sections, count, SHT_DYNSYM, e);
 	free(sections);
 	if (rc)

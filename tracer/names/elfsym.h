@@ -47,7 +47,8 @@ const struct tmk_object *tmk_objects_at(const struct tmk_objects *o, size_t i);
 const struct tmk_object *tmk_objects_find(const struct tmk_objects *o,
                                           uint64_t address);
 /* The function at a runtime address (for a return address: pc - 1); opens its object's
- * symbols once. *object is set as soon as that is known. 0 or -ENOENT. */
+ * symbols once. *object is set as soon as that is known. 0, -ENOENT, or
+ * -ENOMEM: not for want of a name, and the next call may find it. */
 int tmk_objects_name(struct tmk_objects *o, uint64_t address,
                      const struct tmk_object **object, char *name, size_t n,
                      uint64_t *inside);

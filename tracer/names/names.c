@@ -3,6 +3,7 @@
 #include "names.h"
 
 #include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,7 @@ struct tmk_names {
 	char **name;
 	uint32_t names, name_capacity, names_lost;
 	uint32_t next_stack, next_native, next_site, next_op;
+	uint64_t *lost; /* the model's count of what there was no memory for */
 	bool recovered;
 };
 
@@ -37,6 +39,22 @@ struct tmk_names {
 enum { ROW_PYTHON = 0, ROW_NATIVE = 1 };
 /* carry holds the leaf and flags of stacks for recovery, under these keys */
 enum { CARRY_PYTHON = 1, CARRY_NATIVE = 2 };
+
+/* ---- tables that may find no memory: what they then do not keep is counted ------------- */
+
+static void set(struct tmk_names *n, struct tmk_column *c, uint32_t i, uint32_t value)
+{
+	*n->lost += !tmk_column_set(c, i, value);
+}
+
+static uint32_t *at(struct tmk_names *n, struct tmk_map *m, uint64_t key)
+{
+	uint32_t *value = tmk_map_at(m, key);
+	*n->lost += !value;
+	return value;
+}
+
+/* ---- frames, stacks, operators --------------------------------------------------------- */
 
 static const char *shown(const char *file)
 {
@@ -47,7 +65,7 @@ static const char *shown(const char *file)
 void tmk_names_pyframe(struct tmk_names *n, const struct tmk_rec_pyframe *r)
 {
 	const char *function = r->text, *file = r->text + strlen(r->text) + 1;
-	tmk_column_set(&n->frame_flags, r->id, tmk_frame_python(function, file));
+	set(n, &n->frame_flags, r->id, tmk_frame_python(function, file));
 	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)r->id * 2 + ROW_PYTHON,
 	              "python", function, shown(file), (int64_t)r->line,
 	              (int64_t)TMK_NULL);
@@ -58,7 +76,7 @@ static uint32_t *op_slot(struct tmk_names *n, const char *name)
 	uint64_t h = 0;
 	for (const char *p = name; *p; p++)
 		h = tmk_mix(h, (unsigned char)*p);
-	return tmk_map_at(&n->ops, h);
+	return at(n, &n->ops, h);
 }
 
 static uint32_t op_row(struct tmk_names *n, const char *name)
@@ -68,7 +86,7 @@ static uint32_t op_row(struct tmk_names *n, const char *name)
 		return 0;
 	if (!*id) {
 		*id = ++n->next_op;
-		tmk_column_set(&n->op_is_factory, *id, tmk_operator_is_factory(name));
+		set(n, &n->op_is_factory, *id, tmk_operator_is_factory(name));
 		tmk_store_run(n->store, TMK_SQL_op, (int64_t)*id * 2 + 1, name);
 	}
 	return *id * 2 + 1;
@@ -80,9 +98,9 @@ static uint32_t op_row(struct tmk_names *n, const char *name)
 static void learn_objects(struct tmk_names *n, uint64_t pc)
 {
 	size_t before = tmk_objects_count(n->objects);
-	if (n->recovered || tmk_objects_find(n->objects, pc) ||
-	    tmk_objects_scan(n->objects) <= 0)
+	if (n->recovered || tmk_objects_find(n->objects, pc))
 		return;
+	*n->lost += tmk_objects_scan(n->objects) == -ENOMEM;
 	for (size_t i = before; i < tmk_objects_count(n->objects); i++) {
 		const struct tmk_object *o = tmk_objects_at(n->objects, i);
 		char key[64], value[4200];
@@ -101,7 +119,8 @@ static void reload_object(struct tmk_row *row, void *context)
 	int used = 0;
 	const char *text = tmk_row_text(row, 0);
 	if (text && sscanf(text, "%llx %llx %llx %n", &base, &start, &end, &used) == 3)
-		tmk_objects_add(n->objects, base, start, end, text + used);
+		*n->lost +=
+		        tmk_objects_add(n->objects, base, start, end, text + used) != 0;
 }
 
 /* A native frame met for the first time: its row, and what its symbol tells. */
@@ -112,12 +131,14 @@ static void new_native_frame(struct tmk_names *n, uint64_t pc, uint32_t id)
 	const struct tmk_object *object = NULL;
 	learn_objects(n, pc);
 	/* a return address points behind its call */
-	if (!tmk_objects_name(n->objects, pc - 1, &object, mangled, sizeof(mangled),
-	                      &inside))
+	int rc = tmk_objects_name(n->objects, pc - 1, &object, mangled, sizeof(mangled),
+	                          &inside);
+	*n->lost += rc == -ENOMEM;
+	if (!rc)
 		tmk_demangle(mangled, name, sizeof(name), n->recovered);
-	tmk_column_set(&n->native_flags, id, tmk_frame_native(name));
+	set(n, &n->native_flags, id, tmk_frame_native(name));
 	if (tmk_operator_name(name, op, sizeof(op)))
-		tmk_column_set(&n->frame_op, id, op_row(n, op));
+		set(n, &n->frame_op, id, op_row(n, op));
 	tmk_store_run(n->store, TMK_SQL_frame, (int64_t)id * 2 + ROW_NATIVE, "native",
 	              *name ? name : NULL, object ? shown(object->path) : NULL,
 	              TMK_NULL, object ? (int64_t)(pc - object->base) : (int64_t)pc);
@@ -125,7 +146,7 @@ static void new_native_frame(struct tmk_names *n, uint64_t pc, uint32_t id)
 
 static uint32_t native_frame(struct tmk_names *n, uint64_t pc)
 {
-	uint32_t *row = tmk_map_at(&n->native, pc);
+	uint32_t *row = at(n, &n->native, pc);
 	if (!row)
 		return 0;
 	if (!*row) {
@@ -138,7 +159,7 @@ static uint32_t native_frame(struct tmk_names *n, uint64_t pc)
 
 static uint32_t trie_node(struct tmk_names *n, uint32_t parent, uint32_t frame)
 {
-	uint32_t *node = tmk_map_at(&n->trie, (uint64_t)parent << 32 | frame);
+	uint32_t *node = at(n, &n->trie, (uint64_t)parent << 32 | frame);
 	if (!node)
 		return 0;
 	if (!*node) {
@@ -172,10 +193,10 @@ void tmk_names_stack(struct tmk_names *n, const struct tmk_rec_stack *r)
 		}
 		node = trie_node(n, node, frame);
 	}
-	tmk_column_set(&n->leaf[kind], r->id, node);
-	tmk_column_set(&n->leaf_flags[kind], r->id, flags);
+	set(n, &n->leaf[kind], r->id, node);
+	set(n, &n->leaf_flags[kind], r->id, flags);
 	if (kind)
-		tmk_column_set(&n->native_op, r->id, op);
+		set(n, &n->native_op, r->id, op);
 	uint32_t saved[3] = {node, flags, op};
 	tmk_store_run(n->store, TMK_SQL_carry,
 	              (int64_t)(kind ? CARRY_NATIVE : CARRY_PYTHON) << 40 | r->id,
@@ -208,9 +229,9 @@ void tmk_names_shape(struct tmk_names *n, const struct tmk_rec_shape *r)
 /* A name may come before the module is met, and the other way round. */
 static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
 {
-	uint32_t *at = tmk_map_at(&n->module_name, address);
+	uint32_t *place = tmk_map_at(&n->module_name, address);
 	char *copy = strdup(name);
-	if (!at || !copy ||
+	if (!place || !copy ||
 	    !tmk_grow((void **)&n->name, &n->name_capacity, n->names,
 	              sizeof(*n->name))) {
 		free(copy);
@@ -220,7 +241,7 @@ static void keep_name(struct tmk_names *n, uint64_t address, const char *name)
 		return;
 	}
 	n->name[n->names++] = copy;
-	*at = n->names;
+	*place = n->names;
 	tmk_store_run(n->store, TMK_SQL_module_name, name, (int64_t)address);
 }
 
@@ -240,9 +261,8 @@ static uint32_t bucket_named(const char *name)
 static void know_scope(struct tmk_names *n, uint32_t id, uint32_t parent, bool bucket,
                        const char *name)
 {
-	tmk_column_set(&n->scope_bucket, id,
-	               bucket ? bucket_named(name)
-	                      : tmk_column_get(&n->scope_bucket, parent));
+	set(n, &n->scope_bucket, id,
+	    bucket ? bucket_named(name) : tmk_column_get(&n->scope_bucket, parent));
 }
 
 static void new_scope(struct tmk_names *n, const struct tmk_rec_text *r)
@@ -257,9 +277,10 @@ static void new_scope(struct tmk_names *n, const struct tmk_rec_text *r)
 void tmk_names_text(struct tmk_names *n, const struct tmk_rec_text *r)
 {
 	if (r->head.kind == TMK_REC_MODULE) {
-		uint32_t *at = tmk_map_at(&n->module_name, r->address);
+		uint32_t *name = at(n, &n->module_name, r->address);
 		tmk_store_run(n->store, TMK_SQL_module, (int64_t)r->id, r->text,
-		              at && *at ? n->name[*at - 1] : NULL, (int64_t)r->address);
+		              name && *name ? n->name[*name - 1] : NULL,
+		              (int64_t)r->address);
 	} else if (r->head.kind == TMK_REC_MODNAME) {
 		keep_name(n, r->address, r->text);
 	}
@@ -292,7 +313,7 @@ uint32_t tmk_names_site(struct tmk_names *n, const struct tmk_site *s)
 	h = tmk_mix(tmk_mix(h, s->python), s->native);
 	h = tmk_mix(tmk_mix(tmk_mix(h, s->module), s->op), s->shape);
 	h = tmk_mix(h, s->scope);
-	uint32_t *id = tmk_map_at(&n->sites, h);
+	uint32_t *id = at(n, &n->sites, h);
 	if (!id)
 		return 0;
 	if (!*id) {
@@ -317,10 +338,10 @@ static void reload_stack(struct tmk_row *row, void *context)
 	int kind = (int)(key >> 40) - CARRY_PYTHON;
 	if (kind < 0 || kind > 1 || size != 12)
 		return;
-	tmk_column_set(&n->leaf[kind], (uint32_t)key, saved[0]);
-	tmk_column_set(&n->leaf_flags[kind], (uint32_t)key, saved[1]);
+	set(n, &n->leaf[kind], (uint32_t)key, saved[0]);
+	set(n, &n->leaf_flags[kind], (uint32_t)key, saved[1]);
 	if (kind)
-		tmk_column_set(&n->native_op, (uint32_t)key, saved[2]);
+		set(n, &n->native_op, (uint32_t)key, saved[2]);
 }
 
 static void reload_frame(struct tmk_row *row, void *context)
@@ -328,8 +349,8 @@ static void reload_frame(struct tmk_row *row, void *context)
 	struct tmk_names *n = context;
 	const char *function = tmk_row_text(row, 1), *file = tmk_row_text(row, 2);
 	if (function && file)
-		tmk_column_set(&n->frame_flags, (uint32_t)tmk_row_int(row, 0) / 2,
-		               tmk_frame_python(function, file));
+		set(n, &n->frame_flags, (uint32_t)tmk_row_int(row, 0) / 2,
+		    tmk_frame_python(function, file));
 }
 
 static void reload_trie(struct tmk_row *row, void *context)
@@ -337,9 +358,9 @@ static void reload_trie(struct tmk_row *row, void *context)
 	struct tmk_names *n = context;
 	int64_t parent = tmk_row_int(row, 1);
 	uint32_t id = (uint32_t)tmk_row_int(row, 0);
-	uint32_t *node =
-	        tmk_map_at(&n->trie, (uint64_t)(parent == TMK_NULL ? 0 : parent) << 32 |
-	                                     (uint32_t)tmk_row_int(row, 2));
+	uint32_t *node = at(n, &n->trie,
+	                    (uint64_t)(parent == TMK_NULL ? 0 : parent) << 32 |
+	                            (uint32_t)tmk_row_int(row, 2));
 	if (node)
 		*node = id;
 	if (id > n->next_stack)
@@ -356,7 +377,7 @@ static void reload_op(struct tmk_row *row, void *context)
 	if (!slot)
 		return;
 	*slot = id;
-	tmk_column_set(&n->op_is_factory, id, tmk_operator_is_factory(name));
+	set(n, &n->op_is_factory, id, tmk_operator_is_factory(name));
 }
 
 static void reload_scope(struct tmk_row *row, void *context)
@@ -384,7 +405,7 @@ static void reload_next(struct tmk_row *row, void *context)
 	}
 }
 
-struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
+struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered, uint64_t *lost)
 {
 	struct tmk_names *n = calloc(1, sizeof(*n));
 	if (!n)
@@ -392,6 +413,11 @@ struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 	n->store = store;
 	n->objects = tmk_objects_new();
 	n->recovered = recovered;
+	n->lost = lost;
+	if (!n->objects) {
+		tmk_names_free(n);
+		return NULL;
+	}
 	if (recovered) {
 		tmk_store_read(store, "SELECT id, data FROM carry WHERE id >= 1 << 40",
 		               reload_stack, n);
@@ -422,6 +448,8 @@ struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered)
 
 void tmk_names_free(struct tmk_names *n)
 {
+	if (!n)
+		return;
 	struct tmk_column *columns[] = {
 	        &n->frame_flags,   &n->leaf[0],     &n->leaf[1],      &n->leaf_flags[0],
 	        &n->leaf_flags[1], &n->native_op,   &n->native_flags, &n->frame_op,

@@ -13,8 +13,10 @@
 
 struct tmk_names;
 
-/* recovered: read back what an earlier writer of this file defined. */
-struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered);
+/* recovered: read back what an earlier writer of this file defined. *lost counts what finds
+ * no memory, as long as the names live. NULL without memory. */
+struct tmk_names *tmk_names_new(struct tmk_store *store, bool recovered,
+                                uint64_t *lost);
 void tmk_names_free(struct tmk_names *n);
 
 void tmk_names_pyframe(struct tmk_names *n, const struct tmk_rec_pyframe *r);
@@ -28,7 +30,7 @@ int tmk_names_flags(const struct tmk_names *n, uint32_t python, uint32_t native)
  * more than its number, 0 for none. */
 uint32_t tmk_names_scope_bucket(const struct tmk_names *n, uint32_t scope);
 
-/* The number of a site; its row is written when it is new. */
+/* The number of a site; its row is written when it is new. 0 without memory. */
 struct tmk_site {
 	uint32_t phase, thread, python, native, module, op, shape, scope;
 };

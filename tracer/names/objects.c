@@ -147,9 +147,12 @@ int tmk_objects_name(struct tmk_objects *o, uint64_t address,
 	if (!item)
 		return -ENOENT;
 	if (!item->tried) {
-		item->tried = 1;
-		if (tmk_elfsym_open(item->object.path, &item->symbols))
+		int rc = tmk_elfsym_open(item->object.path, &item->symbols);
+		if (rc)
 			item->symbols = NULL;
+		if (rc == -ENOMEM)
+			return rc;
+		item->tried = 1;
 	}
 	if (!item->symbols)
 		return -ENOENT;

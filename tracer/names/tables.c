@@ -9,22 +9,23 @@ uint32_t tmk_column_get(const struct tmk_column *c, uint32_t i)
 	return i < c->size ? c->value[i] : 0;
 }
 
-void tmk_column_set(struct tmk_column *c, uint32_t i, uint32_t value)
+bool tmk_column_set(struct tmk_column *c, uint32_t i, uint32_t value)
 {
 	if (i >= TMK_COLUMN_MOST)
-		return;
+		return true;
 	if (i >= c->size) {
 		uint32_t size = c->size ? c->size : 1024;
 		while (size <= i)
 			size *= 2;
 		uint32_t *p = realloc(c->value, size * sizeof(*p));
 		if (!p)
-			return;
+			return false;
 		memset(p + c->size, 0, (size - c->size) * sizeof(*p));
 		c->value = p;
 		c->size = size;
 	}
 	c->value[i] = value;
+	return true;
 }
 
 void tmk_column_free(struct tmk_column *c)

@@ -3,6 +3,7 @@
 #ifndef TIDEMARK_TRACER_TABLES_H
 #define TIDEMARK_TRACER_TABLES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A growing array: what a number from a ring stands for. The tables that give numbers out
@@ -14,7 +15,8 @@ struct tmk_column {
 };
 
 uint32_t tmk_column_get(const struct tmk_column *c, uint32_t i); /* 0: never set */
-void tmk_column_set(struct tmk_column *c, uint32_t i, uint32_t value);
+/* False without memory. */
+bool tmk_column_set(struct tmk_column *c, uint32_t i, uint32_t value);
 void tmk_column_free(struct tmk_column *c);
 
 /* key to number, open addressing */

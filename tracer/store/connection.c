@@ -12,6 +12,8 @@
 
 void tmk_sqlite_patience(sqlite3 *db, int milliseconds)
 {
+	if (!db) /* there was no memory to open one */
+		return;
 	sqlite3_busy_timeout(db, milliseconds);
 	tmk_files_patience(milliseconds);
 }

@@ -179,10 +179,16 @@ static int64_t ask(struct tmk_store *s, const char *sql)
 {
 	sqlite3_stmt *st;
 	int64_t n = 0;
-	if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK)
+	if (*s->failed)
 		return 0;
+	if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK) {
+		fail(s, "read the trace");
+		return 0;
+	}
 	if (sqlite3_step(st) == SQLITE_ROW)
 		n = sqlite3_column_int64(st, 0);
+	else
+		fail(s, "read the trace");
 	sqlite3_finalize(st);
 	return n;
 }
@@ -345,8 +351,11 @@ void tmk_store_ask(struct tmk_store *s, const char *sql, const int64_t *values,
 	}
 	for (int i = 0; i < count; i++)
 		sqlite3_bind_int64(st, i + 1, values[i]);
-	while (sqlite3_step(st) == SQLITE_ROW)
+	int rc;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
 		row((struct tmk_row *)st, context);
+	if (rc == SQLITE_NOMEM) /* a damaged file is read as far as it goes */
+		fail(s, "read the trace");
 	sqlite3_finalize(st);
 }
 
