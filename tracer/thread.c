@@ -46,9 +46,10 @@ static void populate(struct tmk_writer *w)
 		tmk_ring_populate(&w->rings->ring[i]);
 }
 
-static void give_up(struct tmk_writer *w, const char *why)
+static void give_up(struct tmk_writer *w, const char *why, bool said)
 {
-	tmk_say("%s; tracing stops, and '%s' ends here", why, w->path);
+	if (!said)
+		tmk_say("%s; tracing stops, and '%s' ends here", why, w->path);
 	atomic_store(&w->rings->header->stopped, 1);
 	atomic_store(&tmk_state, TMK_DISABLED);
 }
@@ -96,7 +97,8 @@ static void end_without_rings(struct tmk_writer *w)
 	tmk_writer_end(w, "stopped");
 }
 
-static void write_run(struct tmk_writer *w)
+/* True where it has said how the trace ends: one sentence is enough. */
+static bool write_run(struct tmk_writer *w)
 {
 	while (!atomic_load(&w->stop) && !tmk_store_failed(w->store) &&
 	       !tmk_rings_gone(w->rings)) {
@@ -115,13 +117,14 @@ static void write_run(struct tmk_writer *w)
 		tmk_writer_drain(w, true);
 	}
 	if (tmk_store_failed(w->store))
-		return;
+		return false;
 	if (tmk_rings_gone(w->rings)) {
 		end_without_rings(w);
-	} else {
-		tmk_writer_end(w, "exit");
-		tmk_died_text(w->store, w->died, sizeof(w->died));
+		return true;
 	}
+	tmk_writer_end(w, "exit");
+	tmk_died_text(w->store, w->died, sizeof(w->died));
+	return false;
 }
 
 static void run(struct tmk_writer *w)
@@ -141,17 +144,18 @@ static void run(struct tmk_writer *w)
 		return;
 	}
 	report(&w->opened, 1);
-	write_run(w);
+	bool said = write_run(w);
 	const char *failed = tmk_store_failed(w->store);
 	if (failed) /* a full disk, say: the ring stays, for when there is room */
-		give_up(w, failed);
+		give_up(w, failed, said);
 	if (failed)
 		tmk_store_close(w->store);
 	else if (!tmk_store_finish(w->store, w->rings->path)) {
 		failed = "";
-		tmk_say("another program is reading '%s'; 'tidemark report' will "
-		        "finish the trace",
-		        w->path);
+		if (!said)
+			tmk_say("another program is reading '%s'; 'tidemark report' "
+			        "will finish the trace",
+			        w->path);
 	}
 	atomic_store(&w->rings->header->finished, !failed);
 	report(&w->done, 1);

@@ -19,7 +19,7 @@ Seen = collections.namedtuple("Seen", "ptr bytes allocated reserved pid tid type
 Told = collections.namedtuple("Told", "bytes ptr tid")
 
 
-def make_file(path, records=600_000):
+def make_file(path, records=1_500_000):
     """The file must be there, of its whole size, before the program starts."""
     with open(path, "wb") as f:
         f.truncate(RECORD.size * (records + 1))
@@ -122,7 +122,7 @@ def differences(seen, trace):
     if trace.integrity != "ok":
         wrong.append(f"integrity: {trace.integrity}")
     if trace.dropped or trace.lost.get("thinned_steps"):
-        return wrong  # what is missing is counted; the rest can't be laid side by side
+        return wrong + not_in_order(seen, trace)  # what is missing is counted
     wrong += different_live(seen, trace)
     if len({s.tid for s in seen}) == 1:
         wrong += different_order(seen, trace)
@@ -132,7 +132,10 @@ def differences(seen, trace):
 
 
 def different_live(seen, trace):
-    live, unsure = live_of(seen)
+    return wrong_live(*live_of(seen), trace)
+
+
+def wrong_live(live, unsure, trace):
     want = collections.Counter(live.items())
     missing = [b for b in (want - trace.live).elements() if b[0] not in unsure]
     extra = [b for b in (trace.live - want).elements() if b[0] not in unsure]
@@ -186,20 +189,94 @@ def different_threads(seen, trace):
             if told[tid][:len(sizes) - 1] != sizes[:len(told[tid])][:len(sizes) - 1]]
 
 
-def audit(witness, folder):
-    """{pid: sentences} over every process that allocated, in `folder`'s traces."""
-    found = {}
+def births_of_threads(seen, trace):
+    """{tid: (the births seen, the births told)}"""
+    by, told = collections.defaultdict(list), collections.defaultdict(list)
+    for s in seen:
+        if s.bytes > 0:
+            by[s.tid].append(s)
+    for t in trace.events:
+        if t and t.bytes > 0:
+            told[t.tid].append(t)
+    return {tid: (by[tid], told[tid]) for tid in by.keys() | told.keys()}
+
+
+def is_told(seen, told):
+    return seen.bytes == told.bytes and told.ptr in (None, seen.ptr)
+
+
+def stopped_short(seen, trace):
+    """Sentences about a trace that may lack what came last, and nothing before that: what it
+    has of each thread is how that thread's list begins, and what lives in it lived then."""
+    seen = allocations(seen)
+    wrong = [] if trace.integrity == "ok" else [f"integrity: {trace.integrity}"]
+    if len(trace.events) > len(seen):
+        wrong.append(f"{len(seen)} events were seen, the trace has {len(trace.events)}")
+    if trace.dropped or trace.lost.get("thinned_steps"):
+        return wrong + not_in_order(seen, trace)
+    if len({s.tid for s in seen}) == 1:
+        return wrong + different_order(seen, trace) + different_live(
+            seen[:len(trace.events)], trace)
+    threads = births_of_threads(seen, trace)
+    wrong += [f"thread {tid}: it has {len(told)} births, which are not the first of {len(births)}"
+              for tid, (births, told) in threads.items()
+              if len(told) > len(births) or not all(map(is_told, births, told))]
+    return wrong or different_live_of_threads(
+        seen, {tid: len(told) for tid, (_, told) in threads.items()}, trace)
+
+
+def not_in_order(seen, trace):
+    """Of a trace that counts what it lacks: what it has happened, in that order."""
+    if trace.lost.get("thinned_steps") or len({s.tid for s in seen}) > 6:
+        return []  # rows that are gone on purpose; threads as in different_threads()
+    wrong = []
+    for tid, (births, told) in births_of_threads(seen, trace).items():
+        rest = iter(births)
+        if not all(any(is_told(s, t) for s in rest) for t in told):
+            wrong.append(f"thread {tid}: its births in the trace are not in its order")
+    return wrong
+
+
+def different_live_of_threads(seen, told, trace):
+    """What lives once each thread has made as many births as are told of it. A free is told
+    without its thread: one between the last birth told and the next may be there or not."""
+    live, unsure = collections.OrderedDict(), set()
+    births = collections.Counter()
+    for s in seen:
+        births[s.tid] += s.bytes > 0
+        if s.bytes > 0 and births[s.tid] <= told[s.tid]:
+            live[s.ptr] = s.bytes
+            unsure.discard(s.ptr)
+        elif s.bytes <= 0 and births[s.tid] < told[s.tid]:
+            live.pop(s.ptr, None)
+        elif s.bytes <= 0 and births[s.tid] == told[s.tid]:
+            unsure.add(s.ptr)
+    return wrong_live(live, unsure, trace)
+
+
+def traces_in(folder):
+    """{pid: its trace}. A file without tables is none: readers refuse it, and say so."""
     traces = {}
     for path in pathlib.Path(folder).glob("*.db"):
-        trace = Trace(path)
+        try:
+            trace = Trace(path)
+        except sqlite3.OperationalError:
+            continue
         traces[trace.pid] = trace
+    return traces
+
+
+def audit(witness, folder, judge=lambda pid: differences, untraced=lambda pid: False):
+    """{pid: sentences} over every process that allocated, in `folder`'s traces. judge(pid) is
+    differences or stopped_short; untraced(pid) is true where a trace need not be there."""
+    found = {}
+    traces = traces_in(folder)
     for pid, seen in read_witness(witness).items():
         mine = allocations(seen)
-        if pid not in traces:
-            if any(s.state == RETURNED and s.bytes > 0 for s in mine):
-                found[pid] = [f"{len(mine)} events were seen, and there is no trace"]
-            continue
-        found[pid] = differences(seen, traces[pid])
+        if pid in traces:
+            found[pid] = judge(pid)(seen, traces[pid])
+        elif not untraced(pid) and any(s.state == RETURNED and s.bytes > 0 for s in mine):
+            found[pid] = [f"{len(mine)} events were seen, and there is no trace"]
     return {pid: sentences for pid, sentences in found.items() if sentences}
 
 

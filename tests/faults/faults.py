@@ -1,7 +1,9 @@
 """The faults, one row each: a program, what is done to it, and what its trace must still be.
 
 "whole"   the trace has every event that the witness saw
-"said"    what is missing is counted in the trace or told in one sentence
+"said"    what is missing is counted in the trace, or one sentence tells that the trace ends
+          early: then it is what the witness saw up to there
+"emptied" the same, and the trace itself may have been taken away by the fault
 A fault whose bare twin is not the plain program's (it may fail by itself) says twin=True:
 the twin then meets the same fault without the library."""
 
@@ -189,9 +191,10 @@ def all_rings_emptied_under_loader_workers(setup):
     setup.says = "-ring' shorter; tracing stops"
 
 
-@fault("plain.py", 300, trace="said")
+@fault("plain.py", 300, trace="emptied")
 def all_files_emptied(setup):
-    """As `truncate -s 0 *` does it."""
+    """As `truncate -s 0 *` does it. What was in the trace is gone with it: the library can
+    say that its trace ends, and its reader that the file is empty, but nobody has the events."""
     def cut(process, setup):
         first_file(setup, "-ring")
         time.sleep(0.3)
@@ -471,7 +474,8 @@ def judge(fault, folder):
             wrong += runner.read_all(setup.where(), may_leave=True)[0]
             setup.relief()
         if setup.where().exists():
-            wrong += runner.lost_unsaid(outcome, may_say=fault.trace == "said")
+            wrong += runner.lost_unsaid(outcome, may_stop=fault.trace != "whole",
+                                        may_be_emptied=fault.trace == "emptied")
         elif not outcome.sentences:
             wrong.append("there is no trace, and nothing was said")
         return wrong

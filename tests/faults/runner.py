@@ -136,8 +136,9 @@ def harmed(outcome, twin):
     extra = [line for line in outcome.own_stderr if line not in twin.own_stderr]
     if extra:
         wrong.append(f"said {extra[:3]}")
-    pids = {line.split(":")[1] for line in outcome.sentences}
-    if len(outcome.sentences) > max(1, len(pids)):
+    # one for each process: that of a child names the child's own trace
+    traces = {tuple(re.findall(r"(\d+)\.db", line)[:1]) for line in outcome.sentences}
+    if len(outcome.sentences) > len(traces):
         wrong.append(f"{len(outcome.sentences)} sentences: {outcome.sentences}")
     return wrong
 
@@ -159,13 +160,29 @@ def read_all(folder, may_leave=False):
     return wrong, refused
 
 
-def lost_unsaid(outcome, may_say=True):
-    """After every trace was read: the witness against them. What a sentence on stderr or a
-    reader's refusal tells of is said."""
+def about(sentences, pid):
+    """Those about this process, and those that name no trace: they are about any."""
+    return [line for line in sentences if set(re.findall(r"(\d+)\.db", line)) <= {str(pid)}]
+
+
+def lost_unsaid(outcome, may_stop=True, may_be_emptied=False):
+    """After every trace was read: the witness against them. A sentence says that the trace
+    ends early, or that there is none: then what came last is missing, and nothing else. One
+    that leaves the rest to a reader excuses nothing, and neither does a reader's refusal,
+    unless the fault has emptied the trace itself."""
     folder = outcome.setup.where()
     wrong, refused = read_all(folder)
-    said = bool(outcome.sentences or refused) and may_say
-    if not said:
-        for pid, sentences in audit.audit(outcome.witness, folder).items():
-            wrong += [f"process {pid}: {sentence}" for sentence in sentences]
+
+    def said(pid, words):
+        return may_stop and any(re.search(words, line) for line in about(outcome.sentences, pid))
+
+    def judge(pid):
+        return audit.stopped_short if said(pid, "tracing .*stops") else audit.differences
+
+    def untraced(pid):
+        return said(pid, "is not traced|tracing into .* stops") or (
+            may_be_emptied and about(refused, pid) and said(pid, "ends here"))
+
+    for pid, sentences in audit.audit(outcome.witness, folder, judge, untraced).items():
+        wrong += [f"process {pid}: {sentence}" for sentence in sentences]
     return wrong
