@@ -10,12 +10,15 @@ trap 'rm -rf "$work"' EXIT
 export FUZZ_FOLDER=$work ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
 . tests/fuzz/targets.sh
 prepare || exit 1
+# What the fuzzers allow. AddressSanitizer takes address space by the terabyte, and its time.
+limit=(ulimit -v 512000 -t 2)
+grep -q __asan_init "$build/tests/fuzz/fuzz_recover" && limit=(true)
 count=0
 bad=0
 for name in recover reader config card import; do
 	target $name
 	while read -r input; do
-		timeout 60 "${command[@]}" "$input" >"$work/out" 2>&1
+		("${limit[@]}" && exec timeout 60 "${command[@]}" "$input") >"$work/out" 2>&1
 		status=$?
 		count=$((count + 1))
 		answered $status && continue
