@@ -12,6 +12,7 @@
 #include "about.h"
 #include "capabilities.h"
 #include "emit.h"
+#include "event.h"
 #include "nvtx.h"
 #include "prepare.h"
 #include "provider.h"
@@ -191,6 +192,17 @@ static void quoted_after(const char *text, const char *name, const char *column)
 	tmk_emit_run(column, value);
 }
 
+static void cuda_version(const char *name, tmk_cuda_error (*ask)(int *))
+{
+	int n = 0;
+	if (!ask || !tmk_event_may_ask())
+		return;
+	if (ask(&n))
+		tmk_event_forget_error();
+	else
+		tmk_emit_run_number(name, n);
+}
+
 static void versions(void)
 {
 	char path[4096], text[4096];
@@ -213,11 +225,8 @@ static void versions(void)
 		text[strcspn(text, " ")] = 0;
 		tmk_emit_run("python_version", text);
 	}
-	int n = 0;
-	if (tmk_real.cudaRuntimeGetVersion && !tmk_real.cudaRuntimeGetVersion(&n))
-		tmk_emit_run_number("cuda_runtime", n);
-	if (tmk_real.cudaDriverGetVersion && !tmk_real.cudaDriverGetVersion(&n))
-		tmk_emit_run_number("cuda_driver", n);
+	cuda_version("cuda_runtime", tmk_real.cudaRuntimeGetVersion);
+	cuda_version("cuda_driver", tmk_real.cudaDriverGetVersion);
 	if (getenv("TIDEMARK_SIM_PROFILE") || dlsym(RTLD_DEFAULT, "tmksim_version"))
 		tmk_emit_run_number("simulated", 1);
 }
@@ -227,9 +236,12 @@ void tmk_about_device(int index)
 	char properties[8192] =
 	        ""; /* cudaDeviceProp begins with char name[256]; its size
 				       differs by major, 1032 bytes at most so far */
-	if (!tmk_real.cudaGetDeviceProperties ||
-	    tmk_real.cudaGetDeviceProperties(properties, index))
+	if (!tmk_real.cudaGetDeviceProperties || !tmk_event_may_ask())
 		return;
+	if (tmk_real.cudaGetDeviceProperties(properties, index)) {
+		tmk_event_forget_error();
+		return;
+	}
 	properties[255] = 0;
 	tmk_emit_text(TMK_REC_DEVICE, 1, (uint32_t)index, 0, 1,
 	              (const char *[]){properties});
@@ -267,8 +279,6 @@ void tmk_about_run(void)
 	tmk_stacks_init();
 	tmk_report_capabilities();
 	tmk_nvtx_report();
-	int device;
-	if (tmk_real.cudaGetDevice && !tmk_traces_cpu() &&
-	    !tmk_real.cudaGetDevice(&device))
-		tmk_about_device(device);
+	if (tmk_real.cudaGetDevice && !tmk_traces_cpu())
+		tmk_about_device(tmk_event_device().index);
 }

@@ -88,17 +88,18 @@ static void device_memory(uint64_t *free_bytes, uint64_t *total)
 	*total = t;
 }
 
-/* Asked also while an error waits: where it is set, the runtime works and this succeeds. */
+/* While an error waits, it is the device that this thread had when last it was asked. */
 struct tmk_device_id tmk_event_device(void)
 {
+	static __thread int8_t known __attribute__((tls_model("initial-exec")));
 	int index = 0;
-	bool clean = tmk_event_may_ask();
-	if (tmk_real.cudaGetDevice && tmk_real.cudaGetDevice(&index)) {
-		index = 0;
-		if (clean)
+	if (tmk_real.cudaGetDevice && tmk_event_may_ask()) {
+		if (!tmk_real.cudaGetDevice(&index))
+			known = (int8_t)index;
+		else
 			tmk_event_forget_error();
 	}
-	return (struct tmk_device_id){1, (int8_t)index};
+	return (struct tmk_device_id){1, known};
 }
 
 static __thread bool oom_awaits_message __attribute__((tls_model("initial-exec")));

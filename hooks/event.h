@@ -29,7 +29,7 @@ void tmk_event_segment(enum tmk_segment_code code, const char *call, uint64_t ad
 /* ... taken on a device that need not be the current one; -1: the current one. */
 void tmk_event_segment_on(int device, const char *call, uint64_t address, size_t bytes);
 
-/* The program's current device. */
+/* The program's current device; leaves no CUDA error behind. */
 struct tmk_device_id tmk_event_device(void);
 
 /* A CUDA call of ours that may fail leaves no trace: only where no error waits, and its own
