@@ -218,6 +218,18 @@ static bool wait_for_start(void)
 	return false;
 }
 
+/* The writer may have failed by now, where it took longer to open the trace than it was waited
+ * for: then nothing is traced, whatever was begun. */
+static bool begun(bool ok)
+{
+	int starting = TMK_STARTING;
+	bool is = atomic_compare_exchange_strong(&tmk_state, &starting,
+	                                         ok ? TMK_ACTIVE : TMK_DISABLED);
+	if (ok && is && tmk_writer_refused(writer))
+		return false;
+	return ok && is;
+}
+
 bool tmk_session_ensure(void)
 {
 	int s = atomic_load_explicit(&tmk_state, memory_order_acquire);
@@ -229,7 +241,7 @@ bool tmk_session_ensure(void)
 		tmk_latch(TMK_LATCH_START);
 		bool ok = may_start() && start();
 		tmk_unlatch(TMK_LATCH_START);
-		atomic_store(&tmk_state, ok ? TMK_ACTIVE : TMK_DISABLED);
+		ok = begun(ok);
 		if (ok) {
 			say_too_early(atomic_load(&too_early));
 			if (tmk_session_about)

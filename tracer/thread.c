@@ -127,6 +127,23 @@ static bool write_run(struct tmk_writer *w)
 	return false;
 }
 
+/* Asked by the writer that has just reported it, and by who has just begun the session: who
+ * comes second says it. Hooks may have gone on meanwhile: they keep the rings. At its end a
+ * program may have stopped waiting before it could begin. */
+bool tmk_writer_refused(struct tmk_writer *w)
+{
+	int active = TMK_ACTIVE;
+	if (atomic_load(&w->opened) != 2)
+		return false;
+	if ((atomic_compare_exchange_strong(&tmk_state, &active, TMK_DISABLED) ||
+	     active == TMK_FINISHED) &&
+	    !atomic_exchange(&w->refused, true)) {
+		tmk_say("%s; tracing into '%s' stops", w->message, w->path);
+		atomic_store(&w->rings->header->stopped, 1);
+	}
+	return true;
+}
+
 static void run(struct tmk_writer *w)
 {
 	/* our own cudaX calls or allocations are not the program's */
@@ -135,11 +152,8 @@ static void run(struct tmk_writer *w)
 	prctl(PR_SET_NAME, "tidemark");
 	tmk_writer_calibrate(w);
 	if (!tmk_writer_open(w, w->message, sizeof(w->message))) {
-		/* Hooks may have gone on after a fifth of a second: they keep the rings. */
-		int active = TMK_ACTIVE;
 		report(&w->opened, 2);
-		if (atomic_compare_exchange_strong(&tmk_state, &active, TMK_DISABLED))
-			tmk_say("%s; tracing into '%s' stops", w->message, w->path);
+		tmk_writer_refused(w);
 		report(&w->done, 1);
 		return;
 	}

@@ -14,6 +14,8 @@ void *tmk_writer_run(void *writer);
 /* Waits until it has opened the trace: NULL, or why it cannot. After a fifth of a second it
  * is NULL too: then the writer switches tracing off itself, should it fail. */
 const char *tmk_writer_wait_open(struct tmk_writer *w);
+/* True where it could not open the trace; tracing that has begun is off then, and it is said. */
+bool tmk_writer_refused(struct tmk_writer *w);
 /* Waits until everything is in the trace; false if that takes longer than `ns`. */
 bool tmk_writer_wait_done(struct tmk_writer *w, uint64_t ns);
 /* Of one that is done: where the run ran out of memory, if that ended it; "" else. */

@@ -44,6 +44,7 @@ struct tmk_writer {
 	bool over;   /* ... has nothing to do: the trace is finished */
 	uint64_t damaged;        /* bytes of rings and spill that were no records */
 	_Atomic uint32_t stop;   /* futexes: 1 asked to end, */
+	atomic_bool refused;     /* ... and that has been said */
 	_Atomic uint32_t opened; /* 1 the store is open, 2 it cannot be (message) */
 	_Atomic uint32_t done;   /* 1 nothing more will be written */
 	char message[300];

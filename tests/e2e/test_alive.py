@@ -196,7 +196,8 @@ def work():
 for _ in range(25):
     threads = [threading.Thread(target=work) for _ in range(4)]
     [t.start() for t in threads]; [t.join() for t in threads]
-print("done")
+print("done", flush=True)
+open("over", "w").close()
 """
 
 
@@ -211,7 +212,9 @@ def test_where_locks_are_refused_the_program_goes_on(tmp_path, kinds):
     folder.mkdir()
     run = execute(folder, THREADS, env={"TIDEMARK_RING_SIZE": "64K", "TIDEMARK_CPU": "1",
                                         "LD_PRELOAD": str(tmp_path / "nolock.so")})
+    leaving = time.time() - (folder / "over").stat().st_mtime
     assert (run.code, run.stdout) == (0, "done\n")
+    assert leaving < 8  # two seconds are the bound, the rest is for a busy machine
     if kinds == "all locks":
         assert run.stderr.startswith("tidemark: cannot write '") and run.stderr.count("\n") == 1
         assert list(folder.glob("*.db*")) == []

@@ -32,6 +32,10 @@ def fault(program, *words, trace="whole", twin=False, long=False):
     return register
 
 
+#: seconds from a program's last line to its end: two for the writer, the rest for a busy machine
+LEAVES = 8
+
+
 class Skip(Exception):
     """Not here, and why."""
 
@@ -130,6 +134,7 @@ def a_disk_that_is_slow(setup):
     """The exit waits two seconds for the writer, says so, and a reader finishes the trace."""
     setup.before = (PRELOADS / "libquota.so",)
     setup.env.update(QUOTA_UNDER=".db", QUOTA_BYTES=1 << 40, QUOTA_DELAY=400)
+    setup.leaves = LEAVES
     setup.says = "the writer needs more than 2 s; 'tidemark report' will finish"
 
 
@@ -379,6 +384,24 @@ def locks_refused(setup):
 def all_locks_refused(setup):
     setup.before = (PRELOADS / "libnolocks.so",)
     setup.env["NOLOCKS"] = "all"
+    setup.leaves = LEAVES
+
+
+def refused_late(milliseconds):
+    """Each answer takes longer than the fifth of a second that a first event waits for the
+    trace: by then the threads are in hooks, and small rings have filled."""
+    def arrange(setup):
+        setup.before = (PRELOADS / "libnolocks.so",)
+        setup.env.update(NOLOCKS="all", NOLOCKS_DELAY=milliseconds, TIDEMARK_RING_SIZE="64K")
+        setup.leaves = LEAVES
+        setup.says = "tracing into '"
+    return arrange
+
+
+for name, steps, milliseconds in (("all_locks_refused_late", 600, 210),
+                                  ("all_locks_refused_at_the_end", 100, 700)):
+    FAULTS.append(Fault(name, ("threads.py", steps), refused_late(milliseconds), "said", False,
+                        False))
 
 
 # ---- other preloads, debuggers, what programs do ------------------------------------------

@@ -1,6 +1,7 @@
 /* nolocks.c - a preload: a file system without locks, as Lustre without -o flock.
  * NOLOCKS says which are refused with ENOLCK: "posix", or "all" with the locks of an open
- * file description and flock(). */
+ * file description and flock(). NOLOCKS_DELAY: milliseconds until the answer comes, as from a
+ * server that is busy. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 static bool all(void)
 {
@@ -25,15 +27,23 @@ static bool refused(int command, const struct flock *lock)
 	return command == F_OFD_GETLK && all();
 }
 
+/* Sets errno. */
+static int refuse(void)
+{
+	const char *delay = getenv("NOLOCKS_DELAY");
+	if (delay)
+		usleep((useconds_t)atoi(delay) * 1000);
+	errno = ENOLCK;
+	return -1;
+}
+
 typedef int fcntl_fn(int, int, ...);
 
 static int control(const char *name, int fd, int command, void *argument)
 {
 	fcntl_fn *real = (fcntl_fn *)dlsym(RTLD_NEXT, name);
-	if (refused(command, argument)) {
-		errno = ENOLCK;
-		return -1;
-	}
+	if (refused(command, argument))
+		return refuse();
 	return real(fd, command, argument);
 }
 
@@ -54,9 +64,7 @@ FCNTL(fcntl64)
 int flock(int fd, int operation)
 {
 	int (*real)(int, int) = (int (*)(int, int))dlsym(RTLD_NEXT, "flock");
-	if (all() && !(operation & LOCK_UN)) {
-		errno = ENOLCK;
-		return -1;
-	}
+	if (all() && !(operation & LOCK_UN))
+		return refuse();
 	return real(fd, operation);
 }

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import audit
 
@@ -48,6 +49,7 @@ class Setup:
     meddle: object = None           # called with the running process
     relief: object = None           # called before the last reader comes
     says: str = None                # what the library must say
+    leaves: float = None            # seconds from its last line to its end, at most
     python: pathlib.Path = PYTHON
 
     def where(self):
@@ -61,6 +63,7 @@ class Outcome:
     stderr: str
     setup: Setup
     witness: pathlib.Path = None
+    leaving: float = None           # seconds from its last line to its end
 
     @property
     def sentences(self):
@@ -72,7 +75,7 @@ class Outcome:
         return [re.sub(r"/\S*/|0x[0-9a-f]+|\b\d{2,}\b", "*", line) for line in lines]
 
 
-def start(setup, library=True):
+def start(setup, library=True, stdout=subprocess.PIPE):
     """(process, its witness's file)"""
     env, witness = dict(setup.env), None
     if library:
@@ -89,13 +92,24 @@ def start(setup, library=True):
         env["LD_PRELOAD"] = preload
     process = subprocess.Popen(
         words, cwd=setup.folder, env=environment(**env), text=True, preexec_fn=setup.limits,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
         start_new_session=True)
     return process, witness
 
 
 def run(setup, library=True, timeout=PATIENCE):
-    process, witness = start(setup, library)
+    if not setup.leaves:
+        return attend(setup, library, timeout, subprocess.PIPE)
+    with tempfile.TemporaryFile("w+") as stdout:
+        outcome = attend(setup, library, timeout, stdout)
+        outcome.leaving = time.time() - os.fstat(stdout.fileno()).st_mtime
+        stdout.seek(0)
+        outcome.stdout = stdout.read()
+    return outcome
+
+
+def attend(setup, library, timeout, stdout):
+    process, witness = start(setup, library, stdout)
     try:
         if setup.meddle:
             setup.meddle(process, setup)
@@ -136,6 +150,8 @@ def harmed(outcome, twin):
     extra = [line for line in outcome.own_stderr if line not in twin.own_stderr]
     if extra:
         wrong.append(f"said {extra[:3]}")
+    if outcome.leaving and outcome.leaving > outcome.setup.leaves:
+        wrong.append(f"{outcome.leaving:.1f} s from its last line to its end")
     # one for each process: that of a child names the child's own trace
     traces = {tuple(re.findall(r"(\d+)\.db", line)[:1]) for line in outcome.sentences}
     if len(outcome.sentences) > len(traces):
