@@ -4,6 +4,7 @@
 
 #include "emit.h"
 #include "glance.h"
+#include "latch.h"
 #include "real.h"
 #include "recover.h"
 #include "scope.h"
@@ -43,11 +44,15 @@ TMK_EXPORT void tidemark_pop_bucket(void)
 	tmk_scope_pop(TMK_OWNER_BUCKET);
 }
 
+/* SQLite here has no locks of its own: two threads that ask, or one beside the writer of a
+ * traced process, take turns. */
 TMK_EXPORT int tidemark_recover(const char *trace, const char *into, char *message,
                                 size_t message_size)
 {
 	tmk_self.guard = 1;
+	tmk_latch(TMK_LATCH_STORE);
 	int rc = tmk_recover(trace, into, message, message_size);
+	tmk_unlatch(TMK_LATCH_STORE);
 	tmk_self.guard = 0;
 	return rc;
 }
@@ -56,7 +61,9 @@ TMK_EXPORT int tidemark_glance(const char *trace, const char *seen, char *text,
                                size_t size)
 {
 	tmk_self.guard = 1;
+	tmk_latch(TMK_LATCH_STORE);
 	int rc = tmk_glance(trace, seen, text, size);
+	tmk_unlatch(TMK_LATCH_STORE);
 	tmk_self.guard = 0;
 	return rc;
 }

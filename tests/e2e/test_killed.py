@@ -216,3 +216,34 @@ def test_a_loop_by_hand_has_the_steps_and_phases_that_it_would_have_had(trace, k
         ))
     for killed, over in zip(*told):
         assert killed == over
+
+
+AT_ONCE = """
+import ctypes, sys, threading
+lib = ctypes.CDLL(sys.argv[1])
+answers = set()
+def finish(trace, copies):
+    together.wait()
+    for copy in copies:
+        text = ctypes.create_string_buffer(1024)
+        rc = lib.tidemark_recover(trace.encode(), copy.encode(), text, ctypes.c_size_t(1024))
+        answers.add((rc, text.value))
+together = threading.Barrier(4)
+threads = [threading.Thread(target=finish, args=(sys.argv[2 + i % 2], sys.argv[4 + i::4]))
+           for i in range(4)]
+[t.start() for t in threads]; [t.join() for t in threads]
+print(answers)
+"""
+
+
+def test_threads_that_finish_traces_at_once_take_turns(tmp_path, trace):
+    """Neither SQLite as it is set here nor the rest of recovery has locks; a program may call
+    tidemark_recover() from any thread."""
+    runs = [trace(STEP_THREE), trace(STEP_THREE.replace("step == 3", "step == 5"))]
+    copies = [tmp_path / f"{number}.db" for number in range(40)]
+    done = subprocess.run([PYTHON, "-c", AT_ONCE, LIBRARY, *(r.files[0] for r in runs), *copies],
+                          text=True, capture_output=True, env=clean_environment(), timeout=300)
+    assert (done.returncode, done.stdout) == (0, "{(0, b'')}\n"), done.stderr
+    traces = [Trace(copy) for copy in copies]
+    assert [t.losses for t in traces] == [{}] * len(copies)
+    assert [t.one("SELECT max(id) FROM step") for t in traces] == [3, 5] * (len(copies) // 2)
