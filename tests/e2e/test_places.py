@@ -4,13 +4,18 @@ What a file system does is put on by a library preloaded behind tidemark's: it a
 statfs(2) and pwrite(2) as such a file system does.
 """
 
+import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
+import time
 
 import pytest
-from conftest import LIBRARY
-from reading import recover
+from conftest import COMMAND, LIBRARY, clean_environment
+from reading import Trace, recover
+from test_alive import Living
 from test_bad_input import TRAIN
 
 SHIM = r"""
@@ -87,6 +92,74 @@ def test_killed_there_nothing_is_lost(trace, shim):
     assert recover(LIBRARY, run.files[0]) == (0, "")
     assert rings() == before
     assert run.open().one("SELECT count(*) FROM step WHERE complete") == 3
+
+
+def read_there(path, shim, before=()):
+    return subprocess.run(
+        [*before, "env", f"LD_PRELOAD={shim}", COMMAND, "report", "--json", path], text=True,
+        capture_output=True, timeout=120, env=clean_environment(SHIM_FILE_SYSTEM=NFS))
+
+
+def test_a_living_run_there_is_read_and_goes_on(tmp_path, shim):
+    before = rings()
+    with Living(tmp_path / "out", "", preload=f"{shim}:", SHIM_FILE_SYSTEM=NFS) as run:
+        assert len(rings() - before) == 1, "the ring is not on the network"
+        assert not list(run.folder.glob("*.db-wal")), "this is no rollback journal"
+        for _ in range(5):
+            done = read_there(run.trace, shim)
+            assert (done.returncode, done.stderr) == (
+                0, "tidemark: still running: as of now\n")
+            assert json.loads(done.stdout)
+            time.sleep(0.2)
+        code, steps, err = run.stop()
+    assert (code, err) == (0, "")
+    assert [p.name for p in run.folder.glob("x.db*")] == ["x.db"] and rings() == before
+    t = Trace(run.trace)
+    assert t.one("SELECT count(*) FROM step WHERE complete") == steps
+    assert t.losses == {} and t.one("SELECT ended FROM run") == "exit"
+
+
+@contextlib.contextmanager
+def no_shared_memory(ring, folder, how):
+    """Another host, which has another /dev/shm. Gives the words in front of a reader there."""
+    if how == "moved away":
+        shutil.move(ring, folder / "kept")
+        try:
+            yield ()
+        finally:
+            shutil.move(folder / "kept", ring)
+        return
+    words = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/shm && exec "$@"', "sh")
+    if subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("only root may make a mount namespace")
+    yield words
+
+
+@pytest.mark.parametrize("how", ["moved away", "hidden"])
+def test_a_reader_without_the_ring_says_so_and_leaves_it_to_one_that_has_it(
+        trace, shim, tmp_path, how):
+    before = rings()
+    run = trace(KILLED, env={"LD_PRELOAD": str(shim), "SHIM_FILE_SYSTEM": NFS})
+    ring, = ("/dev/shm/" + name for name in rings() - before)
+
+    def files():
+        return {p.name: p.read_bytes() for p in run.folder.iterdir()}
+
+    was = files()
+    with no_shared_memory(ring, tmp_path, how) as words:
+        for _ in range(2):
+            done = read_there(run.files[0], shim, words)
+            assert done.returncode == 0, done.stderr
+            assert "the last events of this run are missing" in done.stderr
+            assert '"incomplete"' in done.stdout
+            assert files() == was
+    assert os.path.exists(ring)
+    done = read_there(run.files[0], shim)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rings() == before and run.left_over == []
+    t = run.open()
+    assert t.one("SELECT count(*) FROM step WHERE complete") == 3
+    assert t.losses == {} and t.one("SELECT ended FROM run") == "killed"
 
 
 def test_on_a_local_file_system_there_is_a_write_ahead_log(trace, shim):
