@@ -48,7 +48,8 @@ REASONS = {
     "gradmode.c": {"tmk_grad_flag": PREPARED + ": `bit`, an atomic that is set last"},
     "intern.c": {"tables": "tmk_intern_init() fills it under START; what is in a table is atomic"},
     "mapped.c": {
-        "before": "written once, by who has set `once`, before the handler is installed",
+        "asked": "an entry is filled before `theirs`, an atomic, leads to it, and not again before "
+                 "so many changes that no handler looks at it any more",
         "noted": "an entry is claimed, published and given back by `from`, an atomic",
     },
     "objects.c": {"demangle": STORE},

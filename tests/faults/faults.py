@@ -292,8 +292,9 @@ def a_limit_on_threads(setup):
     if os.geteuid() or not shutil.which("setpriv"):
         raise Skip("needs root and setpriv: threads are limited for an ordinary user")
     os.chmod(setup.folder, 0o777)
-    setup.wrap = ("prlimit", "--nproc=1", "setpriv", "--reuid=65534", "--clear-groups")
-    if subprocess.run([*setup.wrap[2:], str(setup.python), "-c", "pass"],
+    # In this order: who changes to a user that is above the limit may start no program.
+    setup.wrap = ("setpriv", "--reuid=65534", "--clear-groups", "prlimit", "--nproc=1")
+    if subprocess.run([*setup.wrap, str(setup.python), "-c", "pass"],
                       capture_output=True).returncode:
         raise Skip("another user may not run this Python")
 
