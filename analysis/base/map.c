@@ -1,5 +1,5 @@
 /* map.c - numbers by pairs of numbers, in an open hash table that grows.
- * Called from: export/, import/. */
+ * Called from: export/, import/, trace/. */
 #include "map.h"
 
 #include <stdlib.h>

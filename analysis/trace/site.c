@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alike.h"
 #include "heap.h"
 #include "trace_queries.h"
 
@@ -36,24 +37,27 @@ static void number_place(struct site *site)
 static void load_sites(struct trace *trace, struct places *places)
 {
 	size_t room = 0;
+	struct alike alike;
+	alike_load(trace, &alike);
 	struct rows *rows = db_rows(trace->db, sql_sites, "");
 	while (rows_next(rows)) {
 		places->sites = grow(places->sites, places->site_count, &room,
 		                     sizeof(*places->sites));
-		places->sites[places->site_count++] =
-		        (struct site){.id = rows_number(rows, 0),
-		                      .phase = rows_number(rows, 1),
-		                      .stack = rows_number_or(rows, 2, -1),
-		                      .native_stack = rows_number_or(rows, 3, -1),
-		                      .module_id = rows_number_or(rows, 8, -1),
-		                      .module = rows_copy(rows, 4),
-		                      .class = rows_copy(rows, 10),
-		                      .op = rows_copy(rows, 5),
-		                      .shape = rows_copy(rows, 6),
-		                      .dtype = rows_copy(rows, 7),
-		                      .scope = rows_copy(rows, 9)};
+		places->sites[places->site_count++] = (struct site){
+		        .id = rows_number(rows, 0),
+		        .phase = rows_number(rows, 1),
+		        .stack = alike_stack(&alike, rows_number_or(rows, 2, -1)),
+		        .native_stack = rows_number_or(rows, 3, -1),
+		        .module_id = rows_number_or(rows, 8, -1),
+		        .module = rows_copy(rows, 4),
+		        .class = rows_copy(rows, 10),
+		        .op = rows_copy(rows, 5),
+		        .shape = rows_copy(rows, 6),
+		        .dtype = rows_copy(rows, 7),
+		        .scope = rows_copy(rows, 9)};
 		number_place(&places->sites[places->site_count - 1]);
 	}
+	alike_free(&alike);
 }
 
 static void load_tensors(struct trace *trace, const char *device, struct places *places)

@@ -11,8 +11,9 @@
 
 struct site {
 	int64_t id, phase;
-	int64_t stack, native_stack; /* -1: none was recorded */
-	int64_t module_id;           /* -1: not known */
+	int64_t stack; /* the first that reads like it (alike.h); -1: none was recorded */
+	int64_t native_stack; /* -1: none was recorded */
+	int64_t module_id;    /* -1: not known */
 	char *module, *class; /* its name, or its class where it has none; its class */
 	char *op, *shape, *dtype; /* NULL where not known, as those before */
 	char *scope; /* 'rollout / kv cache'; NULL: in none of the program's own */

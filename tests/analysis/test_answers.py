@@ -242,6 +242,35 @@ def test_losses_and_mismatches_are_counted_apart(trace, answer, tidemark):
     assert "7 events lost" in screen and "differs from allocator's total at 3 of" in screen
 
 
+def as_another_instruction(path):
+    """The innermost frame of every stack a second time, as another instruction of the same line, with
+    stacks and sites of its own: those of every other step, as the first steps have them where CPython
+    specialises a call."""
+    db = sqlite3.connect(path)
+    top = {kind: db.execute(f"SELECT max(id) FROM {kind}").fetchone()[0]
+           for kind in ("frame", "stack", "site")}
+    db.execute(f"""INSERT INTO frame SELECT id + {top["frame"]}, kind, function, file, line, address
+                   FROM frame WHERE kind = 'python'""")
+    db.execute(f"""INSERT INTO stack SELECT s.id + {top["stack"]}, s.parent, s.frame + {top["frame"]}
+                   FROM stack s JOIN frame f ON f.id = s.frame WHERE f.kind = 'python'""")
+    db.execute(f"""INSERT INTO site SELECT id + {top["site"]}, phase, thread,
+                   python_stack + {top["stack"]}, native_stack, module, op, shape, scope FROM site
+                   WHERE python_stack NOT NULL""")
+    changed = db.execute(f"""UPDATE allocation SET site = site + {top["site"]} WHERE born_step % 2
+                             AND site IN (SELECT id FROM site WHERE python_stack NOT NULL)""")
+    assert changed.rowcount > 10
+    db.commit()
+
+
+def test_another_instruction_of_a_line_is_no_other_place(trace, answer):
+    _, path = trace("leak", fold=False)
+    was = answer("leaks", path)["devices"]
+    [growing] = [d["growing"] for d in was]
+    assert len(growing) > 0
+    as_another_instruction(path)
+    assert answer("leaks", path)["devices"] == was
+
+
 def test_one_device_can_be_asked_for(trace, answer, tidemark):
     _, path = trace("devices")
     for command in ("peak", "report", "timeline"):
