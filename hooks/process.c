@@ -23,6 +23,7 @@
 #include "real.h"
 #include "session.h"
 #include "settings.h"
+#include "signals.h"
 
 static pid_t owner; /* a vfork child shares our memory but not our pid */
 
@@ -56,12 +57,6 @@ static void in_child(void)
 	tmk_session_forked(missing);
 }
 
-static int real_sigaction(int signal, const struct sigaction *wanted,
-                          struct sigaction *before)
-{
-	return tmk_real.sigaction(signal, wanted, before);
-}
-
 static void at_exit(int status, void *arg)
 {
 	(void)arg;
@@ -75,13 +70,13 @@ __attribute__((constructor)) static void loaded(void)
 	tmk_enrich_may_read_gradients = tmk_main_alone_trains;
 	tmk_enrich_quiet = tmk_pointer_quiet;
 	tmk_settings_read();
+	tmk_signals_begin();
 	tmk_resolve(TMK_LIB_LIBC); /* a vforked child may need it */
 	if (tmk_settings.off) {
 		atomic_store(&tmk_state, TMK_DISABLED);
 		return;
 	}
 	owner = getpid();
-	tmk_mapped_real(real_sigaction);
 	tmk_clock_init();
 	tmk_nvtx_offer();
 	tmk_session_about = tmk_about_run;

@@ -10,9 +10,9 @@ trap 'rm -rf "$work"' EXIT
 export FUZZ_FOLDER=$work ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
 . tests/fuzz/targets.sh
 prepare || exit 1
-# What the fuzzers allow. AddressSanitizer takes address space by the terabyte, and its time.
+# What the fuzzers allow. Sanitizers take address space by the terabyte, and their time.
 limit=(ulimit -v 512000 -t 2)
-grep -q __asan_init "$build/tests/fuzz/fuzz_recover" && limit=(true)
+grep -q -e __asan_init -e __tsan_init "$build/tests/fuzz/fuzz_recover" && limit=(true)
 count=0
 bad=0
 for name in recover reader config card import; do
