@@ -2,6 +2,7 @@
  * Called from: commands/help.c, commands/main.c. */
 #include "help.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "environment.h"
@@ -35,8 +36,8 @@ void help_usage(FILE *out)
 
 	fputs("tidemark - where did my training memory go, and what would make it "
 	      "fit?\n\n"
-	      "  tidemark run -- python train.py    trace a run\n"
-	      "  tidemark report                    then ask\n\n",
+	      "  tidemark run -- python train.py    record a run\n"
+	      "  tidemark report                    show what was recorded\n\n",
 	      out);
 	for (int i = 0; i < COMMAND_COUNT; i++) {
 		int width = (int)strlen(command_table[i].name);
@@ -50,17 +51,21 @@ void help_usage(FILE *out)
 	text_wrap(out,
 	          "FILE is a trace. Without a FILE, a command reads the newest "
 	          "tidemark-*.db in this folder. 'tidemark help COMMAND' explains a "
-	          "command, 'tidemark help environment' the settings.",
+	          "command. 'tidemark help environment' explains the settings.",
 	          0, 0);
-	fputc('\n', out);
+	fputs("\nExit status:\n"
+	      "  0  the command is done\n"
+	      "  1  the answer is no\n"
+	      "  2  the command line is wrong\n"
+	      "  3  the trace cannot be read\n\n",
+	      out);
 	text_wrap(
 	        out,
-	        "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 the trace "
-	        "cannot be read. 'run' exits with the program's own status. 'simulate' "
-	        "exits with 0 if the program fits and with 1 if it does not; if the "
-	        "program failed for another reason than device memory, with the "
-	        "program's status (4 instead of 1, 2 and 3); and with 2 if a lever of "
-	        "--with could not be applied.",
+	        "'run' exits with the status of your program. 'simulate' exits with 0 "
+	        "if the program fits, with 1 if it does not fit, and with 2 if a lever "
+	        "of --with could not be applied. If the program failed for a reason "
+	        "other than device memory, 'simulate' exits with the status of the "
+	        "program, but with 4 where that status is 1, 2 or 3.",
 	        0, 0);
 }
 
@@ -77,8 +82,10 @@ void help_command(enum command_id command, FILE *out)
 
 void help_environment(FILE *out)
 {
-	fputs("Environment variables. The library reads them in the traced program's "
-	      "environment.\nA value behind '=' is the default.\n\n",
+	fputs("The library reads these variables from the environment of the traced "
+	      "program.\nThe tidemark command reads the last three. The value after "
+	      "'=' "
+	      "is the default.\n\n",
 	      out);
 	for (size_t i = 0; i < environment_count; i++) {
 		const struct environment_row *row = &environment_table[i];
@@ -105,6 +112,14 @@ static void roff(const char *text, FILE *out)
 	}
 }
 
+/* The tables have no capitals and no full stops, as a screen wants them. */
+static void roff_sentence(const char *text, FILE *out)
+{
+	fputc(toupper((unsigned char)*text), out);
+	roff(text + 1, out);
+	fputs(".\n", out);
+}
+
 static void man_option(const struct option_row *row, FILE *out)
 {
 	fputs(".TP\n", out);
@@ -119,8 +134,29 @@ static void man_option(const struct option_row *row, FILE *out)
 		fputs("\\fR", out);
 	}
 	fputc('\n', out);
-	roff(row->help, out);
-	fputc('\n', out);
+	roff_sentence(row->help, out);
+}
+
+static void man_statuses(FILE *out)
+{
+	fputs(".SH EXIT STATUS\n"
+	      ".TP\n.B 0\nThe command is done.\n"
+	      ".TP\n.B 1\nThe answer is no. For \\fBdoctor\\fR: runs of this Python "
+	      "cannot be traced.\n"
+	      ".TP\n.B 2\nThe command line is wrong.\n"
+	      ".TP\n.B 3\nThe file cannot be read, is not a trace, or has a newer "
+	      "schema.\n"
+	      ".PP\n\\fBrun\\fR exits with the status of your program.\n"
+	      ".PP\n\\fBsimulate\\fR exits with 0 if the program fits, and with 1 if "
+	      "it "
+	      "does not fit.\nIt exits with 2 if a lever of \\fB\\-\\-with\\fR could "
+	      "not "
+	      "be applied, and with 3 if\nthe program used no device. If the program "
+	      "failed for a reason other than\ndevice memory, \\fBsimulate\\fR exits "
+	      "with the status of the program, but with\n4 where that status is 1, 2 "
+	      "or "
+	      "3.\n",
+	      out);
 }
 
 void help_man(FILE *out)
@@ -128,16 +164,23 @@ void help_man(FILE *out)
 	fputs(".TH TIDEMARK 1 \"\" \"tidemark " TIDEMARK_VERSION
 	      "\" \"User Commands\"\n"
 	      ".SH NAME\n"
-	      "tidemark \\- where training memory goes, and what would make it fit\n"
+	      "tidemark \\- show where training memory goes, and what would make it "
+	      "fit\n"
 	      ".SH SYNOPSIS\n"
 	      ".B tidemark\n.I COMMAND\n[options] [\\fIFILE\\fR]\n"
 	      ".SH DESCRIPTION\n"
-	      "Traces the memory of an unmodified PyTorch program through a preloaded\n"
-	      "library, and answers questions from the trace, an SQLite file.\n"
-	      "\\fIFILE\\fR is a trace. Without a file, a command reads the newest\n"
+	      "Tidemark records the memory that a PyTorch program uses. You do not "
+	      "have\n"
+	      "to change the program: a library is loaded into it, and writes a "
+	      "trace.\n"
+	      "The trace is an SQLite file. The commands read it and answer "
+	      "questions.\n"
+	      ".PP\n"
+	      "\\fIFILE\\fR is a trace. Without a \\fIFILE\\fR, a command reads the "
+	      "newest\n"
 	      "\\fItidemark\\-*.db\\fR in the current folder. \\fBtidemark\\fR "
-	      "\\fIFILE\\fR alone is\n"
-	      "\\fBtidemark report\\fR \\fIFILE\\fR.\n"
+	      "\\fIFILE\\fR does the\n"
+	      "same as \\fBtidemark report\\fR \\fIFILE\\fR.\n"
 	      ".SH COMMANDS\n",
 	      out);
 	for (int c = 0; c < COMMAND_COUNT; c++) {
@@ -145,24 +188,16 @@ void help_man(FILE *out)
 		fprintf(out, ".SS \"%s ", row->name);
 		roff(row->words, out);
 		fputs("\"\n", out);
-		roff(row->summary, out);
-		fputs(".\n", out);
+		roff_sentence(row->summary, out);
 		for (int i = 0; i < OPT_COUNT; i++)
 			if (takes((enum command_id)c, i) && i != OPT_HELP)
 				man_option(&option_table[i], out);
 	}
-	fputs(".SH EXIT STATUS\n"
-	      "0: done. 1: the answer is \"no\" (\\fBdoctor\\fR: runs cannot be "
-	      "traced).\n2: wrong usage. 3: the file cannot be read, is no trace, or "
-	      "has a "
-	      "newer schema.\n\\fBrun\\fR exits with the program's own status.\n"
-	      "\\fBsimulate\\fR exits with 0 if the program fits and with 1 if it does "
-	      "not;\nif the program failed for another reason than device memory, with "
-	      "the "
-	      "program's\nstatus (4 instead of 1, 2 and 3); with 2 if a lever of "
-	      "\\fB\\-\\-with\\fR could not be\napplied; with 3 if the program used no "
-	      "device.\n"
-	      ".SH ENVIRONMENT\n",
+	man_statuses(out);
+	fputs(".SH ENVIRONMENT\n"
+	      "The library reads these variables from the environment of the traced\n"
+	      "program. The \\fBtidemark\\fR command reads the last three. The value "
+	      "after =\nis the default.\n",
 	      out);
 	for (size_t i = 0; i < environment_count; i++) {
 		const struct environment_row *row = &environment_table[i];
@@ -173,7 +208,6 @@ void help_man(FILE *out)
 			roff(row->otherwise, out);
 		}
 		fputc('\n', out);
-		roff(row->what, out);
-		fputc('\n', out);
+		roff_sentence(row->what, out);
 	}
 }
