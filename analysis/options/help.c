@@ -115,8 +115,11 @@ static void roff(const char *text, FILE *out)
 /* The tables have no capitals and no full stops, as a screen wants them. */
 static void roff_sentence(const char *text, FILE *out)
 {
-	fputc(toupper((unsigned char)*text), out);
-	roff(text + 1, out);
+	bool lower = islower((unsigned char)*text);
+
+	if (lower)
+		fputc(toupper((unsigned char)*text), out);
+	roff(text + lower, out);
 	fputs(".\n", out);
 }
 
