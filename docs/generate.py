@@ -17,6 +17,12 @@ def without_comments(text):
     return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
 
 
+def losses():
+    """What a user loses without each capability."""
+    text = without_comments((ROOT / "analysis/run/signals.def").read_text())
+    return dict(re.findall(r'^(?:SIGNAL|ALSO)\((\w+),(?: \w+,)?\s+"(.*?)"\)$', text, flags=re.M))
+
+
 def hooks():
     text = without_comments((ROOT / "hooks/hooks.def").read_text())
     rows = re.findall(
@@ -25,9 +31,10 @@ def hooks():
     out = [
         "# Hooks",
         "",
-        "Made from `hooks/hooks.def` by `docs/generate.py`. *Interposed*: the library stands in",
-        "front of it. *Called*: only looked up. Without a function its capability is missing:",
-        "the trace says so in table `capability`, and everything else works on.",
+        "Made from `hooks/hooks.def` and `analysis/run/signals.def` by `docs/generate.py`.",
+        "*Interposed*: a call of the program goes through the library first. *Called*: the library",
+        "only calls it. If a function is missing, its capability is missing: table `capability` of",
+        "the trace says so, and everything else goes on working.",
         "",
         "| function | library | how | capability |",
         "|---|---|---|---|",
@@ -35,6 +42,12 @@ def hooks():
     for kind, _, library, need, symbol in rows:
         how = "interposed" if kind.startswith("HOOK") else "called"
         out.append(f"| `{symbol}` | {LIBRARIES[library]} | {how} | {need} |")
+    out += ["", "## Capabilities", "", "| capability | what you lose without it |", "|---|---|"]
+    lost = losses()
+    unsaid = {need for *_, need, _ in rows} - lost.keys()
+    if unsaid:
+        sys.exit(f"not in analysis/run/signals.def: {', '.join(sorted(unsaid))}")
+    out += [f"| {name} | {without} |" for name, without in lost.items()]
     return "\n".join(out) + "\n"
 
 

@@ -27,6 +27,27 @@ struct finding {
 	char *why;
 };
 
+/* What a user loses without each. */
+static const struct loss {
+	const char *name, *without;
+} losses[] = {
+#define SIGNAL(name, needed, without) {#name, without},
+#define PART(name, without)           {#name, without},
+#define ALSO(name, without)
+#include "signals.def"
+#undef SIGNAL
+#undef PART
+#undef ALSO
+};
+
+static const char *lost_without(const char *name)
+{
+	for (size_t i = 0; i < sizeof(losses) / sizeof(*losses); i++)
+		if (!strcmp(losses[i].name, name))
+			return losses[i].without;
+	return "";
+}
+
 struct diagnosis {
 	const char *name; /* as it was asked for */
 	struct python python;
@@ -58,12 +79,13 @@ static void look_at_python(struct diagnosis *diagnosis, const char *program)
 		     format_text("'%s' did not answer like a Python", program));
 	else if (python->major != 3 || python->minor < 8 || python->minor > 14)
 		find(diagnosis, "python_stacks", "missing", false,
-		     format_text("frames are known for 3.8 to 3.14, not %s",
+		     format_text("tidemark reads the stacks of Python 3.8 to 3.14, "
+		                 "and this is %s",
 		                 python->version));
 	else if (python->free_threaded)
 		find(diagnosis, "python_stacks", "missing", false,
-		     copy_text("a free-threaded Python lets no other thread read "
-		               "frames"));
+		     copy_text("in a free-threaded Python, no other thread can read "
+		               "the stack"));
 	else
 		find(diagnosis, "python_stacks", "live", false, NULL);
 }
@@ -97,15 +119,20 @@ static bool has_function(const struct torch *torch, const struct hook *wanted)
 		                           : !strcmp(hooks[i].library, "CPU")
 		                                   ? torch->cpu
 		                                   : NULL;
-		if (in && !strcmp(hooks[i].field, wanted->field) &&
-		    symbols_define(in, hooks[i].symbol))
+		if (strcmp(hooks[i].field, wanted->field) != 0)
+			continue;
+		if (in && symbols_define(in, hooks[i].symbol))
+			return true;
+		/* The traced program has this machine's libc, as this command has. */
+		if (!strcmp(hooks[i].library, "LIBC") &&
+		    dlsym(RTLD_DEFAULT, hooks[i].symbol))
 			return true;
 	}
 	return false;
 }
 
 static void look_at_signal(struct diagnosis *diagnosis, const struct torch *torch,
-                           const char *name, bool needed, const char *without)
+                           const char *name, bool needed)
 {
 	int wanted = 0, found = 0;
 
@@ -121,8 +148,9 @@ static void look_at_signal(struct diagnosis *diagnosis, const struct torch *torc
 		find(diagnosis, name, "live", false, NULL);
 	else
 		find(diagnosis, name, found ? "degraded" : "missing", needed,
-		     format_text("torch exports %d of %d functions: %s", found, wanted,
-		                 without));
+		     wanted == 1 ? copy_text("its function is not there")
+		                 : format_text("%d of its %d functions are there",
+		                               found, wanted));
 }
 
 static struct symbols *open_library(const char *torch, const char *name)
@@ -147,10 +175,13 @@ static void look_at_torch(struct diagnosis *diagnosis)
 	}
 	torch.c10 = open_library(diagnosis->python.torch, "libc10.so");
 	torch.cpu = open_library(diagnosis->python.torch, "libtorch_cpu.so");
-#define SIGNAL(name, needed, without)                                                  \
-	look_at_signal(diagnosis, &torch, #name, needed, without);
+#define SIGNAL(name, needed, without) look_at_signal(diagnosis, &torch, #name, needed);
+#define PART(name, without)
+#define ALSO(name, without)
 #include "signals.def"
 #undef SIGNAL
+#undef PART
+#undef ALSO
 	if (torch.c10)
 		symbols_close(torch.c10);
 	if (torch.cpu)
@@ -179,8 +210,8 @@ static void look_at_system(struct diagnosis *diagnosis)
 		dlclose(unwind);
 	} else {
 		find(diagnosis, "native_stacks", "missing", false,
-		     copy_text("libunwind.so.8 is not there: apt-get install "
-		               "libunwind8"));
+		     copy_text("libunwind.so.8 is not installed; install it with "
+		               "'apt-get install libunwind8'"));
 	}
 	if (access(".", W_OK | X_OK))
 		find(diagnosis, "folder", "missing", true,
@@ -191,7 +222,8 @@ static void look_at_system(struct diagnosis *diagnosis)
 	          (unsigned)fs.f_type == SMB2_SUPER_MAGIC ||
 	          (unsigned)fs.f_type == CIFS_SUPER_MAGIC || fs.f_type == 0x0bd00bd0))
 		find(diagnosis, "folder", "degraded", false,
-		     copy_text("a network file system: slower, no write-ahead log"));
+		     copy_text("this is a network file system: writing is slower, and "
+		               "SQLite has no write-ahead log there"));
 	else
 		find(diagnosis, "folder", "live", false, NULL);
 }
@@ -210,6 +242,7 @@ static void print_json(const struct diagnosis *diagnosis, FILE *out)
 		json_text(&json, "name", finding->name);
 		json_text(&json, "state", finding->state);
 		json_text(&json, "why", finding->why ? finding->why : "");
+		json_text(&json, "without", lost_without(finding->name));
 		json_end(&json);
 	}
 	json_end(&json);
@@ -233,6 +266,26 @@ static void print_wrapped(FILE *out, const char *text, int left)
 	}
 }
 
+static void print_finding(FILE *out, const struct finding *finding)
+{
+	bool live = !strcmp(finding->state, "live");
+	const int left = 21 + text_width(sign(CHECK));
+	char *why;
+
+	fputs("  ", out);
+	text_mark(out, live ? GREEN : RED, sign(live ? CHECK : CROSS));
+	fprintf(out, "%-18s", finding->name);
+	print_wrapped(out, lost_without(finding->name), left);
+	fputc('\n', out);
+	if (!finding->why)
+		return;
+	fprintf(out, "%*s", left, "");
+	why = format_text("%s: %s", finding->state, finding->why);
+	print_wrapped(out, why, left);
+	fputc('\n', out);
+	free(why);
+}
+
 static void print_screen(const struct diagnosis *diagnosis, FILE *out)
 {
 	fprintf(out, "%sDOCTOR%s  Python %s %s torch %s", style(BOLD), style(PLAIN),
@@ -246,18 +299,10 @@ static void print_screen(const struct diagnosis *diagnosis, FILE *out)
 	fputs("\n        ", out);
 	text_fit(out, diagnosis->python.path, term.width - 8, KEEP_TAIL);
 	fputs("\n\n", out);
-	for (int i = 0; i < diagnosis->count; i++) {
-		const struct finding *finding = &diagnosis->findings[i];
-		bool live = !strcmp(finding->state, "live");
-		fputs("  ", out);
-		text_mark(out, live ? GREEN : RED, sign(live ? CHECK : CROSS));
-		fputs(finding->name, out);
-		if (finding->why)
-			fprintf(out, "%*s", 18 - (int)strlen(finding->name), "");
-		if (finding->why)
-			print_wrapped(out, finding->why, 21 + text_width(sign(CHECK)));
-		fputc('\n', out);
-	}
+	fprintf(out, "  %s%*s%-18swhat you lose without it%s\n", style(DIM),
+	        text_width(sign(CHECK)) + 1, "", "signal", style(PLAIN));
+	for (int i = 0; i < diagnosis->count; i++)
+		print_finding(out, &diagnosis->findings[i]);
 	fprintf(out, "\n  %s%s%s\n", style(BOLD),
 	        diagnosis->cannot ? "runs of this Python cannot be traced"
 	                          : "runs of this Python can be traced",
@@ -284,8 +329,7 @@ int cmd_doctor(const struct options *options)
 
 	if (!python)
 		fail(STATUS_NO,
-		     "no '%s' to be found; name a Python: 'tidemark doctor PYTHON'",
-		     name);
+		     "cannot find '%s'; name a Python: 'tidemark doctor PYTHON'", name);
 	if (options->value[OPT_SIMULATE]) {
 		status = doctor_simulate(options, name, python);
 		free(python);

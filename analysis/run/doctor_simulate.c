@@ -46,13 +46,12 @@ static void examine(struct examination *on, const char *program)
 		return;
 	on->coverage = coverage_of(python->torch, on->stubs);
 	if (on->coverage.missing_count)
-		on->why = format_text(
-		        "of what this torch wants of NVIDIA's libraries, %s "
-		        "missing",
-		        on->coverage.missing_count == 1 ? "this is" : "these are");
+		on->why = copy_text(
+		        "the simulated device does not have these parts of NVIDIA's "
+		        "libraries:");
 	else if (!on->coverage.wanted)
 		on->why = copy_text(
-		        "this torch's libraries want nothing of NVIDIA's: its "
+		        "the libraries of this torch use nothing of NVIDIA's: its "
 		        "files are damaged or elsewhere");
 }
 
@@ -90,8 +89,8 @@ static void print_screen(const struct examination *on, const char *name, FILE *o
 		fprintf(out, "%s\n", on->why);
 	else
 		fprintf(out,
-		        "all %s symbols of NVIDIA's libraries that it wants are "
-		        "there\n",
+		        "all %s symbols that this torch needs of NVIDIA's libraries "
+		        "are there\n",
 		        text_count((int64_t)on->coverage.wanted).s);
 	for (size_t i = 0; i < on->coverage.missing_count; i++)
 		fprintf(out, "      %s\n", on->coverage.missing[i]);

@@ -333,3 +333,11 @@ def test_doctor_reads_torch_without_importing_it(tidemark, tmp_path):
     assert (states["allocator"], states["oom"]) == ("live", "missing")
     assert states["backward"] == "missing"
     assert (done.returncode, got["can_trace"]) == (0, True)
+    assert states["sigbus"] == states["exit"] == "live"  # which libc gives
+    lost = {c["name"]: c["without"] for c in got["capabilities"]}
+    assert all(len(text.split()) > 3 for text in lost.values()), lost
+    screen = tidemark("doctor", sys.executable, env={
+        "PYTHONPATH": str(tmp_path / "site"), "TIDEMARK_LIBRARY": LIBRARY}).stdout
+    said = " ".join(screen.split())
+    assert f"oom {lost['oom']} missing: its function is not there" in said
+    assert f"sigbus {lost['sigbus']}" in said
