@@ -57,13 +57,15 @@ def environment():
     out = [
         "# Environment variables of the library",
         "",
-        "Made from `tracer/base/settings.def` by `docs/generate.py`; `tidemark help environment` tells",
-        "the same.",
+        "Made from `tracer/base/settings.def` by `docs/generate.py`. `tidemark help environment` prints",
+        "the same list. Set a variable in the environment of the traced program; without it, the",
+        "default holds.",
         "",
         "| variable | kind | default | what it does |",
         "|---|---|---|---|",
     ]
     for name, kind, default, what in rows:
+        what = re.sub(r'"\s*"', "", what)  # a string in several lines
         default = re.sub(r"TMK_([GM])IB\((\d+)\)", r"\2\1", default).strip('"') or "(none)"
         out.append(f"| `{name}` | {kind.lower()} | `{default}` | {what} |")
     return "\n".join(out) + "\n"
