@@ -1,4 +1,4 @@
-# memory: 4400MiB
+# memory: 3500MiB
 # cause: LBFGS keeps flat copies of weights, gradient and direction, and its closure is called again beside them
 # fix: smaller_batch checkpointing bf16_autocast offload accumulate
 # levers: smaller_batch=12000 checkpointing bf16_autocast accumulate=1 offload
