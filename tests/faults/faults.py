@@ -190,7 +190,7 @@ def a_ring_emptied_where_handlers_came_later(setup):
     setup.says = "-ring' shorter; tracing stops"
 
 
-@fault("cut_workers.py", 200, trace="said")
+@fault("workers.py", 200, "cut", trace="said")
 def all_rings_emptied_under_loader_workers(setup):
     """PyTorch installs a handler of its own in each, which ends it."""
     setup.says = "-ring' shorter; tracing stops"
