@@ -108,4 +108,13 @@ TEST("a record that is longer than a ring is dropped without waiting")
 	CHECK(naps == 0);
 }
 
+TEST("a text goes nowhere, and the program on, where somebody has emptied the rings' "
+     "file")
+{
+	begin();
+	tmk_rings.header->data_size = 0;
+	tmk_emit_run("config", "a text that fits");
+	CHECK(atomic_load(&tmk_state) == TMK_ACTIVE);
+}
+
 TEST_MAIN

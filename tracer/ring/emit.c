@@ -125,15 +125,17 @@ bool tmk_fits_ring(size_t bytes)
 	return false;
 }
 
-void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t address,
-                   int n, const char *const *text)
+/* checked: one too long is counted, which is a text itself and takes this way unchecked: where
+ * somebody has emptied the file, a ring's size is 0 and nothing would fit. */
+static void emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t address,
+                      int n, const char *const *text, bool checked)
 {
 	size_t length[8], total = 0;
 	for (int i = 0; i < n; i++) {
 		length[i] = text[i] ? strlen(text[i]) + 1 : 1;
 		total += length[i];
 	}
-	if (!tmk_fits_ring(sizeof(struct tmk_rec_text) + total))
+	if (checked && !tmk_fits_ring(sizeof(struct tmk_rec_text) + total))
 		return;
 	struct tmk_rec_text *r =
 	        tmk_begin(kind, (uint8_t)n, (uint32_t)(sizeof(*r) + total));
@@ -149,6 +151,12 @@ void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t add
 		p[-1] = 0;
 	}
 	tmk_end(r);
+}
+
+void tmk_emit_text(enum tmk_kind kind, uint32_t id, uint32_t extra, uint64_t address,
+                   int n, const char *const *text)
+{
+	emit_text(kind, id, extra, address, n, text, true);
 }
 
 void tmk_emit_run(const char *column, const char *value)
@@ -179,7 +187,7 @@ void tmk_emit_capability(const char *name, const char *state, const char *why)
 
 void tmk_emit_lost(const char *name, uint64_t count, const char *what)
 {
-	tmk_emit_text(TMK_REC_LOST, 0, 0, count, 2, (const char *[]){name, what});
+	emit_text(TMK_REC_LOST, 0, 0, count, 2, (const char *[]){name, what}, false);
 }
 
 void tmk_emit_boundary_at(struct tmk_boundary_at at)
