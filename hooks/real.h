@@ -22,6 +22,7 @@
 #include "record.h"
 
 typedef void (*tmk_signal_handler)(int);
+
 struct tmk_sizes { /* c10::ArrayRef<int64_t>, passed in two registers */
 	const int64_t *data;
 	size_t count;

@@ -225,9 +225,7 @@ static bool begun(bool ok)
 	int starting = TMK_STARTING;
 	bool is = atomic_compare_exchange_strong(&tmk_state, &starting,
 	                                         ok ? TMK_ACTIVE : TMK_DISABLED);
-	if (ok && is && tmk_writer_refused(writer))
-		return false;
-	return ok && is;
+	return ok && is && !tmk_writer_refused(writer);
 }
 
 bool tmk_session_ensure(void)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "clock.h"
 #include "patience.h"
 
 enum { SPINS = 200, NAP = 20000, SECOND = 1000000000 }; /* ns */
@@ -53,13 +54,6 @@ static void check(enum tmk_latch which)
 #endif
 
 /* ---- waiting --------------------------------------------------------------------------- */
-
-static uint64_t now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
 
 /* Most are held for less than a nap. */
 static void pause_a_little(unsigned round)
@@ -130,8 +124,8 @@ bool tmk_loader_enter(void)
 {
 	check(TMK_LATCH_LOADER);
 	bool in = enters();
-	uint64_t until = in ? 0 : now() + SECOND / 5;
-	for (unsigned round = 0; !in && now() < until; round++) {
+	uint64_t until = in ? 0 : tmk_clock_ns() + SECOND / 5;
+	for (unsigned round = 0; !in && tmk_clock_ns() < until; round++) {
 		pause_a_little(round);
 		in = enters();
 	}
@@ -166,7 +160,7 @@ void tmk_loader_leave(void)
 static bool readers_leave(uint64_t until)
 {
 	for (unsigned round = 0; atomic_load(&readers); round++) {
-		if (round >= SPINS && now() >= until)
+		if (round >= SPINS && tmk_clock_ns() >= until)
 			return false;
 		pause_a_little(round);
 	}
@@ -177,7 +171,7 @@ static bool take_until(enum tmk_latch which, uint64_t until)
 {
 	atomic_fetch_add(&wanted[which], 1);
 	bool got = take(which);
-	for (unsigned round = 0; !got && now() < until; round++) {
+	for (unsigned round = 0; !got && tmk_clock_ns() < until; round++) {
 		pause_a_little(round);
 		got = take(which);
 	}
@@ -191,13 +185,13 @@ static bool take_until(enum tmk_latch which, uint64_t until)
 
 void tmk_latches_before_fork(void)
 {
-	uint64_t until = now() + SECOND;
+	uint64_t until = tmk_clock_ns() + SECOND;
 	had = 0;
 	for (unsigned i = 0; i < TMK_LATCHES; i++) {
 		const uint32_t bit = 1u << i;
 		bool vain = atomic_load(&stuck) & bit;
 		if (!take_until((enum tmk_latch)i,
-		                vain ? now() + SECOND / 50 : until)) {
+		                vain ? tmk_clock_ns() + SECOND / 50 : until)) {
 			atomic_fetch_or(&stuck, bit);
 			continue;
 		}

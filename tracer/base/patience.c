@@ -5,15 +5,10 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "clock.h"
+
 enum { FIFTH = 200000 }; /* us */
 static _Atomic uint32_t waited;
-
-static uint64_t now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 uint32_t tmk_patience(void)
 {
@@ -26,9 +21,9 @@ bool tmk_patience_nap(uint32_t ns)
 	const struct timespec nap = {.tv_nsec = ns};
 	if (!tmk_patience())
 		return false;
-	uint64_t since = now();
+	uint64_t since = tmk_clock_ns();
 	nanosleep(&nap, NULL);
-	uint64_t slept = (now() - since + 999) / 1000;
+	uint64_t slept = (tmk_clock_ns() - since + 999) / 1000;
 	/* Each adds a fifth at most and only below one: it cannot wrap. */
 	atomic_fetch_add(&waited, slept < FIFTH ? (uint32_t)slept : FIFTH);
 	return true;
