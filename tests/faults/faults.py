@@ -400,7 +400,7 @@ def refused_late(milliseconds):
 
 
 for name, steps, milliseconds in (("all_locks_refused_late", 600, 210),
-                                  ("all_locks_refused_at_the_end", 100, 700)):
+                                  ("all_locks_refused_at_the_end", 100, 500)):
     FAULTS.append(Fault(name, ("threads.py", steps), refused_late(milliseconds), "said", False,
                         False))
 
