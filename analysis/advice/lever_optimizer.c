@@ -111,39 +111,92 @@ static void foreach_levers(struct scene *scene)
 	          false);
 }
 
+/* Sizes of the parameters, each once, in ascending order: compared with sizes_compare. */
+struct sizes {
+	int64_t *list;
+	size_t count;
+};
+
+static int sizes_compare(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static struct sizes parameter_sizes(const struct scene *scene)
+{
+	struct sizes sizes = {
+	        .list = allocate((scene->script.count + 1) * sizeof(*sizes.list))};
+	size_t all = 0;
+
+	for (size_t i = 0; i < scene->script.count; i++)
+		if (scene->script.pieces[i].bucket == BUCKET_PARAMETER)
+			sizes.list[all++] = piece_asked(&scene->script.pieces[i]);
+	qsort(sizes.list, all, sizeof(*sizes.list), sizes_compare);
+	for (size_t i = 0; i < all; i++)
+		if (!sizes.count || sizes.list[sizes.count - 1] != sizes.list[i])
+			sizes.list[sizes.count++] = sizes.list[i];
+	return sizes;
+}
+
+/* Has a parameter, of 32 or of 16 bits, as many numbers as this float32 state? Factors of a
+ * matrix have another number. */
+static bool by_element(const struct sizes *sizes, int64_t bytes)
+{
+	int64_t half = bytes / 2;
+
+	return bsearch(&bytes, sizes->list, sizes->count, sizeof(bytes),
+	               sizes_compare) ||
+	       bsearch(&half, sizes->list, sizes->count, sizeof(half), sizes_compare);
+}
+
 /* Blockwise 8-bit states: a byte for each of the numbers and a float32 for each 256; tensors
  * below 4,096 numbers stay as they are (bitsandbytes, min_8bit_size). Its step holds nothing
- * beside them. */
+ * beside them. Its optimizers have states by element alone. */
 static void small_states(struct scene *scene)
 {
-	int64_t bytes = 0;
+	struct sizes sizes = parameter_sizes(scene);
+	int64_t bytes = 0, other = 0;
 
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
 		int64_t numbers = piece_asked(piece) / 4;
+		int64_t held = piece->given < 0 ? piece->bytes : 0;
 		if (passing(piece))
 			edit_bytes(&scene->edit, (int32_t)i, 0);
 		if (piece->bucket != BUCKET_OPTIMIZER || numbers < 4096 ||
 		    (site && (!site->dtype || strcmp(site->dtype, "float32") != 0)))
 			continue;
-		bytes += piece->given < 0 ? piece->bytes : 0;
+		if (sizes.count && !by_element(&sizes, piece_asked(piece))) {
+			other += held;
+			continue;
+		}
+		bytes += held;
 		edit_bytes(&scene->edit, (int32_t)i, numbers + numbers / 256 * 4);
 	}
+	free(sizes.list);
 	if (!bytes) {
 		edit_clear(&scene->edit);
 		return;
 	}
-	scene_try(scene,
-	          (struct lever){
-	                  .id = "8bit_optimizer",
-	                  .lever = "8-bit optimizer",
-	                  .cost = 3,
-	                  .change = copy_text("use an 8-bit optimizer (bitsandbytes)"),
-	                  .basis = format_text("%s of float32 optimizer states; they "
-	                                       "lose precision",
-	                                       text_size(bytes).s)},
-	          false);
+	scene_try(
+	        scene,
+	        (struct lever){
+	                .id = "8bit_optimizer",
+	                .lever = "8-bit optimizer",
+	                .cost = 3,
+	                .unsure = other > bytes / 4
+	                                  ? "states that are no value for each number "
+	                                    "of a parameter have no 8-bit form, and "
+	                                    "here they stay"
+	                                  : NULL,
+	                .change = copy_text("use an 8-bit optimizer (bitsandbytes)"),
+	                .basis = format_text("%s of float32 optimizer states; they "
+	                                     "lose precision",
+	                                     text_size(bytes).s)},
+	        false);
 }
 
 static int64_t shrink_states(struct scene *scene, int64_t by)
@@ -165,21 +218,15 @@ static int64_t shrink_states(struct scene *scene, int64_t by)
 static void in_backward(struct scene *scene)
 {
 	int32_t before = -1;
-	int64_t bytes = 0, largest = 0;
+	int64_t bytes = 0;
 
 	if (scene->oom->moment.step.micro_steps > 1)
 		return;
-	for (size_t i = 0; i < scene->script.count; i++)
-		if (scene->script.pieces[i].bucket == BUCKET_PARAMETER &&
-		    scene->script.pieces[i].bytes > largest)
-			largest = scene->script.pieces[i].bytes;
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
-		/* What is larger than any parameter is a gradient within a gradient: a backward
-		 * whose result the loss is made of. */
 		if (piece->bucket != BUCKET_GRADIENT ||
 		    piece->phase != PHASE_BACKWARD ||
-		    (largest && piece->bytes > 2 * largest))
+		    scene_passing_gradient(scene, piece))
 			continue;
 		bytes += piece->step == scene->step ? piece->bytes : 0;
 		if (before >= 0 && scene->script.pieces[before].step == piece->step)

@@ -23,7 +23,8 @@ static void shrink(struct scene *scene, int64_t whole, int64_t part, bool length
 		double factor = 1;
 		bool other = scaled && piece->taken >= scene->rest.first;
 		int64_t had = other && scene->like_length ? scene->like_length : whole;
-		if (!piece_scales(piece) || scene_weight_like(scene, piece))
+		if (!(piece_scales(piece) || scene_passing_gradient(scene, piece)) ||
+		    scene_weight_like(scene, piece))
 			continue;
 		if (!shape->count && !length && piece->bytes >= 1 << 20)
 			factor = share;

@@ -67,6 +67,20 @@ bool scene_weight_like(const struct scene *scene, const struct piece *piece)
 	return site && scene->weight_like[site_index(scene, site)];
 }
 
+bool scene_passing_gradient(const struct scene *scene, const struct piece *piece)
+{
+	return piece->bucket == BUCKET_GRADIENT && piece->phase == PHASE_BACKWARD &&
+	       scene->largest_parameter && piece->bytes > 2 * scene->largest_parameter;
+}
+
+static void find_largest_parameter(struct scene *scene)
+{
+	for (size_t i = 0; i < scene->script.count; i++)
+		if (scene->script.pieces[i].bucket == BUCKET_PARAMETER &&
+		    scene->script.pieces[i].bytes > scene->largest_parameter)
+			scene->largest_parameter = scene->script.pieces[i].bytes;
+}
+
 int scene_layer(const char *module, int64_t *index)
 {
 	if (module && *module >= '0' && *module <= '9') { /* an nn.Sequential itself */
@@ -129,6 +143,7 @@ static void mark_weights(struct scene *scene)
 		              piece->bucket == BUCKET_OPTIMIZER ||
 		              piece->bucket == BUCKET_BUFFER;
 		if (!site || !site->shape || !weight ||
+		    scene_passing_gradient(scene, piece) ||
 		    scene->weight_like[site_index(scene, site)])
 			continue;
 		scene->weight_like[site_index(scene, site)] = true;
@@ -322,6 +337,7 @@ static void prepare(struct scene *scene)
 		scene->step = last->step;
 		scene->from = last->first;
 	}
+	find_largest_parameter(scene);
 	find_weights(scene);
 }
 

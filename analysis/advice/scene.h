@@ -41,6 +41,7 @@ struct scene {
 	bool *weight_like;          /* by site: it has the shape of a parameter */
 	const char **weight_shapes; /* of two dimensions and more, sorted */
 	size_t weight_shape_count;
+	int64_t largest_parameter; /* bytes; 0: none was seen */
 };
 
 void scene_load(struct trace *trace, const struct places *places,
@@ -53,6 +54,9 @@ const struct site *scene_site(const struct scene *scene, const struct piece *pie
 const struct tensor *scene_owner(const struct scene *scene, const struct piece *piece);
 const struct shape *scene_shape(const struct scene *scene, const struct piece *piece);
 bool scene_weight_like(const struct scene *scene, const struct piece *piece);
+/* Is this a gradient that is larger than any parameter's? It is on its way through a backward, or of a
+ * backward whose result the loss is made of. */
+bool scene_passing_gradient(const struct scene *scene, const struct piece *piece);
 
 /* Had no earlier step a batch of this size? Then it is the batch that differs, and a smaller one
  * is no larger in any step. */

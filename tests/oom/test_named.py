@@ -142,3 +142,20 @@ def test_rounds_of_a_loop_can_have_checkpoints(refused, program, text):
 def test_what_is_larger_than_any_parameter_is_no_gradient_to_let_go_of(refused):
     told = [lever["id"] for lever in refused("jacobian_rows")["levers"]]
     assert "optimizer_in_backward" not in told and told[0] == "smaller_batch"
+
+
+def test_a_gradient_on_its_way_through_a_backward_shrinks_with_the_batch():
+    where.need("torch-2.11.0")
+    program = levers.from_head(HERE / "programs" / "jacobian_rows.py")
+    result = levers.evaluate(levers.Runs(False), program, False)
+    smaller = next(row for row in result["levers"] if row["id"] == "smaller_batch")
+    assert smaller["mark"] == "fits" and smaller["fits"] and abs(smaller["off"]) < 0.05, smaller
+
+
+def test_factors_of_a_matrix_have_no_8_bit_form(refused):
+    event = refused("shampoo_factors")
+    small = next(lever for lever in event["levers"] if lever["id"] == "8bit_optimizer")
+    assert small["mark"] == "unknown" and "no 8-bit form" in small["why"], small
+    event = refused("adam_foreach")
+    small = next(lever for lever in event["levers"] if lever["id"] == "8bit_optimizer")
+    assert small["mark"] == "fits", small

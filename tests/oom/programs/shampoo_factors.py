@@ -18,9 +18,6 @@ class Shampoo(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-2, momentum=0.9, every=3, eps=1e-4, largest=9000):
         super().__init__(params, dict(lr=lr, momentum=momentum, every=every, eps=eps, largest=largest))
 
-    def keep(self, factor):
-        return factor.cpu() if LEVER == "offload" else factor
-
     @staticmethod
     def inverse_root(matrix, eps, rounds=4):
         """Coupled Newton iteration for the power -1/4."""
@@ -41,25 +38,27 @@ class Shampoo(torch.optim.Optimizer):
                 if p.grad is None:
                     continue
                 g, state = p.grad, self.state[p]
+                if LEVER == "offload":  # the whole step is there
+                    g = g.cpu()
                 if not state:
-                    state["step"], state["momentum"] = 0, torch.zeros_like(p)
+                    state["step"], state["momentum"] = 0, torch.zeros_like(g)
                     if p.dim() == 2:
-                        state["factors"] = [self.keep(torch.zeros(n, n, device=p.device)) for n in p.shape]
+                        state["factors"] = [torch.zeros(n, n, device=g.device) for n in p.shape]
                         state["roots"] = [None for _ in p.shape]
                 state["step"] += 1
                 if p.dim() == 2:
                     for side, (a, b) in enumerate(((g, g.T), (g.T, g))):
-                        factor = state["factors"][side].to(p.device)
+                        factor = state["factors"][side]
                         factor += a @ b
-                        if state["step"] % group["every"] == 0:
-                            state["roots"][side] = self.keep(self.inverse_root(factor, group["eps"]))
-                        state["factors"][side] = self.keep(factor)
+                        # on the host they would take minutes, and none of the device's memory
+                        if state["step"] % group["every"] == 0 and LEVER != "offload":
+                            state["roots"][side] = self.inverse_root(factor, group["eps"])
                         del factor
                     left, right = state["roots"]
                     if left is not None:
-                        g = left.to(p.device) @ g @ right.to(p.device)
+                        g = left @ g @ right
                 state["momentum"].mul_(group["momentum"]).add_(g)
-                p.add_(state["momentum"], alpha=-group["lr"])
+                p.add_(state["momentum"].to(p.device), alpha=-group["lr"])
 
 
 class Recommender(nn.Module):
