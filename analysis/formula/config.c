@@ -111,6 +111,27 @@ static const struct kind *kind_named(const char *name)
 	return NULL;
 }
 
+/* Of a model of several parts, its language model may be of a kind that is known. */
+static void wrong_kind(struct reader *reader, const char *name)
+{
+	struct rows *rows = look(reader, "text_config.model_type");
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	const char *part = type && !strcmp(type, "text") ? rows_text(rows, 1) : NULL;
+
+	if (part && kind_named(part))
+		wrong(reader,
+		      "'%s' describes a '%.40s', a model of several parts, which "
+		      "'plan' "
+		      "does not know. It knows the language model in it, a '%s': save "
+		      "'text_config' as a config.json of its own and give that",
+		      reader->name, name, part);
+	else
+		wrong(reader, "'%s' describes a '%.40s', which is not one of %s",
+		      reader->name, name, config_kinds());
+	if (rows)
+		rows_free(rows);
+}
+
 static const struct kind *find_kind(struct reader *reader, char *foreign, size_t size)
 {
 	struct rows *rows = look(reader, "model_type");
@@ -130,9 +151,7 @@ static const struct kind *find_kind(struct reader *reader, char *foreign, size_t
 		snprintf(foreign, size, "%s", name);
 		reader->foreign = !kind;
 		if (!kind)
-			wrong(reader,
-			      "'%s' describes a '%.40s', which is not one of %s",
-			      reader->name, name, config_kinds());
+			wrong_kind(reader, name);
 	}
 	if (rows)
 		rows_free(rows);

@@ -213,6 +213,10 @@ def test_a_config_with_experts_that_cannot_be(config, change, part):
     ({"tie_word_embeddings": "yes"}, "neither true nor false"),
     ({"model_type": "stablelm", "qk_layernorm": True}, "has norms for each head"),
     ({"model_type": "mamba"}, "which is not one of llama, mistral"),
+    ({"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}},
+     "a 'gemma3_text': save 'text_config' as"),
+    ({"model_type": "llava", "text_config": {"model_type": 7}}, "which is not one of"),
+    ({"model_type": "llava", "text_config": ["llama"]}, "which is not one of"),
     ({"model_type": 7}, "has no 'model_type'"),
     ({"model_type": "x" * 10000}, "which is not one of"),
 ])
