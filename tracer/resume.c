@@ -79,7 +79,7 @@ static void count_missing(struct tmk_writer *w)
 		most += w->rings->ring[i].size / sizeof(struct tmk_record);
 	if (missing > most)
 		missing = most;
-	if (w->damaged ? missing > 0 : missing > rings)
+	if (w->damaged ? missing > 0 : missing + w->cut > rings)
 		w->model->lost[TMK_LOST_GAP] += missing;
 }
 
@@ -165,7 +165,7 @@ static void drain_spill(struct tmk_writer *w)
 	while ((r = spill_next(w, &s))) {
 		if (r->seq < w->next_seq || r->seq >= w->rings->header->seq)
 			continue;
-		w->model->lost[TMK_LOST_GAP] += r->seq - w->next_seq;
+		tmk_writer_skip(w, r->seq);
 		w->next_seq = r->seq + 1;
 		tmk_writer_take(w, r);
 	}

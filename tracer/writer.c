@@ -322,6 +322,32 @@ static bool given_up_on(struct tmk_writer *w, bool final)
 	return now - w->waiting_since >= (final ? AT_THE_END : A_MOMENT);
 }
 
+/* Rings that have no record any more. */
+static uint64_t used_up(struct tmk_writer *w)
+{
+	uint64_t count = 0;
+	uint32_t n = atomic_load_explicit(&w->rings->ready, memory_order_acquire);
+	for (uint32_t i = 0; i < n; i++)
+		count += !peek(w, &w->rings->ring[i]);
+	return count;
+}
+
+void tmk_writer_skip(struct tmk_writer *w, uint64_t to)
+{
+	uint64_t missing = to - w->next_seq;
+	/* A thread that was killed between taking its number and writing the record had not
+	 * returned from its hook, and wrote nothing after: at most one a ring. */
+	if (missing && w->recovers && !w->damaged) {
+		uint64_t rings = used_up(w);
+		uint64_t cut = rings > w->cut ? rings - w->cut : 0;
+		cut = cut < missing ? cut : missing;
+		w->cut += cut;
+		missing -= cut;
+	}
+	w->model->lost[TMK_LOST_GAP] += missing;
+	w->next_seq = to;
+}
+
 static void look_for_room(struct tmk_writer *w)
 {
 	if (!w->recovers && fuller_than(w, 2))
@@ -349,8 +375,7 @@ void tmk_writer_drain(struct tmk_writer *w, bool final)
 			continue;
 		}
 		if (!r) {
-			w->model->lost[TMK_LOST_GAP] += behind - w->next_seq;
-			w->next_seq = behind;
+			tmk_writer_skip(w, behind);
 			continue;
 		}
 		w->waiting_since = 0;

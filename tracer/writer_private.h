@@ -40,8 +40,9 @@ struct tmk_writer {
 	bool recovers;
 	/* The ring's next record where it may be damaged; NULL: it is as it was written. */
 	struct tmk_record *(*peek)(struct tmk_writer *w, struct tmk_ring *ring);
-	bool copies; /* ... of a run that goes on: up to the number in the header */
-	bool over;   /* ... has nothing to do: the trace is finished */
+	bool copies;  /* ... of a run that goes on: up to the number in the header */
+	bool over;    /* ... has nothing to do: the trace is finished */
+	uint64_t cut; /* a recovery's: numbers of calls that never returned */
 	uint64_t damaged;        /* bytes of rings and spill that were no records */
 	_Atomic uint32_t stop;   /* futexes: 1 asked to end, */
 	atomic_bool refused;     /* ... and that has been said */
@@ -57,6 +58,8 @@ bool tmk_writer_open(struct tmk_writer *w, char *message, size_t size);
 void tmk_writer_take(struct tmk_writer *w, const struct tmk_record *r);
 /* Everything that the rings hold; final: what is missing now will never come. */
 void tmk_writer_drain(struct tmk_writer *w, bool final);
+/* Numbers before `to` that stand nowhere are counted as lost. */
+void tmk_writer_skip(struct tmk_writer *w, uint64_t to);
 /* Compares the processor's clock with the system's. */
 void tmk_writer_calibrate(struct tmk_writer *w);
 /* What waits for its commit, at once. */
