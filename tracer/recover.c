@@ -47,16 +47,24 @@ static bool beside(const char *trace, const char *suffix)
 	return !stat(path, &st) && st.st_size > 0;
 }
 
+static bool lies_beside(const char *trace, const char *suffix)
+{
+	char path[2200];
+	snprintf(path, sizeof(path), "%s%s", trace, suffix);
+	return !access(path, F_OK);
+}
+
 /* ---- a trace whose run has ended ----------------------------------------------------- */
 
 /* Its writer, or a recovery, was ended between the last rows and the removal of what lay
- * beside the trace. SQLite's own locks keep two from doing it at once. */
+ * beside the trace, or had other readers beside it. SQLite's own locks keep two from doing it
+ * at once. */
 static int tidy(struct job *j, const char *ring)
 {
 	if (!j->about.ended)
 		return TMK_RECOVER_NOTHING;
-	if (!ring && !*j->about.ring && !beside(j->trace, "-wal") &&
-	    !beside(j->trace, "-journal"))
+	if (!ring && !*j->about.ring && !lies_beside(j->trace, "-wal") &&
+	    !lies_beside(j->trace, "-shm") && !beside(j->trace, "-journal"))
 		return TMK_RECOVER_NOTHING;
 	if (j->into || access(j->trace, W_OK))
 		return TMK_RECOVER_NOTHING;

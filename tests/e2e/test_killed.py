@@ -2,7 +2,9 @@
 
 import os
 import random
+import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import time
@@ -301,3 +303,22 @@ def test_a_call_that_was_cut_is_no_loss(tmp_path, records):
         assert trace.losses == {}
     else:  # one call of each thread may have been cut, but not nine of them
         assert set(trace.losses) == {"gap"} and 1 <= trace.losses["gap"] < 9, trace.losses
+
+
+def test_the_next_reader_removes_an_empty_log_too(tmp_path, tidemark):
+    """As three readers at once have left it: the one that finished the trace was not the last."""
+    need("cpu")
+    (tmp_path / "run").mkdir()
+    run = execute(tmp_path / "run", IN_TURN, env={"TIDEMARK_CPU": "1"})
+    assert tidemark("report", run.files[0]).returncode == 0
+    db = sqlite3.connect(run.files[0])
+    assert db.execute("PRAGMA journal_mode = WAL").fetchall() == [("wal",)]
+    db.execute("SELECT count(*) FROM run").fetchall()
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "run", copy)
+    db.close()
+    trace, = copy.glob("*.db")
+    beside = {p.name: p.stat().st_size for p in copy.glob("*.db-*")}
+    assert beside == {f"{trace.name}-wal": 0, f"{trace.name}-shm": 32768}
+    done = tidemark("report", trace)
+    assert done.returncode == 0 and done.stderr == "" and not list(copy.glob("*.db-*"))
