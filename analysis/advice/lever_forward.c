@@ -117,44 +117,6 @@ static bool rollout(const struct scene *scene, const struct turns *turns)
 	return !turns->losses && turns->count >= MANY && !inside_forward(scene, turns);
 }
 
-/* Is the model called from a line from which a complete step called it too? Then it is trained
- * there, whatever the shapes are. Some pieces of the newest such step say so. */
-static bool trained_here(const struct scene *scene)
-{
-	enum { SOME = 40 };
-	const struct script *script = &scene->script;
-	const struct site *refused = places_site(scene->places, scene->oom->site);
-	struct line line = line_calling(scene->trace, refused ? refused->stack : -1);
-	int32_t from = -1, to = -1;
-	bool found = false;
-
-	for (size_t s = 0; s < script->step_count; s++)
-		if (script->steps[s].complete && script->steps[s].step >= 1 &&
-		    script->steps[s].step < scene->step) {
-			from = script->steps[s].first;
-			to = script_step_end(script, s);
-		}
-	for (int32_t at = from; at >= 0 && at < to && line.file && !found;
-	     at += (to - from) / SOME + 1) {
-		int32_t act = at;
-		const struct site *site;
-		struct line other;
-		while (act < to &&
-		       (script->acts[act] < 0 ||
-		        script->pieces[script->acts[act]].phase != PHASE_FORWARD))
-			act++;
-		if (act >= to)
-			break;
-		site = scene_site(scene, &script->pieces[script->acts[act]]);
-		other = line_calling(scene->trace, site ? site->stack : -1);
-		found = other.file && line_same(&line, &other);
-		line_free(&other);
-		at = act > at ? act : at;
-	}
-	line_free(&line);
-	return found;
-}
-
 /* Who holds what a turn leaves behind last holds what it was made from. Where most bytes were made in
  * one place outside of modules, and on another line, a second value may hold them (the score of a beam
  * beside its state): that place, which is then let go of alone; else -1. */
@@ -197,7 +159,7 @@ static void of_turns(struct scene *scene, const struct turns *turns)
 	if (turns->count < 2 || turns->newest < 0 ||
 	    turns->kept * 20 < scene->oom->moment.allocated ||
 	    scene->rest.kind == REST_LIKE_STEP || (unsure && !rollout(scene, turns)) ||
-	    (turns->gradients && trained_here(scene)))
+	    (turns->gradients && scene_trained_here(scene)))
 		return;
 	only = most_of_turns(scene, turns);
 	site = only < 0 ? scene->script.pieces[turns->newest].site : only;
@@ -235,7 +197,7 @@ static void backward_each(struct scene *scene, const struct turns *turns)
 
 	if (turns->count < 2 || !turns->gradients || !turns->losses || !trains(scene) ||
 	    turns->kept * 20 < scene->oom->moment.allocated ||
-	    (other && !trained_here(scene)))
+	    (other && !scene_trained_here(scene)))
 		return;
 	let_loop_go(scene, turns, false, -1);
 	scene_try(
@@ -365,7 +327,7 @@ static void no_grad(struct scene *scene, const struct turns *turns)
 	                 scene->rest.kind != REST_LIKE_STEP && is_new(scene);
 	bool loops = turns->count >= 2 && turns->gradients &&
 	             scene->rest.kind != REST_LIKE_STEP;
-	bool trained = trained_here(scene);
+	bool trained = scene_trained_here(scene);
 	const char *unsure = may_be_trained(scene, turns), *first = NULL;
 
 	if (phase != PHASE_FORWARD && phase != PHASE_DATA && phase != PHASE_OTHER)

@@ -1,6 +1,6 @@
 /* lever_models.c - levers on models beside the one that is trained: teachers, averages,
  * references, by the name that the script has for them.
- * Called from: lever_faults.c. */
+ * Called from: lever_gradients.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -313,6 +313,32 @@ static int32_t since_when(const struct scene *scene)
 	return first;
 }
 
+/* Was a parameter of another model made after the first state of this one? Models that were there before
+ * are trained side by side, each in its turn. */
+static bool made_after(const struct scene *scene, const char *root)
+{
+	int32_t learned = INT32_MAX;
+
+	if (!root) /* the first one has no name, and the next may have none yet */
+		return true;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (piece->bucket == BUCKET_OPTIMIZER && piece->taken < learned &&
+		    of_model(scene_owner(scene, piece), root))
+			learned = piece->taken;
+	}
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (piece->taken > learned && piece->taken < scene->rest.first &&
+		    (piece->bucket == BUCKET_PARAMETER ||
+		     (piece->bucket == BUCKET_INPUT &&
+		      scene_weight_like(scene, piece))) &&
+		    !of_model(scene_owner(scene, piece), root))
+			return true;
+	}
+	return false;
+}
+
 /* A model that was trained in earlier steps and does not learn in this one, though others do: its
  * weights, gradients and states lie there still. */
 static void earlier_model(struct scene *scene, const char *root)
@@ -343,7 +369,7 @@ static void earlier_model(struct scene *scene, const char *root)
 	          (struct lever){
 	                  .id = "old_optimizer",
 	                  .lever = "let go of the model before",
-	                  .fault = true,
+	                  .fault = made_after(scene, root),
 	                  .cures = true,
 	                  .ends_stages = true,
 	                  .cost = 1,

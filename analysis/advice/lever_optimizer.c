@@ -126,13 +126,16 @@ static int sizes_compare(const void *a, const void *b)
 
 static struct sizes parameter_sizes(const struct scene *scene)
 {
-	struct sizes sizes = {
-	        .list = allocate((scene->script.count + 1) * sizeof(*sizes.list))};
-	size_t all = 0;
+	const struct places *places = scene->places;
+	size_t room = scene->script.count + places->tensor_count + 1, all = 0;
+	struct sizes sizes = {.list = allocate(room * sizeof(*sizes.list))};
 
 	for (size_t i = 0; i < scene->script.count; i++)
 		if (scene->script.pieces[i].bucket == BUCKET_PARAMETER)
 			sizes.list[all++] = piece_asked(&scene->script.pieces[i]);
+	for (size_t i = 0; i < places->tensor_count; i++)
+		if (places->tensors[i].bucket == BUCKET_PARAMETER)
+			sizes.list[all++] = places->tensors[i].bytes;
 	qsort(sizes.list, all, sizeof(*sizes.list), sizes_compare);
 	for (size_t i = 0; i < all; i++)
 		if (!sizes.count || sizes.list[sizes.count - 1] != sizes.list[i])
@@ -140,15 +143,33 @@ static struct sizes parameter_sizes(const struct scene *scene)
 	return sizes;
 }
 
+/* Is one of the sizes this many bytes? loose: of what was asked for only the block is known, which may
+ * be the whole of a free one. */
+static bool has_size(const struct sizes *sizes, int64_t bytes, bool loose)
+{
+	enum { REST = 1 << 20 };
+	size_t low = 0, high = sizes->count;
+	int64_t found;
+
+	while (low < high) { /* the first that is larger */
+		size_t middle = (low + high) / 2;
+		if (sizes->list[middle] > bytes)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	found = low ? sizes->list[low - 1] : -1;
+	return found == bytes || (loose && found > 0 && bytes - found <= REST);
+}
+
 /* Has a parameter, of 32 or of 16 bits, as many numbers as this float32 state? Factors of a
  * matrix have another number. */
-static bool by_element(const struct sizes *sizes, int64_t bytes)
+static bool by_element(const struct sizes *sizes, const struct piece *piece)
 {
-	int64_t half = bytes / 2;
+	int64_t bytes = piece_asked(piece);
+	bool loose = piece->requested <= 0;
 
-	return bsearch(&bytes, sizes->list, sizes->count, sizeof(bytes),
-	               sizes_compare) ||
-	       bsearch(&half, sizes->list, sizes->count, sizeof(half), sizes_compare);
+	return has_size(sizes, bytes, loose) || has_size(sizes, bytes / 2, loose);
 }
 
 /* Blockwise 8-bit states: a byte for each of the numbers and a float32 for each 256; tensors
@@ -169,7 +190,7 @@ static void small_states(struct scene *scene)
 		if (piece->bucket != BUCKET_OPTIMIZER || numbers < 4096 ||
 		    (site && (!site->dtype || strcmp(site->dtype, "float32") != 0)))
 			continue;
-		if (sizes.count && !by_element(&sizes, piece_asked(piece))) {
+		if (sizes.count && !by_element(&sizes, piece)) {
 			other += held;
 			continue;
 		}

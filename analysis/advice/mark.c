@@ -31,6 +31,14 @@ static char *delay_text(const struct scene *scene, int64_t bytes)
 /* Of the device, at the most: where holes lie depends on more than an edit tells. */
 static const double room_wanted = 0.96;
 
+/* Does it tell of the size of a step? A gradient that is added to another one does not, and an
+ * evaluation comes beside some steps. */
+static bool counts(const struct scene *scene, const struct piece *piece)
+{
+	return piece_scales(piece) && piece->phase != PHASE_EVAL &&
+	       !scene_weight_like(scene, piece);
+}
+
 /* Is this step larger than all before it? Then a larger one may come. */
 static bool largest_so_far(const struct scene *scene)
 {
@@ -47,16 +55,17 @@ static bool largest_so_far(const struct scene *scene)
 		}
 		if (script->steps[s].step == scene->step && piece->taken >= scene->from)
 			break;
-		made += piece_scales(piece) ? piece->bytes : 0;
+		made += counts(scene, piece) ? piece->bytes : 0;
 	}
 	made = 0;
 	for (size_t i = 0; i < script->count; i++) {
 		const struct piece *piece = &script->pieces[i];
-		if (piece->taken >= scene->from && piece_scales(piece) &&
+		if (piece->taken >= scene->from && counts(scene, piece) &&
 		    (scene->rest.next < 0 || piece->taken < scene->rest.next))
 			made += piece->bytes;
 	}
-	return made > most + most / 100;
+	/* Where its pieces are as large as those of the step that it is like, there are more of them. */
+	return made > most + (scene->rest.scale > 1 ? most / 100 : most / 20);
 }
 
 static bool caps_batch(const struct lever *lever)
@@ -102,8 +111,8 @@ static void judge_fit(const struct scene *scene, struct lever *lever,
 	else if (scene->rest.kind == REST_FORWARD && !lever->cures)
 		why = "what the step would still have allocated after this forward is "
 		      "not known";
-	else if (scene->rest.kind == REST_LIKE_STEP && scene->rest.scale > 1 &&
-	         share > 0.7 && !lever->cures && largest_so_far(scene) &&
+	else if (scene->rest.kind == REST_LIKE_STEP && share > 0.7 && !lever->cures &&
+	         largest_so_far(scene) &&
 	         !(caps_batch(lever) && scene_new_batch(scene)))
 		why = "steps differ in size, and a later one may be larger";
 	else if (close && scene->rest.kind == REST_LIKE_STEP)

@@ -54,9 +54,18 @@ const struct site *scene_site(const struct scene *scene, const struct piece *pie
 const struct tensor *scene_owner(const struct scene *scene, const struct piece *piece);
 const struct shape *scene_shape(const struct scene *scene, const struct piece *piece);
 bool scene_weight_like(const struct scene *scene, const struct piece *piece);
+/* Has a parameter, a gradient or a state exactly this shape, of two dimensions or more? */
+bool scene_shape_of_weight(const struct scene *scene, const struct site *site);
 /* Is this a gradient that is larger than any parameter's? It is on its way through a backward, or of a
  * backward whose result the loss is made of. */
 bool scene_passing_gradient(const struct scene *scene, const struct piece *piece);
+
+/* The act with which the first step after this one begins; -1. */
+int32_t scene_next_step(const struct scene *scene, int32_t step);
+
+/* Fills batch; and length and like_length. */
+void scene_find_batch(struct scene *scene);
+void scene_find_length(struct scene *scene);
 
 /* Had no earlier step a batch of this size? Then it is the batch that differs, and a smaller one
  * is no larger in any step. */
@@ -68,6 +77,10 @@ bool scene_trained_before(const struct scene *scene);
 /* Has a module of this forward not been trained yet, that an optimizer is to train? Then the forward
  * is hardly an evaluation: the first backward of that module is still to come. In words; NULL: no. */
 const char *scene_first_training(const struct scene *scene);
+
+/* Is the model called from a line from which a complete step called it too? Then it is trained
+ * there, whatever the shapes are. */
+bool scene_trained_here(const struct scene *scene);
 
 /* The user's line of a place; its texts are the caller's. And "model.py:31", or the operator
  * where no line is known; the caller's. */
@@ -88,6 +101,8 @@ int scene_layer(const char *module, int64_t *index);
 
 /* The levers, each file its kind. */
 void levers_faults(struct scene *scene);
+void levers_leak(struct scene *scene);
+void levers_gradients(struct scene *scene);
 void levers_data(struct scene *scene);
 void levers_kept(struct scene *scene);   /* first: it tells what others can be */
 void levers_stages(struct scene *scene); /* likewise */

@@ -248,7 +248,9 @@ def held_against(runs, program, rank, lever, need):
     result = runs.run(program, program.memory, applied or outside)
     row |= {"tried": True, "fits": result["fits"], "peak_bytes": result["peak"],
             "by": "hand" if applied else "--with"}
-    if "error" in result:
+    if "error" in result and applied and mark == "fits":  # a promise that ended the program
+        row |= {"broke": result["error"], "fits": False}
+    elif "error" in result:
         row |= {"tried": False, "broke" if applied else "refused": result["error"]}
     elif result["fits"] and result["peak"] and row["predicted_bytes"] is not None:
         row["off"] = row["predicted_bytes"] / result["peak"] - 1

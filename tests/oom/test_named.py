@@ -159,3 +159,38 @@ def test_factors_of_a_matrix_have_no_8_bit_form(refused):
     event = refused("adam_foreach")
     small = next(lever for lever in event["levers"] if lever["id"] == "8bit_optimizer")
     assert small["mark"] == "fits", small
+
+
+def test_a_forward_that_complete_steps_trained_is_no_fault(refused):
+    told = [lever["id"] for lever in refused("reinforce_longer")["levers"]]
+    assert "no_grad" not in told and "stop_leak" not in told, told
+
+
+def test_nothing_is_promised_where_each_step_makes_more_than_the_one_before(refused):
+    marks = {lever["id"]: lever["mark"] for lever in refused("reinforce_long_episode")["levers"]}
+    assert "smaller_batch" in marks and "fits" not in marks.values(), marks
+
+
+def test_a_model_that_gets_larger_is_no_leak(refused):
+    event = refused("gaussian_densify")
+    lever = next(lever for lever in event["levers"] if lever["id"] == "stop_leak")
+    assert lever["mark"] == "unknown" and "larger" in lever["change"], lever
+
+
+def test_models_in_use_are_not_let_go_of(refused):
+    event = refused("progressive_columns")
+    lever = next(lever for lever in event["levers"] if lever["id"] == "stop_leak")
+    assert lever["mark"] == "unknown" and "stay" in lever["why"], lever
+    assert "optimizers" in lever["change"] and "models" not in lever["change"], lever
+
+
+def test_gradients_filled_with_zeros_are_nobodys_no_more_than_others(refused):
+    levers_told = {lever["id"]: lever for lever in refused("zero_grad_zeros")["levers"]}
+    assert "unowned_gradients" not in levers_told
+    assert "set_to_none=True" in levers_told["zero_grad_first"]["change"]
+
+
+def test_models_that_take_turns_are_no_stages(refused):
+    event = refused("rlhf_four_models")
+    assert event["levers"][0]["id"] != "old_optimizer"
+    assert not any(lever["fault"] for lever in event["levers"] if lever["id"] == "old_optimizer")
