@@ -238,8 +238,8 @@ static int64_t shrink_states(struct scene *scene, int64_t by)
 /* Each gradient is used and let go of as soon as it is there. */
 static void in_backward(struct scene *scene)
 {
-	int32_t before = -1;
-	int64_t bytes = 0;
+	int32_t before = -1, step = -1;
+	int64_t bytes = 0; /* of the newest backward */
 
 	if (scene->oom->moment.step.micro_steps > 1)
 		return;
@@ -249,7 +249,10 @@ static void in_backward(struct scene *scene)
 		    piece->phase != PHASE_BACKWARD ||
 		    scene_passing_gradient(scene, piece))
 			continue;
-		bytes += piece->step == scene->step ? piece->bytes : 0;
+		if (piece->step != step && piece->taken < scene->rest.first)
+			bytes = 0;
+		step = piece->step;
+		bytes += piece->taken < scene->rest.first ? piece->bytes : 0;
 		if (before >= 0 && scene->script.pieces[before].step == piece->step)
 			edit_given(&scene->edit, before, piece->taken);
 		before = (int32_t)i;

@@ -9,7 +9,8 @@
 const char *const mark_names[] = {"fits", "unknown", "short"};
 
 /* What removes a fault first, unless it is seen to fall short; then what fits, then what is
- * not known, of that first what reached the end of the replay; among them by what they cost. */
+ * not known, of that first what reached the end of the replay and saves more than a little; among them
+ * by what they cost. */
 static int order_of(const struct lever *lever)
 {
 	enum mark mark = lever->mark;
@@ -19,8 +20,8 @@ static int order_of(const struct lever *lever)
 	if (lever->fault && mark != MARK_SHORT)
 		return mark == MARK_FITS ? 0 : 1;
 	if (mark == MARK_UNKNOWN)
-		return lever->reaches ? 3 : 4;
-	return mark == MARK_FITS ? 2 : 5;
+		return lever->reaches && !lever->little ? 3 : lever->little ? 5 : 4;
+	return mark == MARK_FITS ? 2 : 6;
 }
 
 static int by_use(const void *left, const void *right)
@@ -40,6 +41,19 @@ void levers_sort(struct levers *levers)
 		qsort(levers->list, levers->count, sizeof(*levers->list), by_use);
 }
 
+/* Less than an eighth of what the best of them saves. */
+static void find_little(struct levers *levers, const struct oom *oom)
+{
+	int64_t most = 0;
+
+	for (size_t i = 0; i < levers->count; i++)
+		if (levers->list[i].saves > most)
+			most = levers->list[i].saves;
+	for (size_t i = 0; i < levers->count; i++)
+		levers->list[i].little = oom->verdict != FRAGMENTATION &&
+		                         levers->list[i].saves < most / 8;
+}
+
 void levers_make(struct trace *trace, const struct places *places,
                  const struct growth *growth, const struct oom *oom,
                  struct levers *levers)
@@ -56,6 +70,7 @@ void levers_make(struct trace *trace, const struct places *places,
 	levers_optimizer(&scene);
 	levers_around(&scene);
 	scene_free(&scene);
+	find_little(levers, oom);
 	levers_sort(levers);
 }
 

@@ -32,6 +32,7 @@ struct lever {
 	enum mark mark;
 	char *why;  /* of MARK_UNKNOWN and of what only delays; NULL */
 	bool fault; /* removes one; else it buys room */
+	bool little; /* saves much less than others do, and holes are not what is wrong */
 	int cost; /* to the user: 0 a setting, 1 a line, 2 time, 3 precision, 4 machines */
 	bool rough;         /* the edit is an estimate: never MARK_FITS */
 	bool ends_stages;   /* lets go of the models of earlier stages */

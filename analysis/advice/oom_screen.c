@@ -295,7 +295,19 @@ static void print_before(const struct answer *answer, FILE *out)
 
 	fputc('\n', out);
 	if (oom->forecast.step < 0) {
-		fputs("  There is no earlier complete step to compare with.\n", out);
+		int64_t steps =
+		        db_number(answer->trace->db, 0,
+		                  "SELECT count(*) FROM step WHERE complete = 1 "
+		                  "AND id >= 1");
+		if (steps)
+			fprintf(out,
+			        "  %s complete, but none did what this one does at "
+			        "this "
+			        "place.\n",
+			        steps > 1 ? "Earlier steps were" : "One step was");
+		else
+			fputs("  There is no earlier complete step to compare with.\n",
+			      out);
 		return;
 	}
 	head(out, "before");
