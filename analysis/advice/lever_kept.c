@@ -68,6 +68,71 @@ static int64_t let_pile_go(struct scene *scene, const int64_t *before,
 	return rate;
 }
 
+/* What a forward saves for its backward. */
+static bool is_saved(const struct scene *scene, const struct piece *piece, int32_t step)
+{
+	const struct site *site = scene_site(scene, piece);
+
+	return piece->step == step && piece->phase == PHASE_FORWARD &&
+	       piece->bucket == BUCKET_ACTIVATION && site && site->module;
+}
+
+static bool went_back(const struct scene *scene, int32_t step)
+{
+	for (size_t i = 0; i < scene->script.count; i++)
+		if (scene->script.pieces[i].step == step &&
+		    scene->script.pieces[i].phase == PHASE_BACKWARD)
+			return true;
+	return false;
+}
+
+/* Most of what the step before saved is there still, though its backward is over: the backward was told
+ * to keep its graph, and a name holds the loss until the next one. */
+static void graph_stays(struct scene *scene)
+{
+	int32_t before = scene->step - 1, end = scene_next_step(scene, before);
+	int64_t all = 0, stays = 0, first = -1;
+
+	if (scene->growth->count || before < 1 || end < 0 || !went_back(scene, before))
+		return;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (is_saved(scene, piece, scene->step) && scene->rest.next >= 0)
+			edit_given_by(&scene->edit, &scene->script, (int32_t)i,
+			              scene->rest.next);
+		if (!is_saved(scene, piece, before))
+			continue;
+		all += piece->bytes;
+		if (piece->given >= 0 && piece->given < scene->rest.first)
+			continue;
+		first = first < 0 ? piece->site : first;
+		stays += piece->bytes;
+		edit_given_by(&scene->edit, &scene->script, (int32_t)i, end);
+	}
+	if (stays * 2 < all || stays * 20 < scene->oom->moment.allocated) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(
+	        scene,
+	        (struct lever){
+	                .id = "stop_leak",
+	                .lever = "let go of the graph",
+	                .fault = true,
+	                .cures = true,
+	                .cost = 1,
+	                .line = scene_line(scene, first),
+	                .change = copy_text(
+	                        "leave retain_graph=True (or create_graph=True) out of "
+	                        "the step's last backward(), or del what holds the "
+	                        "loss "
+	                        "before the next forward"),
+	                .basis = format_text("%s that the forward of step %d saved is "
+	                                     "still there after its backward",
+	                                     text_size(stays).s, before)},
+	        true);
+}
+
 /* The places that both steps before this one have left something of, where there are too few
  * steps to tell a leak (growth.h). */
 void levers_kept(struct scene *scene)
@@ -75,6 +140,7 @@ void levers_kept(struct scene *scene)
 	int64_t *before, *newest, first, rate;
 	char *where;
 
+	graph_stays(scene);
 	if (!scene->growth->too_short || scene->step < 3)
 		return;
 	before = left_by(scene, scene->step - 2);

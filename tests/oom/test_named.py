@@ -194,3 +194,11 @@ def test_models_that_take_turns_are_no_stages(refused):
     event = refused("rlhf_four_models")
     assert event["levers"][0]["id"] != "old_optimizer"
     assert not any(lever["fault"] for lever in event["levers"] if lever["id"] == "old_optimizer")
+
+
+def test_a_graph_that_stays_after_its_backward_is_named(refused):
+    lever = refused("retain_graph_last")["levers"][0]
+    assert lever["id"] == "stop_leak" and lever["mark"] == "fits", lever
+    assert "retain_graph" in lever["change"]
+    line = pathlib.Path(lever["file"]).read_text().splitlines()[lever["line"] - 1]
+    assert "b(x)" in line or "trunk(images)" in line, line
