@@ -155,7 +155,7 @@ static bool is_copy(const struct scene *scene, const struct piece *piece,
 
 /* What copy.deepcopy made and no model of a name has: weights and states to be put back, or a model
  * that is averaged. */
-static void deep_copies(struct scene *scene)
+static bool deep_copies(struct scene *scene)
 {
 	size_t count;
 	int64_t *stacks = stacks_through(scene, "%/copy.py", &count);
@@ -171,7 +171,7 @@ static void deep_copies(struct scene *scene)
 	free(stacks);
 	if (!bytes || bytes * 20 < scene->oom->moment.allocated) {
 		edit_clear(&scene->edit);
-		return;
+		return false;
 	}
 	scene_try(scene,
 	          (struct lever){.id = "frozen_copy_elsewhere",
@@ -185,11 +185,96 @@ static void deep_copies(struct scene *scene)
 	                                              "belong to no model with a name",
 	                                              text_size(bytes).s)},
 	          false);
+	return true;
+}
+
+static int by_text(const void *left, const void *right)
+{
+	return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* The shapes of parameters that have a name, sorted, and their bytes; the list is the caller's. */
+static const char **named_shapes(const struct scene *scene, size_t *count,
+                                 int64_t *bytes)
+{
+	const char **shapes = allocate((scene->script.count + 1) * sizeof(*shapes));
+
+	*count = 0;
+	*bytes = 0;
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		const struct site *site = scene_site(scene, piece);
+		if (piece->bucket != BUCKET_PARAMETER || !scene_owner(scene, piece))
+			continue;
+		*bytes += piece->bytes;
+		if (site && site->shape && scene_shape(scene, piece)->count > 1)
+			shapes[(*count)++] = site->shape;
+	}
+	if (*count)
+		qsort(shapes, *count, sizeof(*shapes), by_text);
+	return shapes;
+}
+
+/* Of one of these shapes, from before this step, and no model's that has a name. */
+static bool is_shadow(const struct scene *scene, const struct piece *piece,
+                      const char **shapes, size_t count)
+{
+	const struct site *site = scene_site(scene, piece);
+
+	return piece->taken < scene->from &&
+	       (piece->given < 0 || piece->given >= scene->rest.first) &&
+	       (piece->bucket == BUCKET_INPUT || piece->bucket == BUCKET_PARAMETER) &&
+	       site && site->shape && count &&
+	       bsearch(&site->shape, shapes, count, sizeof(*shapes), by_text) &&
+	       !scene_owner(scene, piece);
+}
+
+/* Copies of the weights that nobody's deepcopy made: an average of them that a program keeps by
+ * hand. */
+static void shadow_weights(struct scene *scene)
+{
+	int64_t bytes = 0, weights, first = -1;
+	size_t count;
+	const char **shapes;
+
+	if (scene->growth->count)
+		return;
+	shapes = named_shapes(scene, &count, &weights);
+	for (size_t i = 0; i < scene->script.count; i++) {
+		const struct piece *piece = &scene->script.pieces[i];
+		if (!is_shadow(scene, piece, shapes, count))
+			continue;
+		first = first < 0 ? piece->site : first;
+		bytes += piece->bytes;
+		edit_bytes(&scene->edit, (int32_t)i, 0);
+	}
+	free(shapes);
+	if (!weights || bytes * 2 < weights ||
+	    bytes * 20 < scene->oom->moment.allocated) {
+		edit_clear(&scene->edit);
+		return;
+	}
+	scene_try(scene,
+	          (struct lever){.id = "frozen_copy_elsewhere",
+	                         .lever = "copy elsewhere",
+	                         .cost = 2,
+	                         .unsure = "only if these are a copy of the weights "
+	                                   "that no step trains",
+	                         .line = scene_line(scene, first),
+	                         .change = copy_text(
+	                                 "keep the copy of the weights (an average, a "
+	                                 "snapshot) on the CPU"),
+	                         .basis = format_text("%s have the shapes of weights "
+	                                              "and belong to no model with a "
+	                                              "name",
+	                                              text_size(bytes).s)},
+	          false);
 }
 
 void levers_data(struct scene *scene)
 {
 	checkpoint_file(scene);
 	dataset(scene);
-	deep_copies(scene);
+	if (!deep_copies(scene))
+		shadow_weights(scene);
 }

@@ -202,3 +202,11 @@ def test_a_graph_that_stays_after_its_backward_is_named(refused):
     assert "retain_graph" in lever["change"]
     line = pathlib.Path(lever["file"]).read_text().splitlines()[lever["line"] - 1]
     assert "b(x)" in line or "trunk(images)" in line, line
+
+
+def test_an_average_of_the_weights_that_is_kept_by_hand_is_named(refused):
+    lever, = [lever for lever in refused("ema_swap_eval")["levers"]
+              if lever["id"] == "frozen_copy_elsewhere"]
+    assert lever["mark"] == "unknown" and "copy of the weights" in lever["why"], lever
+    line = pathlib.Path(lever["file"]).read_text().splitlines()[lever["line"] - 1]
+    assert "clone()" in line, line
