@@ -17,10 +17,12 @@ static bool stays(const struct turns *turns, const struct piece *piece)
 	       turns_leaves(piece, turn);
 }
 
-/* A layer's own forward? A model's whole one is none. */
+/* Is it of a layer in a list? That can have a checkpoint of its own (checkpointing). */
 static bool in_layer(const struct site *site)
 {
-	return site->module && (!site->class || strcmp(site->module, site->class) != 0);
+	int64_t layer;
+
+	return site->module && scene_layer(site->module, &layer) >= 0;
 }
 
 /* The place outside of layers that makes most of what stays. -1: layers make half of it and more, which

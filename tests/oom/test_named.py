@@ -210,3 +210,8 @@ def test_an_average_of_the_weights_that_is_kept_by_hand_is_named(refused):
     assert lever["mark"] == "unknown" and "copy of the weights" in lever["why"], lever
     line = pathlib.Path(lever["file"]).read_text().splitlines()[lever["line"] - 1]
     assert "clone()" in line, line
+
+
+def test_rounds_of_modules_that_are_in_no_list_have_a_checkpoint(refused):
+    lever = refused("raft_corr")["levers"][0]
+    assert lever["id"] == "checkpoint_turns" and lever["mark"] == "unknown", lever
