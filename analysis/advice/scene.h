@@ -35,6 +35,7 @@ struct scene {
 	int64_t like_length; /* ... in the step from which the rest is told; 0 */
 	int64_t base_peak,
 	        base_since; /* of the whole run, and from the refused step on */
+	int trained_here;   /* 1 it is, -1 it is not, 0 not asked yet */
 	bool untrained;     /* one model with an optimizer has not been trained yet */
 	bool piles_up; /* two steps have left something, too few to call it a leak */
 	bool stages;   /* models of earlier stages are kept, and each stage adds one */
@@ -80,7 +81,7 @@ const char *scene_first_training(const struct scene *scene);
 
 /* Is the model called from a line from which a complete step called it too? Then it is trained
  * there, whatever the shapes are. */
-bool scene_trained_here(const struct scene *scene);
+bool scene_trained_here(struct scene *scene);
 
 /* The user's line of a place; its texts are the caller's. And "model.py:31", or the operator
  * where no line is known; the caller's. */

@@ -67,12 +67,17 @@ static int64_t calling_stack(const struct scene *scene)
 	return site ? site->stack : -1;
 }
 
-bool scene_trained_here(const struct scene *scene)
+bool scene_trained_here(struct scene *scene)
 {
-	struct line line = line_calling(scene->trace, calling_stack(scene));
+	struct line line;
 	bool found = false;
 	size_t count;
-	int64_t *stacks = forward_stacks(scene, &count);
+	int64_t *stacks;
+
+	if (scene->trained_here)
+		return scene->trained_here > 0;
+	line = line_calling(scene->trace, calling_stack(scene));
+	stacks = forward_stacks(scene, &count);
 
 	for (size_t i = 0; i < count && line.file && !found; i++) {
 		struct line other = line_calling(scene->trace, stacks[i]);
@@ -81,5 +86,6 @@ bool scene_trained_here(const struct scene *scene)
 	}
 	line_free(&line);
 	free(stacks);
+	scene->trained_here = found ? 1 : -1;
 	return found;
 }
