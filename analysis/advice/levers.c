@@ -8,7 +8,7 @@
 
 const char *const mark_names[] = {"fits", "unknown", "short"};
 
-/* What removes a fault first, unless it is seen to fall short; then what fits, then what is
+/* What removes a fault first, unless it is seen to fall short or hardly matters; then what fits, then what is
  * not known, of that first what reached the end of the replay and saves more than a little; among them
  * by what they cost. */
 static int order_of(const struct lever *lever)
@@ -17,7 +17,8 @@ static int order_of(const struct lever *lever)
 
 	if (lever->verified.ran && !lever->verified.why) /* a run knows better */
 		mark = lever->verified.fits ? MARK_FITS : MARK_SHORT;
-	if (lever->fault && mark != MARK_SHORT)
+	if (lever->fault && mark != MARK_SHORT &&
+	    !(lever->little && mark == MARK_UNKNOWN))
 		return mark == MARK_FITS ? 0 : 1;
 	if (mark == MARK_UNKNOWN)
 		return lever->reaches && !lever->little ? 3 : lever->little ? 5 : 4;
@@ -50,8 +51,8 @@ static void find_little(struct levers *levers, const struct oom *oom)
 		if (levers->list[i].saves > most)
 			most = levers->list[i].saves;
 	for (size_t i = 0; i < levers->count; i++)
-		levers->list[i].little = oom->verdict != FRAGMENTATION &&
-		                         levers->list[i].saves < most / 8;
+		levers->list[i].little =
+		        oom->verdict == SHORTAGE && levers->list[i].saves < most / 8;
 }
 
 void levers_make(struct trace *trace, const struct places *places,
