@@ -16,6 +16,7 @@
 #include "config_private.h"
 #include "heap.h"
 #include "encoders.h"
+#include "functions.h"
 #include "mamba.h"
 #include "pictures.h"
 #include "reader.h"
@@ -158,29 +159,6 @@ static const struct kind *find_kind(struct reader *reader, char *foreign, size_t
 	return kind;
 }
 
-/* The function in a feed-forward part without a gate. GPT-2's own is written out in five
- * operations; the others are one. */
-static void read_function(struct reader *reader, struct shape *s)
-{
-	static const char *const keys[] = {"activation_function", "hidden_act",
-	                                   "activation"};
-
-	for (int i = 0; i < 3 && !reader->failed && s->mlp != MLP_GATED; i++) {
-		struct rows *rows = look(reader, keys[i]);
-		const char *type = rows ? rows_text(rows, 0) : NULL;
-		const char *name =
-		        type && !strcmp(type, "text") ? rows_text(rows, 1) : "";
-		if (!strcmp(name, "gelu_new"))
-			s->mlp = MLP_GELU_NEW;
-		else if (!strncmp(name, "gelu", 4))
-			s->mlp = MLP_GELU;
-		else if (!strcmp(name, "relu"))
-			s->mlp = MLP_RELU;
-		if (rows)
-			rows_free(rows);
-	}
-}
-
 /* How many elements of a head are rotated. Of most kinds it is all of them, whatever the config
  * says. */
 static void read_rotary(struct reader *reader, const struct kind *kind, struct shape *s)
@@ -239,7 +217,8 @@ static void refine_layers(struct reader *reader, const struct kind *kind,
 
 static void refine(struct reader *reader, const struct kind *kind, struct shape *s)
 {
-	read_function(reader, s);
+	if (strcmp(kind->name, "nanogpt") != 0)
+		config_function(reader, s);
 	read_rotary(reader, kind, s);
 	refine_layers(reader, kind, s);
 	refine_decoder(reader, kind, s);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "functions.h"
 #include "tasks.h"
 
 /* DeBERTa's relative positions: a table, which the layers' own matmuls, or those of queries and
@@ -92,7 +93,8 @@ void config_encoder(struct reader *reader, struct shape *s)
 
 static void refine_t5(struct reader *reader, struct shape *s, bool mt5)
 {
-	struct rows *rows = look(reader, "feed_forward_proj");
+	static const char key[] = "feed_forward_proj";
+	struct rows *rows = look(reader, key);
 	const char *type = rows ? rows_text(rows, 0) : NULL;
 	const char *name = type && !strcmp(type, "text") ? rows_text(rows, 1)
 	                   : mt5                         ? "gated-gelu"
@@ -100,9 +102,12 @@ static void refine_t5(struct reader *reader, struct shape *s, bool mt5)
 
 	if (!strncmp(name, "gated-", 6)) {
 		s->mlp = MLP_GATED;
-		s->gate_new = !strncmp(name + 6, "gelu", 4);
-	} else if (!strncmp(name, "gelu", 4)) {
-		s->mlp = strcmp(name, "gelu_new") ? MLP_GELU : MLP_GELU_NEW;
+		s->gate =
+		        strcmp(name, "gated-gelu") /* transformers takes another one */
+		                ? function_called(reader, key, name + 6)
+		                : MLP_GELU_NEW;
+	} else {
+		s->mlp = function_called(reader, key, name);
 	}
 	if (rows)
 		rows_free(rows);

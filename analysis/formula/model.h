@@ -30,12 +30,17 @@ enum norm {
 enum rotation { ROTATION_PLAIN, ROTATION_TABLES_FP32, ROTATION_FP32 };
 /* MLP_GELU_OWN is BLOOM's: a function with a backward of its own, operator by operator. */
 enum mlp {
-	MLP_GELU,
+	MLP_GELU, /* and all that is one operator which keeps what it reads, as silu */
 	MLP_GELU_NEW,
+	MLP_GELU_FAST,
 	MLP_GELU_OWN,
-	MLP_GELU_QUICK, /* x * sigmoid(1.702 * x), operator by operator */
-	MLP_RELU,
+	MLP_GELU_QUICK,   /* x * sigmoid(1.702 * x), operator by operator */
+	MLP_GELU_PYTHON,  /* x / 2 * (1 + erf(x / sqrt(2))), in the same way */
+	MLP_GELU_CLIPPED, /* between two numbers */
+	MLP_RELU, /* and all that is one operator which keeps what it gives, as tanh */
 	MLP_RELU2,
+	MLP_LAPLACE,
+	MLP_LINEAR, /* none */
 	MLP_GATED
 };
 /* What a model is trained for. HEAD_NONE: nothing that is known here. HEAD_MASKED: the words of an
@@ -178,7 +183,7 @@ struct shape {
 		bool bias, kernel_bias;
 	} state;
 	bool no_key_bias;   /* where queries and values have one */
-	bool gate_new;      /* T5: its gate's function is gelu, operator by operator */
+	enum mlp gate;      /* of MLP_GATED: its function */
 	bool scaled_output; /* T5: what the head reads is scaled */
 	bool encoder;      /* every token sees all others; norms come behind the sums */
 	bool head_assumed; /* the config names none */

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "functions.h"
+
 enum { MOST = 1 << 14, DEEPEST = 256 }; /* so that products of sizes stay small */
 
 /* One of the numbers in a list. */
@@ -210,20 +212,6 @@ void config_stages(struct reader *reader, struct shape *shape)
 	shape->pixels = s->channels * s->high * s->wide;
 }
 
-/* The function of a tower: gelu's own name, or CLIP's. */
-static enum mlp function_of(struct reader *reader, const char *key)
-{
-	if (is_other(reader, key, "quick_gelu|gelu"))
-		wrong(reader,
-		      "'%s' in '%s' is a function other than gelu and quick_gelu, "
-		      "which "
-		      "is not understood",
-		      key, reader->name);
-	return has_type(reader, key, "text") && !is_other(reader, key, "gelu")
-	               ? MLP_GELU
-	               : MLP_GELU_QUICK;
-}
-
 static void texts(struct reader *reader, struct shape *s)
 {
 	s->hidden = whole(reader, "text_config.hidden_size", 512);
@@ -234,7 +222,7 @@ static void texts(struct reader *reader, struct shape *s)
 	s->positions = s->context =
 	        whole(reader, "text_config.max_position_embeddings", 77);
 	s->attention_dropout = fraction(reader, "text_config.attention_dropout", 0) > 0;
-	s->mlp = function_of(reader, "text_config.hidden_act");
+	s->mlp = function_read(reader, "text_config.hidden_act", MLP_GELU_QUICK);
 }
 
 void config_towers(struct reader *reader, struct shape *s)
@@ -251,7 +239,8 @@ void config_towers(struct reader *reader, struct shape *s)
 	s->pictures.ffn = whole(reader, "vision_config.intermediate_size", 3072);
 	s->pictures.attention_dropout =
 	        fraction(reader, "vision_config.attention_dropout", 0) > 0;
-	s->pictures.mlp = function_of(reader, "vision_config.hidden_act");
+	s->pictures.mlp =
+	        function_read(reader, "vision_config.hidden_act", MLP_GELU_QUICK);
 	if (reader->failed)
 		return;
 	if (has_type(reader, "text_config_dict", "object") ||

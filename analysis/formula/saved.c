@@ -5,6 +5,7 @@
 #include "saved.h"
 
 #include "experts.h"
+#include "functions.h"
 #include "tokens.h"
 
 #define PAPER "Korthikanti et al. 2022, arXiv 2205.05198, "
@@ -56,14 +57,12 @@ static int64_t head_norm_bytes(const struct context *c)
 
 static int64_t mlp_bytes(const struct context *c)
 {
-	static const int kept[] = {
-	        [MLP_GELU] = 2,       [MLP_GELU_NEW] = 5, [MLP_GELU_OWN] = 2,
-	        [MLP_GELU_QUICK] = 3, [MLP_RELU] = 1,     [MLP_RELU2] = 2,
-	        [MLP_GATED] = 4};
+	const struct shape *s = c->shape;
+	bool gated = s->mlp == MLP_GATED;
 	/* pow() runs in fp32 under CUDA's autocast, and what follows it */
-	if (c->shape->mlp == MLP_GELU_NEW && c->training->autocast)
-		return 16 * c->shape->ffn;
-	return kept[c->shape->mlp] * c->wide * c->shape->ffn;
+	if ((gated ? s->gate : s->mlp) == MLP_GELU_NEW && c->training->autocast)
+		return (gated ? 22 : 16) * s->ffn;
+	return shape_keeps(s) * c->wide * s->ffn;
 }
 
 /* Bytes a token in a layer with experts: what each expert that it goes to keeps of it, and what the

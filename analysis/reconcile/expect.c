@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "functions.h"
 #include "heap.h"
 #include "states.h"
 
@@ -109,14 +110,11 @@ static void score_pieces(const struct sizes *z, struct pieces *to)
 
 static void forward_pieces(const struct sizes *z, struct pieces *to)
 {
-	static const int kept[] = {
-	        [MLP_GELU] = 2, [MLP_GELU_NEW] = 5, [MLP_GELU_OWN] = 2,
-	        [MLP_RELU] = 1, [MLP_RELU2] = 2,    [MLP_GATED] = 4};
 	/* autocast takes the pow of GPT-2's GELU, and what follows it, in fp32 */
 	bool fp32 = z->shape->mlp == MLP_GELU_NEW && z->training->autocast;
 
 	put(to, IN_FORWARD, "values inside the feed-forward part",
-	    z->tokens * z->shape->ffn * z->wide, fp32 ? 2 : kept[z->shape->mlp]);
+	    z->tokens * z->shape->ffn * z->wide, fp32 ? 2 : shape_keeps(z->shape));
 	if (fp32)
 		put(to, IN_FORWARD, "values inside the feed-forward part in fp32",
 		    z->tokens * z->shape->ffn * 4, 3);

@@ -164,7 +164,7 @@ static struct ten picked(struct ops *o, struct ten x, struct ten numbers, int64_
 }
 
 /* The gate's function times what is beside it; both come of one matmul, which is given up. */
-static struct ten gated(struct ops *o, struct ten both)
+static struct ten gated(struct ops *o, enum mlp function, struct ten both)
 {
 	struct ten gate, up, active, result;
 	tensor_id parts[2];
@@ -172,7 +172,7 @@ static struct ten gated(struct ops *o, struct ten both)
 	tape_split(o->tape, both.v, 2, parts);
 	gate = (struct ten){parts[0], both.count / 2, both.width};
 	up = (struct ten){parts[1], both.count / 2, both.width};
-	active = ops_unary(o, gate, SAVE_INPUT);
+	active = transformer_function(o, function, gate);
 	result = ops_mul(o, active, up);
 	ops_let(o, &active);
 	ops_let(o, &gate);
@@ -214,7 +214,7 @@ static struct ten grouped(struct transformer *m, const struct layer_weights *w,
 	keep(&local, ops_make(o, s->experts.count, INT));
 	keep(&local, ops_make(o, s->experts.count, INT));
 	given = ops_bmm(o, selected, w->experts_in, rows * 2 * s->experts.width);
-	given = gated(o, given);
+	given = gated(o, s->gate, given);
 	result = ops_bmm(o, given, w->experts_out, rows * s->hidden);
 	ops_let(o, &given);
 	keep(&local, result);

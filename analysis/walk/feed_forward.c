@@ -15,7 +15,7 @@ struct ten transformer_feed_forward(struct transformer *m,
 	if (s->mlp == MLP_GATED)
 		return transformer_gated(m, w, x, s->ffn);
 	up = transformer_linear(m, w, LORA_UP, x, w->up, w->up_bias, s->hidden, s->ffn);
-	wide = transformer_activated(m, up);
+	wide = transformer_function(o, s->mlp, up);
 	ops_let(o, &up);
 	out = transformer_linear(m, w, LORA_DOWN, wide, w->down, w->down_bias, s->ffn,
 	                         s->hidden);

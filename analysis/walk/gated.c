@@ -19,11 +19,11 @@ struct ten transformer_gated(struct transformer *m, const struct layer_weights *
 		up = (struct ten){parts[1], gate.count, gate.width};
 		gate.count = up.count = x.count / s->hidden * width;
 		gate.width = up.width = o->half ? o->half : x.width;
-		wide = ops_unary(o, gate, SAVE_INPUT);
+		wide = transformer_function(o, s->gate, gate);
 	} else {
 		gate = transformer_linear(m, w, LORA_GATE, x, w->gate, w->gate_bias,
 		                          s->hidden, width);
-		wide = ops_unary(o, gate, SAVE_INPUT);
+		wide = transformer_function(o, s->gate, gate);
 		ops_let(o, &gate);
 		up = transformer_linear(m, w, LORA_UP, x, w->up, w->up_bias, s->hidden,
 		                        width);

@@ -12,7 +12,12 @@ static struct ten words(struct transformer *m, struct ten x)
 	int64_t wide = shape_embedding(s);
 	struct ten a = ops_linear(o, x, m->dense, m->dense_bias, s->hidden, wide), b;
 
-	b = transformer_activated(m, a);
+	/* these two have gelu there, whatever their layers have */
+	b = transformer_function(
+	        o,
+	        s->family == FAMILY_ROBERTA || s->family == FAMILY_ELECTRA ? MLP_GELU
+	                                                                   : s->mlp,
+	        a);
 	ops_let(o, &a);
 	a = ops_layer_norm(o, b, m->head_norm.weight, m->head_norm.bias, wide);
 	ops_let(o, &b);

@@ -116,7 +116,7 @@ static struct ten by_all(struct transformer *m, const struct layer_weights *w,
 	tape_split(o->tape, both.v, 2, parts);
 	gate = (struct ten){parts[0], both.count / 2, both.width};
 	up = (struct ten){parts[1], both.count / 2, both.width};
-	active = ops_unary(o, gate, SAVE_INPUT);
+	active = transformer_function(o, s->gate, gate);
 	product = ops_mul(o, up, active);
 	ops_let(o, &active);
 	result = multiplied(o, product, w->experts_out, rows * s->hidden);

@@ -46,7 +46,7 @@ static struct ten gated(struct transformer *m, const struct layer_weights *w,
 	                                  s->ffn),
 	           b, c;
 
-	b = s->gate_new ? transformer_gelu_new(o, a) : ops_unary(o, a, SAVE_INPUT);
+	b = transformer_function(o, s->gate, a);
 	ops_let(o, &a);
 	a = transformer_linear(m, w, LORA_UP, x, w->up, none, s->hidden, s->ffn);
 	c = ops_mul(o, b, a);
@@ -67,7 +67,7 @@ static struct ten t5_feed_forward(struct transformer *m, const struct layer_weig
 	} else {
 		b = transformer_linear(m, w, LORA_UP, x, w->up, none, s->hidden,
 		                       s->ffn);
-		a = transformer_activated(m, b);
+		a = transformer_function(o, s->mlp, b);
 		ops_let(o, &b);
 	}
 	b = ops_dropout(o, a, transformer_drops(m));

@@ -165,8 +165,8 @@ tensor_id falcon_layer(struct transformer *model, const struct layer_weights *la
 /* A branch's last matmul has read this: it goes, or the layer names it. */
 void transformer_let_read(struct transformer *model, struct ten *read);
 
-struct ten transformer_gelu_new(struct ops *o, struct ten x);
-struct ten transformer_activated(struct transformer *model, struct ten x);
+/* The function of a feed-forward part, or of its gate. */
+struct ten transformer_function(struct ops *o, enum mlp function, struct ten x);
 struct ten transformer_feed_forward(struct transformer *model,
                                     const struct layer_weights *layer, struct ten x);
 /* A gate, what is beside it and what follows both, so wide. */

@@ -1,0 +1,121 @@
+"""What single fields of a config.json do to a training, beside what `plan --measure` saw of it on the
+simulated a100-80gb, with torch 2.11.0 and transformers 5.23."""
+import json
+
+import pytest
+
+GPT2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 512, "n_layer": 3,
+        "n_head": 8, "n_positions": 1024, "vocab_size": 512, "resid_pdrop": 0, "attn_pdrop": 0,
+        "embd_pdrop": 0}
+SMALL = {"bf16": "--precision bf16 --batch 8 --seq 512 --optimizer sgd".split(),
+         "mixed": "--precision bf16-mixed --batch 8 --seq 512 --optimizer sgd".split()}
+
+
+@pytest.fixture
+def planned(tmp_path, plan):
+    def call(content, *words):
+        (tmp_path / "config.json").write_text(json.dumps(content))
+        return plan("--config", tmp_path / "config.json", *words, "--json")
+    return call
+
+
+@pytest.fixture
+def close(planned):
+    """The peak, and the parameters, are what a run measured."""
+    def call(content, words, peak, parameters):
+        done = planned(content, *words)
+        assert done.returncode == 0, done.stderr
+        got = json.loads(done.stdout)
+        assert got["parameters"] == parameters
+        off = got["peak_allocated_bytes"] / peak - 1
+        assert abs(off) < 0.001, f"{got['peak_allocated_bytes']} is {100 * off:+.2f} % off {peak}"
+    return call
+
+
+# ---- the function of a feed-forward part ----------------------------------------------------
+
+FUNCTIONS = {
+    "gelu_fast": {"bf16": 587_158_016, "mixed": 663_092_736},
+    "gelu_python": {"bf16": 419_385_344, "mixed": 491_126_784},
+    "gelu_10": {"bf16": 341_795_328, "mixed": 413_536_768},
+    "laplace": {"bf16": 335_499_264, "mixed": 407_240_704},
+    "linear": {"bf16": 274_686_464, "mixed": 346_427_904},
+    "relu2": {"mixed": 541_458_432},
+    "silu": {"bf16": 308_240_896},
+    "quick_gelu": {"bf16": 341_795_328},
+    "gelu_accurate": {"bf16": 436_163_072},
+    "tanh": {"bf16": 274_686_464},
+}
+NAMES = [(name, how) for name, measured in FUNCTIONS.items() for how in measured]
+
+
+@pytest.mark.parametrize("name, how", NAMES)
+def test_each_function_keeps_what_its_operators_keep(close, name, how):
+    close({**GPT2, "activation_function": name}, SMALL[how], FUNCTIONS[name][how], 10_244_608)
+
+
+ONE_OPERATOR = ["gelu", "gelu_pytorch_tanh", "swish", "silu", "mish", "hardswish", "leaky_relu"]
+
+
+@pytest.mark.parametrize("name", ONE_OPERATOR)
+def test_functions_of_one_operator_keep_the_same(close, name):
+    close({**GPT2, "activation_function": name}, SMALL["bf16"], FUNCTIONS["silu"]["bf16"],
+          10_244_608)
+
+
+@pytest.mark.parametrize("change, part", [
+    ({"activation_function": "gelu_fasst"}, "'gelu_fasst', a function that is not understood"),
+    ({"activation_function": "prelu"}, "'prelu', a function that is not understood"),
+    ({"activation_function": "x" * 9999}, "a function that is not understood"),
+    ({"activation_function": 7}, "not a text but of type integer"),
+    ({"activation_function": "gelu_new", "hidden_act": "none of GPT-2's"}, None),
+])
+def test_a_function_that_is_not_known_is_refused(planned, change, part):
+    done = planned({**GPT2, **change})
+    if part is None:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert (done.returncode, done.stdout) == (2, "")
+        assert part in done.stderr and done.stderr.count("\n") == 1
+
+
+LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 512,
+         "intermediate_size": 2048, "num_hidden_layers": 3, "num_attention_heads": 8,
+         "num_key_value_heads": 4, "head_dim": 64, "vocab_size": 512, "pad_token_id": 0,
+         "bos_token_id": 1, "eos_token_id": 2}
+BERT = {"model_type": "bert", "architectures": ["BertForMaskedLM"], "hidden_size": 512,
+        "intermediate_size": 2048, "num_hidden_layers": 3, "num_attention_heads": 8,
+        "vocab_size": 512, "max_position_embeddings": 512, "type_vocab_size": 2}
+T5 = {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "d_model": 512,
+      "d_ff": 2048, "d_kv": 64, "num_layers": 3, "num_decoder_layers": 3, "num_heads": 8,
+      "vocab_size": 512}
+TOWER = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 3,
+         "num_attention_heads": 8}
+CLIP = {"model_type": "clip", "architectures": ["CLIPModel"], "projection_dim": 256,
+        "text_config": {**TOWER, "vocab_size": 512, "max_position_embeddings": 77,
+                        "hidden_act": "gelu_fast"},
+        "vision_config": {**TOWER, "image_size": 224, "patch_size": 16, "hidden_act": "gelu_new"}}
+PAIRS = "--precision bf16-mixed --batch 32 --seq 77 --optimizer sgd".split()
+# By the family and how it has its function: what its layers hold depends on both.
+ELSEWHERE = [
+    (LLAMA, {"hidden_act": "gelu_new"}, SMALL["mixed"], 962_155_520, 12_324_352),
+    (LLAMA, {"hidden_act": "relu"}, SMALL["bf16"], 386_872_320, 12_324_352),
+    (LLAMA, {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"],
+             "hidden_act": "gelu_fast"}, SMALL["bf16"], 770_651_136, 12_324_352),
+    (LLAMA, {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"],
+             "hidden_act": "quick_gelu", "moe_intermediate_size": 512, "num_experts": 8,
+             "num_experts_per_tok": 2}, SMALL["bf16"], 489_383_424, 21_774_208),
+    (BERT, {"hidden_act": "gelu_fast"}, SMALL["bf16"], 633_373_184, 10_247_680),
+    (BERT, {"model_type": "roberta", "architectures": ["RobertaForMaskedLM"],
+            "max_position_embeddings": 514, "hidden_act": "gelu_new"}, SMALL["mixed"],
+     763_454_464, 10_248_704),
+    (T5, {"feed_forward_proj": "gated-gelu_fast"}, SMALL["bf16"], 1_742_246_400, 28_582_912),
+    (T5, {"feed_forward_proj": "gated-silu"}, SMALL["bf16"], 1_138_266_624, 28_582_912),
+    (T5, {"feed_forward_proj": "quick_gelu"}, SMALL["mixed"], 1_206_443_520, 22_291_456),
+    (CLIP, {}, PAIRS, 1_433_833_984, 19_975_681),
+]
+
+
+@pytest.mark.parametrize("content, change, words, peak, parameters", ELSEWHERE)
+def test_a_function_elsewhere(close, content, change, words, peak, parameters):
+    close({**content, **change}, words, peak, parameters)
