@@ -15,6 +15,7 @@
 
 #include "config_private.h"
 #include "heap.h"
+#include "dropouts.h"
 #include "encoders.h"
 #include "functions.h"
 #include "mamba.h"
@@ -225,8 +226,8 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	if (kind->family == FAMILY_MAMBA2)
 		refine_mamba(reader, s);
 	refine_experts(reader, s);
-	if (!strcmp(kind->name, "phi"))
-		s->dropout = fraction(reader, "resid_pdrop", 0) > 0;
+	if (s->head == HEAD_LM && s->family != FAMILY_MAMBA2)
+		config_dropout(reader, s);
 	if (!strcmp(kind->name, "opt")) {
 		s->positions += 2; /* OPT's table begins with two rows for padding */
 		s->final_norm = truth(reader, "do_layer_norm_before", true);
@@ -235,16 +236,11 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 			      "'%s' projects its embeddings, which is not "
 			      "understood",
 			      reader->name);
-		s->dropout = fraction(reader, "dropout", 0.1) > 0;
-		s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
-	}
-	if (!strcmp(kind->name, "gpt2")) {
-		s->dropout = fraction(reader, "resid_pdrop", 0.1) > 0;
-		s->attention_dropout = fraction(reader, "attn_pdrop", 0.1) > 0;
 	}
 	if (!strcmp(kind->name, "nanogpt")) {
 		s->mlp = MLP_GELU;
-		s->dropout = fraction(reader, "dropout", 0) > 0;
+		s->undropped = 0;
+		s->attention_dropout = s->dropout = fraction(reader, "dropout", 0) > 0;
 	}
 	if (s->encoder)
 		config_encoder(reader, s);

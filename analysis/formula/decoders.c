@@ -16,26 +16,20 @@ static void refine_gptj(struct reader *reader, struct shape *s)
 	s->context = whole(reader, "n_positions|max_position_embeddings", 2048);
 	s->rotary = whole(reader, "rotary_dim", 64);
 	s->buffer = 4 * s->context * s->rotary;
-	s->dropout = fraction(reader, "resid_pdrop", 0) > 0;
-	s->attention_dropout = fraction(reader, "attn_pdrop", 0) > 0;
 	if (s->rotary > s->head_dim)
 		wrong(reader, "'rotary_dim' in '%s' can't be %lld with heads of %lld",
 		      reader->name, (long long)s->rotary, (long long)s->head_dim);
 }
 
 /* GPT-Neo: in every layer, which position sees which, one byte each. */
-static void refine_gpt_neo(struct reader *reader, struct shape *s)
+static void refine_gpt_neo(struct shape *s)
 {
 	s->buffer = s->positions * s->positions;
-	s->dropout = fraction(reader, "resid_dropout", 0) > 0;
-	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
 }
 
 static void refine_bloom(struct reader *reader, struct shape *s)
 {
 	s->context = whole(reader, "seq_length", 2048);
-	s->dropout = fraction(reader, "hidden_dropout", 0) > 0;
-	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
 	if (truth(reader, "apply_residual_connection_post_layernorm", false))
 		wrong(reader,
 		      "'%s' adds what its norms give to the stream, which is not "
@@ -149,10 +143,9 @@ static void refine_falcon(struct reader *reader, struct shape *s)
 	                                    newer ? 2 : 1)
 	                       : 2;
 	s->qkv_bias = s->out_bias = s->mlp_bias = truth(reader, "bias", false);
-	s->dropout = fraction(reader, "hidden_dropout", 0) > 0;
-	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
-	s->unwalked = truth(reader, "alibi", false) || s->qkv_bias || s->dropout ||
-	              s->attention_dropout;
+	s->unwalked = truth(reader, "alibi", false) || s->qkv_bias ||
+	              fraction(reader, "hidden_dropout", 0) > 0 ||
+	              fraction(reader, "attention_dropout", 0) > 0;
 	if (truth(reader, "alibi", false))
 		s->rotary = 0;
 	if (s->norms < 1 || s->norms > 2 || (newer && !s->parallel) ||
@@ -169,7 +162,7 @@ void refine_decoder(struct reader *reader, const struct kind *kind, struct shape
 		refine_gptj(reader, s);
 		break;
 	case FAMILY_GPT_NEO:
-		refine_gpt_neo(reader, s);
+		refine_gpt_neo(s);
 		break;
 	case FAMILY_BLOOM:
 		refine_bloom(reader, s);

@@ -1,6 +1,6 @@
 /* functions.c - the function of a feed-forward part, by the name that a config.json gives it.
  * Source: ACT2CLS in transformers' activations.py, 5.23; what each keeps: derivatives.yaml of PyTorch.
- * Called from: config.c, encoders.c, pictures.c, saved.c, reconcile/expect.c. */
+ * Called from: formula/, reconcile/. */
 #include "functions.h"
 
 #include <string.h>

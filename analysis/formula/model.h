@@ -57,6 +57,8 @@ enum head {
 	HEAD_SEQ2SEQ,
 	HEAD_CONTRAST
 };
+/* Where a stream may have dropout. */
+enum place { PLACE_EMBEDDING = 1, PLACE_ATTENTION = 2, PLACE_MLP = 4 };
 /* Where tables narrower than the stream are widened to it. */
 enum projection { PROJECT_NONE, PROJECT_BEFORE_NORM, PROJECT_AFTER_NORM };
 
@@ -189,6 +191,7 @@ struct shape {
 	bool head_assumed; /* the config names none */
 	bool head_dropout; /* before the head's last matmul */
 	bool dropout;      /* trained with it by default */
+	int undropped;     /* enum place: where its stream has none all the same */
 	bool attention_dropout; /* of the attention's weights too */
 	struct stages stages;
 	/* CLIP: a second tower, which reads pictures; layers 0: there is none */
@@ -251,6 +254,12 @@ struct model {
 	int64_t parameters; /* their sum */
 	bool quantised;     /* some weights are packed, two elements in a byte */
 };
+
+/* Does the stream have dropout there, in a training with it? */
+static inline bool shape_drops(const struct shape *shape, enum place place)
+{
+	return shape->dropout && !(shape->undropped & (int)place);
+}
 
 /* Are there logits of the vocabulary? */
 bool shape_has_words(const struct shape *shape);

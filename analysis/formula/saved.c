@@ -85,9 +85,13 @@ static int64_t sparse_of(const struct context *c, int64_t count)
 	return count < c->shape->experts.sparse ? count : c->shape->experts.sparse;
 }
 
-static bool keeps_dropout(const struct context *c)
+static int64_t dropouts(const struct context *c)
 {
-	return c->training->dropout && c->shape->dropout;
+	const struct shape *s = c->shape;
+
+	return c->training->dropout
+	               ? shape_drops(s, PLACE_ATTENTION) + shape_drops(s, PLACE_MLP)
+	               : 0;
 }
 
 /* Bytes of attention scores a token and head and key. */
@@ -139,7 +143,7 @@ static int64_t layer_bytes(const struct context *c)
 	int64_t bytes = norms_bytes(c) + input_bytes(c) + head_norm_bytes(c);
 	bytes += attention_bytes(c) +
 	         (s->experts.sparse ? expert_bytes(c) : mlp_bytes(c));
-	return bytes + (keeps_dropout(c) ? 2 * s->hidden : 0);
+	return bytes + dropouts(c) * s->hidden;
 }
 
 static void print_layers(struct context *c, int64_t count, bool scores)
@@ -163,9 +167,8 @@ static void print_layers(struct context *c, int64_t count, bool scores)
 	per_token(c, sparse_of(c, count), expert_bytes(c),
 	          SAVED "the experts of each token, and what is beside them",
 	          TERM_EXPERTS);
-	if (keeps_dropout(c))
-		per_token(c, count, 2 * s->hidden,
-		          SAVED "two dropouts: a byte an element", TERM_DROPOUT);
+	per_token(c, count, dropouts(c) * s->hidden,
+	          SAVED "dropouts: a byte an element", TERM_DROPOUT);
 }
 
 /* The same of a target's tokens, where they are others than the source's; room is its training. */
@@ -190,7 +193,7 @@ static void print_outside(struct context *c)
 
 	per_token(c, 1, s->vocab ? 16 : 0, SAVED "the embedding and the loss: int64",
 	          TERM_IDS);
-	if (keeps_dropout(c))
+	if (c->training->dropout && shape_drops(s, PLACE_EMBEDDING))
 		per_token(c, 1, s->hidden, SAVED "dropout: a byte an element",
 		          TERM_EMBEDDING_DROPOUT);
 	if (s->embedding_norm)

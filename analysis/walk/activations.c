@@ -1,6 +1,6 @@
 /* activations.c - the function in a transformer's feed-forward part, on a tape.
  * Source: transformers' activations.py, 5.23.
- * Called from: experts.c, feed_forward.c, gated.c, heads.c, llama4.c, seq2seq.c. */
+ * Called from: walk/. */
 #include "transformer.h"
 
 /* 0.5 * x * (1 + tanh(c * (x + 0.044715 * x ** 3))), operator by operator */

@@ -290,7 +290,7 @@ static struct ten attention(struct transformer *m, const struct layer_weights *w
 	                         s->heads * s->head_dim, s->hidden);
 	transformer_let_read(m, &result);
 	if (s->dropout_inside) {
-		result = ops_dropout(o, out, transformer_drops(m));
+		result = ops_dropout(o, out, transformer_drops_in(m, PLACE_ATTENTION));
 		ops_let(o, &out);
 		out = result;
 	}

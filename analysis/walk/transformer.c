@@ -63,8 +63,9 @@ static struct ten finished(struct transformer *m, const struct layer_weights *w,
 
 	ops_let(o, &given);
 	result = ops_dropout(o, normed,
-	                     transformer_drops(m) &&
-	                             (branch || !m->shape->dropout_inside));
+	                     branch ? transformer_drops_in(m, PLACE_MLP)
+	                            : !m->shape->dropout_inside &&
+	                                      transformer_drops_in(m, PLACE_ATTENTION));
 	ops_let(o, &normed);
 	return result;
 }
@@ -127,7 +128,7 @@ static bool names_until_the_sum(const struct shape *s)
 
 static bool names_attended(const struct shape *s)
 {
-	return s->dropout_inside || s->family == FAMILY_STABLELM ||
+	return s->family == FAMILY_GPT2 || s->family == FAMILY_STABLELM ||
 	       s->family == FAMILY_MPT;
 }
 
@@ -214,8 +215,12 @@ static struct ten embedded(struct transformer *m, struct ten held[2])
 		ops_let(o, &x);
 		x = sum;
 	}
-	sum = ops_dropout(o, x, transformer_drops(m));
+	sum = ops_dropout(o, x, transformer_drops_in(m, PLACE_EMBEDDING));
 	ops_let(o, &x);
+	if (m->shape->family == FAMILY_PHI) { /* which gives the variable the result */
+		ops_let(o, &held[0]);
+		held[0] = ops_hold(o, sum);
+	}
 	return sum;
 }
 

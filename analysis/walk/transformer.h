@@ -95,6 +95,11 @@ static inline bool transformer_drops(const struct transformer *m)
 	return m->shape->dropout && m->training->dropout;
 }
 
+static inline bool transformer_drops_in(const struct transformer *m, enum place place)
+{
+	return m->training->dropout && shape_drops(m->shape, place);
+}
+
 /* A matmul of a layer, with the adapters of this target where they are. x: rows x in. */
 struct ten transformer_linear(struct transformer *model,
                               const struct layer_weights *layer, enum lora_target which,

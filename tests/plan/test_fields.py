@@ -119,3 +119,68 @@ ELSEWHERE = [
 @pytest.mark.parametrize("content, change, words, peak, parameters", ELSEWHERE)
 def test_a_function_elsewhere(close, content, change, words, peak, parameters):
     close({**content, **change}, words, peak, parameters)
+
+
+# ---- dropout --------------------------------------------------------------------------------
+
+MATH = {how: [*words, "--attention", "math"] for how, words in SMALL.items()}
+OLDER = {"n_embd": 512, "n_layer": 3, "n_head": 8, "vocab_size": 512, "n_positions": 1024}
+BLOOM = {"hidden_size": 512, "n_layer": 3, "n_head": 8, "vocab_size": 512}
+OPT = {"hidden_size": 512, "ffn_dim": 2048, "num_hidden_layers": 3, "num_attention_heads": 8,
+       "vocab_size": 512, "word_embed_proj_dim": 512, "max_position_embeddings": 1024}
+ALONE = {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"}
+EXPERTS = {**LLAMA, "moe_intermediate_size": 512, "num_experts_per_tok": 2}
+
+
+def of(kind, base=LLAMA, **fields):
+    """A config of this kind, to be trained for words."""
+    names = {"gpt_neox": "GPTNeoX", "starcoder2": "Starcoder2", "stablelm": "StableLm",
+             "phi": "Phi", "phi3": "Phi3", "llama": "Llama", "bloom": "Bloom", "gptj": "GPTJ",
+             "opt": "OPT", "qwen2": "Qwen2", "qwen3": "Qwen3", "qwen3_moe": "Qwen3Moe",
+             "qwen2_moe": "Qwen2Moe", "deepseek_v3": "DeepseekV3", "mistral": "Mistral",
+             "cohere2": "Cohere2", "gpt2": "GPT2"}
+    name = "GPT2LMHeadModel" if kind == "gpt2" else f"{names[kind]}ForCausalLM"
+    return {**base, "model_type": kind, "architectures": [name], **fields}
+
+
+DROPOUTS = [
+    (of("starcoder2", residual_dropout=0.1, embedding_dropout=0.1, attention_dropout=0.1),
+     SMALL["bf16"], 305_744_384, 8_932_352),
+    (of("starcoder2", residual_dropout=0.1, attention_dropout=0.1), MATH["mixed"],
+     803_047_424, 8_932_352),
+    (of("gpt_neox", ALONE, hidden_dropout=0.1, attention_dropout=0.1, use_parallel_residual=False),
+     MATH["bf16"], 720_983_040, 9_982_464),
+    (of("gpt_neox", ALONE, hidden_dropout=0.1), SMALL["mixed"], 408_356_352, 9_982_464),
+    (of("stablelm", hidden_dropout=0.1, attention_dropout=0.1), MATH["bf16"], 787_533_824,
+     12_327_936),
+    (of("phi", embd_pdrop=0.1, attention_dropout=0.1), MATH["bf16"], 799_059_968, 9_191_936),
+    (of("phi", resid_pdrop=0.1), SMALL["bf16"], 423_537_152, 9_191_936),
+    (of("phi3", embd_pdrop=0.1, resid_pdrop=0.1, attention_dropout=0.1), MATH["bf16"],
+     833_678_336, 12_324_352),
+    (of("llama", attention_dropout=0.1), MATH["bf16"], 825_289_728, 12_324_352),
+    (of("bloom", BLOOM, hidden_dropout=0.1), SMALL["bf16"], 689_002_496, 9_721_344),
+    (of("gptj", OLDER, rotary_dim=32, embd_pdrop=0.1, attn_pdrop=0.1), SMALL["bf16"],
+     826_508_288, 9_973_760),
+    (of("gpt2", OLDER, embd_pdrop=0.1, resid_pdrop=0, attn_pdrop=0), SMALL["bf16"],
+     438_260_224, 10_244_608),
+    (of("qwen3_moe", EXPERTS, num_experts=8, attention_dropout=0.1), MATH["bf16"], 874_970_112,
+     21_774_208),
+    (of("deepseek_v3", EXPERTS, n_routed_experts=8, n_group=1, topk_group=1, q_lora_rank=None,
+        kv_lora_rank=64, first_k_dense_replace=1, num_key_value_heads=8, head_dim=None,
+        attention_dropout=0.1), MATH["bf16"], 940_283_904, 22_359_744),
+    (of("opt", OPT, dropout=0.1, attention_dropout=0.1), MATH["bf16"], 686_903_296, 10_245_632),
+]
+
+
+@pytest.mark.parametrize("content, words, peak, parameters", DROPOUTS)
+def test_dropout_is_where_the_config_asks_for_it(close, content, words, peak, parameters):
+    close(content, words, peak, parameters)
+
+
+@pytest.mark.parametrize("content, words, peak, parameters", DROPOUTS)
+def test_no_dropout_switches_all_of_it_off(planned, content, words, peak, parameters):
+    bare = {key: 0 if key.endswith(("dropout", "pdrop")) else value
+            for key, value in content.items()}
+    off, none = (json.loads(planned(*of).stdout)["peak"]["by_bucket"] for of in (
+        (content, *words, "--no-dropout"), (bare, *words)))
+    assert off == none
