@@ -277,6 +277,79 @@ static int64_t usual_head(enum family family, const struct shape *s)
 	}
 }
 
+/* Where the config doesn't say it; 0: as many as there are of queries; -1: as many whatever the config
+ * says. */
+static int64_t usual_kv_heads(enum family family, const char *name)
+{
+	switch (family) {
+	case FAMILY_LLAMA:
+		return strcmp(name, "mistral") ? 0 : 8;
+	case FAMILY_QWEN2:
+	case FAMILY_QWEN3:
+	case FAMILY_STABLELM:
+	case FAMILY_EXAONE4:
+		return 32;
+	case FAMILY_GEMMA:
+	case FAMILY_QWEN2_MOE:
+		return 16;
+	case FAMILY_MIXTRAL:
+	case FAMILY_LLAMA4:
+		return 8;
+	case FAMILY_GEMMA2:
+	case FAMILY_GEMMA3:
+	case FAMILY_SMOLLM3:
+	case FAMILY_QWEN3_MOE:
+		return 4;
+	case FAMILY_STARCODER2:
+	case FAMILY_GLM:
+		return 2;
+	case FAMILY_PHI:
+	case FAMILY_PHI3:
+	case FAMILY_GRANITE:
+	case FAMILY_OLMO:
+	case FAMILY_OLMO2:
+	case FAMILY_COHERE:
+	case FAMILY_COHERE2:
+	case FAMILY_NEMOTRON:
+	case FAMILY_DEEPSEEK_V2:
+	case FAMILY_DEEPSEEK_V3:
+	case FAMILY_MAMBA2:
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+/* Heads of keys and values. */
+static int64_t read_kv_heads(struct reader *reader, const struct kind *kind,
+                             const struct shape *s)
+{
+	static const char key[] = "num_key_value_heads";
+	struct rows *rows;
+	int64_t usual = usual_kv_heads(kind->family, kind->name);
+	bool missing;
+
+	if (usual < 0)
+		return s->heads;
+	rows = look(reader, key);
+	missing = !rows || !rows_text(rows, 0); /* not null */
+	if (rows)
+		rows_free(rows);
+	return whole(reader, key, missing && usual ? usual : s->heads);
+}
+
+/* The width of a head; older kinds, and StableLM, don't ask the config for it. */
+static int64_t read_head(struct reader *reader, const struct kind *kind,
+                         const struct shape *s)
+{
+	if (kind->family == FAMILY_T5)
+		return whole(reader, "d_kv", 64);
+	if (kind->family == FAMILY_STABLELM ||
+	    usual_kv_heads(kind->family, kind->name) < 0)
+		return s->hidden / s->heads;
+	return whole(reader, "head_dim", usual_head(kind->family, s));
+}
+
 static void fill(struct reader *reader, const struct kind *kind, struct shape *s)
 {
 	*s = *family_shape(kind->family);
@@ -295,15 +368,13 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 	s->ffn = kind->ffn ? whole(reader, kind->ffn,
 	                           four_times(kind) ? 4 * s->hidden : -1)
 	                   : 4 * s->hidden;
-	s->kv_heads = whole(reader, "num_key_value_heads", s->heads);
+	s->kv_heads = read_kv_heads(reader, kind, s);
 	s->context = whole(reader, "max_position_embeddings", 2048);
 	if (kind->positions)
 		s->positions = s->context = whole(reader, kind->positions, -1);
 	if (reader->failed)
 		return;
-	s->head_dim = kind->family == FAMILY_T5
-	                      ? whole(reader, "d_kv", 64)
-	                      : whole(reader, "head_dim", usual_head(kind->family, s));
+	s->head_dim = read_head(reader, kind, s);
 	if (s->hidden % s->heads && s->head_dim == s->hidden / s->heads)
 		wrong(reader, "%lld heads don't divide hidden_size %lld in '%s'",
 		      (long long)s->heads, (long long)s->hidden, reader->name);

@@ -184,3 +184,30 @@ def test_no_dropout_switches_all_of_it_off(planned, content, words, peak, parame
     off, none = (json.loads(planned(*of).stdout)["peak"]["by_bucket"] for of in (
         (content, *words, "--no-dropout"), (bare, *words)))
     assert off == none
+
+
+# ---- heads ----------------------------------------------------------------------------------
+
+# transformers' own, where a config has no num_key_value_heads: configuration_NAME.py, 5.23.
+KEYS = {"mistral": 8, "qwen2": 32, "qwen3": 32, "gemma": 16, "starcoder2": 2, "stablelm": 32,
+        "gemma2": 4, "gemma3_text": 4, "smollm3": 4, "glm": 2, "exaone4": 32, "mixtral": 8,
+        "qwen2_moe": 16, "qwen3_moe": 4, "llama4_text": 8, "llama": 64, "phi3": 64, "phi": 64,
+        "granite": 64, "olmo": 64, "olmo2": 64, "cohere": 64, "cohere2": 64}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_heads_of_keys_that_the_config_does_not_say(planned, kind):
+    base = {**ALONE, "num_experts": 8, "model_type": kind, "num_attention_heads": 64,
+            "head_dim": 8}
+    count = {given: json.loads(planned({**base, "num_key_value_heads": given}).stdout)["parameters"]
+             for given in (None, KEYS[kind], 64)}
+    assert json.loads(planned(base).stdout)["parameters"] == count[KEYS[kind]]
+    assert count[None] == count[64]
+
+
+@pytest.mark.parametrize("kind", ["gpt_neox", "bloom", "opt", "gptj"])
+def test_older_kinds_have_as_many_heads_of_keys_as_of_queries(planned, kind):
+    base = {"bloom": BLOOM, "opt": OPT, "gptj": {**OLDER, "rotary_dim": 32}}.get(kind, ALONE)
+    counts = {json.loads(planned(of(kind, base, **more)).stdout)["parameters"]
+              for more in ({}, {"num_key_value_heads": 2}, {"head_dim": 16})}
+    assert len(counts) == 1
