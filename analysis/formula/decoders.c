@@ -128,6 +128,29 @@ static void refine_smollm3(struct reader *reader, struct shape *s)
 		      reader->name);
 }
 
+/* Qwen: of those kinds with experts one gives each layer a window, the other each second one of the
+ * first layers. */
+static void refine_qwen(struct reader *reader, struct shape *s)
+{
+	bool experts = s->family == FAMILY_QWEN2_MOE;
+	int64_t from = number_of(reader, "max_window_layers", 28);
+
+	if (!truth(reader, "use_sliding_window", false) ||
+	    has_type(reader, "sliding_window", "null"))
+		return;
+	s->window = whole(reader, "sliding_window", 4096);
+	if (s->family == FAMILY_QWEN3_MOE) {
+		all_but(&s->windowed, s, 0);
+		return;
+	}
+	s->two_masks = true;
+	if (listed(reader, "layer_types", "sliding_attention", &s->windowed))
+		return;
+	for (int64_t i = 0; i < s->layers && i < LAYER_SET; i++)
+		if (experts ? i % 2 == 0 && i < from : i >= from)
+			put_layer(&s->windowed, i);
+}
+
 /* Falcon's three ways to put a layer together. One with ALiBi, or with biases, has its parameters
  * counted; how its step takes memory is not written here. */
 static void refine_falcon(struct reader *reader, struct shape *s)
@@ -185,6 +208,12 @@ void refine_decoder(struct reader *reader, const struct kind *kind, struct shape
 	case FAMILY_COHERE2:
 	case FAMILY_EXAONE4:
 		refine_windowed(reader, kind, s);
+		break;
+	case FAMILY_QWEN2:
+	case FAMILY_QWEN3:
+	case FAMILY_QWEN2_MOE:
+	case FAMILY_QWEN3_MOE:
+		refine_qwen(reader, s);
 		break;
 	default:
 		break;

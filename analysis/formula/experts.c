@@ -109,10 +109,6 @@ static void read_qwen(struct reader *reader, struct shape *s)
 	else
 		s->experts.chosen = 0;
 	each_listed(reader, "mlp_only_layers", s, leave_out);
-	if (truth(reader, "use_sliding_window", false))
-		wrong(reader,
-		      "'%s' has windows in some layers, which are not understood",
-		      reader->name);
 }
 
 /* Heads of two parts, of which one is turned; the values' are of another width. */

@@ -183,7 +183,6 @@ def test_the_peak_of_a_model_with_experts_is_said_where_it_is_known(config, cont
 @pytest.mark.parametrize("change, part", [
     ({"num_experts_per_tok": 9}, "can't have 9 of 8 experts"),
     ({"num_experts": -1}, "can't be -1"),
-    ({"use_sliding_window": True}, "has windows in some layers"),
     ({"num_experts": 2**30}, "can't have experts"),
     ({"moe_intermediate_size": "40"}, "of type text"),
     ({"decoder_sparse_step": 0}, "can't be 0"),

@@ -211,3 +211,33 @@ def test_older_kinds_have_as_many_heads_of_keys_as_of_queries(planned, kind):
     counts = {json.loads(planned(of(kind, base, **more)).stdout)["parameters"]
               for more in ({}, {"num_key_value_heads": 2}, {"head_dim": 16})}
     assert len(counts) == 1
+
+
+# ---- Qwen's windows -------------------------------------------------------------------------
+
+LONG = "--precision bf16 --batch 2 --seq 1024 --optimizer sgd".split()
+LONG_MATH = "--precision bf16-mixed --batch 2 --seq 1024 --optimizer sgd --attention math".split()
+WINDOW = {"use_sliding_window": True, "sliding_window": 256}
+WINDOWS = [
+    (of("qwen2", **WINDOW, max_window_layers=1), LONG, 253_543_424, 12_327_424),
+    (of("qwen2", **WINDOW, max_window_layers=0), LONG, 259_833_856, 12_327_424),
+    (of("qwen2", **WINDOW, max_window_layers=2), LONG_MATH, 734_912_512, 12_327_424),
+    (of("qwen3", **WINDOW, layer_types=["sliding_attention", "full_attention",
+                                        "full_attention"]), LONG, 274_807_808, 12_324_736),
+    (of("qwen3_moe", EXPERTS, num_experts=8, **WINDOW), LONG, 281_737_728, 21_774_208),
+    (of("qwen2_moe", EXPERTS, num_experts=8, shared_expert_intermediate_size=512, **WINDOW), LONG,
+     284_083_712, 24_137_728),
+]
+
+
+@pytest.mark.parametrize("content, words, peak, parameters", WINDOWS)
+def test_windowed_layers_of_qwen_have_a_mask(close, content, words, peak, parameters):
+    close(content, words, peak, parameters)
+
+
+@pytest.mark.parametrize("change", [{"use_sliding_window": False}, {"sliding_window": None},
+                                    {"max_window_layers": 3}, {"sliding_window": 1025}])
+def test_no_window_takes_no_memory(planned, change):
+    plain, with_one = (json.loads(planned(of("qwen2", **more), *LONG).stdout)
+                       for more in ({}, {**WINDOW, **change}))
+    assert plain["peak"] == with_one["peak"]
