@@ -216,6 +216,22 @@ static void refine_layers(struct reader *reader, const struct kind *kind,
 		      reader->name);
 }
 
+static void refine_opt(struct reader *reader, struct shape *s)
+{
+	s->positions += 2; /* OPT's table begins with two rows for padding */
+	s->final_norm = truth(reader, "do_layer_norm_before", true) &&
+	                !truth(reader, "_remove_final_layer_norm", false);
+	s->qkv_bias = s->out_bias = s->mlp_bias = truth(reader, "enable_bias", true);
+	if (whole(reader, "word_embed_proj_dim", s->hidden) != s->hidden)
+		wrong(reader, "'%s' projects its embeddings, which is not understood",
+		      reader->name);
+	if (!truth(reader, "layer_norm_elementwise_affine", true))
+		wrong(reader,
+		      "'%s' has norms without weights "
+		      "('layer_norm_elementwise_affine'), which are not understood",
+		      reader->name);
+}
+
 static void refine(struct reader *reader, const struct kind *kind, struct shape *s)
 {
 	if (strcmp(kind->name, "nanogpt") != 0)
@@ -228,15 +244,13 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	refine_experts(reader, s);
 	if (s->head == HEAD_LM && s->family != FAMILY_MAMBA2)
 		config_dropout(reader, s);
-	if (!strcmp(kind->name, "opt")) {
-		s->positions += 2; /* OPT's table begins with two rows for padding */
-		s->final_norm = truth(reader, "do_layer_norm_before", true);
-		if (whole(reader, "word_embed_proj_dim", s->hidden) != s->hidden)
-			wrong(reader,
-			      "'%s' projects its embeddings, which is not "
-			      "understood",
-			      reader->name);
-	}
+	if (!strcmp(kind->name, "opt"))
+		refine_opt(reader, s);
+	if (!strcmp(kind->name, "gpt2") && truth(reader, "add_cross_attention", false))
+		wrong(reader,
+		      "'%s' has layers that attend to another model's output "
+		      "('add_cross_attention'), which is not understood",
+		      reader->name);
 	if (!strcmp(kind->name, "nanogpt")) {
 		s->mlp = MLP_GELU;
 		s->undropped = 0;

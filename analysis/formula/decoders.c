@@ -97,14 +97,12 @@ static void refine_gemma3(struct reader *reader, struct shape *s)
 		      reader->name);
 }
 
-/* Positions are turned in windowed layers alone. Cohere 2 has no other width of a head. */
+/* Positions are turned in windowed layers alone. */
 static void refine_windowed(struct reader *reader, const struct kind *kind,
                             struct shape *s)
 {
 	struct layer_set none = {{0}};
 
-	if (kind->family == FAMILY_COHERE2)
-		s->head_dim = s->rotary = s->hidden / s->heads;
 	read_windows(reader, s, 4096, 4);
 	if (!memcmp(&s->windowed, &none, sizeof(none))) {
 		s->two_masks = kind->family == FAMILY_COHERE2;

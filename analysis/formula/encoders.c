@@ -41,11 +41,12 @@ static void refine_deberta(struct reader *reader, struct shape *s)
 		s->projection = PROJECT_BEFORE_NORM;
 	if (number_of(reader, "conv_kernel_size", 0) > 0 ||
 	    !truth(reader, "legacy", true) ||
+	    number_of(reader, "pooler_hidden_size", s->hidden) != s->hidden ||
 	    number_of(reader, "attention_head_size", s->head_dim) != s->head_dim)
 		wrong(reader,
-		      "'%s' has a convolution, heads of another size or a new head, "
-		      "which "
-		      "are not understood",
+		      "'%s' has a convolution, heads or a pooler of another size, or a "
+		      "new "
+		      "head, which are not understood",
 		      reader->name);
 }
 
@@ -121,12 +122,14 @@ static void refine_t5(struct reader *reader, struct shape *s, bool mt5)
 
 void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
 {
+	bool whisper = s->family == FAMILY_WHISPER;
+
 	if (s->family == FAMILY_T5) {
 		refine_t5(reader, s, mt5);
 		return;
 	}
-	s->decoder_layers = whole(reader, "decoder_layers", s->layers);
-	if (s->family == FAMILY_WHISPER) {
+	s->decoder_layers = whole(reader, "decoder_layers", whisper ? 4 : 12);
+	if (whisper) {
 		s->target_positions = whole(reader, "max_target_positions", 448);
 		s->mel = whole(reader, "num_mel_bins", 80);
 		s->pixels = s->positions < 1 << 16 && s->mel < 1 << 14
@@ -139,8 +142,8 @@ void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
 	s->dropout =
 	        fraction(reader, "dropout", s->family == FAMILY_BART ? 0.1 : 0) > 0;
 	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
-	if (whole(reader, "decoder_ffn_dim", s->ffn) != s->ffn ||
-	    whole(reader, "decoder_attention_heads", s->heads) != s->heads ||
+	if (whole(reader, "decoder_ffn_dim", whisper ? 1536 : 4096) != s->ffn ||
+	    whole(reader, "decoder_attention_heads", whisper ? 6 : 16) != s->heads ||
 	    fraction(reader, "activation_dropout", 0) > 0 ||
 	    fraction(reader, "encoder_layerdrop", 0) > 0 ||
 	    fraction(reader, "decoder_layerdrop", 0) > 0 ||

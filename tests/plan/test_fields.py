@@ -241,3 +241,40 @@ def test_no_window_takes_no_memory(planned, change):
     plain, with_one = (json.loads(planned(of("qwen2", **more), *LONG).stdout)
                        for more in ({}, {**WINDOW, **change}))
     assert plain["peak"] == with_one["peak"]
+
+
+# ---- what is there, and what is not ---------------------------------------------------------
+
+BART = {"model_type": "bart", "architectures": ["BartForConditionalGeneration"], "d_model": 256,
+        "encoder_layers": 2, "encoder_ffn_dim": 512, "decoder_ffn_dim": 512,
+        "encoder_attention_heads": 4, "decoder_attention_heads": 4, "vocab_size": 512,
+        "max_position_embeddings": 512}
+DEBERTA = {**BERT, "model_type": "deberta-v2",
+           "architectures": ["DebertaV2ForSequenceClassification"]}
+
+
+@pytest.mark.parametrize("content, words, peak, parameters", [
+    (of("opt", OPT, dropout=0.1, attention_dropout=0.1, enable_bias=False,
+        _remove_final_layer_norm=True), SMALL["bf16"], 245_317_632, 10_230_784),
+    (of("cohere2", head_dim=128), SMALL["bf16"], 483_446_272, 14_419_968),
+])
+def test_fields_that_change_what_there_is(close, content, words, peak, parameters):
+    close(content, words, peak, parameters)
+
+
+def test_bart_has_twelve_layers_where_the_config_has_no_number(planned):
+    without, twelve = (json.loads(planned({**BART, **more}).stdout)["parameters"]
+                       for more in ({}, {"decoder_layers": 12}))
+    assert without == twelve
+
+
+@pytest.mark.parametrize("content, part", [
+    (of("gpt2", OLDER, add_cross_attention=True), "('add_cross_attention'), which is not"),
+    (of("opt", OPT, layer_norm_elementwise_affine=False), "norms without weights"),
+    ({key: value for key, value in BART.items() if key != "decoder_ffn_dim"}, "two stacks of"),
+    ({**DEBERTA, "pooler_hidden_size": 256}, "a pooler of another size"),
+])
+def test_what_is_not_counted_is_refused(planned, content, part):
+    done = planned(content)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert part in done.stderr and done.stderr.count("\n") == 1
