@@ -185,6 +185,8 @@ struct sides lora_sides(const struct shape *shape, const struct training *traini
 /* The same of one weight of the list. */
 struct sides lora_sides_of(const struct shape *shape, const struct weight *weight,
                            const struct training *training);
+/* Has any weight one? */
+bool lora_has_any(const struct model *model, const struct training *training);
 int64_t lora_rank_of(const struct sides *sides, const struct training *training);
 
 /* Does PEFT put the adapters of gate, up and down on the experts' own tensors, and on nothing else? */

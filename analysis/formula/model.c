@@ -268,10 +268,11 @@ static int add_decoder(struct model *model, const struct shape *s)
 
 	second.layers = l;
 	bad = add_layers(model, &second);
-	bad |= linear(model, ROLE_ATTENTION, -1, d, inner, 2 * l, s->qkv_bias);
-	bad |= linear(model, ROLE_ATTENTION, -1, d, inner, l,
+	bad |= linear(model, ROLE_ATTENTION, LORA_Q, d, inner, l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, LORA_K, d, inner, l,
 	              s->qkv_bias && !s->no_key_bias);
-	bad |= linear(model, ROLE_ATTENTION, -1, inner, d, l, s->out_bias);
+	bad |= linear(model, ROLE_ATTENTION, LORA_V, d, inner, l, s->qkv_bias);
+	bad |= linear(model, ROLE_ATTENTION, LORA_O, inner, d, l, s->out_bias);
 	bad |= norms(model, d, l) | table(model, ROLE_POSITION, s->target_positions, d);
 	bad |= norms(model, d, s->embedding_norm + s->final_norm);
 	return bad | table(model, ROLE_POSITION, 2 * s->buckets, s->heads);

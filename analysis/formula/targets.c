@@ -1,5 +1,5 @@
 /* targets.c - which matmuls have LoRA's adapters.
- * Called from: formula.c, walk/experts.c, walk/weights.c. */
+ * Called from: formula.c, plan/options.c, walk/experts.c, walk/weights.c. */
 #include "formula.h"
 
 struct sides lora_sides(const struct shape *s, const struct training *training,
@@ -77,6 +77,14 @@ struct sides lora_sides_of(const struct shape *s, const struct weight *weight,
 	if (sides.in && s->experts.sparse)
 		sides = (struct sides){.in = weight->columns, .out = weight->rows};
 	return sides;
+}
+
+bool lora_has_any(const struct model *model, const struct training *training)
+{
+	for (size_t i = 0; i < model->count; i++)
+		if (lora_sides_of(&model->shape, &model->weights[i], training).in)
+			return true;
+	return false;
 }
 
 int64_t lora_rank_of(const struct sides *sides, const struct training *training)

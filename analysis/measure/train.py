@@ -16,17 +16,17 @@ TASKS = {"causal-lm": "CAUSAL_LM", "masked-lm": "MASKED_LM",
          "sequence-classification": "SEQUENCE_CLASSIFICATION",
          "token-classification": "TOKEN_CLASSIFICATION", "seq2seq": "SEQ_TO_SEQ_CAUSAL_LM"}
 #: What models call the matmuls of a layer, by the names of --lora-targets.
-TARGETS = {"q": ["q_proj", "query", "query_proj", "q_lin"],
-           "k": ["k_proj", "key", "key_proj", "k_lin"],
-           "v": ["v_proj", "value", "value_proj", "v_lin"],
+TARGETS = {"q": ["q_proj", "query", "query_proj", "q_lin", "q"],
+           "k": ["k_proj", "key", "key_proj", "k_lin", "k"],
+           "v": ["v_proj", "value", "value_proj", "v_lin", "v"],
            "qkv": ["c_attn", "query_key_value", "qkv_proj", "Wqkv", "att_proj"],
            "o": ["o_proj", "out_proj", "attn.c_proj", "attention.dense", "self_attention.dense",
-                 "attention.output.dense", "self_attn.dense", "out_lin"],
-           "gate": ["gate_proj", "gate_up_proj"],
+                 "attention.output.dense", "self_attn.dense", "out_lin", "o"],
+           "gate": ["gate_proj", "gate_up_proj", "wi_0"],
            "up": ["up_proj", "c_fc", "fc1", "fc_in", "dense_h_to_4h", "intermediate.dense",
-                  "gate_up_proj", "lin1", "ffn"],
+                  "gate_up_proj", "lin1", "ffn", "wi", "wi_1"],
            "down": ["down_proj", "mlp.c_proj", "fc2", "fc_out", "dense_4h_to_h", "output.dense",
-                    "lin2", "ffn_output"]}
+                    "lin2", "ffn_output", "wo"]}
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 

@@ -192,6 +192,9 @@ static void read_lora(struct plan *plan, const struct options *options)
 	free(list);
 	if (!t->lora_targets)
 		fail(STATUS_USAGE, "'--lora-targets' names none");
+	if (!lora_has_any(&plan->model, t))
+		fail(STATUS_USAGE, "the model has no matmul of '--lora-targets %s'",
+		     targets ? targets : "q,v");
 	if (!targets)
 		plan_note(plan, "adapters on q and v, as PEFT does it for most models; "
 		                "--lora-targets changes it");

@@ -278,3 +278,37 @@ def test_what_is_not_counted_is_refused(planned, content, part):
     done = planned(content)
     assert (done.returncode, done.stdout) == (2, "")
     assert part in done.stderr and done.stderr.count("\n") == 1
+
+
+# ---- adapters -------------------------------------------------------------------------------
+
+# What peft 0.21 trains of each published model at rank 8, the attention to the first stack included.
+ADAPTED = [
+    ({**T5, "d_model": 768, "d_ff": 3072, "num_layers": 12, "num_decoder_layers": 12,
+      "num_heads": 12}, {"q,v": 884_736, "q,k,v,o": 1_769_472, "all": 3_244_032}),  # t5-base
+    ({**BART, "d_model": 1024, "encoder_layers": 12, "decoder_layers": 12,  # bart-large-cnn
+      "encoder_ffn_dim": 4096, "decoder_ffn_dim": 4096, "encoder_attention_heads": 16,
+      "decoder_attention_heads": 16}, {"q,v": 1_179_648, "q,k,v,o": 2_359_296, "all": 4_325_376}),
+    ({"model_type": "whisper", "d_model": 768, "encoder_layers": 12, "decoder_layers": 12,
+      "encoder_ffn_dim": 3072, "decoder_ffn_dim": 3072, "encoder_attention_heads": 12,
+      "decoder_attention_heads": 12, "vocab_size": 51865, "max_source_positions": 1500},
+     {"q,v": 884_736, "q,k,v,o": 1_769_472, "all": 3_244_032}),  # whisper-small
+]
+
+
+@pytest.mark.parametrize("content, trained", ADAPTED, ids=["t5", "bart", "whisper"])
+def test_adapters_of_two_stacks(planned, content, trained):
+    for targets, count in trained.items():
+        done = planned(content, "--lora-rank", "8", "--lora-targets", targets)
+        assert json.loads(done.stdout)["trainable"] == count, targets
+
+
+@pytest.mark.parametrize("content, targets", [
+    (of("gpt2", OLDER), "gate"), (BERT, "gate"),
+    (of("qwen3_moe", EXPERTS, num_experts=8), "gate,up,down"),
+])
+def test_targets_of_which_the_model_has_none_are_refused(planned, content, targets):
+    done = planned(content, "--lora-rank", "8", "--lora-targets", targets)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"the model has no matmul of '--lora-targets {targets}'" in done.stderr
+    assert planned(content, "--lora-rank", "8", "--lora-targets", targets + ",q").returncode == 0
