@@ -1,5 +1,5 @@
 /* targets.c - which matmuls have LoRA's adapters.
- * Called from: formula.c, plan/options.c, walk/experts.c, walk/weights.c. */
+ * Called from: formula/, plan/, walk/. */
 #include "formula.h"
 
 struct sides lora_sides(const struct shape *s, const struct training *training,
