@@ -3,9 +3,11 @@
  * Called from: main.c. */
 #include "plan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
+#include "fail.h"
 #include "measure.h"
 #include "screen.h"
 #include "trainer.h"
@@ -14,6 +16,7 @@ int cmd_plan(const struct options *options)
 {
 	struct plan plan;
 	const char *gpu = options->value[OPT_GPU];
+	char *refusal;
 	FILE *out;
 
 	if (gpu && !strcmp(gpu, "list")) {
@@ -22,8 +25,13 @@ int cmd_plan(const struct options *options)
 		return screen_close(out);
 	}
 	plan_read(&plan, options);
-	if (options->value[OPT_MEASURE])
-		trainer_check(&plan, options);
+	refusal = trainer_refusal(&plan, options);
+	if (refusal && options->value[OPT_MEASURE])
+		fail(STATUS_USAGE, "%s", refusal);
+	plan.measure = refusal                       ? MEASURE_NEVER
+	               : options->value[OPT_MEASURE] ? MEASURE_DOES
+	                                             : MEASURE_CAN;
+	free(refusal);
 	plan_compute(&plan);
 	if (options->value[OPT_MEASURE] && !options->value[OPT_PRINT_SCRIPT])
 		measure_plan(&plan, options);

@@ -164,9 +164,13 @@ static void refine_falcon(struct reader *reader, struct shape *s)
 	                                    newer ? 2 : 1)
 	                       : 2;
 	s->qkv_bias = s->out_bias = s->mlp_bias = truth(reader, "bias", false);
-	s->unwalked = truth(reader, "alibi", false) || s->qkv_bias ||
-	              fraction(reader, "hidden_dropout", 0) > 0 ||
-	              fraction(reader, "attention_dropout", 0) > 0;
+	s->unwalked = truth(reader, "alibi", false) ? "'alibi' is true"
+	              : s->qkv_bias                 ? "'bias' is true"
+	              : fraction(reader, "hidden_dropout", 0) > 0
+	                      ? "'hidden_dropout' is not 0"
+	              : fraction(reader, "attention_dropout", 0) > 0
+	                      ? "'attention_dropout' is not 0"
+	                      : NULL;
 	if (truth(reader, "alibi", false))
 		s->rotary = 0;
 	if (s->norms < 1 || s->norms > 2 || (newer && !s->parallel) ||

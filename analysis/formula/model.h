@@ -147,7 +147,8 @@ struct shape {
 	bool scaled_queries; /* in place of the scores */
 	bool clipped;        /* what the queries, keys and values may be is bounded */
 	bool grouped; /* Falcon: a matmul's heads lie in groups, and are laid out anew */
-	bool unwalked;     /* in which order its step takes memory is not known */
+	const char
+	        *unwalked; /* what makes its step one whose order is not known; NULL */
 	bool written_only; /* transformers has its attention operator by operator alone */
 	bool two_masks;    /* of layers that see all, and of those that see a window */
 	bool score_cap, logit_cap; /* Gemma 2: cap * tanh(x / cap) */

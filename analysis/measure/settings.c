@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "fail.h"
+#include "heap.h"
 
 /* ---- what cannot be measured ------------------------------------------------------------- */
 
@@ -35,7 +35,7 @@ static const char can[] =
         "and "
         "--world with '--zero 3' or '--zero 0'";
 
-static void refuse_shapes(const struct options *options)
+static char *refuse_shapes(const struct options *options)
 {
 	static const enum option_id ids[] = {OPT_LAYERS, OPT_HIDDEN,   OPT_FFN,
 	                                     OPT_HEADS,  OPT_KV_HEADS, OPT_VOCAB,
@@ -45,45 +45,53 @@ static void refuse_shapes(const struct options *options)
 		if (!options->value[ids[i]] || options->value[OPT_MODEL])
 			continue;
 		if (options->value[OPT_CONFIG])
-			fail(STATUS_USAGE,
-			     "'--%s' cannot be measured with '--config': write it into "
-			     "the config",
-			     option_name(ids[i]));
-		fail(STATUS_USAGE,
-		     "a plain transformer cannot be measured: transformers "
-		     "has no such model; give '--model' or '--config'");
+			return format_text(
+			        "'--%s' cannot be measured with '--config': write it "
+			        "into the config",
+			        option_name(ids[i]));
+		return format_text(
+		        "a plain transformer cannot be measured: transformers "
+		        "has no such model; give '--model' or '--config'");
 	}
+	return NULL;
 }
 
-void trainer_check(const struct plan *plan, const struct options *options)
+static char *refuse_training(const struct training *t)
 {
-	const struct training *t = &plan->training;
+	if (t->zero == 1 || t->zero == 2)
+		return format_text(
+		        "'--zero %d' cannot be measured: what is measured is FSDP2, "
+		        "'--zero 3', or DDP, '--zero 0'",
+		        t->zero);
+	if (t->checkpoint == CHECKPOINT_SELECTIVE || t->checkpoint == CHECKPOINT_SQRT)
+		return format_text(
+		        "'--checkpoint %s' cannot be measured: transformers recomputes "
+		        "whole layers, which is '--checkpoint full'",
+		        checkpoint_names[t->checkpoint]);
+	if (t->parameter == DTYPE_NF4 && t->zero)
+		return format_text(
+		        "'--param-dtype nf4' cannot be measured with '--zero %d'",
+		        t->zero);
+	if (t->parameter != DTYPE_NF4 && t->parameter != DTYPE_FP32 &&
+	    t->parameter != DTYPE_BF16 && t->parameter != DTYPE_FP16)
+		return format_text(
+		        "'--param-dtype %s' cannot be measured: what is measured is "
+		        "fp32, bf16, fp16, or nf4 under adapters",
+		        dtype_names[t->parameter]);
+	return NULL;
+}
+
+char *trainer_refusal(const struct plan *plan, const struct options *options)
+{
+	char *why;
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
 		if (options->value[refused[i].id])
-			fail(STATUS_USAGE, "'--%s' cannot be measured: %s (%s)",
-			     option_name(refused[i].id), refused[i].why, can);
-	if (t->zero == 1 || t->zero == 2)
-		fail(STATUS_USAGE,
-		     "'--zero %d' cannot be measured: what is measured is FSDP2, "
-		     "'--zero 3', or DDP, '--zero 0'",
-		     t->zero);
-	refuse_shapes(options);
-	if (t->checkpoint == CHECKPOINT_SELECTIVE || t->checkpoint == CHECKPOINT_SQRT)
-		fail(STATUS_USAGE,
-		     "'--checkpoint %s' cannot be measured: transformers recomputes "
-		     "whole layers, which is '--checkpoint full'",
-		     checkpoint_names[t->checkpoint]);
-	if (t->parameter == DTYPE_NF4 && t->zero)
-		fail(STATUS_USAGE,
-		     "'--param-dtype nf4' cannot be measured with '--zero %d'",
-		     t->zero);
-	if (t->parameter != DTYPE_NF4 && t->parameter != DTYPE_FP32 &&
-	    t->parameter != DTYPE_BF16 && t->parameter != DTYPE_FP16)
-		fail(STATUS_USAGE,
-		     "'--param-dtype %s' cannot be measured: what is measured is "
-		     "fp32, bf16, fp16, or nf4 under adapters",
-		     dtype_names[t->parameter]);
+			return format_text("'--%s' cannot be measured: %s (%s)",
+			                   option_name(refused[i].id), refused[i].why,
+			                   can);
+	why = refuse_shapes(options);
+	return why ? why : refuse_training(&plan->training);
 }
 
 /* ---- the settings as Python -------------------------------------------------------------- */

@@ -6,9 +6,9 @@
 
 #include "plan.h"
 
-/* Ends the program with status 2 and one sentence where the plan has what no run on one
- * simulated device can show. */
-void trainer_check(const struct plan *plan, const struct options *options);
+/* What the plan has that no run on one simulated device can show, in one sentence, which the caller
+ * frees; NULL: all can be shown. */
+char *trainer_refusal(const struct plan *plan, const struct options *options);
 
 /* The settings as Python, `SETTINGS = {…}`. */
 void trainer_settings(const struct plan *plan, const struct options *options,

@@ -25,18 +25,22 @@ static void json_terms(struct json *json, const struct formula *formula)
 }
 
 /* What was measured decides; where only a run on the card could tell, nothing does. */
-static void json_fit(struct json *json, const struct plan *plan, int index,
-                     bool predicted)
+static void json_fit(struct json *json, const struct plan *plan, int index)
 {
+	enum fit predicted = plan_fit(plan, &plan->cards[index]);
 	const struct measured_card *card =
 	        plan->measured ? &plan->measured->cards[index] : NULL;
 
-	if (card && card->fit == MEASURED_OPEN)
+	if (card ? card->fit == MEASURED_OPEN : predicted == FIT_OPEN)
 		json_null(json, "fits");
 	else
-		json_truth(json, "fits", card ? card->fit == MEASURED_YES : predicted);
+		json_truth(json, "fits",
+		           card ? card->fit == MEASURED_YES : predicted == FIT_YES);
 	json_text(json, "basis",
-	          card || plan_as_traced(plan) ? "measured" : "predicted");
+	          card || plan_as_traced(plan) ? "measured"
+	          : plan_peak_bytes(plan_on(plan, &plan->cards[index])) < 0
+	                  ? "sum"
+	                  : "predicted");
 	if (card)
 		json_text(json, "where", card->where);
 }
@@ -99,7 +103,7 @@ static void json_fits(struct json *json, const struct plan *plan)
 		json_number(json, "total_bytes", card->bytes);
 		json_number(json, "context_bytes", plan_context(plan, card));
 		json_number(json, "available_bytes", available);
-		json_fit(json, plan, i, plan_fits(plan, card));
+		json_fit(json, plan, i);
 		if (largest < 0 || plan->unknown)
 			json_null(json, "max_batch");
 		else

@@ -226,17 +226,21 @@ static bool finds_room(const struct plan *plan, int64_t batch, int64_t bytes)
 	return has_room(plan, &tried, bytes);
 }
 
-bool plan_fits(const struct plan *whole, const struct card *card)
+enum fit plan_fit(const struct plan *whole, const struct card *card)
 {
 	const struct plan *plan = plan_on(whole, card);
 	int64_t available = plan_available(plan, card);
+	bool given_back;
 
+	if (plan_peak_bytes(plan) < 0)
+		return plan_need(plan) <= available ? FIT_OPEN : FIT_NO;
 	if (plan_need(plan) <= available)
-		return true;
+		return FIT_YES;
 	/* what is cached is given back before a request is refused */
-	return plan->walked && !plan_as_traced(plan) &&
-	       plan_peak_bytes(plan) <= available &&
-	       finds_room(plan, plan->training.batch, available);
+	given_back = plan->walked && !plan_as_traced(plan) &&
+	             plan_peak_bytes(plan) <= available &&
+	             finds_room(plan, plan->training.batch, available);
+	return given_back ? FIT_YES : FIT_NO;
 }
 
 /* The largest batch whose peak is below: on the line between two that were measured. */
@@ -334,9 +338,14 @@ static void try_walk(const struct plan *plan, const struct walk *walk,
 		row->reserved = row->peak;
 }
 
+bool plan_row_has_peak(const struct plan *plan, const struct sweep_row *row)
+{
+	return row->phase || (plan->traced.scaled && row->reserved >= 0);
+}
+
 /* Does a row of the sweep fit a card, with the kernels of that card? */
-static bool row_fits(const struct plan *plan, const struct training *training,
-                     const struct sweep_row *row, const struct card *card)
+static enum fit row_fit(const struct plan *plan, const struct training *training,
+                        const struct sweep_row *row, const struct card *card)
 {
 	const struct plan *kind = plan_on(plan, card);
 	int64_t available = plan_available(plan, card), need;
@@ -345,13 +354,19 @@ static bool row_fits(const struct plan *plan, const struct training *training,
 	struct walk walk;
 
 	own.silicon = kind->training.silicon;
-	if (row->phase && kind != plan &&
-	    walk_training(&plan->model, &own, INT64_MAX, &walk))
-		try_walk(kind, &walk, &there);
+	if (kind != plan && !plan->traced.scaled) {
+		there.phase = NULL;
+		there.peak = there.total;
+		there.reserved = -1;
+		if (kind->walked && walk_training(&plan->model, &own, INT64_MAX, &walk))
+			try_walk(kind, &walk, &there);
+	}
 	need = there.reserved >= 0 ? there.reserved : there.peak;
-	return need >= 0 &&
-	       (need <= available || (there.phase && there.peak <= available &&
-	                              has_room(kind, &own, available)));
+	if (need >= 0 && need <= available)
+		return plan_row_has_peak(plan, &there) ? FIT_YES : FIT_OPEN;
+	return there.phase && there.peak <= available && has_room(kind, &own, available)
+	               ? FIT_YES
+	               : FIT_NO;
 }
 
 void plan_try(const struct plan *plan, const struct training *training,
@@ -375,8 +390,10 @@ void plan_try(const struct plan *plan, const struct training *training,
 		row->peak = scaled_to(&plan->traced, training->batch);
 		row->reserved = (int64_t)((double)row->peak * kept(plan));
 	}
-	row->fits = 0;
-	for (int i = 0; plan->cards_named && i < plan->card_count && i < 64; i++)
-		if (row_fits(plan, training, row, &plan->cards[i]))
-			row->fits |= (uint64_t)1 << i;
+	row->fits = row->open = 0;
+	for (int i = 0; plan->cards_named && i < plan->card_count && i < 64; i++) {
+		enum fit fit = row_fit(plan, training, row, &plan->cards[i]);
+		row->fits |= (uint64_t)(fit == FIT_YES) << i;
+		row->open |= (uint64_t)(fit == FIT_OPEN) << i;
+	}
 }

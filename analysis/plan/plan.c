@@ -45,7 +45,7 @@ static int64_t least_total(const struct formula *f)
 
 void plan_compute(struct plan *plan)
 {
-	char why[256];
+	char why[256], *gap;
 
 	if (plan->unknown)
 		return;
@@ -55,6 +55,10 @@ void plan_compute(struct plan *plan)
 	measure_line(plan);
 	plan->least = least_total(&plan->formula);
 	plan_peak(plan);
+	gap = plan_gap(plan);
+	if (gap)
+		plan_note(plan, "%s", gap);
+	free(gap);
 	plan_sweep(plan);
 }
 

@@ -13,10 +13,13 @@
 enum {
 	PLAN_KINDS = 8,
 	PLAN_CARDS = 96,
-	PLAN_NOTES = 8,
+	PLAN_NOTES = 16,
 	PLAN_LINE = 24,
 	SWEEP_ROWS = 64
 };
+
+/* Does it fit a card? Open: the sum does, and what a step has at its peak is not known. */
+enum fit { FIT_NO, FIT_YES, FIT_OPEN };
 
 /* What a trace measured, and what is asked to be otherwise than there. */
 struct traced {
@@ -41,7 +44,8 @@ struct sweep_row {
 	int64_t peak, reserved; /* bytes; the sum where no peak is known; -1 */
 	int64_t total;          /* the sum of the buckets; -1: too large to count */
 	const char *phase;      /* NULL: no walk knows it */
-	uint64_t fits; /* a bit for each of the cards that were named, the first 64 */
+	/* a bit for each of the cards that were named, the first 64 */
+	uint64_t fits, open;
 };
 
 struct sweep {
@@ -62,6 +66,7 @@ struct plan {
 	int64_t context;    /* bytes of each card that are not PyTorch's */
 	bool context_given; /* by --context */
 	bool unknown; /* a model that the formula does not know, to be measured alone */
+	enum { MEASURE_NEVER, MEASURE_CAN, MEASURE_DOES } measure; /* by --measure */
 	char *notes[PLAN_NOTES]; /* what was assumed, a sentence each */
 	int note_count;
 	struct formula formula;
@@ -111,9 +116,13 @@ int64_t plan_largest(const struct plan *plan, const struct card *card);
  * pools has room for them. */
 int64_t plan_unlisted_bytes(void);
 /* What it needs of a card beside the context: reserved bytes at the peak where that is known, else
- * the sum; and whether it fits there. */
+ * the sum; and whether it fits there, by what was not measured. */
 int64_t plan_need(const struct plan *plan);
-bool plan_fits(const struct plan *plan, const struct card *card);
+enum fit plan_fit(const struct plan *plan, const struct card *card);
+/* Why there is no peak on some card, as a note that the caller frees; NULL: there is one on all. */
+char *plan_gap(const struct plan *plan);
+/* Is a row's peak known, and no sum? */
+bool plan_row_has_peak(const struct plan *plan, const struct sweep_row *row);
 
 /* The peak over time, where the walk knows the training. */
 void plan_peak(struct plan *plan);

@@ -110,6 +110,15 @@ static const char *axis_name(const struct plan *plan)
 	return plan->sweep.axis == SWEEP_SEQ ? "sequence" : "batch";
 }
 
+static void put_mark(struct table *table, const struct sweep_row *row, uint64_t card)
+{
+	if (row->open & card)
+		table_cell(table, YELLOW, "?");
+	else
+		table_cell(table, row->fits & card ? GREEN : RED, "%s",
+		           sign(row->fits & card ? CHECK : CROSS));
+}
+
 void plan_sweep_print(const struct plan *plan, FILE *out)
 {
 	static const char *const columns[] = {">>><", ">>><<", ">>><<<", ">>><<<<"};
@@ -134,16 +143,24 @@ void plan_sweep_print(const struct plan *plan, FILE *out)
 		else
 			table_cell(table, PLAIN, "%s", sign(DASH));
 		table_cell(table, PLAIN, "%s",
-		           row->phase            ? row->phase
-		           : plan->traced.scaled ? sign(DASH)
-		                                 : "the sum");
+		           row->phase                     ? row->phase
+		           : plan_row_has_peak(plan, row) ? sign(DASH)
+		                                          : "the sum");
 		for (int k = 0; cards && k < plan->card_count; k++)
-			table_cell(table, row->fits & (uint64_t)1 << k ? GREEN : RED,
-			           "%s",
-			           sign(row->fits & (uint64_t)1 << k ? CHECK : CROSS));
+			put_mark(table, row, (uint64_t)1 << k);
 	}
 	table_print(table, out, 2, true);
 	table_free(table);
+}
+
+static void json_cards(struct json *json, const struct plan *plan, const char *key,
+                       uint64_t cards)
+{
+	json_array(json, key);
+	for (int k = 0; plan->cards_named && k < plan->card_count && k < 64; k++)
+		if (cards & (uint64_t)1 << k)
+			json_text(json, NULL, plan->cards[k].name);
+	json_end(json);
 }
 
 void plan_sweep_json(const struct plan *plan, struct json *json)
@@ -157,15 +174,12 @@ void plan_sweep_json(const struct plan *plan, struct json *json)
 		json_number(json, plan->sweep.axis == SWEEP_SEQ ? "seq" : "batch",
 		            row->value);
 		json_known(json, "peak_allocated_bytes",
-		           row->phase || plan->traced.scaled ? row->peak : -1);
+		           plan_row_has_peak(plan, row) ? row->peak : -1);
 		json_text(json, "peak_phase", row->phase);
 		json_known(json, "reserved_bytes", row->reserved);
 		json_known(json, "total_bytes", row->total);
-		json_array(json, "fits");
-		for (int k = 0; plan->cards_named && k < plan->card_count; k++)
-			if (row->fits & (uint64_t)1 << k)
-				json_text(json, NULL, plan->cards[k].name);
-		json_end(json);
+		json_cards(json, plan, "fits", row->fits);
+		json_cards(json, plan, "may_fit", row->open);
 		json_end(json);
 	}
 	json_end(json);

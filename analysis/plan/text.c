@@ -311,23 +311,27 @@ static bool print_card(const struct plan *plan, const struct card *card, FILE *o
 {
 	int64_t available = plan_available(plan, card),
 	        largest = plan_largest(plan, card);
-	bool fits = plan_fits(plan, card);
+	enum fit fit = plan_fit(plan, card);
+	bool fits = fit != FIT_NO;
 	const struct plan *there = plan_on(plan, card);
 	int64_t need =
 	        fits || !there->walked ? plan_need(there) : plan_peak_bytes(there);
 	int64_t rest = available > need || !fits ? available - need : 0;
-	/* What fits without its activations is not known to fit with them. */
-	bool counted =
-	        plan->formula.activations_known || plan->measured || plan->traced.known;
 
 	fputs("  ", out);
-	if (fits && !counted)
+	if (fit == FIT_OPEN)
 		text_mark(out, YELLOW, "?");
 	else
 		text_mark(out, fits ? GREEN : RED, sign(fits ? CHECK : CROSS));
 	fprintf(out, "%-17s %11s  %11s %s", card->name, text_size(card->bytes).s,
-	        text_size(fits ? rest : -rest).s, fits ? "free" : "short");
-	if (largest > 0)
+	        text_size(fits ? rest : -rest).s,
+	        fit == FIT_OPEN ? "left"
+	        : fits          ? "free"
+	                        : "short");
+	if (largest > 0 && plan_peak_bytes(there) < 0)
+		fprintf(out, "%*sbatch %s by the sum", fits ? 3 : 2, "",
+		        text_count(largest).s);
+	else if (largest > 0)
 		fprintf(out, "%*sbatch up to %s", fits ? 4 : 3, "",
 		        text_count(largest).s);
 	else if (!largest)
@@ -397,7 +401,8 @@ static void print_cards(const struct plan *plan, FILE *out)
 			print_doubt(out);
 		return;
 	}
-	while (small < plan->card_count && !plan_fits(plan, &plan->cards[small]))
+	while (small < plan->card_count &&
+	       plan_fit(plan, &plan->cards[small]) == FIT_NO)
 		small++;
 	for (int i = small, last; i < plan->card_count; i = last + 1) {
 		last = last_alike(plan, i);

@@ -3,7 +3,7 @@
  * own weights. How many go to which expert changes no size here.
  * Source: the routers and blocks of modeling_mixtral.py, modeling_qwen2_moe.py and
  * modeling_qwen3_moe.py; grouped_mm_experts_forward() of integrations/moe.py, transformers 5.23.
- * Called from: feed_forward.c, walk.c. */
+ * Called from: feed_forward.c, known.c. */
 #include "experts.h"
 #include "transformer.h"
 
@@ -27,25 +27,36 @@ static void returns(struct ops *o, struct variables *local)
 		ops_let(o, &local->list[--local->count]);
 }
 
-bool experts_known(const struct transformer *m)
+const char *experts_lacking(const struct transformer *m)
 {
 	enum { AMPERE = 8, ALIGNED = 16 };
 	const struct shape *s = m->shape;
 	int64_t rows = m->wide * s->hidden, inner = m->wide * s->experts.width;
 
 	if (s->latent.halves)
-		return false;
+		return "'rope_interleave' is false, which is not gone through";
 	if (!s->experts.sparse)
-		return true;
-	if (!s->experts.chosen || s->experts.aux_loss ||
-	    lora_is_of_experts(s, m->training))
-		return false;
+		return NULL;
+	if (!s->experts.chosen)
+		return "how many experts a token goes to is not known";
+	if (s->experts.aux_loss)
+		return "the router's own loss ('output_router_logits') is not gone "
+		       "through";
+	if (lora_is_of_experts(s, m->training))
+		return "adapters on the experts' own tensors are not gone through";
 	if (!experts_are_grouped(s)) /* bitsandbytes takes its router for a matmul */
-		return m->training->parameter != DTYPE_NF4;
+		return m->training->parameter == DTYPE_NF4
+		               ? "a router of nf4 weights is not gone through"
+		               : NULL;
+	if (s->latent.keys && !s->experts.shared)
+		return "experts without one that all tokens share are not gone through";
 	/* PyTorch has no such operator on older cards, nor for rows of other lengths */
-	return (!s->latent.keys || s->experts.shared) &&
-	       m->ops.silicon->major >= AMPERE && rows % ALIGNED == 0 &&
-	       inner % ALIGNED == 0;
+	if (m->ops.silicon->major < AMPERE)
+		return "a card before Ampere has no operator for all experts at once";
+	if (rows % ALIGNED || inner % ALIGNED)
+		return "there is no operator for all experts at once where their rows "
+		       "are no multiple of 16 bytes";
+	return NULL;
 }
 
 /* ---- the router -------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
  * paper writes it.
  * Source: torch/optim/ of PyTorch 2.11; bitsandbytes/optim/optimizer.py, 0.50; Chen et al. 2023,
  * Algorithm 2.
- * Called from: walk.c. */
+ * Called from: known.c, walk.c. */
 #include "optimizer.h"
 
 #include <stdlib.h>

@@ -185,8 +185,13 @@ void llama4_positions(struct transformer *model, const struct layer_weights *lay
 struct ten llama4_experts(struct transformer *model, const struct layer_weights *layer,
                           struct ten x);
 
-/* Are the model's experts, where it has some, written here for this training? */
-bool experts_known(const struct transformer *model);
+/* What of the model's experts, where it has some, is not written here for this training; NULL: all
+ * is. */
+const char *experts_lacking(const struct transformer *model);
+
+/* Is all of the model and of the training written here? why: the reason where not; NULL with a
+ * size of 0. */
+bool walk_is_written(const struct transformer *model, char *why, size_t size);
 /* The feed-forward of a layer with experts. */
 struct ten experts_forward(struct transformer *model, const struct layer_weights *layer,
                            struct ten x);

@@ -2,6 +2,7 @@
  * Called from: plan/, recognise/, reconcile/. */
 #include "walk.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "heap.h"
@@ -9,48 +10,6 @@
 #include "optimizer.h"
 
 enum { HOPPER = 9 };
-
-static bool known(const struct shape *s, const struct training *r)
-{
-	return !r->inference && (r->world == 1 || !r->zero || r->zero == 3) &&
-	       r->offload == OFFLOAD_NONE && (!r->lora_rank || !r->zero) &&
-	       !r->lora_parameters && r->sample_bytes < 0 && r->sample_elements < 0 &&
-	       r->batch > 0 && (r->seq > 0 || s->stages.count) &&
-	       (r->checkpoint == CHECKPOINT_NONE || r->checkpoint == CHECKPOINT_FULL) &&
-	       r->accumulate >= 1 && r->accumulate <= 1024 && optimizer_known(r) &&
-	       (r->accumulate == 1 || !r->zero) &&
-	       (r->parameter == DTYPE_FP32 || r->parameter == DTYPE_BF16 ||
-	        r->parameter == DTYPE_FP16 ||
-	        (r->parameter == DTYPE_NF4 && r->lora_rank)) &&
-	       r->master == DTYPE_NONE;
-}
-
-/* Sizes that a walk can add up, and has the time for. */
-static bool sane(const struct shape *s, const struct training *r)
-{
-	double longest = (double)(r->target > r->seq ? r->target : r->seq);
-	double tokens = (double)r->batch * longest,
-	       layers = (double)shape_all_layers(s);
-	double experts =
-	        (double)s->experts.chosen * (double)(s->experts.width + s->hidden);
-	double widest = (double)(s->vocab > s->ffn ? s->vocab : s->ffn) +
-	                (double)s->hidden + experts;
-	double scores = (double)s->heads * (longest + (double)s->relative.rows);
-
-	if (s->stages
-	            .count) /* a module reads as many numbers as a picture has, or some more */
-		return layers <= 1024 && (double)r->batch * (double)s->pixels < 1e12;
-	return s->layers >= 1 && layers <= 1024 && tokens < 1e12 &&
-	       (double)r->batch * (double)s->pixels < 1e15 &&
-	       tokens * (widest + scores) * layers < 1e16;
-}
-
-/* PEFT's adapters of a second stack and of relative positions are not written here. */
-static bool adapters_known(const struct shape *s, const struct training *r)
-{
-	return !r->lora_rank || (!s->decoder_layers && !s->relative.rows &&
-	                         (r->parameter != DTYPE_NF4 || !s->encoder));
-}
 
 static tensor_id forward(struct transformer *m)
 {
@@ -153,37 +112,10 @@ static bool made(struct transformer *m)
 	                                   : transformer_make(m);
 }
 
-/* Is all of this model and of this training written here? */
-static bool is_written(const struct transformer *m)
+static struct transformer transformer_of(const struct model *model,
+                                         const struct training *training)
 {
-	const struct shape *s = m->shape;
-	const struct training *training = m->training;
-
-	/* what PyTorch writes out of scores with a bias, on cards without bf16, is not written here */
-	if (s->buckets && transformer_lacks_bf16(m))
-		return false;
-	/* T5's layers under checkpoints hand their biases to each other */
-	if (s->buckets && training->checkpoint != CHECKPOINT_NONE)
-		return false;
-	if (!experts_known(m))
-		return false;
-	/* ... nor of Swin's windows, which all have a bias */
-	if (s->stages.window && transformer_lacks_bf16(m))
-		return false;
-	/* DDP hands buffers from device to device, which is not written here */
-	if ((s->stages.count || s->pictures.layers) &&
-	    (training->world > 1 || training->lora_rank))
-		return false;
-	if (s->unwalked || !known(s, training) ||
-	    (training->zero && (s->encoder || s->decoder_layers)) ||
-	    !sane(s, training) || !adapters_known(s, training))
-		return false;
-	return true;
-}
-
-bool walk_training(const struct model *model, const struct training *training,
-                   int64_t capacity, struct walk *walk)
-{
+	int64_t length = model->shape.stages.count ? 1 : training->seq;
 	struct transformer m = {.shape = &model->shape,
 	                        .training = training,
 	                        .batch = training->batch,
@@ -194,24 +126,49 @@ bool walk_training(const struct model *model, const struct training *training,
 	                        .memory = {.v = NO_TENSOR},
 	                        .named = {.v = NO_TENSOR},
 	                        .asked = {.v = NO_TENSOR},
-	                        .tokens =
-	                                training->batch *
-	                                (model->shape.stages.count ? 1 : training->seq),
+	                        .tokens = training->batch * length,
 	                        .wide = dtype_bytes(training->parameter == DTYPE_NF4
 	                                                    ? training->residual
 	                                                    : training->parameter),
 	                        .layer_count = model->shape.layers};
-	bool good;
 
 	m.ops.silicon = silicon_of(training);
 	m.ops.half = training->autocast ? 2 : 0;
 	m.ops.fp16 = (training->autocast ? training->activation
 	                                 : training->parameter) == DTYPE_FP16;
-	if (!model->known || model->quantised || !is_written(&m))
-		return false;
-	m.ops.tape = tape_new(capacity);
 	m.ops.unpacked = dtype_bytes(training->activation);
 	m.ops.twice_packed = training->double_quant;
+	return m;
+}
+
+bool walk_knows(const struct model *model, const struct training *training, char *why,
+                size_t size)
+{
+	struct transformer m;
+
+	if (!model->known) {
+		snprintf(why, size, "the shape of the model is not known");
+		return false;
+	}
+	if (model->quantised) {
+		snprintf(why, size,
+		         "weights that are packed already are not gone through");
+		return false;
+	}
+	m = transformer_of(model, training);
+	return walk_is_written(&m, why, size);
+}
+
+bool walk_training(const struct model *model, const struct training *training,
+                   int64_t capacity, struct walk *walk)
+{
+	struct transformer m;
+	bool good;
+
+	if (!walk_knows(model, training, NULL, 0))
+		return false;
+	m = transformer_of(model, training);
+	m.ops.tape = tape_new(capacity);
 	tape_phase(m.ops.tape, TAPE_SETUP);
 	share(&m);
 	good = made(&m) && m.elements == model->parameters;

@@ -30,6 +30,12 @@ struct walk {
 bool walk_training(const struct model *model, const struct training *training,
                    int64_t capacity, struct walk *walk);
 
+/* Would it be gone through? why: the reason where not, as words behind "no peak over time: "; NULL
+ * with a size of 0 where nobody asks. What true promises the walk may still not keep: the model's
+ * weights can be others than those of its shape. */
+bool walk_knows(const struct model *model, const struct training *training, char *why,
+                size_t size);
+
 /* The larger of the two steps. */
 const struct tape_totals *walk_worst(const struct walk *walk);
 

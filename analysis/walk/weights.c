@@ -384,8 +384,6 @@ bool transformer_make(struct transformer *m)
 {
 	const struct shape *s = m->shape;
 
-	if (s->head == HEAD_NONE || s->norms < 1 || s->norms > 4)
-		return false;
 	make_embedding(m);
 	m->layers = allocate((size_t)(m->layer_count + 1) * sizeof(*m->layers));
 	if (m->sharding)
