@@ -65,6 +65,26 @@ static const struct device *card_of(const struct trace *trace)
 	return NULL;
 }
 
+/* The highest of the two steps. What building the model took is no part of a training: a head that is
+ * made and then tied is there twice for an instant. */
+static bool highest(struct trace *trace, const struct device *device,
+                    struct point *peak, int64_t *reserved)
+{
+	struct point point;
+	bool found = false;
+
+	for (int64_t id = 1; id <= 2; id++) {
+		if (!trace_peak(trace, device->id, id, &point))
+			continue;
+		if (!found || point.allocated > peak->allocated)
+			*peak = point;
+		if (!found || point.reserved_peak > *reserved)
+			*reserved = point.reserved_peak;
+		found = true;
+	}
+	return found;
+}
+
 void lived_read(const char *path, struct measured *measured)
 {
 	struct trace *trace = trace_open(path);
@@ -72,7 +92,7 @@ void lived_read(const char *path, struct measured *measured)
 	struct point peak;
 	struct step step;
 
-	if (!device || !trace_peak(trace, device->id, -1, &peak))
+	if (!device || !highest(trace, device, &peak, &measured->reserved))
 		fail(STATUS_UNREADABLE, "the training used no device memory");
 	step = trace_step(trace, peak.step);
 	measured->allocated = peak.allocated;

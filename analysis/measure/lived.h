@@ -4,7 +4,7 @@
 
 #include "measured.h"
 
-/* Reads the trace: the peak, its buckets, and the most that activations took. Ends the program
+/* Reads the trace: the peak of the two steps, its buckets, what was reserved at the most, and the most that activations took. Ends the program
  * with status 3 where there is nothing in it. */
 void lived_read(const char *path, struct measured *measured);
 

@@ -126,7 +126,6 @@ static void measure_all(struct work *work)
 		     "simulated: it %s",
 		     attempt.where);
 	read_result(&attempt, m);
-	m->reserved = attempt.reserved;
 	m->bound = copy_text(attempt.bound);
 	m->context = attempt.used - attempt.reserved;
 	lived_read(attempt.trace, m);

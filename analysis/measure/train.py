@@ -36,7 +36,7 @@ class Refused(Exception):
 
 # ------------------------------------------------------------------ the model
 
-def load_config():
+def load_config(torch):
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     import transformers
     settings = SETTINGS["config"]
@@ -51,6 +51,10 @@ def load_config():
                       f"'{kind}'")
     config = CONFIG_MAPPING[kind].from_dict(settings)
     config.use_cache = False
+    # a published dtype would be the weights' where a model makes another by its config
+    for one in (config, *(getattr(config, name, None) for name in config.sub_configs)):
+        if one is not None:
+            one.dtype = getattr(torch, DTYPES[SETTINGS["parameters"]])
     if getattr(config, "is_encoder_decoder", False):  # labels are shifted behind this token
         config.decoder_start_token_id = getattr(config, "decoder_start_token_id", None) or 0
     if not SETTINGS["dropout"]:
@@ -405,7 +409,7 @@ def step(model, batch, optimizer, scaler, autocast, result):
 
 def train(torch, result):
     import contextlib
-    config = load_config()
+    config = load_config(torch)
     join(torch)
     bare = build(config, torch)
     model = share(bare, torch)
@@ -414,6 +418,7 @@ def train(torch, result):
                   parameter_bytes=size([*bare.parameters(), *packing(bare)]),
                   buffer_bytes=size(bare.buffers()))
     answer_for_masks()
+    torch.cuda.empty_cache()  # of what building the model took
     batch = batch_for(bare, config, torch)
     optimizer = optimizers(bare, torch)
     scaler, autocast = None, contextlib.nullcontext

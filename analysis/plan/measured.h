@@ -39,7 +39,7 @@ struct measured {
 	int64_t at_peak
 	        [BUCKETS]; /* by the bucket of its blocks; their sum is allocated */
 
-	int64_t reserved, context;   /* the most of each, in the whole run */
+	int64_t reserved, context;   /* the most of each, once the model is built */
 	struct measured_card *cards; /* one for each of the plan's */
 };
 

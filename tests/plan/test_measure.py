@@ -227,6 +227,22 @@ def test_the_head_that_is_trained_is_the_one_that_is_predicted(measured, config,
                                                       abs=1 << 20)
 
 
+@pytest.mark.parametrize("key", ["torch_dtype", "dtype"])
+def test_the_weights_have_the_dtype_of_the_training_and_not_the_published_one(measured, key):
+    """transformers' classifiers make the model in them by the config, which has a dtype."""
+    a = measured("--config", {**without(LLAMA), key: "bfloat16"}, "--task",
+                 "sequence-classification", "--precision", "bf16-mixed", "--batch", 2)
+    assert a["measured"]["parameter_bytes"] == a["parameter_bytes"]
+
+
+def test_the_peak_is_one_of_a_step_and_not_of_the_building(measured):
+    """A head that is tied is made first, and stands beside the embedding for an instant."""
+    a = measured("--config", {**LLAMA, "tie_word_embeddings": True, "vocab_size": 400_001},
+                 "--precision", "bf16", "--optimizer", "sgd", "--lora-rank", 2, "--seq", 2)
+    assert a["measured"]["peak_step"] >= 1 and a["measured"]["peak_phase"] != "setup"
+    assert a["peak_allocated_bytes"] == pytest.approx(a["measured"]["peak_allocated_bytes"], rel=.02)
+
+
 def test_activations_are_what_the_formula_counts(measured):
     a = measured("--config", LLAMA, "--batch", 64, "--precision", "bf16")
     assert a["measured"]["activation_bytes"] == pytest.approx(a["activation_bytes"], rel=0.02)
