@@ -177,6 +177,8 @@ static void read_rotary(struct reader *reader, const struct kind *kind, struct s
 static void refine_layers(struct reader *reader, const struct kind *kind,
                           struct shape *s)
 {
+	static const char *const norms[] = {"qk_layernorm", "use_qk_norm"};
+
 	if (!strcmp(kind->name, "starcoder2"))
 		s->qkv_bias = s->out_bias = s->mlp_bias =
 		        truth(reader, "use_bias", true);
@@ -208,12 +210,12 @@ static void refine_layers(struct reader *reader, const struct kind *kind,
 	}
 	if (s->parallel && strcmp(kind->name, "gpt_neox") != 0)
 		s->norms = 1; /* attention and feed-forward read what one norm gave */
-	if ((s->family == FAMILY_STABLELM || s->family == FAMILY_PHI ||
-	     s->family == FAMILY_COHERE) &&
-	    (truth(reader, "qk_layernorm", false) ||
-	     truth(reader, "use_qk_norm", false)))
-		wrong(reader, "'%s' has norms for each head, which are not understood",
-		      reader->name);
+	for (int i = 0;
+	     i < 2 && (s->family == FAMILY_STABLELM || s->family == FAMILY_PHI ||
+	               s->family == FAMILY_COHERE);
+	     i++)
+		if (truth(reader, norms[i], false))
+			strange(reader, norms[i], "the model has norms for each head");
 }
 
 static void refine_opt(struct reader *reader, struct shape *s)
@@ -223,13 +225,11 @@ static void refine_opt(struct reader *reader, struct shape *s)
 	                !truth(reader, "_remove_final_layer_norm", false);
 	s->qkv_bias = s->out_bias = s->mlp_bias = truth(reader, "enable_bias", true);
 	if (whole(reader, "word_embed_proj_dim", s->hidden) != s->hidden)
-		wrong(reader, "'%s' projects its embeddings, which is not understood",
-		      reader->name);
+		strange(reader, "word_embed_proj_dim",
+		        "the model projects its embeddings");
 	if (!truth(reader, "layer_norm_elementwise_affine", true))
-		wrong(reader,
-		      "'%s' has norms without weights "
-		      "('layer_norm_elementwise_affine'), which are not understood",
-		      reader->name);
+		strange(reader, "layer_norm_elementwise_affine",
+		        "norms have no weights");
 }
 
 static void refine(struct reader *reader, const struct kind *kind, struct shape *s)
@@ -247,10 +247,8 @@ static void refine(struct reader *reader, const struct kind *kind, struct shape 
 	if (!strcmp(kind->name, "opt"))
 		refine_opt(reader, s);
 	if (!strcmp(kind->name, "gpt2") && truth(reader, "add_cross_attention", false))
-		wrong(reader,
-		      "'%s' has layers that attend to another model's output "
-		      "('add_cross_attention'), which is not understood",
-		      reader->name);
+		strange(reader, "add_cross_attention",
+		        "layers attend to another model's output");
 	if (!strcmp(kind->name, "nanogpt")) {
 		s->mlp = MLP_GELU;
 		s->undropped = 0;

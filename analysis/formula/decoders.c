@@ -31,10 +31,8 @@ static void refine_bloom(struct reader *reader, struct shape *s)
 {
 	s->context = whole(reader, "seq_length", 2048);
 	if (truth(reader, "apply_residual_connection_post_layernorm", false))
-		wrong(reader,
-		      "'%s' adds what its norms give to the stream, which is not "
-		      "understood",
-		      reader->name);
+		strange(reader, "apply_residual_connection_post_layernorm",
+		        "the model adds what its norms give to the stream");
 }
 
 static void refine_mpt(struct reader *reader, struct shape *s)
@@ -93,8 +91,8 @@ static void refine_gemma3(struct reader *reader, struct shape *s)
 	read_windows(reader, s, 4096, 6);
 	s->logit_cap = numbered(reader, "final_logit_softcapping");
 	if (truth(reader, "use_bidirectional_attention", false))
-		wrong(reader, "'%s' sees later tokens too, which is not understood",
-		      reader->name);
+		strange(reader, "use_bidirectional_attention",
+		        "the model sees later tokens too");
 }
 
 /* Positions are turned in windowed layers alone. */
@@ -121,9 +119,8 @@ static void refine_smollm3(struct reader *reader, struct shape *s)
 		for (int64_t i = each - 1; i < s->layers; i += each)
 			put_layer(&s->unturned, i);
 	if (truth(reader, "use_sliding_window", false))
-		wrong(reader,
-		      "'%s' has windows in some layers, which are not understood",
-		      reader->name);
+		strange(reader, "use_sliding_window",
+		        "the model has windows in some layers");
 }
 
 /* Qwen: of those kinds with experts one gives each layer a window, the other each second one of the
@@ -173,10 +170,12 @@ static void refine_falcon(struct reader *reader, struct shape *s)
 	                      : NULL;
 	if (truth(reader, "alibi", false))
 		s->rotary = 0;
-	if (s->norms < 1 || s->norms > 2 || (newer && !s->parallel) ||
-	    (!newer && s->parallel && s->norms != 1))
-		wrong(reader, "'%s' has %d norms in a layer, which is not understood",
-		      reader->name, s->norms);
+	if (newer && !s->parallel)
+		strange(reader, "parallel_attn", "a newer layer is no parallel one");
+	else if (s->norms < 1 || s->norms > 2 ||
+	         (!newer && s->parallel && s->norms != 1))
+		strange(reader, "num_ln_in_parallel_attn",
+		        "a layer has another number of norms");
 }
 
 void refine_decoder(struct reader *reader, const struct kind *kind, struct shape *s)

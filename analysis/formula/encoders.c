@@ -39,15 +39,14 @@ static void refine_deberta(struct reader *reader, struct shape *s)
 		s->positions = 0;
 	if (s->embedding && s->embedding != s->hidden)
 		s->projection = PROJECT_BEFORE_NORM;
-	if (number_of(reader, "conv_kernel_size", 0) > 0 ||
-	    !truth(reader, "legacy", true) ||
-	    number_of(reader, "pooler_hidden_size", s->hidden) != s->hidden ||
-	    number_of(reader, "attention_head_size", s->head_dim) != s->head_dim)
-		wrong(reader,
-		      "'%s' has a convolution, heads or a pooler of another size, or a "
-		      "new "
-		      "head, which are not understood",
-		      reader->name);
+	if (number_of(reader, "conv_kernel_size", 0) > 0)
+		strange(reader, "conv_kernel_size", "the model has a convolution");
+	if (!truth(reader, "legacy", true))
+		strange(reader, "legacy", "the model has a new head");
+	if (number_of(reader, "pooler_hidden_size", s->hidden) != s->hidden)
+		strange(reader, "pooler_hidden_size", "the pooler has another size");
+	if (number_of(reader, "attention_head_size", s->head_dim) != s->head_dim)
+		strange(reader, "attention_head_size", "heads have another size");
 }
 
 void config_encoder(struct reader *reader, struct shape *s)
@@ -77,19 +76,17 @@ void config_encoder(struct reader *reader, struct shape *s)
 		s->projection = PROJECT_AFTER_NORM;
 	if (s->family == FAMILY_ALBERT) {
 		s->shared = whole(reader, "num_hidden_groups", 1);
-		if (whole(reader, "inner_group_num", 1) != 1 || s->layers % s->shared)
-			wrong(reader,
-			      "'%s' has several layers in a group, which is not "
-			      "understood",
-			      reader->name);
+		if (whole(reader, "inner_group_num", 1) != 1)
+			strange(reader, "inner_group_num",
+			        "there are several layers in a group");
+		if (!reader->failed && s->layers % s->shared)
+			strange(reader, "num_hidden_groups",
+			        "some groups have a layer more than others");
 	}
-	if (truth(reader, "is_decoder", false) ||
-	    !truth(reader, "tie_word_embeddings", true))
-		wrong(reader,
-		      "'%s' is a decoder, or has words of its own in the head, which "
-		      "is "
-		      "not understood",
-		      reader->name);
+	if (truth(reader, "is_decoder", false))
+		strange(reader, "is_decoder", "an encoder is trained as a decoder");
+	if (!truth(reader, "tie_word_embeddings", true))
+		strange(reader, "tie_word_embeddings", "the head has words of its own");
 }
 
 static void refine_t5(struct reader *reader, struct shape *s, bool mt5)
@@ -122,6 +119,8 @@ static void refine_t5(struct reader *reader, struct shape *s, bool mt5)
 
 void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
 {
+	static const char *const rates[] = {"activation_dropout", "encoder_layerdrop",
+	                                    "decoder_layerdrop"};
 	bool whisper = s->family == FAMILY_WHISPER;
 
 	if (s->family == FAMILY_T5) {
@@ -142,17 +141,18 @@ void config_seq2seq(struct reader *reader, struct shape *s, bool mt5)
 	s->dropout =
 	        fraction(reader, "dropout", s->family == FAMILY_BART ? 0.1 : 0) > 0;
 	s->attention_dropout = fraction(reader, "attention_dropout", 0) > 0;
-	if (whole(reader, "decoder_ffn_dim", whisper ? 1536 : 4096) != s->ffn ||
-	    whole(reader, "decoder_attention_heads", whisper ? 6 : 16) != s->heads ||
-	    fraction(reader, "activation_dropout", 0) > 0 ||
-	    fraction(reader, "encoder_layerdrop", 0) > 0 ||
-	    fraction(reader, "decoder_layerdrop", 0) > 0 ||
-	    !truth(reader, "tie_word_embeddings", true))
-		wrong(reader,
-		      "'%s' has two stacks of different layers, layers that are left "
-		      "out or "
-		      "words of its own in the head, which are not understood",
-		      reader->name);
+	if (whole(reader, "decoder_ffn_dim", whisper ? 1536 : 4096) != s->ffn)
+		strange(reader, "decoder_ffn_dim", "the two stacks have other layers");
+	if (whole(reader, "decoder_attention_heads", whisper ? 6 : 16) != s->heads)
+		strange(reader, "decoder_attention_heads",
+		        "the two stacks have other layers");
+	for (int i = 0; i < 3; i++)
+		if (fraction(reader, rates[i], 0) > 0)
+			strange(reader, rates[i],
+			        i ? "layers are left out at random"
+			          : "there is a dropout inside the feed-forward part");
+	if (!truth(reader, "tie_word_embeddings", true))
+		strange(reader, "tie_word_embeddings", "the head has words of its own");
 }
 
 void config_vision(struct reader *reader, struct shape *s)

@@ -78,9 +78,8 @@ static void read_mixtral(struct reader *reader, struct shape *s)
 	s->experts.shares = true;
 	put_each(s, 0, 1);
 	if (fraction(reader, "router_jitter_noise", 0) > 0)
-		wrong(reader,
-		      "'%s' has noise before its router, which is not understood",
-		      reader->name);
+		strange(reader, "router_jitter_noise",
+		        "there is noise before the router");
 }
 
 static void read_qwen(struct reader *reader, struct shape *s)

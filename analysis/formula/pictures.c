@@ -136,12 +136,10 @@ static void resnet(struct reader *reader, struct shape *shape)
 		if (s->first > MOST || (s->bottleneck && s->width[i] < 4))
 			wrong(reader, "'%s' has stages that are too narrow or too wide",
 			      reader->name);
-	if (is_other(reader, "hidden_act", "relu") ||
-	    is_other(reader, "layer_type", "bottleneck|basic"))
-		wrong(reader,
-		      "'%s' has a function other than relu, or layers of another kind, "
-		      "which are not understood",
-		      reader->name);
+	if (is_other(reader, "hidden_act", "relu"))
+		strange(reader, "hidden_act", "the function is not relu");
+	if (is_other(reader, "layer_type", "bottleneck|basic"))
+		strange(reader, "layer_type", "the layers are of another kind");
 }
 
 static void convnext(struct reader *reader, struct shape *shape)
@@ -194,10 +192,7 @@ void config_stages(struct reader *reader, struct shape *shape)
 		s->left_out = fraction(reader, "drop_path_rate",
 		                       shape->family == FAMILY_SWIN ? 0.1 : 0) > 0;
 		if (is_other(reader, "hidden_act", "gelu"))
-			wrong(reader,
-			      "'%s' has a function other than gelu, which is not "
-			      "understood",
-			      reader->name);
+			strange(reader, "hidden_act", "the function is not gelu");
 	}
 	two_sides(reader, "image_size", 224, &s->high, &s->wide);
 	s->channels = whole(reader, "num_channels", 3);

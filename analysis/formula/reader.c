@@ -43,6 +43,27 @@ static const char *present(struct reader *reader, const char *keys, char *key,
 	return at;
 }
 
+void strange(struct reader *reader, const char *key, const char *what)
+{
+	struct rows *rows = reader->failed ? NULL : look(reader, key);
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	const char *value = rows ? rows_text(rows, 1) : NULL;
+	bool word = type && (!strcmp(type, "true") || !strcmp(type, "false") ||
+	                     !strcmp(type, "null"));
+
+	if (reader->failed)
+		return;
+	wrong(reader, "'%s' in '%s' is %.60s: %s, which 'plan' does not know", key,
+	      reader->name,
+	      word            ? type
+	      : type && value ? value
+	                      : "not given",
+	      what);
+	reader->foreign = true;
+	if (rows)
+		rows_free(rows);
+}
+
 /* A positive whole number; otherwise where the key is missing or null, and -1 for
  * otherwise means that the key must be there. */
 int64_t whole(struct reader *reader, const char *keys, int64_t otherwise)

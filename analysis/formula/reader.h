@@ -14,11 +14,15 @@ struct reader {
 	const char *name, *text;
 	char *why;
 	size_t size;
-	bool failed, foreign; /* foreign: of a kind that is not understood */
+	bool failed, foreign; /* foreign: sound, and not understood here */
 };
 
 void wrong(struct reader *reader, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
+
+/* The same of a key whose value transformers has a model for, and the formula none. what: the words
+ * behind the value. */
+void strange(struct reader *reader, const char *key, const char *what);
 
 /* One row: the type of a key's value ('integer', 'text', 'null', ...) and the value; the caller
  * frees it. NULL: there is none. */

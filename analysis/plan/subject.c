@@ -174,6 +174,10 @@ void plan_subject(struct plan *plan, const struct options *options)
 		                          sizeof(kind), why, sizeof(why));
 		plan->unknown =
 		        trouble == CONFIG_FOREIGN && options->value[OPT_MEASURE];
+		if (trouble == CONFIG_FOREIGN && !plan->unknown)
+			fail(STATUS_USAGE,
+			     "%s; 'tidemark plan --measure --config %s' tries it", why,
+			     options->value[OPT_CONFIG]);
 		if (trouble && !plan->unknown)
 			fail(STATUS_USAGE, "%s", why);
 		if (plan->unknown)

@@ -106,6 +106,44 @@ def test_nanogpts_configuration_needs_no_type(config):
     assert mine == theirs
 
 
+STRANGE = [
+    ({**LLAMA, "model_type": "cohere", "use_qk_norm": True}, "'use_qk_norm' in 'X' is true"),
+    ({**CONFIGS["opt-125m"], "word_embed_proj_dim": 512}, "'word_embed_proj_dim' in 'X' is 512"),
+    ({**CONFIGS["bert-base"], "is_decoder": True}, "'is_decoder' in 'X' is true"),
+    ({**CONFIGS["bert-base"], "model_type": "deberta-v2", "conv_kernel_size": 3},
+     "'conv_kernel_size' in 'X' is 3"),
+    ({**CONFIGS["bert-base"], "model_type": "deberta-v2", "legacy": False},
+     "'legacy' in 'X' is false"),
+    (BART := {"model_type": "bart", "d_model": 64, "encoder_layers": 2, "decoder_layers": 2,
+              "encoder_attention_heads": 4, "decoder_attention_heads": 4, "vocab_size": 500,
+              "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "max_position_embeddings": 128,
+              "activation_dropout": 0.1}, "'activation_dropout' in 'X' is 0.1"),
+    ({**BART, "activation_dropout": 0, "decoder_ffn_dim": 256}, "'decoder_ffn_dim' in 'X' is 256"),
+    ({**BART, "activation_dropout": 0, "decoder_layerdrop": 0.1},
+     "'decoder_layerdrop' in 'X' is 0.1"),
+    ({"model_type": "resnet", "hidden_act": "silu"}, "'hidden_act' in 'X' is silu"),
+    ({"model_type": "mamba"}, "'X' describes a 'mamba'"),
+]
+
+
+@pytest.mark.parametrize("content, part", STRANGE, ids=lambda x: str(x)[:50])
+def test_what_is_not_known_is_one_key_and_may_be_measured(config, tmp_path, content, part):
+    """The key and its value alone, and the command that runs it all the same."""
+    name = str(tmp_path / "config.json")
+    done = config(content)
+    refused(done, part.replace("'X'", f"'{name}'"))
+    assert f"'tidemark plan --measure --config {name}' tries it" in done.stderr
+    assert " or " not in done.stderr.split(": ", 1)[1].split("which")[0]
+    shown = config(content, "--measure", "--print-script")
+    assert shown.returncode == 0 and "SETTINGS = {" in shown.stdout
+
+
+@pytest.mark.parametrize("content", [{**BART, "encoder_layers": -1}, {"model_type": 7},
+                                     {**BART, "encoder_layers": -1, "activation_dropout": .1}])
+def test_what_cannot_be_is_not_measured_either(config, content):
+    assert config(content, "--measure", "--print-script").returncode == 2
+
+
 def refused(done, part):
     assert (done.returncode, done.stdout) == (2, ""), done.stdout[:200]
     assert done.stderr.startswith("tidemark: ") and done.stderr.count("\n") == 1
@@ -210,7 +248,8 @@ def test_a_config_with_experts_that_cannot_be(config, change, part):
     ({"num_key_value_heads": 7}, "evenly"),
     ({"num_attention_heads": 33, "head_dim": None, "num_key_value_heads": 3}, "don't divide"),
     ({"tie_word_embeddings": "yes"}, "neither true nor false"),
-    ({"model_type": "stablelm", "qk_layernorm": True}, "has norms for each head"),
+    ({"model_type": "stablelm", "qk_layernorm": True},
+     "is true: the model has norms for each head"),
     ({"model_type": "mamba"}, "which is not one of llama, mistral"),
     ({"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}},
      "a 'gemma3_text': save 'text_config' as"),

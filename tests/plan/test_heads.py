@@ -208,8 +208,8 @@ def test_a_target_is_as_long_as_the_source_or_as_it_is_said(config, content):
 @pytest.mark.parametrize("content, words, part", [
     (LLAMA, "--target-seq 8", "counts only of a model that reads a source"),
     (BART, "--target-seq 5000", "fewer than '--target-seq 5000'"),
-    ({**BART, "decoder_ffn_dim": 1024}, "", "two stacks of different layers"),
-    ({**BART, "encoder_layerdrop": 0.1}, "", "layers that are left out"),
+    ({**BART, "decoder_ffn_dim": 1024}, "", "is 1024: the two stacks have other layers"),
+    ({**BART, "encoder_layerdrop": 0.1}, "", "is 0.1: layers are left out at random"),
 ])
 def test_two_stacks_that_are_not_understood(config, content, words, part):
     done = config(content, *words.split())
@@ -254,7 +254,7 @@ def test_the_screen_names_a_head_that_is_not_a_decoders_words(plan):
 
 
 @pytest.mark.parametrize("change, part", [
-    ({"is_decoder": True}, "is a decoder"),
+    ({"is_decoder": True}, "is true: an encoder is trained as a decoder"),
     ({"tie_word_embeddings": False}, "words of its own"),
     ({"model_type": "albert", "embedding_size": 128, "inner_group_num": 2}, "several layers"),
     ({"model_type": "deberta-v2", "conv_kernel_size": 3}, "has a convolution"),
