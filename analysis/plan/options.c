@@ -45,8 +45,12 @@ static void refuse_contradictions(const struct options *options)
 	                "the size is given, so no formula is used");
 	refuse_together(options, OPT_LORA_RANK, OPT_LORA_PARAMS, "give one of them");
 	need(options, OPT_LORA_TARGETS, OPT_LORA_RANK);
-	if (!options->value[OPT_TRACE]) /* which says how it is shared */
-		need(options, OPT_WORLD, OPT_ZERO);
+	/* a trace says how it is shared */
+	if (options->value[OPT_WORLD] && !options->value[OPT_ZERO] &&
+	    !options->value[OPT_TRACE])
+		fail(STATUS_USAGE,
+		     "'--world' needs '--zero': 0 is DDP, where each device "
+		     "has all; 1, 2 and 3 share");
 	need(options, OPT_OUTPUT, OPT_MEASURE);
 	need(options, OPT_PYTHON, OPT_MEASURE);
 	need(options, OPT_TIMEOUT, OPT_MEASURE);

@@ -54,7 +54,7 @@ def refused(done, part):
     ("--model gpt2 --optimizer-impl quick", "is one of foreach, fused, for-loop"),
     ("--model gpt2 --accumulate 0", "at least 1"),
     ("--model gpt2 --inference --clip", "contradict"),
-    ("--model gpt2 --world 4", "needs '--zero'"),
+    ("--model gpt2 --world 4", "needs '--zero': 0 is DDP"),
     ("--model gpt2 --zero 4 --world 4", "is one of 0, 1, 2, 3"),
     ("--model gpt2 --zero 3 --world 0", "at least 1"),
     ("--params 7B --lora-rank 8", "needs the shape"),
