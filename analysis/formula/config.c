@@ -396,6 +396,27 @@ static void fill(struct reader *reader, const struct kind *kind, struct shape *s
 		s->context = 4096;
 }
 
+/* How the published weights are packed. */
+static void read_packing(struct reader *reader, struct shape *s)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz_-0123456789";
+	struct rows *rows = look(reader, "quantization_config.quant_method");
+	const char *type = rows ? rows_text(rows, 0) : NULL;
+	const char *method =
+	        type && !strcmp(type, "text") ? rows_text(rows, 1) : "unnamed";
+
+	if (has_type(reader, "quantization_config.load_in_4bit", "true"))
+		method = "nf4";
+	else if (has_type(reader, "quantization_config.load_in_8bit", "true"))
+		method = "int8";
+	if (method[strspn(method, plain)])
+		method = "unnamed";
+	if (has_type(reader, "quantization_config", "object"))
+		snprintf(s->packed, sizeof(s->packed), "%s", method);
+	if (rows)
+		rows_free(rows);
+}
+
 int config_parse(const char *name, const char *text, struct shape *shape, char *kind,
                  size_t kind_size, char *why, size_t size)
 {
@@ -413,6 +434,7 @@ int config_parse(const char *name, const char *text, struct shape *shape, char *
 		wrong(&reader, "'%s' is not valid JSON", name);
 	} else if ((found = find_kind(&reader, kind, kind_size))) {
 		fill(&reader, found, shape);
+		read_packing(&reader, shape);
 		snprintf(kind, kind_size, "%s", found->name);
 	}
 	db_close(reader.db);

@@ -106,6 +106,9 @@ struct shape {
 	int64_t patch;  /* inputs of a vision model's patch projection */
 	int64_t pixels; /* of an image or a sound, in all its channels */
 	int64_t classes;
+	char packed
+	        [24]; /* "nf4", "int8" or the method by which the published weights are
+	                    packed, of which no weight here is counted; "" */
 	int64_t embedding;      /* width of the embedding tables; 0: hidden */
 	int64_t decoder_layers; /* of a second stack, which reads what the first gave; 0 */
 	int64_t target_positions; /* rows of the second stack's own table */

@@ -126,6 +126,29 @@ static void read_dtypes(struct plan *plan, const struct options *options)
 		     dtype_names[t->state]);
 }
 
+/* A config that was published with packed weights is counted as one without. */
+static void note_packing(struct plan *plan)
+{
+	const char *packed = plan->model.shape.packed,
+	           *asked = dtype_names[plan->training.parameter];
+	bool known = !strcmp(packed, dtype_names[DTYPE_NF4]) ||
+	             !strcmp(packed, dtype_names[DTYPE_INT8]);
+
+	if (!*packed || !strcmp(packed, asked))
+		return;
+	if (known)
+		plan_note(
+		        plan,
+		        "the config's 'quantization_config' (bitsandbytes, %s) is not "
+		        "counted: weights are %s; --param-dtype %s counts it",
+		        !strcmp(packed, "int8") ? "8 bits" : "4 bits", asked, packed);
+	else
+		plan_note(plan,
+		          "the config's 'quantization_config' (%s) is not counted: "
+		          "weights are %s",
+		          packed, asked);
+}
+
 static void read_sharding(struct plan *plan, const struct options *options)
 {
 	static const char *const stages[] = {"0", "1", "2", "3"};
@@ -412,6 +435,7 @@ void plan_read(struct plan *plan, const struct options *options)
 	t->inference = options->value[OPT_INFERENCE] != NULL;
 	t->double_quant = options->value[OPT_DOUBLE_QUANT] != NULL;
 	read_dtypes(plan, options);
+	note_packing(plan);
 	read_sharding(plan, options);
 	read_lora(plan, options);
 	read_activations(plan, options);

@@ -138,6 +138,25 @@ def test_what_is_not_known_is_one_key_and_may_be_measured(config, tmp_path, cont
     assert shown.returncode == 0 and "SETTINGS = {" in shown.stdout
 
 
+@pytest.mark.parametrize("packing, words, part", [
+    ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "",
+     "(bitsandbytes, 4 bits) is not counted: weights are fp32; --param-dtype nf4 counts it"),
+    ({"load_in_8bit": True}, "--precision bf16",
+     "(bitsandbytes, 8 bits) is not counted: weights are bf16; --param-dtype int8 counts it"),
+    ({"load_in_4bit": True}, "--param-dtype nf4 --lora-rank 4", None),
+    ({"quant_method": "gptq", "bits": 4}, "", "(gptq) is not counted: weights are fp32"),
+    ({"quant_method": "x" * 5000}, "", "(xxxxxxxxxxxxxxxxxxxxxxx) is not counted"),
+    ({"quant_method": 7}, "", "(unnamed) is not counted"),
+    ({"quant_method": "é\x1b[31m"}, "", "(unnamed) is not counted"),
+    (None, "", None), ("awq", "", None), ([1], "", None),
+])
+def test_weights_that_were_published_packed_are_said_not_to_be_counted(config, packing, words,
+                                                                       part):
+    answer = json.loads(config({**LLAMA, "quantization_config": packing}, *words.split()).stdout)
+    notes = [note for note in answer["notes"] if "quantization_config" in note]
+    assert len(notes) == (part is not None) and (not part or part in notes[0]), notes
+
+
 @pytest.mark.parametrize("content", [{**BART, "encoder_layers": -1}, {"model_type": 7},
                                      {**BART, "encoder_layers": -1, "activation_dropout": .1}])
 def test_what_cannot_be_is_not_measured_either(config, content):
