@@ -319,6 +319,11 @@ static void read_activations(struct plan *plan, const struct options *options)
 		     "'--checkpoint %s': transformers has no checkpoints of ResNet and "
 		     "ConvNeXt, and Swin's are not understood",
 		     checkpoint_names[checkpoint]);
+	if (checkpoint > 0 && plan->model.known &&
+	    plan->model.shape.family == FAMILY_ALBERT)
+		fail(STATUS_USAGE,
+		     "'--checkpoint %s': transformers has no checkpoints of ALBERT",
+		     checkpoint_names[checkpoint]);
 	if (checkpoint > 0 && t->activations == ACTIVATIONS_ROUGH)
 		fail(STATUS_USAGE,
 		     "the rough formula knows no checkpoints; use another "

@@ -157,6 +157,12 @@ def test_weights_that_were_published_packed_are_said_not_to_be_counted(config, p
     assert len(notes) == (part is not None) and (not part or part in notes[0]), notes
 
 
+def test_albert_has_no_checkpoints(config):
+    albert = {**CONFIGS["bert-base"], "model_type": "albert"}
+    assert config(albert).returncode == 0
+    refused(config(albert, "--checkpoint", "full"), "transformers has no checkpoints of ALBERT")
+
+
 @pytest.mark.parametrize("content", [{**BART, "encoder_layers": -1}, {"model_type": 7},
                                      {**BART, "encoder_layers": -1, "activation_dropout": .1}])
 def test_what_cannot_be_is_not_measured_either(config, content):
