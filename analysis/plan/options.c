@@ -286,6 +286,19 @@ static void read_sequence(struct plan *plan, const struct options *options, bool
 	}
 }
 
+static void refuse_checkpoints(const struct shape *shape, const char *name)
+{
+	if (shape->stages.count)
+		fail(STATUS_USAGE,
+		     "'--checkpoint %s': transformers has no checkpoints of ResNet and "
+		     "ConvNeXt, and Swin's are not understood",
+		     name);
+	if (shape->family == FAMILY_ALBERT)
+		fail(STATUS_USAGE,
+		     "'--checkpoint %s': transformers has no checkpoints of ALBERT",
+		     name);
+}
+
 static void read_activations(struct plan *plan, const struct options *options)
 {
 	struct training *t = &plan->training;
@@ -314,16 +327,8 @@ static void read_activations(struct plan *plan, const struct options *options)
 		     "'--checkpoint %s' needs the shape of the model: its "
 		     "layers are what is recomputed",
 		     checkpoint_names[checkpoint]);
-	if (checkpoint > 0 && plan->model.known && plan->model.shape.stages.count)
-		fail(STATUS_USAGE,
-		     "'--checkpoint %s': transformers has no checkpoints of ResNet and "
-		     "ConvNeXt, and Swin's are not understood",
-		     checkpoint_names[checkpoint]);
-	if (checkpoint > 0 && plan->model.known &&
-	    plan->model.shape.family == FAMILY_ALBERT)
-		fail(STATUS_USAGE,
-		     "'--checkpoint %s': transformers has no checkpoints of ALBERT",
-		     checkpoint_names[checkpoint]);
+	if (checkpoint > 0 && plan->model.known)
+		refuse_checkpoints(&plan->model.shape, checkpoint_names[checkpoint]);
 	if (checkpoint > 0 && t->activations == ACTIVATIONS_ROUGH)
 		fail(STATUS_USAGE,
 		     "the rough formula knows no checkpoints; use another "

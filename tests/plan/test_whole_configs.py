@@ -20,7 +20,7 @@ def test_every_config_is_counted_and_every_family_has_one():
 def test_every_family_that_plan_names_has_a_config(plan, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "none of them"}')
     sentence = plan("--config", "config.json").stderr
-    named = sentence.split("not one of ")[1].split("\n")[0].replace(" or ", ", ").strip(" .")
+    named = sentence.split("not one of ")[1].split(";")[0].replace(" or ", ", ").strip(" .")
     named = {name.strip() for name in named.split(",") if name.strip()}
     assert len(named) > 30
     assert named - {"nanogpt"} == set(COUNTED)
