@@ -144,11 +144,28 @@ static void count_weights(struct plan *plan, struct shape *shape, int64_t parame
 	}
 }
 
+static void take_config(struct plan *plan, const struct options *options,
+                        struct shape *shape)
+{
+	const char *file = options->value[OPT_CONFIG];
+	char why[1400], kind[32];
+	int trouble = config_load(file, shape, kind, sizeof(kind), why, sizeof(why));
+
+	plan->unknown = trouble == CONFIG_FOREIGN && options->value[OPT_MEASURE];
+	if (trouble == CONFIG_FOREIGN && !plan->unknown)
+		fail(STATUS_USAGE, "%s; 'tidemark plan --measure --config %s' tries it",
+		     why, file);
+	if (trouble && !plan->unknown)
+		fail(STATUS_USAGE, "%s", why);
+	if (plan->unknown)
+		plan_note(plan, "no prediction: %s", why);
+	snprintf(plan->model.name, sizeof(plan->model.name), "%s, %s", kind, file);
+}
+
 void plan_subject(struct plan *plan, const struct options *options)
 {
 	struct model *model = &plan->model;
 	struct shape shape;
-	char why[1400], kind[32];
 	int64_t parameters = 0;
 	bool shaped = shape_options(options);
 
@@ -170,20 +187,7 @@ void plan_subject(struct plan *plan, const struct options *options)
 		snprintf(model->name, sizeof(model->name), "%s%s",
 		         options->value[OPT_MODEL], shaped ? ", changed" : "");
 	} else if (options->value[OPT_CONFIG]) {
-		int trouble = config_load(options->value[OPT_CONFIG], &shape, kind,
-		                          sizeof(kind), why, sizeof(why));
-		plan->unknown =
-		        trouble == CONFIG_FOREIGN && options->value[OPT_MEASURE];
-		if (trouble == CONFIG_FOREIGN && !plan->unknown)
-			fail(STATUS_USAGE,
-			     "%s; 'tidemark plan --measure --config %s' tries it", why,
-			     options->value[OPT_CONFIG]);
-		if (trouble && !plan->unknown)
-			fail(STATUS_USAGE, "%s", why);
-		if (plan->unknown)
-			plan_note(plan, "no prediction: %s", why);
-		snprintf(model->name, sizeof(model->name), "%s, %s", kind,
-		         options->value[OPT_CONFIG]);
+		take_config(plan, options, &shape);
 	} else if (plan_count(options, OPT_PARAMS, &parameters) && !shaped) {
 		snprintf(model->name, sizeof(model->name), "a model");
 		model_add(model, (struct weight){.role = ROLE_ANY,
