@@ -289,8 +289,8 @@ static int64_t usual_head(enum family family, const struct shape *s)
 	}
 }
 
-/* Where the config doesn't say it; 0: as many as there are of queries; -1: as many whatever the config
- * says. */
+/* Where the config doesn't say it; 0: as many as there are of queries; -1: as many whatever the
+ * config says. */
 static int64_t usual_kv_heads(enum family family, const char *name)
 {
 	switch (family) {

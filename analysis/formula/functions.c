@@ -1,5 +1,6 @@
 /* functions.c - the function of a feed-forward part, by the name that a config.json gives it.
- * Source: ACT2CLS in transformers' activations.py, 5.23; what each keeps: derivatives.yaml of PyTorch.
+ * Source: ACT2CLS in transformers' activations.py, 5.23; what each keeps: PyTorch's
+ * derivatives.yaml.
  * Called from: formula/, reconcile/. */
 #include "functions.h"
 

@@ -1,5 +1,5 @@
-"""What single fields of a config.json do to a training, beside what `plan --measure` saw of it on the
-simulated a100-80gb, with torch 2.11.0 and transformers 5.23."""
+"""What single fields of a config.json do to a training, beside what `plan --measure` saw of it on
+the simulated a100-80gb, with torch 2.11.0 and transformers 5.23."""
 import json
 
 import pytest
@@ -282,7 +282,7 @@ def test_what_is_not_counted_is_refused(planned, content, part):
 
 # ---- adapters -------------------------------------------------------------------------------
 
-# What peft 0.21 trains of each published model at rank 8, the attention to the first stack included.
+# What peft 0.21 trains of each published model at rank 8: in its attention between the stacks too.
 ADAPTED = [
     ({**T5, "d_model": 768, "d_ff": 3072, "num_layers": 12, "num_decoder_layers": 12,
       "num_heads": 12}, {"q,v": 884_736, "q,k,v,o": 1_769_472, "all": 3_244_032}),  # t5-base
