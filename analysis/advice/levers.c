@@ -63,6 +63,8 @@ void levers_make(struct trace *trace, const struct places *places,
 
 	*levers = (struct levers){0};
 	scene_load(trace, places, growth, oom, levers, &scene);
+	scene_find_batch(&scene);
+	scene_find_length(&scene);
 	levers_kept(&scene);
 	levers_stages(&scene);
 	levers_faults(&scene);

@@ -234,8 +234,6 @@ void scene_load(struct trace *trace, const struct places *places,
 	swelling_find(places, &scene->script, &scene->swelling);
 	rest_forecast(trace, places, device, scene->weight_like, &scene->script,
 	              &scene->rest);
-	scene_find_batch(scene);
-	scene_find_length(scene);
 	scene->untrained = has_untrained(trace);
 	edit_begin(&scene->script, &scene->edit);
 	replay_script(&scene->script, &scene->rules, NULL, true, &replayed);

@@ -1,5 +1,5 @@
 /* sizes.c - the sample and the sequence dimension of the step that was refused.
- * Called from: lever_room.c, scene.c. */
+ * Called from: lever_room.c, levers.c. */
 #include <stdlib.h>
 #include <string.h>
 

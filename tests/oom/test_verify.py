@@ -246,9 +246,12 @@ def test_a_python_without_this_torch(verify):
 
 def test_a_run_without_end_is_ended(verify):
     file = verify.small(steps=10 ** 9)
-    levers, done = verify.levers(file, "--time-limit", "12")
-    seen = levers["smaller_batch"]["verified"]
-    assert seen["fits"] and seen["ended_after_step"] > 2, done.stderr
+    for limit in "12", "60", "240":  # on a busy machine no step may be over after the first
+        levers, done = verify.levers(file, "--time-limit", limit)
+        seen = levers["smaller_batch"]["verified"]
+        if seen:
+            break
+    assert seen and seen["fits"] and seen["ended_after_step"] > 2, done.stderr
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert str(file.parent / "small.py") not in left
 
