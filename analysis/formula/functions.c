@@ -49,9 +49,7 @@ enum mlp function_called(struct reader *reader, const char *key, const char *nam
 	const struct function *function = function_named(name);
 
 	if (!function)
-		wrong(reader,
-		      "'%s' in '%s' is '%.40s', a function that is not understood", key,
-		      reader->name, name);
+		strange(reader, key, "another function");
 	return function ? function->mlp : MLP_GELU;
 }
 
