@@ -14,13 +14,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 @pytest.fixture(scope="module")
 def refused():
-    """refused(program) -> the fatal refusal as `tidemark oom --json` tells it."""
+    """refused(program[, memory]) -> the fatal refusal as `tidemark oom --json` tells it."""
     where.need("torch-2.11.0")
     runs = levers.Runs(False)
 
-    def call(name):
+    def call(name, memory=None):
         program = levers.from_head(HERE / "programs" / f"{name}.py")
-        base = runs.run(program, program.memory, ({}, program.words, []), trace=True)
+        base = runs.run(program, memory or program.memory, ({}, program.words, []), trace=True)
         assert not base["fits"] and "error" not in base, base
         return levers.oom_of(base["trace"])
 
@@ -162,7 +162,7 @@ def test_factors_of_a_matrix_have_no_8_bit_form(refused):
 
 
 def test_a_forward_that_complete_steps_trained_is_no_fault(refused):
-    told = [lever["id"] for lever in refused("reinforce_longer")["levers"]]
+    told = [lever["id"] for lever in refused("reinforce_long_episode", "1350MiB")["levers"]]
     assert "no_grad" not in told and "stop_leak" not in told, told
 
 
