@@ -19,11 +19,21 @@ static bool sum_is_asked(const struct plan *plan, char why[REASON])
 		         activations_names[t->activations]);
 	else if (t->overhead_ppm != 1000000)
 		snprintf(why, REASON, "'--overhead' multiplies a sum");
-	else if (!plan->formula.activations_known)
-		snprintf(why, REASON, "activations are not counted");
+	else if (t->inference)
+		snprintf(why, REASON, "inference is not gone through");
+	else if (t->sample_bytes >= 0)
+		snprintf(why, REASON,
+		         "activations whose size is given have no order in time");
 	else
 		return false;
 	return true;
+}
+
+bool plan_sum_is_asked(const struct plan *plan)
+{
+	char why[REASON];
+
+	return sum_is_asked(plan, why);
 }
 
 static void find_reason(const struct plan *plan, char why[REASON])
@@ -33,6 +43,10 @@ static void find_reason(const struct plan *plan, char why[REASON])
 
 	if (sum_is_asked(plan, why))
 		return;
+	if (!plan->formula.activations_known) {
+		snprintf(why, REASON, "activations are not counted");
+		return;
+	}
 	if (traced->known && (!traced->batch_known || !traced->seq_known)) {
 		snprintf(why, REASON, "the trace does not tell batch and sequence");
 		return;
@@ -90,9 +104,12 @@ char *plan_gap(const struct plan *plan)
 		note = format_text("no peak over time is predicted%s", text);
 	else if (*text)
 		note = format_text(
-		        "no peak over time%s. A card is ? where the sum of the "
-		        "buckets fits: a step takes memory beside what they count%s",
+		        "no peak over time%s. %s: a step takes memory beside what "
+		        "they count%s",
 		        text,
+		        plan_sum_is_asked(plan)
+		                ? "The answer is by the sum of the buckets"
+		                : "A card is ? where the sum of the buckets fits",
 		        plan->measure == MEASURE_CAN ? "; --measure runs it" : "");
 	free(text);
 	return note;

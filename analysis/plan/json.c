@@ -31,11 +31,14 @@ static void json_fit(struct json *json, const struct plan *plan, int index)
 	const struct measured_card *card =
 	        plan->measured ? &plan->measured->cards[index] : NULL;
 
-	if (card ? card->fit == MEASURED_OPEN : predicted == FIT_OPEN)
+	/* A sum without activations is one that was asked for: its answer has always been here. */
+	bool open = predicted == FIT_OPEN && plan->formula.activations_known;
+
+	if (card ? card->fit == MEASURED_OPEN : open)
 		json_null(json, "fits");
 	else
 		json_truth(json, "fits",
-		           card ? card->fit == MEASURED_YES : predicted == FIT_YES);
+		           card ? card->fit == MEASURED_YES : predicted != FIT_NO);
 	json_text(json, "basis",
 	          card || plan_as_traced(plan) ? "measured"
 	          : plan_peak_bytes(plan_on(plan, &plan->cards[index])) < 0

@@ -147,7 +147,7 @@ EXAMPLES = [
         (LLAMA, "optimizer_bytes", 84 * GB),
         (LLAMA, "term:layers, 8 B S D", 32 * 536_870_912),
         (LLAMA, "total_bytes", 112 * GB + 32 * 536_870_912 + 2 * 8192 * (4096 + 32000)),
-        (LLAMA + " --zero 3 --world 2 --gpu a100-80gb", "fits:fits", None)],
+        (LLAMA + " --zero 3 --world 2 --gpu a100-80gb", "fits:fits", True)],
         "the note's 500 MB a layer are 8 B S D at 2 bytes, 537 MB, with flash attention; 17.2 GB "
         "in all, and 0.6 GB of embedding and logits beside them"),
     example(23, "001", "LLaMA-70B", "about 1.1 TB; 1.2 TB with activations; 16 A100 80", [
@@ -155,7 +155,7 @@ EXAMPLES = [
         (f"--params 70B {MIXED} --optimizer adam --activation-bytes 100GB", "total_bytes",
          1220 * GB),
         (f"--params 70B {MIXED} --optimizer adam --activation-bytes 6.25GB --zero 3 "
-         "--world 16 --gpu a100-80gb", "fits:fits", None)],
+         "--world 16 --gpu a100-80gb", "fits:fits", True)],
         "the 100 GB are taken as they are given, a sixteenth of them on each device"),
     example(24, "001", "largest batch = (available - model) / activations of a sample",
             "formula", [
@@ -203,7 +203,7 @@ EXAMPLES = [
         (f"--params 13B {MIXED.replace('--grad-dtype fp16', '--grad-dtype none')} "
          "--optimizer adam --offload optimizer --gpu v100-32gb", "total_bytes", 26 * GB),
         (f"--params 13B {MIXED.replace('--grad-dtype fp16', '--grad-dtype none')} "
-         "--optimizer adam --offload optimizer --gpu v100-32gb", "fits:fits", None)],
+         "--optimizer adam --offload optimizer --gpu v100-32gb", "fits:fits", True)],
         "2 + 2 B a parameter stay on the device; to train 13 B on 32 GB the gradients are sent "
         "away as they are made, which leaves 2 (Ren et al. 2021)"),
     example(31, "004", "1 B in bf16, full fine-tuning: 2+2+8", "12 GB", [
@@ -241,7 +241,7 @@ def look(answer, key):
 
 def say(key, value):
     if key == "fits:fits":
-        return {True: "fits", False: "does not fit", None: "not known: the sum does"}[value]
+        return "fits" if value else "does not fit"
     if key == "parameters" or key == "fits:max_batch":
         return f"{value:,}"
     if value >= 10**6:
@@ -280,7 +280,7 @@ def main():
             got = look(ask(options), key)
             if got != value:
                 wrong += 1
-                print(f"{e['number']}: plan {options}: {key} is {got}, not {value}")
+                print(f"{e['number']}: plan {options}: {key} is {got:,}, not {value:,}")
     print(f"{len(EXAMPLES)} examples, {sum(len(e['questions']) for e in EXAMPLES)} figures, "
           f"{wrong} wrong")
     return wrong > 0
