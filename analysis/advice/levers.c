@@ -8,7 +8,7 @@
 
 const char *const mark_names[] = {"fits", "unknown", "short"};
 
-/* What removes a fault first, unless it is seen to fall short or hardly matters; then what fits, then what is
+/* What removes a fault first, unless it is seen to fall short; then what fits, then what is
  * not known, of that first what reached the end of the replay and saves more than a little; among them
  * by what they cost. */
 static int order_of(const struct lever *lever)
@@ -17,8 +17,7 @@ static int order_of(const struct lever *lever)
 
 	if (lever->verified.ran && !lever->verified.why) /* a run knows better */
 		mark = lever->verified.fits ? MARK_FITS : MARK_SHORT;
-	if (lever->fault && mark != MARK_SHORT &&
-	    !(lever->little && mark == MARK_UNKNOWN))
+	if (lever->fault && mark != MARK_SHORT)
 		return mark == MARK_FITS ? 0 : 1;
 	if (mark == MARK_UNKNOWN)
 		return lever->reaches && !lever->little ? 3 : lever->little ? 5 : 4;

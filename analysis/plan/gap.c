@@ -9,39 +9,12 @@
 
 enum { REASON = 200 };
 
-/* The sum is asked for, by an option. */
-static bool sum_is_asked(const struct plan *plan, char why[REASON])
-{
-	const struct training *t = &plan->training;
-
-	if (t->activations != ACTIVATIONS_TORCH)
-		snprintf(why, REASON, "'--activation-formula %s' is one of sums",
-		         activations_names[t->activations]);
-	else if (t->overhead_ppm != 1000000)
-		snprintf(why, REASON, "'--overhead' multiplies a sum");
-	else if (t->inference)
-		snprintf(why, REASON, "inference is not gone through");
-	else if (t->sample_bytes >= 0)
-		snprintf(why, REASON,
-		         "activations whose size is given have no order in time");
-	else
-		return false;
-	return true;
-}
-
-bool plan_sum_is_asked(const struct plan *plan)
-{
-	char why[REASON];
-
-	return sum_is_asked(plan, why);
-}
-
 static void find_reason(const struct plan *plan, char why[REASON])
 {
 	const struct traced *traced = &plan->traced;
 	const struct training *asked = &plan->training;
 
-	if (sum_is_asked(plan, why))
+	if (plan_sum_is_asked(plan, why, REASON))
 		return;
 	if (!plan->formula.activations_known) {
 		snprintf(why, REASON, "activations are not counted");
@@ -107,7 +80,7 @@ char *plan_gap(const struct plan *plan)
 		        "no peak over time%s. %s: a step takes memory beside what "
 		        "they count%s",
 		        text,
-		        plan_sum_is_asked(plan)
+		        plan_sum_is_asked(plan, NULL, 0)
 		                ? "The answer is by the sum of the buckets"
 		                : "A card is ? where the sum of the buckets fits",
 		        plan->measure == MEASURE_CAN ? "; --measure runs it" : "");

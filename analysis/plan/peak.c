@@ -233,9 +233,9 @@ enum fit plan_fit(const struct plan *whole, const struct card *card)
 	bool given_back;
 
 	if (plan_peak_bytes(plan) < 0)
-		return plan_need(plan) > available ? FIT_NO
-		       : plan_sum_is_asked(plan)   ? FIT_YES
-		                                   : FIT_OPEN;
+		return plan_need(plan) > available        ? FIT_NO
+		       : plan_sum_is_asked(plan, NULL, 0) ? FIT_YES
+		                                          : FIT_OPEN;
 	if (plan_need(plan) <= available)
 		return FIT_YES;
 	/* what is cached is given back before a request is refused */
@@ -365,7 +365,8 @@ static enum fit row_fit(const struct plan *plan, const struct training *training
 	}
 	need = there.reserved >= 0 ? there.reserved : there.peak;
 	if (need >= 0 && need <= available)
-		return plan_row_has_peak(plan, &there) || plan_sum_is_asked(plan)
+		return plan_row_has_peak(plan, &there) ||
+		                       plan_sum_is_asked(plan, NULL, 0)
 		               ? FIT_YES
 		               : FIT_OPEN;
 	return there.phase && there.peak <= available && has_room(kind, &own, available)

@@ -121,8 +121,9 @@ int64_t plan_need(const struct plan *plan);
 enum fit plan_fit(const struct plan *plan, const struct card *card);
 /* Why there is no peak on some card, as a note that the caller frees; NULL: there is one on all. */
 char *plan_gap(const struct plan *plan);
-/* Do the options ask for a sum of the buckets? Then a card is judged by it. */
-bool plan_sum_is_asked(const struct plan *plan);
+/* Do the options ask for a sum of the buckets? Then a card is judged by it. `why` (of `size`; NULL, 0:
+ * none) gets the reason. */
+bool plan_sum_is_asked(const struct plan *plan, char *why, size_t size);
 /* Is a row's peak known, and no sum? */
 bool plan_row_has_peak(const struct plan *plan, const struct sweep_row *row);
 
