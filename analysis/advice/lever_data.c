@@ -9,13 +9,6 @@
 #include "scene.h"
 #include "text.h"
 
-static int by_number(const void *left, const void *right)
-{
-	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
-
-	return a < b ? -1 : a > b;
-}
-
 /* The stacks that pass through a file, sorted; the caller's. */
 static int64_t *stacks_through(const struct scene *scene, const char *file,
                                size_t *count)
@@ -43,7 +36,8 @@ static void checkpoint_file(struct scene *scene)
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
 		if (!site || piece->bucket == BUCKET_PARAMETER ||
-		    !bsearch(&site->stack, stacks, count, sizeof(*stacks), by_number))
+		    !bsearch(&site->stack, stacks, count, sizeof(*stacks),
+		             scene_by_number))
 			continue;
 		bytes += piece->given < 0 ? piece->bytes : 0;
 		edit_bytes(&scene->edit, (int32_t)i, 0);
@@ -149,7 +143,7 @@ static bool is_copy(const struct scene *scene, const struct piece *piece,
 	return piece->given < 0 && piece->taken < scene->rest.first &&
 	       (piece->bucket == BUCKET_PARAMETER || piece->bucket == BUCKET_INPUT) &&
 	       site &&
-	       bsearch(&site->stack, stacks, count, sizeof(*stacks), by_number) &&
+	       bsearch(&site->stack, stacks, count, sizeof(*stacks), scene_by_number) &&
 	       !scene_owner(scene, piece);
 }
 
@@ -188,11 +182,6 @@ static bool deep_copies(struct scene *scene)
 	return true;
 }
 
-static int by_text(const void *left, const void *right)
-{
-	return strcmp(*(const char *const *)left, *(const char *const *)right);
-}
-
 /* The shapes of parameters that have a name, sorted, and their bytes; the list is the caller's. */
 static const char **named_shapes(const struct scene *scene, size_t *count,
                                  int64_t *bytes)
@@ -211,7 +200,7 @@ static const char **named_shapes(const struct scene *scene, size_t *count,
 			shapes[(*count)++] = site->shape;
 	}
 	if (*count)
-		qsort(shapes, *count, sizeof(*shapes), by_text);
+		qsort(shapes, *count, sizeof(*shapes), scene_by_text);
 	return shapes;
 }
 
@@ -221,11 +210,10 @@ static bool is_shadow(const struct scene *scene, const struct piece *piece,
 {
 	const struct site *site = scene_site(scene, piece);
 
-	return piece->taken < scene->from &&
-	       (piece->given < 0 || piece->given >= scene->rest.first) &&
+	return piece->taken < scene->from && scene_was_there(scene, piece) &&
 	       (piece->bucket == BUCKET_INPUT || piece->bucket == BUCKET_PARAMETER) &&
 	       site && site->shape && count &&
-	       bsearch(&site->shape, shapes, count, sizeof(*shapes), by_text) &&
+	       bsearch(&site->shape, shapes, count, sizeof(*shapes), scene_by_text) &&
 	       !scene_owner(scene, piece);
 }
 

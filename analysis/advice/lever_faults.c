@@ -8,7 +8,6 @@
 #include "match.h"
 #include "scene.h"
 #include "text.h"
-#include "whole.h"
 
 /* The act at which the last refusal before this one came; -1. */
 static int32_t refused_before(const struct scene *scene)

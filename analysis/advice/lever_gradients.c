@@ -18,11 +18,6 @@ static bool given_by_zero_grad(const struct scene *scene)
 	return false;
 }
 
-static int by_name(const void *left, const void *right)
-{
-	return strcmp(*(const char *const *)left, *(const char *const *)right);
-}
-
 /* The names of parameters for which an optimizer has a state: "fc.weight exp_avg" is one of
  * "fc.weight". */
 struct owned {
@@ -44,7 +39,7 @@ static struct owned owned_parameters(const struct scene *scene)
 			        "%.*s", (int)(end - tensor->name), tensor->name);
 	}
 	if (owned.count)
-		qsort(owned.names, owned.count, sizeof(*owned.names), by_name);
+		qsort(owned.names, owned.count, sizeof(*owned.names), scene_by_text);
 	return owned;
 }
 
@@ -62,7 +57,7 @@ static bool is_owned(const struct scene *scene, const struct owned *owned,
 
 	return tensor && owned->count &&
 	       bsearch(&tensor->name, owned->names, owned->count, sizeof(*owned->names),
-	               by_name);
+	               scene_by_text);
 }
 
 /* Gradients that outlive two steps, or stay while others are let go of. */
@@ -76,9 +71,9 @@ static bool outlives(const struct scene *scene, const struct piece *piece, bool 
 	         scene->oom->moment.phase != PHASE_DATA));
 }
 
-static void unowned_gradients(struct scene *scene, const struct owned *owned)
+static void unowned_gradients(struct scene *scene, const struct owned *owned,
+                              bool zeroed)
 {
-	bool zeroed = given_by_zero_grad(scene);
 	int64_t bytes = 0;
 
 	if (levers_models(scene) || scene->growth->count)
@@ -110,10 +105,9 @@ static void unowned_gradients(struct scene *scene, const struct owned *owned)
 	          false);
 }
 
-static void zero_grad_first(struct scene *scene)
+static void zero_grad_first(struct scene *scene, bool zeroed)
 {
 	enum phase_id phase = scene->oom->moment.phase;
-	bool zeroed = given_by_zero_grad(scene);
 	int64_t bytes = 0;
 
 	if (phase != PHASE_FORWARD && phase != PHASE_DATA)
@@ -215,10 +209,9 @@ static void made_again(struct scene *scene, const struct parts *parts, int32_t f
 }
 
 /* Gradients of parameters that an optimizer has, filled with zeros instead of let go of. */
-static void set_to_none(struct scene *scene, const struct owned *owned)
+static void set_to_none(struct scene *scene, const struct owned *owned, bool zeroed)
 {
 	enum phase_id phase = scene->oom->moment.phase;
-	bool zeroed = given_by_zero_grad(scene);
 	int32_t end = (int32_t)scene->script.act_count;
 	int32_t next = scene->rest.next >= 0 ? scene->rest.next : end;
 	struct parts parts = {.since = -1, .step = -1};
@@ -261,9 +254,10 @@ static void set_to_none(struct scene *scene, const struct owned *owned)
 void levers_gradients(struct scene *scene)
 {
 	struct owned owned = owned_parameters(scene);
+	bool zeroed = given_by_zero_grad(scene);
 
-	unowned_gradients(scene, &owned);
-	zero_grad_first(scene);
-	set_to_none(scene, &owned);
+	unowned_gradients(scene, &owned, zeroed);
+	zero_grad_first(scene, zeroed);
+	set_to_none(scene, &owned, zeroed);
 	owned_free(&owned);
 }

@@ -18,8 +18,7 @@ static bool may_pile_up(const struct scene *scene, const struct piece *piece)
 	            piece->bucket == BUCKET_TEMPORARY;
 
 	return kind && piece->step >= 1 && piece->step < scene->step &&
-	       piece->taken < scene->from &&
-	       (piece->given < 0 || piece->given >= scene->rest.first) &&
+	       piece->taken < scene->from && scene_was_there(scene, piece) &&
 	       (piece->bucket == BUCKET_GRADIENT || !scene_weight_like(scene, piece));
 }
 
@@ -103,7 +102,7 @@ static void graph_stays(struct scene *scene)
 		if (!is_saved(scene, piece, before))
 			continue;
 		all += piece->bytes;
-		if (piece->given >= 0 && piece->given < scene->rest.first)
+		if (!scene_was_there(scene, piece))
 			continue;
 		first = first < 0 ? piece->site : first;
 		stays += piece->bytes;

@@ -14,11 +14,6 @@ static bool grows(const struct scene *scene, const struct piece *piece)
 	return growth_find(scene->growth, piece->site, piece->bucket) != NULL;
 }
 
-static int by_name(const void *left, const void *right)
-{
-	return strcmp(*(const char *const *)left, *(const char *const *)right);
-}
-
 /* The modules that made something in the step that was refused, sorted; the list is the caller's. */
 static const char **modules_at_work(const struct scene *scene, size_t *count)
 {
@@ -37,7 +32,7 @@ static const char **modules_at_work(const struct scene *scene, size_t *count)
 	}
 	free(seen);
 	if (*count)
-		qsort(names, *count, sizeof(*names), by_name);
+		qsort(names, *count, sizeof(*names), scene_by_text);
 	return names;
 }
 
@@ -53,7 +48,7 @@ static bool in_use(const struct scene *scene, const struct piece *piece,
 	if (!end || !count || piece->bucket == BUCKET_OPTIMIZER)
 		return false;
 	module = format_text("%.*s", (int)(end - owner->name), owner->name);
-	found = bsearch(&module, modules, count, sizeof(*modules), by_name);
+	found = bsearch(&module, modules, count, sizeof(*modules), scene_by_text);
 	free(module);
 	return found;
 }
@@ -225,13 +220,6 @@ static char *leak_text(const struct scene *scene, bool used)
 	return text;
 }
 
-/* Was it there when the request was refused? What is forecast may let go of it. */
-static bool was_there(const struct scene *scene, const struct piece *piece)
-{
-	return piece->taken < scene->rest.first &&
-	       (piece->given < 0 || piece->given >= scene->rest.first);
-}
-
 /* Most of what grows is made anew each time, and larger: what is alive of a place is of one step. */
 static bool gets_larger(const struct scene *scene)
 {
@@ -246,7 +234,8 @@ static bool gets_larger(const struct scene *scene)
 		const struct grower *grower =
 		        growth_find(growth, piece->site, piece->bucket);
 		int32_t *seen;
-		if (!grower || !was_there(scene, piece) || piece->taken >= scene->from)
+		if (!grower || !scene_was_there(scene, piece) ||
+		    piece->taken >= scene->from)
 			continue;
 		seen = &of_step[grower - growth->list];
 		if (*seen >= 0 && *seen != piece->step)
@@ -265,7 +254,7 @@ static bool of_the_model(const struct scene *scene)
 	for (size_t i = 0; i < scene->script.count; i++) {
 		const struct piece *piece = &scene->script.pieces[i];
 		const struct site *site = scene_site(scene, piece);
-		if (!was_there(scene, piece) || !grows(scene, piece))
+		if (!scene_was_there(scene, piece) || !grows(scene, piece))
 			continue;
 		all += piece->bytes;
 		if (piece->bucket == BUCKET_PARAMETER ||

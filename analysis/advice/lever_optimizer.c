@@ -111,18 +111,11 @@ static void foreach_levers(struct scene *scene)
 	          false);
 }
 
-/* Sizes of the parameters, each once, in ascending order: compared with sizes_compare. */
+/* Sizes of the parameters, each once, in ascending order. */
 struct sizes {
 	int64_t *list;
 	size_t count;
 };
-
-static int sizes_compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
 
 static struct sizes parameter_sizes(const struct scene *scene)
 {
@@ -136,7 +129,7 @@ static struct sizes parameter_sizes(const struct scene *scene)
 	for (size_t i = 0; i < places->tensor_count; i++)
 		if (places->tensors[i].bucket == BUCKET_PARAMETER)
 			sizes.list[all++] = places->tensors[i].bytes;
-	qsort(sizes.list, all, sizeof(*sizes.list), sizes_compare);
+	qsort(sizes.list, all, sizeof(*sizes.list), scene_by_number);
 	for (size_t i = 0; i < all; i++)
 		if (!sizes.count || sizes.list[sizes.count - 1] != sizes.list[i])
 			sizes.list[sizes.count++] = sizes.list[i];

@@ -106,9 +106,22 @@ int scene_layer(const char *module, int64_t *index)
 	return -1;
 }
 
-static int by_text(const void *left, const void *right)
+int scene_by_text(const void *left, const void *right)
 {
 	return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+int scene_by_number(const void *left, const void *right)
+{
+	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+bool scene_was_there(const struct scene *scene, const struct piece *piece)
+{
+	return piece->taken < scene->rest.first &&
+	       (piece->given < 0 || piece->given >= scene->rest.first);
 }
 
 /* Weights of a model that has no names yet, or of a copy of one, count as input: of a shape there
@@ -160,14 +173,14 @@ static void mark_weights(struct scene *scene)
 	}
 	if (scene->weight_shape_count)
 		qsort(scene->weight_shapes, scene->weight_shape_count,
-		      sizeof(*scene->weight_shapes), by_text);
+		      sizeof(*scene->weight_shapes), scene_by_text);
 }
 
 bool scene_shape_of_weight(const struct scene *scene, const struct site *site)
 {
 	return site->shape && scene->weight_shape_count &&
 	       bsearch(&site->shape, scene->weight_shapes, scene->weight_shape_count,
-	               sizeof(*scene->weight_shapes), by_text);
+	               sizeof(*scene->weight_shapes), scene_by_text);
 }
 
 /* Shapes of weights have nothing to do with the batch, whatever numbers are in them. */

@@ -61,6 +61,13 @@ bool scene_shape_of_weight(const struct scene *scene, const struct site *site);
  * backward whose result the loss is made of. */
 bool scene_passing_gradient(const struct scene *scene, const struct piece *piece);
 
+/* For qsort and bsearch: texts, and numbers of 64 bits. */
+int scene_by_text(const void *left, const void *right);
+int scene_by_number(const void *left, const void *right);
+
+/* Was it there when the request was refused? What is forecast may let go of it. */
+bool scene_was_there(const struct scene *scene, const struct piece *piece);
+
 /* The act with which the first step after this one begins; -1. */
 int32_t scene_next_step(const struct scene *scene, int32_t step);
 

@@ -121,9 +121,9 @@ static int64_t batch_among(const struct scene *scene, enum among among)
 		    scene_weight_like(scene, piece))
 			continue;
 		last = shape->of[0];
+		tried++;
 		if (among == MADE && weight_has(scene, last))
 			continue;
-		tried++;
 		share = is_batch(scene, last);
 		if (among == STANDS && share < some)
 			continue;

@@ -5,13 +5,6 @@
 #include "heap.h"
 #include "scene.h"
 
-static int by_number(const void *left, const void *right)
-{
-	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
-
-	return (a > b) - (a < b);
-}
-
 /* The stacks of all places at which forwards of complete steps made something, each once; the
  * caller's. */
 static int64_t *forward_stacks(const struct scene *scene, size_t *count)
@@ -39,7 +32,7 @@ static int64_t *forward_stacks(const struct scene *scene, size_t *count)
 		if (seen[i])
 			stacks[all++] = scene->places->sites[i].stack;
 	free(seen);
-	qsort(stacks, all, sizeof(*stacks), by_number);
+	qsort(stacks, all, sizeof(*stacks), scene_by_number);
 	*count = 0;
 	for (size_t i = 0; i < all; i++)
 		if (!*count || stacks[*count - 1] != stacks[i])
